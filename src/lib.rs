@@ -8,5 +8,6 @@ pub mod config;
 pub mod private_postgres;
 pub mod simulator;
 pub mod store;
+pub mod telemetry;
 pub mod voicenter;
 pub mod window;
