@@ -6,155 +6,14 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use super::ask::{Ask, GapReason, Hold, Outcome, Reason, Reply, Step};
 use super::density::Forecast;
-use super::knowledge::{Bounds, Knowledge, floor};
+use super::knowledge::{Bounds, Knowledge};
+use super::page::{Page, Proof, continuation};
 use super::slice::Slice;
 use super::sum::{Kind, Sum};
 use super::verdict::{Evidence, Limits, Verdict, judge};
 use super::{Lane, Order, Window};
-
-/// Why a window is read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Reason {
-    /// The newest minutes, at every poll.
-    Newest,
-    /// The whole lookback, and what was missed since the last read.
-    Lookback,
-    /// Somebody asked for this span.
-    Asked,
-    /// A stretch reached one of the re-read ages.
-    Reconcile,
-    /// A second look at records that were missing.
-    Recheck,
-    /// Another try at an open gap.
-    Gap,
-    /// History that was never read.
-    Backfill,
-}
-
-impl Reason {
-    /// Its name in tables and logs.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Reason::Newest => "newest",
-            Reason::Lookback => "lookback",
-            Reason::Asked => "asked",
-            Reason::Reconcile => "reconcile",
-            Reason::Recheck => "recheck",
-            Reason::Gap => "gap",
-            Reason::Backfill => "backfill",
-        }
-    }
-}
-
-/// One request to be made.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Ask {
-    /// For which lane.
-    pub lane: Lane,
-    /// And why.
-    pub reason: Reason,
-    /// The window that a whole answer would prove.
-    pub window: Window,
-    /// The bounds to send.
-    pub sent: Bounds,
-    /// The order to ask for, where a cut answer could be continued.
-    pub order: Option<Order>,
-    /// What the question is narrowed to, within one overloaded unit.
-    pub slice: Option<Slice>,
-}
-
-/// What came of a request.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Reply {
-    /// An answer with error 0.
-    Answer(Evidence),
-    /// Error 3: more records than the server gives out at once.
-    TooMany,
-    /// The answer was larger than `api.max_response_bytes`.
-    TooLarge,
-    /// No usable answer; counts as an attempt.
-    Failed,
-}
-
-/// Which records are needed later, when the window they were read for is proven.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Hold {
-    /// None.
-    #[default]
-    Nothing,
-    /// Those of this answer.
-    ThisAnswer,
-    /// Those of this answer and those already held.
-    AndEarlier,
-}
-
-/// Why a span could not be read in full.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum GapReason {
-    /// The smallest window still holds more records than one answer gives.
-    Overloaded,
-    /// The API answers other windows, but not this one.
-    Unreadable,
-}
-
-impl GapReason {
-    /// The word kept in `cdr_sync.gap.reason`.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            GapReason::Overloaded => "overloaded",
-            GapReason::Unreadable => "unreadable",
-        }
-    }
-}
-
-/// In one word, what an answer led to.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the words say it")]
-pub enum Outcome {
-    #[default]
-    Whole,
-    Continued,
-    SplitUnproven,
-    SplitTooMany,
-    SplitTooLarge,
-    Doubted,
-    Gap,
-    Failed,
-}
-
-impl Outcome {
-    /// Its name in tables, logs and metrics.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Outcome::Whole => "whole",
-            Outcome::Continued => "continued",
-            Outcome::SplitUnproven => "split_unproven",
-            Outcome::SplitTooMany => "split_too_many",
-            Outcome::SplitTooLarge => "split_too_large",
-            Outcome::Doubted => "doubted",
-            Outcome::Gap => "gap",
-            Outcome::Failed => "failed",
-        }
-    }
-}
-
-/// What follows from one reply.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Step {
-    /// Windows now proven to be read completely.
-    pub claims: Vec<Window>,
-    /// Windows whose proof turned out to be none; to be applied after the claims.
-    pub uncover: Vec<Window>,
-    /// Spans given up for now.
-    pub gaps: Vec<(Window, GapReason)>,
-    /// A window that failed as often as it may.
-    pub failed: Option<Window>,
-    /// Whose records must be remembered.
-    pub hold: Hold,
-    /// The word for it.
-    pub outcome: Outcome,
-}
 
 /// The settings that reading needs.
 #[derive(Clone, Debug)]
@@ -225,15 +84,6 @@ impl Part {
     }
 }
 
-/// A cut page that waits for the next answer to prove it.
-#[derive(Clone, Debug)]
-struct Page {
-    tentative: Window,
-    total: u64,
-    dates: Vec<DateTime<Utc>>,
-    undated: usize,
-}
-
 /// An overloaded unit being read slice by slice.
 #[derive(Clone, Debug)]
 struct Slicing {
@@ -242,13 +92,6 @@ struct Slicing {
     dates: Vec<DateTime<Utc>>,
     undated: usize,
     todo: Vec<Slice>,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Proof {
-    Proven,
-    Unclear,
-    Refuted,
 }
 
 impl Reading {
@@ -355,7 +198,7 @@ impl Reading {
     /// Claims or gives back what the page before tentatively held.
     fn settle(&mut self, ask: &Ask, evidence: &Evidence, context: &mut Context<'_>, step: &mut Step) {
         let Some(page) = self.page.take() else { return };
-        match prove(&page, ask, evidence.total, context.knowledge, self.order) {
+        match page.proof(ask, evidence.total, context.knowledge, self.order) {
             Proof::Proven => {
                 context.knowledge.sorts = true;
                 context.knowledge.sort_strikes = 0;
@@ -587,49 +430,6 @@ impl Reading {
                 let fewest = context.knowledge.refused.map_or(read, |known| known.min(read));
                 context.knowledge.refused = Some(fewest);
             }
-        }
-    }
-}
-
-/// Whether the answer to `ask` proves the page before: everything that was not on it must still come.
-fn prove(page: &Page, ask: &Ask, total: Option<u64>, knowledge: &Knowledge, order: Order) -> Proof {
-    let Some(total) = total else { return Proof::Unclear };
-    let (passed, inclusive): (fn(&DateTime<Utc>, &Bounds) -> bool, bool) = match order {
-        Order::Ascending => (|date, sent| *date < sent.from, knowledge.from_inclusive),
-        Order::Descending => (|date, sent| *date > sent.to, knowledge.to_inclusive),
-    };
-    let bound = if order == Order::Ascending { ask.sent.from } else { ask.sent.to };
-    let before = page.dates.iter().filter(|date| passed(date, &ask.sent)).count();
-    let on_bound = page.dates.iter().filter(|date| **date == bound).count();
-    let most = page.total.saturating_sub(before as u64);
-    let doubtful = page.undated + if inclusive { 0 } else { on_bound };
-    let least = most.saturating_sub(doubtful as u64);
-    if total < least {
-        Proof::Refuted
-    } else if total <= most || knowledge.sorts {
-        // More than `most` is calls that appeared meanwhile: believed only of a server that was exact before.
-        Proof::Proven
-    } else {
-        Proof::Unclear
-    }
-}
-
-/// What a cut page may hold completely, and the rest; `None` where the page does not get past one unit.
-fn continuation(
-    window: Window,
-    evidence: &Evidence,
-    order: Order,
-    unit: TimeDelta,
-) -> Option<(Window, Window)> {
-    let last = floor(*evidence.dates.last()?, unit);
-    match order {
-        Order::Ascending => {
-            let at = last.min(window.to() - unit);
-            Some((Window::new(window.from(), at)?, Window::new(at, window.to())?))
-        }
-        Order::Descending => {
-            let at = (last + unit).max(window.from() + unit);
-            Some((Window::new(at, window.to())?, Window::new(window.from(), at)?))
         }
     }
 }
