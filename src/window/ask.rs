@@ -91,6 +91,11 @@ pub enum GapReason {
 }
 
 impl GapReason {
+    /// What a stored word means; an unknown one is as good as unreadable.
+    pub fn from_word(word: &str) -> Self {
+        if word == GapReason::Overloaded.as_str() { GapReason::Overloaded } else { GapReason::Unreadable }
+    }
+
     /// The word kept in `cdr_sync.gap.reason`.
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -62,6 +62,11 @@ impl Forecast {
         }
     }
 
+    /// Takes in an hour, read completely, that held so many calls.
+    pub fn observe_count(&mut self, hour: Window, calls: f64) {
+        self.add(hour.from(), calls, seconds(hour));
+    }
+
     /// Compares what came with what was expected before it was observed.
     pub fn compare(&mut self, expected: f64, actual: f64) {
         if expected < 20.0 {

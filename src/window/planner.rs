@@ -195,8 +195,7 @@ impl Planner {
             self.claim(window, horizon, read_at, &mut progress);
         }
         for window in step.uncover {
-            self.ledger.coverage.uncover(window);
-            progress.uncover.push(window);
+            self.uncover(window, &mut progress);
         }
         for (window, reason) in step.gaps {
             self.open_gap(window, reason, read_at, &mut progress);
@@ -399,6 +398,15 @@ impl Planner {
         let whole = |gap: &mut Gap| gap.window.intersect(&read) == Some(gap.window);
         let closed = self.ledger.gaps.extract_if(.., whole).map(|gap| gap.window);
         progress.closed_gaps.extend(closed);
+    }
+
+    fn uncover(&mut self, window: Window, progress: &mut Progress) {
+        let end = self.ledger.coverage.end();
+        self.ledger.coverage.uncover(window);
+        progress.uncover.push(window);
+        if self.ledger.coverage.end() < end && self.mode == Mode::Pass {
+            self.last_poll = None; // the tail was lost: it must be read in this pass
+        }
     }
 
     fn open_gap(&mut self, window: Window, reason: GapReason, now: DateTime<Utc>, progress: &mut Progress) {
