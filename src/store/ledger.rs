@@ -66,7 +66,8 @@ impl Store {
 /// Locks the account for this transaction, if `fence` still is its leader's number.
 pub(super) async fn lock(conn: &mut PgConnection, account: &str, fence: i64) -> Result<Locked, StoreError> {
     // Materialized: the clock is read when the lock is held, not while waiting for it.
-    let row: Option<(DateTime<Utc>, Option<DateTime<Utc>>, Option<DateTime<Utc>>)> = sql_as(
+    type Facts = (DateTime<Utc>, Option<DateTime<Utc>>, Option<DateTime<Utc>>);
+    let row: Option<Facts> = sql_as(
         "with locked as materialized (
              select history_from, updated_at from cdr_sync.cursor where account = $1 and fence = $2 for update
          )

@@ -142,8 +142,6 @@ fn statement(source: Source<'_>, absent: &BTreeSet<Column>) -> String {
         Source::Copied => (String::new(), "pg_temp.staged"),
     };
     let held: String = absent.iter().map(|c| format!(", c.{0} is not null as held_{0}", c.name())).collect();
-    let kept: Vec<String> =
-        absent.iter().map(|c| format!("case when bool_or(held_{0}) then '{0}' end", c.name())).collect();
     format!(
         "with {staged_cte} matched as materialized (
     -- Each record beside the row that it would replace: the only pass over all of them.
@@ -185,7 +183,7 @@ fn statement(source: Source<'_>, absent: &BTreeSet<Column>) -> String {
 select (select count(*) from inserted) as inserted,
        (select count(*) from updated) as updated,
        (select count(*) from updated where was_removed) as returned,
-       (select array_remove(array[{kept}]::text[], null) from matched) as kept,
+       {kept} as kept,
        (select coalesce(array_agg(call_id order by call_id, type), '{{}}') from judged where flips) as flipped_call_ids,
        (select coalesce(array_agg(type order by call_id, type), '{{}}') from judged where flips) as flipped_types",
         staged_content = content("s."),
@@ -196,8 +194,20 @@ select (select count(*) from inserted) as inserted,
         staged_all = list("s.", |_| true),
         row = row(""),
         stored_row = row("c."),
-        kept = if kept.is_empty() { "null".to_owned() } else { kept.join(", ") },
+        kept = kept_expression(absent),
     )
+}
+
+/// The absent columns for which a matched row holds a value, as an array of their names.
+fn kept_expression(absent: &BTreeSet<Column>) -> String {
+    if absent.is_empty() {
+        return "'{}'::text[]".to_owned();
+    }
+    let names: Vec<String> = absent
+        .iter()
+        .map(|column| format!("case when bool_or(held_{0}) then '{0}' end", column.name()))
+        .collect();
+    format!("(select array_remove(array[{}], null) from matched)", names.join(", "))
 }
 
 /// The records out of parameter $4. An empty `extra` is no `extra`.

@@ -61,7 +61,10 @@ pub(super) fn fold(records: &[Cdr]) -> Folded<'_> {
     let mut winners: BTreeMap<&CdrKey, &Cdr> = BTreeMap::new();
     let mut losers = Vec::new();
     for record in records {
-        let winner = winners.entry(&record.key).or_insert(record);
+        let Some(winner) = winners.get_mut(&record.key) else {
+            winners.insert(&record.key, record);
+            continue;
+        };
         match record.outranks(winner) {
             Ordering::Greater => losers.push(duplicate(std::mem::replace(winner, record))),
             Ordering::Less => losers.push(duplicate(record)),
@@ -69,6 +72,8 @@ pub(super) fn fold(records: &[Cdr]) -> Folded<'_> {
             Ordering::Equal => {}
         }
     }
+    losers.sort_by(|a, b| a.raw.cmp(&b.raw));
+    losers.dedup_by(|a, b| a.raw == b.raw);
     Folded { winners: winners.into_values().collect(), losers }
 }
 

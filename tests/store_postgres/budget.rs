@@ -30,7 +30,10 @@ fn no_minute_ever_holds_more_requests_than_the_limit() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let scene = runtime.block_on(Scene::new());
     // Arrivals of several processes: in no order, in crowds, after pauses.
-    let arrivals = proptest::collection::vec(prop_oneof![3 => 0..2_000_i64, 1 => 0..30_000_i64, 1 => Just(120_000)], 1..90);
+    let arrivals = proptest::collection::vec(
+        prop_oneof![3 => 0..2_000_i64, 1 => 0..30_000_i64, 1 => Just(120_000)],
+        1..90,
+    );
     let strategy = (2..40_u32, 1..6_u32, arrivals, any::<u64>());
     let mut runner = TestRunner::new(ProptestConfig { cases: 24, ..Default::default() });
     runner
@@ -39,7 +42,8 @@ fn no_minute_ever_holds_more_requests_than_the_limit() {
                 let (mut now, mut instants) = (at(0, 0), Vec::new());
                 for step in steps {
                     now += TimeDelta::milliseconds(step % 7_000);
-                    instants.push(sent(&scene.store, &credential.to_string(), (per_minute, burst), now).await);
+                    instants
+                        .push(sent(&scene.store, &credential.to_string(), (per_minute, burst), now).await);
                 }
                 instants
             });

@@ -37,7 +37,8 @@ async fn claims_move_the_cursor_and_neighbours_of_one_tier_are_one_row() {
         .await
         .unwrap();
     assert_eq!(done.cursor, Some(window(at(3, 0), at(4, 30))));
-    let ledger = scene.store.load(ACCOUNT, &cdr_sync::store::commit::RemovalRules::new(minutes(10))).await.unwrap();
+    let ledger =
+        scene.store.load(ACCOUNT, &cdr_sync::store::commit::RemovalRules::new(minutes(10))).await.unwrap();
     assert_eq!(ledger.coverage, done.coverage);
     assert_eq!(ledger.coverage.stretches().len(), 2);
 }
@@ -60,7 +61,10 @@ async fn a_gap_is_opened_once_tried_closed_and_bridged_by_the_cursor() {
         scene.store.commit(&touch).await.unwrap();
     }
     let open = scene.store.gaps(Some(ACCOUNT)).await.unwrap();
-    assert_eq!((open[0].tries, open[0].next_try_at, open[0].last_error.as_deref()), (2, at(14, 0), Some("again")));
+    assert_eq!(
+        (open[0].tries, open[0].next_try_at, open[0].last_error.as_deref()),
+        (2, at(14, 0), Some("again"))
+    );
     scene.store.hasten_gaps(ACCOUNT, at(13, 5)).await.unwrap();
     assert_eq!(scene.store.gaps(None).await.unwrap()[0].next_try_at, at(13, 5));
     let (ids, claims) = ([open[0].id], [claim(hour(2), at(14, 0))]);
@@ -94,7 +98,8 @@ async fn a_commit_writes_its_diary_line_once_and_what_was_learned() {
     for _ in 0..2 {
         scene.store.commit(&commit).await.unwrap();
     }
-    let lines = scene.lines("select concat_ws(' ', lane, span, inserted, elapsed) from cdr_sync.window_read").await;
+    let lines =
+        scene.lines("select concat_ws(' ', lane, span, inserted, elapsed) from cdr_sync.window_read").await;
     assert_eq!(lines, [r#"live ["2024-06-10 01:00:00+00","2024-06-10 02:00:00+00") 3 00:00:01.5"#]);
     let rules = commit.removal;
     assert_eq!(scene.store.load(ACCOUNT, &rules).await.unwrap().knowledge, Some(knowledge));

@@ -31,7 +31,8 @@ async fn a_lease_is_held_by_one_until_it_is_over_or_released() {
     let scene = Scene::new().await;
     let (a, b) = (holder("a"), holder("b"));
     assert_eq!(scene.store.take_lease(ACCOUNT, &a, TTL, alive).await.unwrap(), Lease::Taken { fence: 1 });
-    let Lease::HeldBy { name, expires_in } = scene.store.take_lease(ACCOUNT, &b, TTL, alive).await.unwrap() else {
+    let Lease::HeldBy { name, expires_in } = scene.store.take_lease(ACCOUNT, &b, TTL, alive).await.unwrap()
+    else {
         panic!("two leaders");
     };
     assert!(name == "host-a" && expires_in <= TTL && expires_in > TTL / 2);

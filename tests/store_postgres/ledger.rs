@@ -16,7 +16,12 @@ async fn the_default_start_is_fixed_at_the_first_start_and_a_configured_one_hold
         (start, scope)
     };
     let mut found = Vec::new();
-    for start in [Start::Default(at(5, 0)), Start::Configured(at(3, 0)), Start::Default(at(9, 0)), Start::Configured(at(4, 0))] {
+    for start in [
+        Start::Default(at(5, 0)),
+        Start::Configured(at(3, 0)),
+        Start::Default(at(9, 0)),
+        Start::Configured(at(4, 0)),
+    ] {
         let (start, scope) = open(start).await;
         let opened = scene.store.open_account(ACCOUNT, &scope, start, at(12, 0)).await.unwrap();
         assert_eq!((opened.first, opened.scope_changed), (false, None));
@@ -46,7 +51,10 @@ async fn a_changed_scope_empties_the_ledger_and_protects_rows_until_they_are_ret
         scene.read(hour(1), &[], at(12, minute)).await;
     }
     assert_eq!(scene.removed().await, ["000002"]);
-    assert_eq!(scene.lines("select call_id from cdr_sync.earlier_scope order by 1").await, ["000000", "000001"]);
+    assert_eq!(
+        scene.lines("select call_id from cdr_sync.earlier_scope order by 1").await,
+        ["000000", "000001"]
+    );
 }
 
 #[tokio::test]

@@ -59,21 +59,33 @@ async fn settled(scene: &Scene, query: &'static str) -> i64 {
 }
 
 #[tokio::test]
-async fn unchanged_rows_cost_next_to_no_wal_and_no_dead_tuple() {
+async fn unchanged_rows_are_neither_locked_nor_written() {
+    let scene = Scene::new().await;
+    for size in [400, 5_000] {
+        let records = cdrs(size, at(1, 0));
+        scene.store(&records).await;
+        assert_eq!(counts(&scene.store(&records).await), (0, 0, size as u64));
+    }
+    // A row that was locked, by ON CONFLICT DO UPDATE for one, carries the locker's transaction in xmax.
+    assert_eq!(scene.count("select count(*) from voicenter.cdr where xmax <> 0").await, 0);
+    let written = "select n_tup_upd + n_tup_del + n_dead_tup from pg_stat_user_tables where relname = 'cdr'";
+    assert_eq!(settled(&scene, written).await, 0);
+}
+
+#[tokio::test]
+#[ignore = "measures the WAL of the whole server: run it alone"]
+async fn unchanged_rows_cost_next_to_no_wal() {
     let scene = Scene::new().await;
     let records = cdrs(5_000, at(1, 0));
     scene.store(&records).await;
-    let dead = "select n_tup_upd + n_tup_del + n_dead_tup from pg_stat_user_tables where relname = 'cdr'";
-    assert_eq!(settled(&scene, dead).await, 0);
     // A checkpoint makes the next write of every page a full image: the dearest case.
     sqlx::raw_sql("checkpoint").execute(&mut scene.sql().await).await.unwrap();
     let place = "select (pg_current_wal_insert_lsn() - '0/0')::int8";
     let before = scene.count(place).await;
-    let done = scene.store(&records).await;
+    assert_eq!(counts(&scene.store(&records).await), (0, 0, 5_000));
     let written = scene.count(place).await - before;
-    assert_eq!(counts(&done), (0, 0, 5_000));
+    println!("{written} bytes of WAL");
     assert!(written < 400_000, "{written} bytes of WAL for 5,000 unchanged rows");
-    assert_eq!(settled(&scene, dead).await, 0);
 }
 
 #[tokio::test]
@@ -91,8 +103,12 @@ async fn a_changed_row_keeps_its_old_version_in_history_and_shares_the_answers_u
     let rows = scene.lines("select call_id || ' ' || (updated_at = (select updated_at from cdr_sync.cursor)) || ' ' ||
         (first_seen_at = (select valid_from from voicenter.cdr_history limit 1)) from voicenter.cdr order by 1").await;
     assert_eq!(rows, ["000000 true true", "000001 true true", "000002 false true"]);
-    let history = scene.lines("select h.call_id || ' ' || (h.record_url is null) || ' ' || (h.valid_to = c.updated_at)
-        from voicenter.cdr_history h join voicenter.cdr c using (account, call_id, type) order by 1").await;
+    let history = scene
+        .lines(
+            "select h.call_id || ' ' || (h.record_url is null) || ' ' || (h.valid_to = c.updated_at)
+        from voicenter.cdr_history h join voicenter.cdr c using (account, call_id, type) order by 1",
+        )
+        .await;
     assert_eq!(history, ["000000 true true", "000001 true true"]);
 }
 
@@ -111,7 +127,10 @@ async fn without_history_only_a_changed_date_keeps_the_old_version() {
 #[tokio::test]
 async fn updated_at_grows_even_when_the_databases_clock_goes_back() {
     let scene = Scene::new().await;
-    sqlx::raw_sql("update cdr_sync.cursor set updated_at = '2999-01-01'").execute(&mut scene.sql().await).await.unwrap();
+    sqlx::raw_sql("update cdr_sync.cursor set updated_at = '2999-01-01'")
+        .execute(&mut scene.sql().await)
+        .await
+        .unwrap();
     let stamp = scene.store(&[cdr("a", at(1, 0))]).await.updated_at.unwrap();
     assert_eq!(stamp.to_rfc3339(), "2999-01-01T00:00:00.000001+00:00");
 }
@@ -261,14 +280,12 @@ async fn table(conn: &mut PgConnection) -> Vec<String> {
 #[test]
 fn a_batch_by_copy_and_a_batch_inside_the_statement_give_the_same_table_and_the_records_back() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let (scene, mut conn) = runtime.block_on(async {
-        let scene = Scene::new().await;
-        let conn = scene.sql().await;
-        (scene, conn)
-    });
+    let scene = runtime.block_on(Scene::new());
     let text = "[a-zא-ת0-9\\\\\t\n\r\"'{}, .💬\u{1}\u{7f}]{0,20}";
-    let number = "-?(0|[1-9][0-9]{0,60})(\\.[0-9]{1,40})?";
-    let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig { cases: 12, ..Default::default() });
+    // No minus before zero: PostgreSQL has none.
+    let number = "(0|-?[1-9][0-9]{0,60})(\\.[0-9]{1,40})?";
+    let mut runner =
+        proptest::test_runner::TestRunner::new(ProptestConfig { cases: 12, ..Default::default() });
     let batches = (501..520_usize, proptest::collection::vec((text, number), 40));
     runner
         .run(&batches, |(size, parts)| {
@@ -279,6 +296,7 @@ fn a_batch_by_copy_and_a_batch_inside_the_statement_give_the_same_table_and_the_
                 })
                 .collect();
             runtime.block_on(async {
+                let mut conn = scene.sql().await;
                 let empty = "truncate voicenter.cdr, voicenter.cdr_history";
                 sqlx::raw_sql(empty).execute(&mut conn).await.unwrap();
                 let done = scene.store(&records).await;
@@ -286,12 +304,12 @@ fn a_batch_by_copy_and_a_batch_inside_the_statement_give_the_same_table_and_the_
                 let by_copy = table(&mut conn).await;
                 let mut back = scene.rows().await;
                 back.sort_by(|a, b| a.key.cmp(&b.key));
-                assert_eq!(back, records);
+                assert!(back == records, "the records did not come back as they went");
                 sqlx::raw_sql(empty).execute(&mut conn).await.unwrap();
                 for part in records.chunks(400) {
                     scene.store(part).await;
                 }
-                assert_eq!(table(&mut conn).await, by_copy);
+                assert!(table(&mut conn).await == by_copy, "two ways, two tables");
             });
             Ok(())
         })

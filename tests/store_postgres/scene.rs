@@ -88,8 +88,10 @@ pub async fn fresh_database() -> String {
     let admin = std::env::var("CDR_SYNC_TEST_DATABASE")
         .expect("CDR_SYNC_TEST_DATABASE: the URL of a PostgreSQL database whose user may create others");
     let mut conn = PgConnection::connect(&admin).await.unwrap();
-    let (name,): (String,) =
-        sqlx::query_as("select 'test_' || replace(gen_random_uuid()::text, '-', '')").fetch_one(&mut conn).await.unwrap();
+    let (name,): (String,) = sqlx::query_as("select 'test_' || replace(gen_random_uuid()::text, '-', '')")
+        .fetch_one(&mut conn)
+        .await
+        .unwrap();
     sqlx::raw_sql(AssertSqlSafe(format!("create database {name}"))).execute(&mut conn).await.unwrap();
     let mut url = url::Url::parse(&admin).unwrap();
     url.set_path(&name);

@@ -32,7 +32,10 @@ async fn a_database_migrated_by_a_newer_program_is_accepted() {
 #[tokio::test]
 async fn an_edited_migration_is_refused_by_name() {
     let scene = Scene::new().await;
-    sqlx::raw_sql("update cdr_sync.migration set checksum = 'x'").execute(&mut scene.sql().await).await.unwrap();
+    sqlx::raw_sql("update cdr_sync.migration set checksum = 'x'")
+        .execute(&mut scene.sql().await)
+        .await
+        .unwrap();
     let error = scene.store.migrate().await.unwrap_err();
     assert!(matches!(&error, StoreError::Migration { name, .. } if name == "0001_schema"), "{error}");
 }
@@ -78,7 +81,8 @@ async fn no_statement_is_named_so_nothing_prepared_outlives_a_transaction() {
     let now = "2024-06-10T00:00:00Z".parse().unwrap();
     store.open_account("a", &serde_json::json!({}), Start::Default(now), now).await.unwrap();
     store.note_error("a", "refused", now, None).await.unwrap();
-    let named: Vec<(String,)> = sqlx::query_as("select name from prepared").fetch_all(&mut other).await.unwrap();
+    let named: Vec<(String,)> =
+        sqlx::query_as("select name from prepared").fetch_all(&mut other).await.unwrap();
     assert_eq!(named, []);
 }
 
