@@ -1,5 +1,18 @@
 //! Windows of time: the one kind of question that the API answers. Pure: values in, values out.
 
+pub mod ask;
+pub mod coverage;
+pub mod density;
+pub mod knowledge;
+pub mod ledger;
+mod page;
+pub mod planner;
+pub mod reading;
+pub mod slice;
+pub mod sum;
+pub mod suspect;
+pub mod verdict;
+
 use std::fmt;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -35,6 +48,11 @@ impl Window {
     /// Whether `instant` lies inside.
     pub fn contains(&self, instant: DateTime<Utc>) -> bool {
         self.from <= instant && instant < self.to
+    }
+
+    /// The smallest window that holds both.
+    pub fn hull(&self, other: &Window) -> Window {
+        Window { from: self.from.min(other.from), to: self.to.max(other.to) }
     }
 
     /// What both have in common.

@@ -1,0 +1,305 @@
+//! The accounts: opened at a start with their scope, asked about by `status`.
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+use sqlx::{PgConnection, Row as _};
+
+use super::{Store, StoreError, sql, sql_as};
+use crate::window::Window;
+
+/// Where history begins, and who says so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// The built-in default: counts at the first start only.
+    Default(DateTime<Utc>),
+    /// The configuration: holds, earlier or later than before.
+    Configured(DateTime<Utc>),
+}
+
+impl Start {
+    fn instant(self) -> DateTime<Utc> {
+        match self {
+            Start::Default(instant) | Start::Configured(instant) => instant,
+        }
+    }
+}
+
+/// An account as it was found at a start.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Opened {
+    /// How far back history is to be filled.
+    pub history_start: DateTime<Utc>,
+    /// The scope before and now, when it changed: everything will be read again.
+    pub scope_changed: Option<(Value, Value)>,
+    /// Whether the ledger did not know the account.
+    pub first: bool,
+}
+
+/// What `status` tells of an account. No secret, no personal data.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AccountStatus {
+    /// Its name.
+    pub name: String,
+    /// How far back history is to be filled.
+    pub history_start: DateTime<Utc>,
+    /// `history_from` to `synced_until`.
+    pub cursor: Option<Window>,
+    /// The vendor's own floor.
+    pub horizon: Option<DateTime<Utc>>,
+    /// Start of the last read that was stored.
+    pub last_success_at: Option<DateTime<Utc>>,
+    /// What last went wrong, and when.
+    pub last_error: Option<(String, DateTime<Utc>)>,
+    /// Until when nothing is asked.
+    pub paused_until: Option<DateTime<Utc>>,
+    /// Open gaps.
+    pub gaps: i64,
+    /// Open rejected records.
+    pub rejected: i64,
+    /// Rows that the last complete reads lacked.
+    pub missing: i64,
+    /// Those of them that went missing with suspiciously many others.
+    pub suspicious: i64,
+    /// Who leads, if the lease holds.
+    pub leader: Option<String>,
+}
+
+impl Store {
+    /// Opens an account with what it reads now.
+    ///
+    /// A changed scope empties coverage, gaps, doubts and what was learned, and puts every stored key into
+    /// `cdr_sync.earlier_scope`: all in one transaction.
+    pub async fn open_account(
+        &self,
+        name: &str,
+        scope: &Value,
+        start: Start,
+        now: DateTime<Utc>,
+    ) -> Result<Opened, StoreError> {
+        let mut tx = self.begin().await?;
+        let (first,): (bool,) = sql_as(
+            "with new as (
+                 insert into cdr_sync.account (name, scope, scope_since, history_start) values ($1, $2, $3, $4)
+                 on conflict (name) do nothing returning 1
+             ), cursor as (
+                 insert into cdr_sync.cursor (account) values ($1) on conflict (account) do nothing
+             )
+             select exists (select from new)",
+        )
+        .bind(name)
+        .bind(scope)
+        .bind(now)
+        .bind(start.instant())
+        .fetch_one(&mut *tx)
+        .await?;
+        // The same lock as every commit: none runs while the scope changes.
+        sql("select from cdr_sync.cursor where account = $1 for update").bind(name).execute(&mut *tx).await?;
+        let scope_changed = change_scope(&mut tx, name, scope, now).await?;
+        let configured = matches!(start, Start::Configured(_)).then_some(start.instant());
+        let (history_start,): (DateTime<Utc>,) = sql_as(
+            "update cdr_sync.account set history_start = coalesce($2, history_start) where name = $1
+             returning history_start",
+        )
+        .bind(name)
+        .bind(configured)
+        .fetch_one(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        Ok(Opened { history_start, scope_changed, first })
+    }
+
+    /// What a start with this scope would find; changes nothing. `None` when the ledger does not know the account.
+    pub async fn stored_scope(&self, name: &str) -> Result<Option<Value>, StoreError> {
+        let mut tx = self.begin().await?;
+        let row: Option<(Value,)> = sql_as("select scope from cdr_sync.account where name = $1")
+            .bind(name)
+            .fetch_optional(&mut *tx)
+            .await?;
+        Ok(row.map(|(scope,)| scope))
+    }
+
+    /// Notes what went wrong, and until when nothing is asked. `error` holds no secret and no personal data.
+    pub async fn note_error(
+        &self,
+        name: &str,
+        error: &str,
+        at: DateTime<Utc>,
+        paused_until: Option<DateTime<Utc>>,
+    ) -> Result<(), StoreError> {
+        let mut tx = self.begin().await?;
+        sql("update cdr_sync.account set last_error = $2, last_error_at = $3, paused_until = $4 where name = $1")
+            .bind(name)
+            .bind(error.replace('\0', "\u{fffd}"))
+            .bind(at)
+            .bind(paused_until)
+            .execute(&mut *tx)
+            .await?;
+        Ok(tx.commit().await?)
+    }
+
+    /// Ends an account's pause. That reads succeed is noted by their commits.
+    pub async fn note_success(&self, name: &str) -> Result<(), StoreError> {
+        let mut tx = self.begin().await?;
+        sql("update cdr_sync.account set paused_until = null where name = $1 and paused_until is not null")
+            .bind(name)
+            .execute(&mut *tx)
+            .await?;
+        Ok(tx.commit().await?)
+    }
+
+    /// Every account that the ledger knows, by name.
+    pub async fn status(&self) -> Result<Vec<AccountStatus>, StoreError> {
+        let mut tx = self.begin().await?;
+        let rows = sql("select a.name, a.history_start, a.horizon, a.last_success_at, a.last_error, a.last_error_at,
+                    a.paused_until, c.history_from, c.synced_until,
+                    (select count(*) from cdr_sync.gap g where g.account = a.name and g.closed_at is null) as gaps,
+                    (select count(*) from cdr_sync.rejected r
+                     where r.account = a.name and r.closed_at is null) as rejected,
+                    (select count(*) from cdr_sync.missing m where m.account = a.name) as missing,
+                    (select count(*) from cdr_sync.missing m where m.account = a.name and m.suspicious) as suspicious,
+                    (select l.holder_name from cdr_sync.lease l
+                     where l.account = a.name and l.expires_at > clock_timestamp()) as leader
+             from cdr_sync.account a
+             left join cdr_sync.cursor c on c.account = a.name
+             order by a.name")
+        .fetch_all(&mut *tx)
+        .await?;
+        rows.iter().map(status_from_row).collect()
+    }
+
+    /// Gives an account another name, everywhere. Fails with [`StoreError::Data`] when the new name is taken.
+    pub async fn rename_account(&self, old: &str, new: &str) -> Result<(), StoreError> {
+        let mut tx = self.begin().await?;
+        unlimited(&mut tx).await?;
+        sql("select from cdr_sync.cursor where account = $1 for update").bind(old).execute(&mut *tx).await?;
+        let renamed = sql("update cdr_sync.account set name = $2 where name = $1")
+            .bind(old)
+            .bind(new)
+            .execute(&mut *tx)
+            .await?;
+        if renamed.rows_affected() == 0 {
+            return Err(StoreError::UnknownAccount(old.to_owned()));
+        }
+        for statement in RENAME {
+            sql(statement).bind(old).bind(new).execute(&mut *tx).await?;
+        }
+        Ok(tx.commit().await?)
+    }
+
+    /// Forgets an account's ledger; with `delete` its rows too. Returns how many rows of `voicenter.cdr` went.
+    pub async fn forget_account(&self, name: &str, delete: bool) -> Result<u64, StoreError> {
+        let mut tx = self.begin().await?;
+        unlimited(&mut tx).await?;
+        sql("select from cdr_sync.cursor where account = $1 for update").bind(name).execute(&mut *tx).await?;
+        let known = sql("delete from cdr_sync.account where name = $1").bind(name).execute(&mut *tx).await?;
+        if known.rows_affected() == 0 {
+            return Err(StoreError::UnknownAccount(name.to_owned()));
+        }
+        for statement in FORGET {
+            sql(statement).bind(name).execute(&mut *tx).await?;
+        }
+        let mut rows = 0;
+        if delete {
+            sql("delete from voicenter.cdr_history where account = $1").bind(name).execute(&mut *tx).await?;
+            rows = sql("delete from voicenter.cdr where account = $1")
+                .bind(name)
+                .execute(&mut *tx)
+                .await?
+                .rows_affected();
+        }
+        tx.commit().await?;
+        Ok(rows)
+    }
+}
+
+/// For what a person waits for: it may take as long as it takes.
+async fn unlimited(conn: &mut PgConnection) -> Result<(), StoreError> {
+    sqlx::raw_sql("set local statement_timeout = 0").execute(conn).await?;
+    Ok(())
+}
+
+const RENAME: [&str; 11] = [
+    "update cdr_sync.cursor set account = $2, fence = fence + 1 where account = $1",
+    "update cdr_sync.coverage set account = $2 where account = $1",
+    "update cdr_sync.window_read set account = $2 where account = $1",
+    "update cdr_sync.gap set account = $2 where account = $1",
+    "update cdr_sync.rejected set account = $2 where account = $1",
+    "update cdr_sync.missing set account = $2 where account = $1",
+    "update cdr_sync.earlier_scope set account = $2 where account = $1",
+    "update cdr_sync.lease set account = $2 where account = $1",
+    "update cdr_sync.request set account = $2 where account = $1",
+    "update voicenter.cdr_history set account = $2 where account = $1",
+    "update voicenter.cdr set account = $2 where account = $1",
+];
+
+const FORGET: [&str; 9] = [
+    "delete from cdr_sync.cursor where account = $1",
+    "delete from cdr_sync.coverage where account = $1",
+    "delete from cdr_sync.window_read where account = $1",
+    "delete from cdr_sync.gap where account = $1",
+    "delete from cdr_sync.rejected where account = $1",
+    "delete from cdr_sync.missing where account = $1",
+    "delete from cdr_sync.earlier_scope where account = $1",
+    "delete from cdr_sync.lease where account = $1",
+    "delete from cdr_sync.request where account = $1",
+];
+
+const EMPTY_LEDGER: [&str; 6] = [
+    "delete from cdr_sync.coverage where account = $1",
+    "delete from cdr_sync.gap where account = $1",
+    "delete from cdr_sync.missing where account = $1",
+    "update cdr_sync.cursor set history_from = null, synced_until = null where account = $1",
+    "update cdr_sync.account set horizon = null, knowledge = null where name = $1",
+    "insert into cdr_sync.earlier_scope (account, call_id, type)
+     select account, call_id, type from voicenter.cdr where account = $1 and removed_at is null
+     on conflict do nothing",
+];
+
+/// Writes another scope and empties the ledger, or does nothing. Returns both when it did.
+async fn change_scope(
+    conn: &mut PgConnection,
+    name: &str,
+    scope: &Value,
+    now: DateTime<Utc>,
+) -> Result<Option<(Value, Value)>, StoreError> {
+    // Compared by PostgreSQL, which does not mind the order of keys.
+    let before: Option<(Value,)> =
+        sql_as("select scope from cdr_sync.account where name = $1 and scope <> $2")
+            .bind(name)
+            .bind(scope)
+            .fetch_optional(&mut *conn)
+            .await?;
+    let Some((before,)) = before else { return Ok(None) };
+    unlimited(conn).await?;
+    for statement in EMPTY_LEDGER {
+        sql(statement).bind(name).execute(&mut *conn).await?;
+    }
+    sql("update cdr_sync.account set scope = $2, scope_since = $3 where name = $1")
+        .bind(name)
+        .bind(scope)
+        .bind(now)
+        .execute(conn)
+        .await?;
+    Ok(Some((before, scope.clone())))
+}
+
+fn status_from_row(row: &sqlx::postgres::PgRow) -> Result<AccountStatus, StoreError> {
+    let from: Option<DateTime<Utc>> = row.try_get("history_from")?;
+    let until: Option<DateTime<Utc>> = row.try_get("synced_until")?;
+    let error: Option<String> = row.try_get("last_error")?;
+    let error_at: Option<DateTime<Utc>> = row.try_get("last_error_at")?;
+    Ok(AccountStatus {
+        name: row.try_get("name")?,
+        history_start: row.try_get("history_start")?,
+        cursor: from.zip(until).and_then(|(from, until)| Window::new(from, until)),
+        horizon: row.try_get("horizon")?,
+        last_success_at: row.try_get("last_success_at")?,
+        last_error: error.zip(error_at),
+        paused_until: row.try_get("paused_until")?,
+        gaps: row.try_get("gaps")?,
+        rejected: row.try_get("rejected")?,
+        missing: row.try_get("missing")?,
+        suspicious: row.try_get("suspicious")?,
+        leader: row.try_get("leader")?,
+    })
+}

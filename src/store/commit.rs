@@ -1,0 +1,350 @@
+//! One answer and what it proves, stored in one transaction.
+
+use std::collections::BTreeSet;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde_json::Value;
+use sqlx::pool::PoolConnection;
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Postgres};
+
+use super::gap::{GapTry, NewGap};
+use super::ledger::{self, Locked};
+use super::merge::{self, Merged, Source, Terms};
+use super::missing::{self, Recheck, Removal};
+use super::rejected;
+use super::stage::{self, Folded, INLINE_RECORDS};
+use super::window_read::{self, WindowRead};
+use super::{Store, StoreError, gap, sql};
+use crate::cdr::{Cdr, CdrKey, Column, RejectReason, Rejected};
+use crate::window::Window;
+use crate::window::coverage::Coverage;
+
+/// A conflict with another transaction is tried again at once so many times.
+const CONFLICTS: u32 = 5;
+
+/// A window that an answer, with the pages before it, proves to have been read completely.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Claim {
+    /// The window.
+    pub window: Window,
+    /// The re-read age that it has been served.
+    pub tier: TimeDelta,
+    /// When the (first) request for it started.
+    pub read_at: DateTime<Utc>,
+    /// Whether rows missing from it may count towards removal.
+    pub may_mark: bool,
+}
+
+/// When a missing row counts as removed.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct RemovalRules {
+    /// How far the second read that misses a row must be from the first: `sync.removal_after`.
+    pub after: TimeDelta,
+    /// More rows than this missing at once are suspicious …
+    pub suspicious_rows: u32,
+    /// … if they are also more than this share of the stretch's rows.
+    pub suspicious_share: f64,
+    /// Over how long reads must miss a suspicious row.
+    pub suspicious_after: TimeDelta,
+    /// How many reads must miss it.
+    pub suspicious_reads: u32,
+}
+
+impl RemovalRules {
+    /// The documented rules with this `sync.removal_after`.
+    pub fn new(after: TimeDelta) -> Self {
+        Self {
+            after,
+            suspicious_rows: 20,
+            suspicious_share: 0.30,
+            suspicious_after: TimeDelta::hours(6),
+            suspicious_reads: 3,
+        }
+    }
+}
+
+/// Everything that one answer changes.
+#[derive(Clone, Debug)]
+pub struct Commit<'a> {
+    /// The account.
+    pub account: &'a str,
+    /// The leader's number, from its lease.
+    pub fence: i64,
+    /// When the request of this answer started.
+    pub read_at: DateTime<Utc>,
+    /// The answer's records, as they came: sharing keys, in any order.
+    pub records: &'a [Cdr],
+    /// The answer's records that could not be decoded.
+    pub rejected: &'a [Rejected],
+    /// The columns that at least one of its records had a field for.
+    pub columns: &'a BTreeSet<Column>,
+    /// What it proves.
+    pub claims: &'a [Claim],
+    /// Keys that earlier pages of the same read returned for the claimed windows.
+    pub earlier_keys: &'a [CdrKey],
+    /// What is no longer to count as read.
+    pub uncover: &'a [Window],
+    /// Windows given up for now.
+    pub open_gaps: &'a [NewGap<'a>],
+    /// Gaps that were read after all.
+    pub close_gaps: &'a [i64],
+    /// Gaps that were tried in vain.
+    pub touch_gaps: &'a [GapTry<'a>],
+    /// What was learned of the API, when that changed.
+    pub knowledge: Option<&'a Value>,
+    /// The line for `cdr_sync.window_read`.
+    pub window_read: Option<WindowRead<'a>>,
+    /// When a missing row counts as removed.
+    pub removal: RemovalRules,
+    /// The missing keys that the API, asked by CallID, no longer knows: only they are marked. `None` where it cannot
+    /// be asked.
+    pub confirmed_gone: Option<&'a BTreeSet<CdrKey>>,
+    /// Whether replaced versions are kept: `sync.history`.
+    pub history: bool,
+}
+
+/// What a commit did.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Committed {
+    /// New rows.
+    pub inserted: u64,
+    /// Rows whose content changed or that came back.
+    pub updated: u64,
+    /// Records that stood in the table already.
+    pub unchanged: u64,
+    /// Rows marked removed.
+    pub removed: u64,
+    /// Rows whose removal mark was cleared; they count as updated too.
+    pub returned: u64,
+    /// Records that could not be stored, duplicates not counted.
+    pub rejected: u64,
+    /// Different records whose key is stored from another one.
+    pub duplicates: u64,
+    /// Columns that the whole answer lacked and whose stored values were kept.
+    pub fields_kept: Vec<Column>,
+    /// The `updated_at` of all changed rows; `None` when none changed.
+    pub updated_at: Option<DateTime<Utc>>,
+    /// `history_from` to `synced_until`.
+    pub cursor: Option<Window>,
+    /// What has been read completely, after this answer.
+    pub coverage: Coverage,
+    /// What must be read again, and when, because rows are missing.
+    pub rechecks: Vec<Recheck>,
+    /// Rows found missing for the first time.
+    pub missing_new: u64,
+    /// Whether so many rows were missing that the answer is distrusted.
+    pub suspicious: bool,
+    /// The vendor's horizon, when this answer moved it.
+    pub horizon: Option<DateTime<Utc>>,
+}
+
+impl Store {
+    /// Stores one answer: all of it or nothing. Doing it again changes nothing, so after [`StoreError::Away`], when
+    /// it may or may not have happened, the caller waits and commits the same again.
+    ///
+    /// [`StoreError::Fenced`] when another process leads the account. Records that PostgreSQL refuses are put into
+    /// `cdr_sync.rejected`; the others are stored.
+    pub async fn commit(&self, commit: &Commit<'_>) -> Result<Committed, StoreError> {
+        let folded = stage::fold(commit.records);
+        let (mut halving, mut conflicts) = (false, 0);
+        loop {
+            match self.attempt(commit, &folded, halving).await {
+                Err(StoreError::Data { .. }) if !halving => halving = true,
+                Err(error) if error.is_conflict() && conflicts < CONFLICTS => conflicts += 1,
+                result => return result,
+            }
+        }
+    }
+
+    async fn attempt(
+        &self,
+        commit: &Commit<'_>,
+        folded: &Folded<'_>,
+        halving: bool,
+    ) -> Result<Committed, StoreError> {
+        let mut lent = Lent(Some(self.pool.acquire().await?));
+        let conn = lent.0.as_mut().ok_or_else(|| StoreError::Away("no connection".into()))?;
+        let mut tx = conn.begin_with(AssertSqlSafe(self.begin.clone())).await?;
+        let result = steps(&mut tx, commit, folded, halving).await;
+        match result {
+            Ok(_) => tx.commit().await?,
+            Err(_) => tx.rollback().await?,
+        }
+        lent.hand_back();
+        result
+    }
+}
+
+/// A connection that is closed, not handed back, when the future that uses it is dropped half way: it could stand in
+/// the middle of a `COPY`.
+struct Lent(Option<PoolConnection<Postgres>>);
+
+impl Lent {
+    fn hand_back(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        if let Some(connection) = self.0.take() {
+            drop(connection.detach());
+        }
+    }
+}
+
+/// The steps of the module's documentation, in that order.
+async fn steps(
+    conn: &mut PgConnection,
+    commit: &Commit<'_>,
+    folded: &Folded<'_>,
+    halving: bool,
+) -> Result<Committed, StoreError> {
+    let copied = !halving && folded.winners.len() > INLINE_RECORDS;
+    if copied {
+        stage::copy(conn, &folded.winners).await?;
+    }
+    let locked = ledger::lock(conn, commit.account, commit.fence).await?;
+    let merged = store_records(conn, commit, folded, &locked, (copied, halving)).await?;
+    let mut done = count(folded, &merged);
+    let turned_away = turn_away(conn, commit, folded, &merged, locked.stamp).await?;
+    done.rejected = turned_away.rejected;
+    done.duplicates = turned_away.duplicates;
+    remove(conn, commit, folded, &locked, &mut done).await?;
+    if merged.inserted + merged.updated + done.removed > 0 {
+        done.updated_at = Some(locked.stamp);
+    }
+    write_ledger(conn, commit, &mut done).await?;
+    Ok(done)
+}
+
+async fn store_records(
+    conn: &mut PgConnection,
+    commit: &Commit<'_>,
+    folded: &Folded<'_>,
+    locked: &Locked,
+    (copied, halving): (bool, bool),
+) -> Result<Merged, StoreError> {
+    if folded.winners.is_empty() {
+        return Ok(Merged::default());
+    }
+    let absent = Column::ALL.into_iter().filter(|column| !commit.columns.contains(column)).collect();
+    let terms =
+        Terms { account: commit.account, stamp: locked.stamp, history: commit.history, absent: &absent };
+    match (copied, halving) {
+        (true, _) => merge::merge(conn, &terms, Source::Copied).await,
+        (_, true) => merge::merge_halving(conn, &terms, &folded.winners).await,
+        _ => merge::merge(conn, &terms, Source::Inline(&folded.winners)).await,
+    }
+}
+
+fn count(folded: &Folded<'_>, merged: &Merged) -> Committed {
+    let handled = merged.inserted + merged.updated + (merged.flipped.len() + merged.refused.len()) as u64;
+    Committed {
+        inserted: merged.inserted,
+        updated: merged.updated,
+        returned: merged.returned,
+        unchanged: (folded.winners.len() as u64).saturating_sub(handled),
+        fields_kept: merged.kept.iter().copied().collect(),
+        ..Committed::default()
+    }
+}
+
+struct TurnedAway {
+    rejected: u64,
+    duplicates: u64,
+}
+
+/// Writes what was not stored into `cdr_sync.rejected`, and closes what now was.
+async fn turn_away(
+    conn: &mut PgConnection,
+    commit: &Commit<'_>,
+    folded: &Folded<'_>,
+    merged: &Merged,
+    stamp: DateTime<Utc>,
+) -> Result<TurnedAway, StoreError> {
+    let find = |key: &CdrKey| {
+        folded.winners.binary_search_by(|winner| winner.key.cmp(key)).ok().and_then(|i| folded.winners.get(i))
+    };
+    let flipped: Vec<Rejected> =
+        merged.flipped.iter().filter_map(find).map(|record| stage::duplicate(record)).collect();
+    let refused: Vec<(Rejected, &str)> = merged
+        .refused
+        .iter()
+        .filter_map(|(key, code)| {
+            Some((stage::rejected(find(key)?, RejectReason::Unstorable), code.as_str()))
+        })
+        .collect();
+    let plain = commit.rejected.iter().chain(&folded.losers).chain(&flipped).map(|rejected| (rejected, None));
+    let unstorable = refused.iter().map(|(rejected, code)| (rejected, Some(*code)));
+    let all: Vec<_> = plain.chain(unstorable).collect();
+    rejected::record(conn, commit.account, commit.read_at, &all).await?;
+    let stored = folded.winners.iter().copied().filter(|record| {
+        !merged.flipped.contains(&record.key) && merged.refused.iter().all(|(key, _)| *key != record.key)
+    });
+    rejected::close_stored(conn, commit.account, stamp, stored).await?;
+    let duplicates = all.iter().filter(|(r, _)| r.reason == RejectReason::DuplicateKey).count() as u64;
+    Ok(TurnedAway { rejected: all.len() as u64 - duplicates, duplicates })
+}
+
+/// Clears the doubts about rows that came back and follows up those about rows that did not.
+async fn remove(
+    conn: &mut PgConnection,
+    commit: &Commit<'_>,
+    folded: &Folded<'_>,
+    locked: &Locked,
+    done: &mut Committed,
+) -> Result<(), StoreError> {
+    missing::forget_returned(conn, commit.account, &folded.winners).await?;
+    let mut horizon = locked.horizon;
+    if let (Some(floor), Some(oldest)) =
+        (horizon, folded.winners.iter().map(|record| record.started_at).min())
+        && oldest < floor
+    {
+        missing::move_horizon(conn, commit.account, oldest).await?;
+        (horizon, done.horizon) = (Some(oldest), Some(oldest));
+    }
+    // A record that was not stored may be one of the missing.
+    if done.rejected > 0 {
+        return Ok(());
+    }
+    let seen: BTreeSet<&CdrKey> =
+        folded.winners.iter().map(|record| &record.key).chain(commit.earlier_keys).collect();
+    for claim in commit.claims.iter().filter(|claim| claim.may_mark) {
+        let removal = Removal { commit, claim, seen: &seen, stamp: locked.stamp, horizon };
+        let found = removal.judge(conn, locked.history_from).await?;
+        done.removed += found.removed;
+        done.missing_new += found.new;
+        done.suspicious |= found.suspicious;
+        if found.horizon.is_some() {
+            (horizon, done.horizon) = (found.horizon, found.horizon);
+        }
+    }
+    Ok(())
+}
+
+/// Gaps, coverage, cursor, `window_read`, account.
+async fn write_ledger(
+    conn: &mut PgConnection,
+    commit: &Commit<'_>,
+    done: &mut Committed,
+) -> Result<(), StoreError> {
+    gap::write(conn, commit).await?;
+    done.coverage = ledger::write_coverage(conn, commit).await?;
+    done.cursor = ledger::write_cursor(conn, commit.account, &done.coverage, done.updated_at).await?;
+    done.rechecks = missing::rechecks(conn, commit.account, &commit.removal).await?;
+    if let Some(read) = &commit.window_read {
+        window_read::write(conn, commit.account, read, done).await?;
+    }
+    sql("update cdr_sync.account
+         set last_success_at = case when $2 then greatest(last_success_at, $3) else last_success_at end,
+             knowledge = coalesce($4, knowledge)
+         where name = $1 and ($2 and last_success_at is distinct from $3 or knowledge is distinct from coalesce($4, knowledge))")
+        .bind(commit.account)
+        .bind(!commit.claims.is_empty())
+        .bind(commit.read_at)
+        .bind(commit.knowledge)
+        .execute(conn)
+        .await?;
+    Ok(())
+}

@@ -1,0 +1,124 @@
+//! What can go wrong with the database, and what to do about it.
+
+use thiserror::Error;
+
+/// A failed call to the store. Holds neither a password nor a record's values, also in its `Debug`.
+#[derive(Debug, Error, Clone, PartialEq, Eq)]
+pub enum StoreError {
+    /// `database.url` is not a PostgreSQL URL.
+    #[error("database.url cannot be read: write it as postgres://user:password@host:port/database")]
+    Url,
+    /// The database cannot be reached or cannot serve at present: wait, then do the same again.
+    #[error(
+        "the database is away ({0}): waiting and trying again; see whether it runs and takes connections"
+    )]
+    Away(String),
+    /// Another process has taken over the account: stop writing for it.
+    #[error("another process leads this account now: stopped writing for it")]
+    Fenced,
+    /// PostgreSQL refused values (SQLSTATE class 22, 23 or 54).
+    #[error(
+        "PostgreSQL refused the data (SQLSTATE {code}): see cdr_sync.rejected, or report this as a fault"
+    )]
+    Data {
+        /// The SQLSTATE.
+        code: String,
+    },
+    /// The schema does not fit this program.
+    #[error("migration {name}: {what}")]
+    Migration {
+        /// The migration's name.
+        name: String,
+        /// What is wrong and what to do.
+        what: String,
+    },
+    /// The account was never opened in this database.
+    #[error(
+        "account {0:?} is not in the ledger: start `cdr-sync run` or `sync` with it in the configuration first"
+    )]
+    UnknownAccount(String),
+    /// Any other refusal: a missing right, a missing table, a fault of ours.
+    #[error(
+        "PostgreSQL refused a statement ({code}: {message}); a missing right or table is mended with `cdr-sync check` and `cdr-sync migrate`"
+    )]
+    Refused {
+        /// The SQLSTATE, or `client` when the driver refused.
+        code: String,
+        /// PostgreSQL's message.
+        message: String,
+    },
+}
+
+impl StoreError {
+    /// Whether the same call can succeed later without anybody changing anything.
+    pub fn is_away(&self) -> bool {
+        matches!(self, StoreError::Away(_))
+    }
+
+    /// Whether a conflict with another transaction ended this one, so that it can be run again at once.
+    pub(super) fn is_conflict(&self) -> bool {
+        matches!(self, StoreError::Refused { code, .. } if code == "40001" || code == "40P01")
+    }
+}
+
+impl From<sqlx::Error> for StoreError {
+    fn from(error: sqlx::Error) -> Self {
+        use sqlx::Error as E;
+        match error {
+            E::Database(fault) => {
+                let code = fault.code().unwrap_or_default().into_owned();
+                from_sqlstate(code, fault.message())
+            }
+            E::Io(_)
+            | E::Tls(_)
+            | E::PoolTimedOut
+            | E::PoolClosed
+            | E::WorkerCrashed
+            | E::Protocol(_)
+            | E::BeginFailed => StoreError::Away(error.to_string()),
+            // The driver's own texts on encoding and decoding can quote values.
+            E::Encode(_) | E::Decode(_) | E::ColumnDecode { .. } => StoreError::Refused {
+                code: "client".into(),
+                message: "a value could not be converted".into(),
+            },
+            other => StoreError::Refused { code: "client".into(), message: other.to_string() },
+        }
+    }
+}
+
+/// Sorts PostgreSQL's error codes (appendix A of its manual) by what they call for.
+fn from_sqlstate(code: String, message: &str) -> StoreError {
+    let class = code.get(..2).unwrap_or_default();
+    match class {
+        // The message of these quotes the value, which may be a phone number: the code must do.
+        "22" | "23" | "54" => StoreError::Data { code },
+        // Connection faults, resources used up, an operator's stop (timeouts included), system errors, a lock timeout,
+        // a standby, an idle transaction ended.
+        "08" | "53" | "57" | "58" => StoreError::Away(format!("{code}: {message}")),
+        _ if matches!(code.as_str(), "55P03" | "25006" | "25P03" | "25P04") => {
+            StoreError::Away(format!("{code}: {message}"))
+        }
+        _ => StoreError::Refused { code, message: message.to_owned() },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn error_codes_are_sorted_by_what_they_call_for() {
+        assert!(from_sqlstate("57P01".into(), "terminating").is_away());
+        assert!(from_sqlstate("55P03".into(), "lock timeout").is_away());
+        assert!(from_sqlstate("53300".into(), "too many connections").is_away());
+        assert!(from_sqlstate("40P01".into(), "deadlock").is_conflict());
+        assert!(!from_sqlstate("42P01".into(), "no table").is_away());
+    }
+
+    #[test]
+    fn a_refused_value_is_not_quoted() {
+        let error = from_sqlstate("22P02".into(), "invalid input syntax for type integer: \"0501234567\"");
+        assert!(!format!("{error} {error:?}").contains("0501234567"));
+        assert_eq!(error, StoreError::Data { code: "22P02".into() });
+    }
+}

@@ -1,0 +1,149 @@
+//! Spans that could not be read in full.
+
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+
+use super::commit::Commit;
+use super::{Store, StoreError, span, sql, sql_as, window};
+use crate::window::Window;
+
+/// A window given up for now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NewGap<'a> {
+    /// The window.
+    pub window: Window,
+    /// Why, in a word.
+    pub reason: &'a str,
+    /// What went wrong, without secrets or personal data.
+    pub error: &'a str,
+    /// When it is to be tried again.
+    pub next_try_at: DateTime<Utc>,
+}
+
+/// A gap that was tried in vain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GapTry<'a> {
+    /// The gap.
+    pub id: i64,
+    /// What went wrong, without secrets or personal data.
+    pub error: &'a str,
+    /// When it is to be tried again.
+    pub next_try_at: DateTime<Utc>,
+}
+
+/// A gap that stands open.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpenGap {
+    /// Its number.
+    pub id: i64,
+    /// The account.
+    pub account: String,
+    /// What could not be read.
+    pub window: Window,
+    /// Why, in a word.
+    pub reason: String,
+    /// How many times it was tried.
+    pub tries: i32,
+    /// When it was opened.
+    pub opened_at: DateTime<Utc>,
+    /// When it is to be tried again.
+    pub next_try_at: DateTime<Utc>,
+    /// What went wrong the last time.
+    pub last_error: Option<String>,
+}
+
+impl Store {
+    /// The open gaps of one account or of all, oldest first.
+    pub async fn gaps(&self, account: Option<&str>) -> Result<Vec<OpenGap>, StoreError> {
+        let mut tx = self.begin().await?;
+        select(&mut tx, account).await
+    }
+
+    /// Makes the open gaps due at once. Returns how many there are.
+    pub async fn hasten_gaps(&self, account: &str, now: DateTime<Utc>) -> Result<u64, StoreError> {
+        let mut tx = self.begin().await?;
+        let done = sql("update cdr_sync.gap set next_try_at = least(next_try_at, $2) where account = $1 and closed_at is null")
+            .bind(account)
+            .bind(now)
+            .execute(&mut *tx)
+            .await?;
+        tx.commit().await?;
+        Ok(done.rows_affected())
+    }
+}
+
+/// The account's open gaps.
+pub(super) async fn open(conn: &mut PgConnection, account: &str) -> Result<Vec<OpenGap>, StoreError> {
+    select(conn, Some(account)).await
+}
+
+type GapRow =
+    (i64, String, DateTime<Utc>, DateTime<Utc>, String, i32, DateTime<Utc>, DateTime<Utc>, Option<String>);
+
+async fn select(conn: &mut PgConnection, account: Option<&str>) -> Result<Vec<OpenGap>, StoreError> {
+    let rows: Vec<GapRow> = sql_as(
+        "select id, account, lower(span), upper(span), reason, tries, opened_at, next_try_at, last_error
+         from cdr_sync.gap
+         where closed_at is null and ($1::text is null or account = $1)
+         order by account, span",
+    )
+    .bind(account)
+    .fetch_all(conn)
+    .await?;
+    let gap = |(id, account, from, to, reason, tries, opened_at, next_try_at, last_error): GapRow| {
+        Ok(OpenGap {
+            id,
+            account,
+            window: window(from, to)?,
+            reason,
+            tries,
+            opened_at,
+            next_try_at,
+            last_error,
+        })
+    };
+    rows.into_iter().map(gap).collect()
+}
+
+/// Closes, touches and opens what the commit says.
+pub(super) async fn write(conn: &mut PgConnection, commit: &Commit<'_>) -> Result<(), StoreError> {
+    if !commit.close_gaps.is_empty() {
+        sql("update cdr_sync.gap set closed_at = $3 where account = $1 and id = any($2) and closed_at is null")
+            .bind(commit.account)
+            .bind(commit.close_gaps)
+            .bind(commit.read_at)
+            .execute(&mut *conn)
+            .await?;
+    }
+    for tried in commit.touch_gaps {
+        sql(
+            "update cdr_sync.gap set tries = tries + 1, last_tried_at = $3, next_try_at = $4, last_error = $5
+             where account = $1 and id = $2 and closed_at is null and last_tried_at < $3",
+        )
+        .bind(commit.account)
+        .bind(tried.id)
+        .bind(commit.read_at)
+        .bind(tried.next_try_at)
+        .bind(tried.error)
+        .execute(&mut *conn)
+        .await?;
+    }
+    for new in commit.open_gaps {
+        sql("insert into cdr_sync.gap as g
+                 (account, span, reason, opened_at, last_tried_at, next_try_at, last_error)
+             values ($1, $2, $3, $4, $4, $5, $6)
+             on conflict (account, span) where closed_at is null do update
+             set tries = g.tries + 1, last_tried_at = excluded.last_tried_at,
+                 next_try_at = excluded.next_try_at, last_error = excluded.last_error
+             where g.last_tried_at < excluded.last_tried_at")
+        .bind(commit.account)
+        .bind(span(new.window))
+        .bind(new.reason)
+        .bind(commit.read_at)
+        .bind(new.next_try_at)
+        .bind(new.error)
+        .execute(&mut *conn)
+        .await?;
+    }
+    Ok(())
+}

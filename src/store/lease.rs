@@ -1,0 +1,153 @@
+//! Leadership: one process at a time syncs an account.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use sqlx::{Postgres, Transaction};
+
+use super::{Store, StoreError, delta, interval, sql, sql_as};
+
+/// How long a taker waits for the old leader's running commit before it ends that connection.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// A process that may lead.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Holder {
+    /// A random id, new at every start of the process.
+    pub id: String,
+    /// What people call it: host and process number.
+    pub name: String,
+}
+
+/// The answer to asking for the lead.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Lease {
+    /// Ours, until `ttl` after the request was *sent*, by our own monotonic clock.
+    Taken {
+        /// What every commit must carry.
+        fence: i64,
+    },
+    /// Somebody else's.
+    HeldBy {
+        /// Who leads.
+        name: String,
+        /// How long the lease still holds unless renewed.
+        expires_in: Duration,
+    },
+}
+
+impl Store {
+    /// Takes the lead of an account: when nobody holds it, when the lease is over by the database's clock, or when
+    /// `dead` knows the holder's id to be dead. Each taking raises the fence, which ends the old leader's commits;
+    /// one that runs is waited for, and after 5 seconds its connection is ended.
+    pub async fn take_lease(
+        &self,
+        account: &str,
+        holder: &Holder,
+        ttl: Duration,
+        dead: impl Fn(&str) -> bool + Send,
+    ) -> Result<Lease, StoreError> {
+        let mut tx = self.begin().await?;
+        let present: Option<(String,)> = sql_as("select holder from cdr_sync.lease where account = $1")
+            .bind(account)
+            .fetch_optional(&mut *tx)
+            .await?;
+        let buried = present.map(|(id,)| id).filter(|id| dead(id));
+        let taken =
+            sql("insert into cdr_sync.lease as l (account, holder, holder_name, taken_at, expires_at)
+             values ($1, $2, $3, clock_timestamp(), clock_timestamp() + $4)
+             on conflict (account) do update
+             set holder = excluded.holder, holder_name = excluded.holder_name,
+                 taken_at = clock_timestamp(), expires_at = clock_timestamp() + $4
+             where l.holder = excluded.holder or l.holder = $5 or l.expires_at <= clock_timestamp()")
+            .bind(account)
+            .bind(&holder.id)
+            .bind(&holder.name)
+            .bind(interval(delta(ttl)))
+            .bind(buried)
+            .execute(&mut *tx)
+            .await?;
+        if taken.rows_affected() == 0 {
+            return held_by(tx, account).await;
+        }
+        let fence = self.raise_fence(&mut tx, account).await?;
+        tx.commit().await?;
+        Ok(Lease::Taken { fence })
+    }
+
+    /// Raises the account's fence; ends the connection that stands in the way for too long.
+    async fn raise_fence(
+        &self,
+        tx: &mut Transaction<'static, Postgres>,
+        account: &str,
+    ) -> Result<i64, StoreError> {
+        let (own_pid,): (i32,) = sql_as("select pg_backend_pid()").fetch_one(&mut **tx).await?;
+        let raise = sql_as::<(i64,)>(
+            "insert into cdr_sync.cursor as c (account, fence) values ($1, 1)
+             on conflict (account) do update set fence = c.fence + 1
+             returning fence",
+        )
+        .bind(account)
+        .fetch_one(&mut **tx);
+        tokio::pin!(raise);
+        let (fence,) = tokio::select! {
+            raised = &mut raise => raised?,
+            () = tokio::time::sleep(PATIENCE) => {
+                self.end_blockers(own_pid).await?;
+                raise.await?
+            }
+        };
+        Ok(fence)
+    }
+
+    /// Ends the connections that `pid` waits for: a leader stopped in the middle of a commit.
+    async fn end_blockers(&self, pid: i32) -> Result<(), StoreError> {
+        let mut tx = self.begin().await?;
+        sql("select pg_terminate_backend(blocker) from unnest(pg_blocking_pids($1)) as blocker")
+            .bind(pid)
+            .execute(&mut *tx)
+            .await?;
+        Ok(tx.commit().await?)
+    }
+
+    /// Prolongs the lease to `ttl` from now. `false`: somebody else has taken it; stop at once.
+    pub async fn renew_lease(
+        &self,
+        account: &str,
+        holder: &Holder,
+        ttl: Duration,
+    ) -> Result<bool, StoreError> {
+        let mut tx = self.begin().await?;
+        let renewed = sql("update cdr_sync.lease set expires_at = clock_timestamp() + $3
+             where account = $1 and holder = $2")
+        .bind(account)
+        .bind(&holder.id)
+        .bind(interval(delta(ttl)))
+        .execute(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        Ok(renewed.rows_affected() > 0)
+    }
+
+    /// Gives the lease up, so that the next one need not wait.
+    pub async fn release_lease(&self, account: &str, holder: &Holder) -> Result<(), StoreError> {
+        let mut tx = self.begin().await?;
+        sql("delete from cdr_sync.lease where account = $1 and holder = $2")
+            .bind(account)
+            .bind(&holder.id)
+            .execute(&mut *tx)
+            .await?;
+        Ok(tx.commit().await?)
+    }
+}
+
+async fn held_by(mut tx: Transaction<'static, Postgres>, account: &str) -> Result<Lease, StoreError> {
+    let row: Option<(String, DateTime<Utc>, DateTime<Utc>)> =
+        sql_as("select holder_name, expires_at, clock_timestamp() from cdr_sync.lease where account = $1")
+            .bind(account)
+            .fetch_optional(&mut *tx)
+            .await?;
+    // Released between the two statements: the caller asks again at once.
+    let (name, expires_at, now) = row.unwrap_or_default();
+    Ok(Lease::HeldBy { name, expires_in: (expires_at - now).to_std().unwrap_or_default() })
+}

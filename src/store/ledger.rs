@@ -1,0 +1,151 @@
+//! What is remembered of an account between reads: coverage, gaps, rows in doubt, what was learned.
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+use sqlx::PgConnection;
+use sqlx::postgres::types::PgInterval;
+
+use super::commit::{Commit, RemovalRules};
+use super::gap::{self, OpenGap};
+use super::missing::{self, Recheck};
+use super::{Store, StoreError, interval, span, sql, sql_as, window};
+use crate::window::Window;
+use crate::window::coverage::{Coverage, Stretch, cursor};
+
+/// Everything that the planner starts from.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Ledger {
+    /// How far back history is to be filled.
+    pub history_start: DateTime<Utc>,
+    /// What was read completely.
+    pub coverage: Coverage,
+    /// What could not be.
+    pub gaps: Vec<OpenGap>,
+    /// What must be read again because rows are missing.
+    pub rechecks: Vec<Recheck>,
+    /// What was learned of the API.
+    pub knowledge: Option<Value>,
+    /// The vendor's own floor.
+    pub horizon: Option<DateTime<Utc>>,
+    /// The present leader's number.
+    pub fence: i64,
+}
+
+/// What a commit learns when it has locked the account.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Locked {
+    /// Greater than any `updated_at` given out before.
+    pub stamp: DateTime<Utc>,
+    pub history_from: Option<DateTime<Utc>>,
+    pub horizon: Option<DateTime<Utc>>,
+}
+
+impl Store {
+    /// The account's ledger, all of one moment. [`StoreError::UnknownAccount`] before the account was opened.
+    pub async fn load(&self, account: &str, rules: &RemovalRules) -> Result<Ledger, StoreError> {
+        let mut tx = self.begin().await?;
+        sqlx::raw_sql("set transaction isolation level repeatable read, read only").execute(&mut *tx).await?;
+        type Facts = (DateTime<Utc>, Option<Value>, Option<DateTime<Utc>>, i64);
+        let facts: Option<Facts> = sql_as(
+            "select a.history_start, a.knowledge, a.horizon, c.fence
+             from cdr_sync.account a join cdr_sync.cursor c on c.account = a.name where a.name = $1",
+        )
+        .bind(account)
+        .fetch_optional(&mut *tx)
+        .await?;
+        let (history_start, knowledge, horizon, fence) =
+            facts.ok_or_else(|| StoreError::UnknownAccount(account.to_owned()))?;
+        let coverage = read_coverage(&mut tx, account).await?;
+        let gaps = gap::open(&mut tx, account).await?;
+        let rechecks = missing::rechecks(&mut tx, account, rules).await?;
+        tx.commit().await?;
+        Ok(Ledger { history_start, coverage, gaps, rechecks, knowledge, horizon, fence })
+    }
+}
+
+/// Locks the account for this transaction, if `fence` still is its leader's number.
+pub(super) async fn lock(conn: &mut PgConnection, account: &str, fence: i64) -> Result<Locked, StoreError> {
+    // Materialized: the clock is read when the lock is held, not while waiting for it.
+    type Facts = (DateTime<Utc>, Option<DateTime<Utc>>, Option<DateTime<Utc>>);
+    let row: Option<Facts> = sql_as(
+        "with locked as materialized (
+             select history_from, updated_at from cdr_sync.cursor where account = $1 and fence = $2 for update
+         )
+         select greatest(clock_timestamp(), updated_at + interval '1 microsecond'), history_from,
+                (select horizon from cdr_sync.account where name = $1)
+         from locked",
+    )
+    .bind(account)
+    .bind(fence)
+    .fetch_optional(conn)
+    .await?;
+    let (stamp, history_from, horizon) = row.ok_or(StoreError::Fenced)?;
+    Ok(Locked { stamp, history_from, horizon })
+}
+
+pub(super) async fn read_coverage(conn: &mut PgConnection, account: &str) -> Result<Coverage, StoreError> {
+    let rows: Vec<(DateTime<Utc>, DateTime<Utc>, PgInterval)> = sql_as(
+        "select lower(span), upper(span), tier from cdr_sync.coverage where account = $1 order by span",
+    )
+    .bind(account)
+    .fetch_all(conn)
+    .await?;
+    let stretch = |(from, to, tier): (_, _, PgInterval)| {
+        Ok(Stretch { window: window(from, to)?, tier: chrono::TimeDelta::microseconds(tier.microseconds) })
+    };
+    let stretches: Vec<Stretch> = rows.into_iter().map(stretch).collect::<Result<_, StoreError>>()?;
+    Ok(Coverage::from_stretches(stretches))
+}
+
+/// Applies what the commit withdraws, then what it claims, and writes the difference.
+pub(super) async fn write_coverage(
+    conn: &mut PgConnection,
+    commit: &Commit<'_>,
+) -> Result<Coverage, StoreError> {
+    let before = read_coverage(conn, commit.account).await?;
+    let mut after = before.clone();
+    for window in commit.uncover {
+        after.uncover(*window);
+    }
+    for claim in commit.claims {
+        after.claim(claim.window, claim.tier);
+    }
+    let (gone, come) = before.diff(&after);
+    if !gone.is_empty() {
+        sql("delete from cdr_sync.coverage where account = $1 and span = any($2)")
+            .bind(commit.account)
+            .bind(gone.iter().map(|stretch| span(stretch.window)).collect::<Vec<_>>())
+            .execute(&mut *conn)
+            .await?;
+    }
+    if !come.is_empty() {
+        sql("insert into cdr_sync.coverage (account, span, tier) select $1, * from unnest($2::tstzrange[], $3::interval[])")
+            .bind(commit.account)
+            .bind(come.iter().map(|stretch| span(stretch.window)).collect::<Vec<_>>())
+            .bind(come.iter().map(|stretch| interval(stretch.tier)).collect::<Vec<_>>())
+            .execute(conn)
+            .await?;
+    }
+    Ok(after)
+}
+
+/// Derives the cursor from coverage and the open gaps; writes it when it moved.
+pub(super) async fn write_cursor(
+    conn: &mut PgConnection,
+    account: &str,
+    coverage: &Coverage,
+    updated_at: Option<DateTime<Utc>>,
+) -> Result<Option<Window>, StoreError> {
+    let gaps: Vec<Window> = gap::open(conn, account).await?.iter().map(|gap| gap.window).collect();
+    let cursor = cursor(coverage, &gaps);
+    sql("update cdr_sync.cursor set history_from = $2, synced_until = $3, updated_at = coalesce($4, updated_at)
+         where account = $1
+           and (history_from, synced_until, updated_at) is distinct from ($2, $3, coalesce($4, updated_at))")
+        .bind(account)
+        .bind(cursor.map(|window| window.from()))
+        .bind(cursor.map(|window| window.to()))
+        .bind(updated_at)
+        .execute(conn)
+        .await?;
+    Ok(cursor)
+}

@@ -1,0 +1,223 @@
+//! The merge of staged records into `voicenter.cdr`: unchanged rows are read and left alone.
+
+use std::collections::BTreeSet;
+
+use chrono::{DateTime, Utc};
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Row as _};
+
+use super::{StoreError, stage};
+use crate::cdr::{Cdr, CdrKey, Column};
+
+/// Where the merge finds the records.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Source<'a> {
+    /// In its own parameter.
+    Inline(&'a [&'a Cdr]),
+    /// In `pg_temp.staged`.
+    Copied,
+}
+
+/// What a merge needs to know besides the records.
+#[derive(Debug)]
+pub(super) struct Terms<'a> {
+    pub account: &'a str,
+    /// The `updated_at` of every row it changes.
+    pub stamp: DateTime<Utc>,
+    /// Whether replaced versions are kept. One whose Date changes always is.
+    pub history: bool,
+    /// Columns that no record of the answer had: their stored values stay.
+    pub absent: &'a BTreeSet<Column>,
+}
+
+/// What a merge did.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Merged {
+    pub inserted: u64,
+    /// Rows written, returned ones included.
+    pub updated: u64,
+    /// Rows that had been marked removed.
+    pub returned: u64,
+    /// Absent columns for which a stored row holds a value.
+    pub kept: BTreeSet<Column>,
+    /// Keys whose Date would have gone back to one they had before.
+    pub flipped: BTreeSet<CdrKey>,
+    /// Keys that PostgreSQL refused, with the SQLSTATE.
+    pub refused: Vec<(CdrKey, String)>,
+}
+
+impl Merged {
+    fn add(&mut self, other: Merged) {
+        self.inserted += other.inserted;
+        self.updated += other.updated;
+        self.returned += other.returned;
+        self.kept.extend(other.kept);
+        self.flipped.extend(other.flipped);
+        self.refused.extend(other.refused);
+    }
+}
+
+/// Merges all records in one statement.
+pub(super) async fn merge(
+    conn: &mut PgConnection,
+    terms: &Terms<'_>,
+    source: Source<'_>,
+) -> Result<Merged, StoreError> {
+    let query = sqlx::query(AssertSqlSafe(statement(source, terms.absent)))
+        .persistent(false)
+        .bind(terms.account)
+        .bind(terms.stamp)
+        .bind(terms.history);
+    let row = match source {
+        Source::Inline(records) => query.bind(stage::as_json(records)).fetch_one(conn).await?,
+        Source::Copied => query.fetch_one(conn).await?,
+    };
+    let count = |name: &str| row.try_get::<i64, _>(name).map(i64::unsigned_abs);
+    let names: Vec<String> = row.try_get("kept")?;
+    let call_ids: Vec<String> = row.try_get("flipped_call_ids")?;
+    let types: Vec<String> = row.try_get("flipped_types")?;
+    let key = |(call_id, call_type)| CdrKey { call_id, call_type };
+    Ok(Merged {
+        inserted: count("inserted")?,
+        updated: count("updated")?,
+        returned: count("returned")?,
+        kept: terms.absent.iter().copied().filter(|c| names.iter().any(|name| name == c.name())).collect(),
+        flipped: call_ids.into_iter().zip(types).map(key).collect(),
+        refused: Vec::new(),
+    })
+}
+
+/// Merges what PostgreSQL takes: a batch that it refuses for its data is halved, down to the record at fault.
+pub(super) async fn merge_halving(
+    conn: &mut PgConnection,
+    terms: &Terms<'_>,
+    records: &[&Cdr],
+) -> Result<Merged, StoreError> {
+    let mut done = Merged::default();
+    let mut parts = vec![records];
+    while let Some(part) = parts.pop() {
+        let mut savepoint = conn.begin().await?;
+        match (merge(&mut savepoint, terms, Source::Inline(part)).await, part) {
+            (Ok(merged), _) => {
+                savepoint.commit().await?;
+                done.add(merged);
+            }
+            (Err(StoreError::Data { code }), [one]) => {
+                savepoint.rollback().await?;
+                done.refused.push((one.key.clone(), code));
+            }
+            (Err(StoreError::Data { .. }), many) => {
+                savepoint.rollback().await?;
+                let (left, right) = many.split_at(many.len() / 2);
+                parts.extend([right, left]);
+            }
+            (Err(other), _) => return Err(other),
+        }
+    }
+    Ok(done)
+}
+
+/// `prefix.name` for each record column that passes, joined by commas.
+fn list(prefix: &str, keep: impl Fn(&str) -> bool) -> String {
+    let names = stage::COLUMNS.iter().filter(|(name, _)| keep(name));
+    names.map(|(name, _)| format!("{prefix}{name}")).collect::<Vec<_>>().join(", ")
+}
+
+/// All columns of `voicenter.cdr` that this program knows, each with `prefix`.
+///
+/// Spelt out wherever a row is copied, so that a newer schema may add columns.
+pub(super) fn row(prefix: &str) -> String {
+    let own = ["first_seen_at", "updated_at", "removed_at"].map(|name| format!("{prefix}{name}")).join(", ");
+    format!("{prefix}account, {}, {own}", list(prefix, |_| true))
+}
+
+/// The merge statement: $1 account, $2 stamp, $3 history, $4 the records as JSON when inline.
+///
+/// Made of fixed names only. Every part sees the table as it was before the statement.
+fn statement(source: Source<'_>, absent: &BTreeSet<Column>) -> String {
+    let is_absent = |name: &str| absent.iter().any(|column| column.name() == name);
+    let is_key = |name: &str| matches!(name, "call_id" | "type");
+    let content = |prefix| list(prefix, |name| !is_key(name) && !is_absent(name));
+    let (staged_cte, staged) = match source {
+        Source::Inline(_) => (inline_cte(), "staged"),
+        Source::Copied => (String::new(), "pg_temp.staged"),
+    };
+    let held: String = absent.iter().map(|c| format!(", c.{0} is not null as held_{0}", c.name())).collect();
+    format!(
+        "with {staged_cte} matched as materialized (
+    -- Each record beside the row that it would replace: the only pass over all of them.
+    select s.call_id, s.type, c.started_at as stored_started_at,
+           c.call_id is null as is_new,
+           c.removed_at is not null as was_removed,
+           ({staged_content}) is distinct from ({stored_content}) as differs{held}
+    from {staged} s
+    left join voicenter.cdr c on c.account = $1 and c.call_id = s.call_id and c.type = s.type
+), judged as materialized (
+    select m.is_new, m.was_removed, {staged_all},
+           -- A Date going back to one that the row had before: two records sharing a key, read by turns. The later
+           -- one stays, unless it was removed.
+           not m.is_new and not m.was_removed and s.started_at < m.stored_started_at and exists (
+               select from voicenter.cdr_history h
+               where h.account = $1 and h.call_id = s.call_id and h.type = s.type and h.started_at = s.started_at
+           ) as flips
+    from matched m
+    join {staged} s on s.call_id = m.call_id and s.type = m.type
+    where m.is_new or m.was_removed or m.differs
+), inserted as (
+    insert into voicenter.cdr (account, {all}, first_seen_at, updated_at)
+    select $1, {all}, $2, $2 from judged where is_new order by call_id, type
+    on conflict do nothing
+    returning 1
+), replaced as (
+    insert into voicenter.cdr_history ({row}, valid_from, valid_to)
+    select {stored_row}, c.updated_at, $2
+    from judged j
+    join voicenter.cdr c on c.account = $1 and c.call_id = j.call_id and c.type = j.type
+    where not j.is_new and not j.flips and ($3 or c.started_at <> j.started_at)
+), updated as (
+    update voicenter.cdr c
+    set ({plain_content}, removed_at, updated_at) = row({judged_content}, null, $2)
+    from judged j
+    where c.account = $1 and c.call_id = j.call_id and c.type = j.type and not j.is_new and not j.flips
+    returning j.was_removed
+)
+select (select count(*) from inserted) as inserted,
+       (select count(*) from updated) as updated,
+       (select count(*) from updated where was_removed) as returned,
+       {kept} as kept,
+       (select coalesce(array_agg(call_id order by call_id, type), '{{}}') from judged where flips) as flipped_call_ids,
+       (select coalesce(array_agg(type order by call_id, type), '{{}}') from judged where flips) as flipped_types",
+        staged_content = content("s."),
+        stored_content = content("c."),
+        judged_content = content("j."),
+        plain_content = content(""),
+        all = list("", |_| true),
+        staged_all = list("s.", |_| true),
+        row = row(""),
+        stored_row = row("c."),
+        kept = kept_expression(absent),
+    )
+}
+
+/// The absent columns for which a matched row holds a value, as an array of their names.
+fn kept_expression(absent: &BTreeSet<Column>) -> String {
+    if absent.is_empty() {
+        return "'{}'::text[]".to_owned();
+    }
+    let names: Vec<String> = absent
+        .iter()
+        .map(|column| format!("case when bool_or(held_{0}) then '{0}' end", column.name()))
+        .collect();
+    format!("(select array_remove(array[{}], null) from matched)", names.join(", "))
+}
+
+/// The records out of parameter $4. An empty `extra` is no `extra`.
+fn inline_cte() -> String {
+    let columns = list("", |name| name != "extra");
+    format!(
+        "staged as materialized (
+    select {columns}, nullif(extra, '{{}}') as extra
+    from json_to_recordset($4::json) as record({})
+),",
+        stage::definitions()
+    )
+}

@@ -1,0 +1,161 @@
+//! Migrations: forward only, each applied once, safe by several starts at once.
+
+use sha2::{Digest, Sha256};
+use sqlx::{Postgres, Transaction};
+
+use super::{Store, StoreError, sql_as};
+
+/// The migrations of this program, in order. One that was released is never edited.
+const MIGRATIONS: [(&str, &str); 1] = [("0001_schema", include_str!("../../migrations/0001_schema.sql"))];
+
+/// Any number that no other program on the database uses for an advisory lock.
+const LOCK: i64 = 0x0063_6472_5f73_796e;
+
+const BOOTSTRAP: &str = "
+create schema if not exists cdr_sync;
+create table cdr_sync.migration (
+    name       text        primary key,
+    checksum   text        not null,
+    applied_at timestamptz not null default clock_timestamp()
+)";
+
+/// How the database's schema stands to this program.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SchemaState {
+    /// Migrations still to be applied, in order.
+    pub pending: Vec<&'static str>,
+    /// Migrations of a newer program: accepted, for each works with the program before it.
+    pub newer: Vec<String>,
+}
+
+impl Store {
+    /// Brings the schema up to this program. Several processes may do so at once; one applies, the others wait.
+    ///
+    /// [`StoreError::Migration`] when an applied migration differs from the one in this program.
+    pub async fn migrate(&self) -> Result<SchemaState, StoreError> {
+        let mut tx = self.begin().await?;
+        // Building an index on a big table takes as long as it takes.
+        sqlx::raw_sql("set local statement_timeout = 0; set local lock_timeout = 0")
+            .execute(&mut *tx)
+            .await?;
+        sqlx::query("select pg_advisory_xact_lock($1)")
+            .persistent(false)
+            .bind(LOCK)
+            .execute(&mut *tx)
+            .await?;
+        let state = compare(&applied(&mut tx).await?, &MIGRATIONS)?;
+        for (name, text) in MIGRATIONS.iter().filter(|(name, _)| state.pending.contains(name)) {
+            apply(&mut tx, name, text).await?;
+        }
+        tx.commit().await?;
+        Ok(state)
+    }
+
+    /// What [`Store::migrate`] would do; changes nothing.
+    pub async fn schema_state(&self) -> Result<SchemaState, StoreError> {
+        let mut tx = self.begin().await?;
+        compare(&applied(&mut tx).await?, &MIGRATIONS)
+    }
+}
+
+/// Name and checksum of what was applied; empty on a new database.
+async fn applied(tx: &mut Transaction<'static, Postgres>) -> Result<Vec<(String, String)>, StoreError> {
+    let (known,): (bool,) =
+        sql_as("select to_regclass('cdr_sync.migration') is not null").fetch_one(&mut **tx).await?;
+    if !known {
+        return Ok(Vec::new());
+    }
+    Ok(sql_as("select name, checksum from cdr_sync.migration order by name").fetch_all(&mut **tx).await?)
+}
+
+async fn apply(
+    tx: &mut Transaction<'static, Postgres>,
+    name: &'static str,
+    text: &'static str,
+) -> Result<(), StoreError> {
+    let named = |error: StoreError| match error {
+        away if away.is_away() => away,
+        other => StoreError::Migration { name: name.into(), what: other.to_string() },
+    };
+    if applied(tx).await?.is_empty() {
+        sqlx::raw_sql(BOOTSTRAP).execute(&mut **tx).await.map_err(|e| named(e.into()))?;
+    }
+    sqlx::raw_sql(text).execute(&mut **tx).await.map_err(|e| named(e.into()))?;
+    sqlx::query("insert into cdr_sync.migration (name, checksum) values ($1, $2)")
+        .persistent(false)
+        .bind(name)
+        .bind(checksum(text))
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
+
+fn compare(
+    applied: &[(String, String)],
+    ours: &[(&'static str, &'static str)],
+) -> Result<SchemaState, StoreError> {
+    let mut state = SchemaState::default();
+    for (name, text) in ours {
+        match applied.iter().find(|(applied, _)| applied == name) {
+            None => state.pending.push(name),
+            Some((_, sum)) if *sum == checksum(text) => {}
+            Some(_) => {
+                return Err(StoreError::Migration {
+                    name: (*name).into(),
+                    what: "the database was migrated with another text of it: run the released program, or start \
+                           on a new database"
+                        .into(),
+                });
+            }
+        }
+    }
+    state.newer = applied
+        .iter()
+        .filter(|(name, _)| ours.iter().all(|(known, _)| known != name))
+        .map(|(name, _)| name.clone())
+        .collect();
+    Ok(state)
+}
+
+fn checksum(text: &str) -> String {
+    hex(&Sha256::digest(text.as_bytes()))
+}
+
+/// Lower-case hexadecimal.
+pub(super) fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OURS: [(&str, &str); 2] = [("0001_a", "select 1"), ("0002_b", "select 2")];
+
+    fn applied(names: &[(&str, &str)]) -> Vec<(String, String)> {
+        names.iter().map(|(name, text)| ((*name).into(), checksum(text))).collect()
+    }
+
+    #[test]
+    fn what_is_not_applied_is_pending_in_order() {
+        assert_eq!(compare(&[], &OURS).unwrap().pending, ["0001_a", "0002_b"]);
+        assert_eq!(compare(&applied(&OURS[..1]), &OURS).unwrap().pending, ["0002_b"]);
+    }
+
+    #[test]
+    fn a_database_of_a_newer_program_is_accepted() {
+        let state = compare(&applied(&[OURS[0], OURS[1], ("0003_c", "select 3")]), &OURS).unwrap();
+        assert_eq!(state, SchemaState { pending: vec![], newer: vec!["0003_c".into()] });
+    }
+
+    #[test]
+    fn an_edited_migration_is_an_error_that_names_it() {
+        let error = compare(&applied(&[("0001_a", "select 7")]), &OURS).unwrap_err();
+        assert!(error.to_string().contains("0001_a"), "{error}");
+    }
+}

@@ -1,0 +1,300 @@
+//! Rows that complete answers lack: when they count as removed, and the vendor's own horizon.
+
+use std::collections::BTreeSet;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use sqlx::{AssertSqlSafe, PgConnection};
+
+use super::commit::{Claim, Commit, RemovalRules};
+use super::{Store, StoreError, interval, merge, sql, sql_as, window};
+use crate::cdr::{Cdr, CdrKey};
+use crate::window::Window;
+
+/// How long a window must be for its emptiness alone to tell of the vendor's horizon.
+const HORIZON_LENGTH: TimeDelta = TimeDelta::hours(12);
+
+/// How old its end must be.
+const HORIZON_AGE: TimeDelta = TimeDelta::days(1);
+
+/// A window to be read again because rows in it are missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Recheck {
+    /// What to read: whole minutes around the missing rows of one hour.
+    pub window: Window,
+    /// The first instant at which a read can settle it.
+    pub due_at: DateTime<Utc>,
+}
+
+impl Store {
+    /// The missing rows of `window` that a complete read started at `read_at` would mark removed: the ones to ask
+    /// for by CallID first.
+    pub async fn missing_keys(
+        &self,
+        account: &str,
+        window: Window,
+        read_at: DateTime<Utc>,
+        rules: &RemovalRules,
+    ) -> Result<Vec<CdrKey>, StoreError> {
+        let mut tx = self.begin().await?;
+        let rows: Vec<(String, String)> = sql_as(
+            "select call_id, type from cdr_sync.missing
+             where account = $1 and started_at >= $2 and started_at < $3
+               and case when suspicious then reads + 1 >= $6 and $4 - first_missed_at >= $7
+                        else $4 - first_missed_at >= $5 end
+             order by call_id, type",
+        )
+        .bind(account)
+        .bind(window.from())
+        .bind(window.to())
+        .bind(read_at)
+        .bind(interval(rules.after))
+        .bind(i64::from(rules.suspicious_reads))
+        .bind(interval(rules.suspicious_after))
+        .fetch_all(&mut *tx)
+        .await?;
+        Ok(rows.into_iter().map(|(call_id, call_type)| CdrKey { call_id, call_type }).collect())
+    }
+}
+
+/// The keys as two arrays, for `unnest`.
+fn columns<'k>(keys: impl IntoIterator<Item = &'k CdrKey>) -> (Vec<&'k str>, Vec<&'k str>) {
+    keys.into_iter().map(|key| (key.call_id.as_str(), key.call_type.as_str())).unzip()
+}
+
+/// Drops the doubts about rows that this answer returned.
+pub(super) async fn forget_returned(
+    conn: &mut PgConnection,
+    account: &str,
+    records: &[&Cdr],
+) -> Result<(), StoreError> {
+    if records.is_empty() {
+        return Ok(());
+    }
+    let (call_ids, types) = columns(records.iter().map(|record| &record.key));
+    sql("with seen as materialized (
+             select * from unnest($2::text[], $3::text[]) as seen(call_id, type)
+         ), known_again as (
+             delete from cdr_sync.earlier_scope e using seen
+             where e.account = $1 and e.call_id = seen.call_id and e.type = seen.type
+         )
+         delete from cdr_sync.missing m using seen
+         where m.account = $1 and m.call_id = seen.call_id and m.type = seen.type")
+    .bind(account)
+    .bind(call_ids)
+    .bind(types)
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Sets the vendor's horizon and forgets the missing below it.
+pub(super) async fn move_horizon(
+    conn: &mut PgConnection,
+    account: &str,
+    horizon: DateTime<Utc>,
+) -> Result<(), StoreError> {
+    sql("with forgotten as (delete from cdr_sync.missing where account = $1 and started_at < $2)
+         update cdr_sync.account set horizon = $2 where name = $1")
+    .bind(account)
+    .bind(horizon)
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// One claim's rows against one answer's keys.
+pub(super) struct Removal<'a> {
+    pub commit: &'a Commit<'a>,
+    pub claim: &'a Claim,
+    /// Every key that the read returned.
+    pub seen: &'a BTreeSet<&'a CdrKey>,
+    pub stamp: DateTime<Utc>,
+    pub horizon: Option<DateTime<Utc>>,
+}
+
+/// What a claim's comparison found.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    pub removed: u64,
+    pub new: u64,
+    pub suspicious: bool,
+    pub horizon: Option<DateTime<Utc>>,
+}
+
+impl Removal<'_> {
+    /// Compares, notes what is missing, and marks what has been missing for long enough.
+    pub(super) async fn judge(
+        &self,
+        conn: &mut PgConnection,
+        history_from: Option<DateTime<Utc>>,
+    ) -> Result<Found, StoreError> {
+        if self.may_show_horizon(history_from) && self.shows_horizon(conn).await? {
+            let horizon = self.claim.window.to();
+            move_horizon(conn, self.commit.account, horizon).await?;
+            return Ok(Found { horizon: Some(horizon), ..Found::default() });
+        }
+        let (missing, new, suspicious) = self.note(conn).await?;
+        let removed = if missing > 0 { self.mark(conn).await? } else { 0 };
+        Ok(Found { removed, new, suspicious, horizon: None })
+    }
+
+    /// Only a wholly empty answer at the old end of history can show the vendor's horizon.
+    fn may_show_horizon(&self, history_from: Option<DateTime<Utc>>) -> bool {
+        let window = self.claim.window;
+        self.seen.is_empty()
+            && history_from.max(self.horizon).is_some_and(|floor| window.from() <= floor)
+            && window.to() <= self.claim.read_at - HORIZON_AGE
+    }
+
+    async fn shows_horizon(&self, conn: &mut PgConnection) -> Result<bool, StoreError> {
+        let (rows,): (i64,) = sql_as(
+            "select count(*) from voicenter.cdr c
+             where account = $1 and started_at >= $2 and started_at < $3 and removed_at is null
+               and not exists (select from cdr_sync.earlier_scope e
+                               where e.account = c.account and e.call_id = c.call_id and e.type = c.type)",
+        )
+        .bind(self.commit.account)
+        .bind(self.floor())
+        .bind(self.claim.window.to())
+        .fetch_one(conn)
+        .await?;
+        // All of them are missing, so their number alone tells whether that is suspicious.
+        let suspicious = rows > i64::from(self.commit.removal.suspicious_rows);
+        Ok(rows > 0 && (suspicious || self.claim.window.len() >= HORIZON_LENGTH))
+    }
+
+    /// Below it nothing is compared.
+    fn floor(&self) -> DateTime<Utc> {
+        self.horizon.map_or(self.claim.window.from(), |horizon| horizon.max(self.claim.window.from()))
+    }
+
+    /// Writes the rows that the answer lacks into `cdr_sync.missing`: how many, how many newly, whether suspicious.
+    /// The same read counts once, however often it is committed.
+    async fn note(&self, conn: &mut PgConnection) -> Result<(i64, u64, bool), StoreError> {
+        let (call_ids, types) = columns(self.seen.iter().copied());
+        let rules = self.commit.removal;
+        let (missing, new, suspicious): (i64, i64, bool) = sql_as(
+            "with seen as (
+                 select * from unnest($5::text[], $6::text[]) as seen(call_id, type)
+             ), stored as materialized (
+                 select c.call_id, c.type, c.started_at, seen.call_id is null as gone
+                 from voicenter.cdr c
+                 left join seen on seen.call_id = c.call_id and seen.type = c.type
+                 where c.account = $1 and c.started_at >= $2 and c.started_at < $3 and c.removed_at is null
+                   and not exists (select from cdr_sync.earlier_scope e
+                                   where e.account = c.account and e.call_id = c.call_id and e.type = c.type)
+             ), judged as materialized (
+                 select count(*) filter (where gone) as missing,
+                        count(*) filter (where gone) > greatest($7::float8, $8::float8 * count(*)) as suspicious
+                 from stored
+             ), noted as (
+                 insert into cdr_sync.missing as m
+                     (account, call_id, type, started_at, first_missed_at, last_missed_at, suspicious)
+                 select $1, call_id, type, started_at, $4, $4, suspicious from stored, judged where gone
+                 on conflict (account, call_id, type) do update
+                 set last_missed_at = excluded.last_missed_at, reads = m.reads + 1,
+                     suspicious = m.suspicious or excluded.suspicious
+                 where m.last_missed_at < excluded.last_missed_at
+                 returning m.reads
+             )
+             select missing, (select count(*) from noted where reads = 1), suspicious from judged",
+        )
+        .bind(self.commit.account)
+        .bind(self.floor())
+        .bind(self.claim.window.to())
+        .bind(self.claim.read_at)
+        .bind(call_ids)
+        .bind(types)
+        .bind(f64::from(rules.suspicious_rows))
+        .bind(rules.suspicious_share)
+        .fetch_one(conn)
+        .await?;
+        Ok((missing, new.unsigned_abs(), suspicious))
+    }
+
+    /// Marks what this read missed and enough reads before it, over enough time.
+    async fn mark(&self, conn: &mut PgConnection) -> Result<u64, StoreError> {
+        let rules = self.commit.removal;
+        let confirmed = self.commit.confirmed_gone.map(columns);
+        let (call_ids, types) = confirmed.unzip();
+        let statement = format!(
+            "with confirmed as (
+                 select * from unnest($11::text[], $12::text[]) as confirmed(call_id, type)
+             ), due as (
+                 delete from cdr_sync.missing m
+                 where m.account = $1 and m.started_at >= $2 and m.started_at < $3 and m.last_missed_at = $4
+                   and case when m.suspicious
+                            then m.reads >= $7 and m.last_missed_at - m.first_missed_at >= $8
+                            else m.reads >= 2 and m.last_missed_at - m.first_missed_at >= $6 end
+                   and ($11::text[] is null or exists (
+                            select from confirmed where confirmed.call_id = m.call_id and confirmed.type = m.type))
+                 returning m.call_id, m.type, m.first_missed_at
+             ), replaced as (
+                 insert into voicenter.cdr_history ({row}, valid_from, valid_to)
+                 select {stored_row}, c.updated_at, $5
+                 from due join voicenter.cdr c on c.account = $1 and c.call_id = due.call_id and c.type = due.type
+                 where $9 and c.removed_at is null and c.started_at >= $10
+             ), marked as (
+                 update voicenter.cdr c set removed_at = due.first_missed_at, updated_at = $5
+                 from due
+                 where c.account = $1 and c.call_id = due.call_id and c.type = due.type
+                   and c.removed_at is null and c.started_at >= $10
+                 returning 1
+             )
+             select count(*) from marked",
+            row = merge::row(""),
+            stored_row = merge::row("c."),
+        );
+        let (removed,): (i64,) = sqlx::query_as(AssertSqlSafe(statement))
+            .persistent(false)
+            .bind(self.commit.account)
+            .bind(self.claim.window.from())
+            .bind(self.claim.window.to())
+            .bind(self.claim.read_at)
+            .bind(self.stamp)
+            .bind(interval(rules.after))
+            .bind(i64::from(rules.suspicious_reads))
+            .bind(interval(rules.suspicious_after))
+            .bind(self.commit.history)
+            .bind(self.floor())
+            .bind(call_ids)
+            .bind(types)
+            .fetch_one(conn)
+            .await?;
+        Ok(removed.unsigned_abs())
+    }
+}
+
+/// The missing rows, gathered into a window an hour, each with the instant at which a read can settle it.
+pub(super) async fn rechecks(
+    conn: &mut PgConnection,
+    account: &str,
+    rules: &RemovalRules,
+) -> Result<Vec<Recheck>, StoreError> {
+    // A row still missing after the read that was to settle it (the API, asked by CallID, did not confirm) waits
+    // another turn, counted from that read.
+    let rows: Vec<(DateTime<Utc>, DateTime<Utc>, DateTime<Utc>)> = sql_as(
+        "with doubt as (
+             select started_at, last_missed_at, suspicious,
+                    case when not suspicious then first_missed_at + $2
+                         when reads < $3 - 1 then last_missed_at + $4 / ($3 - 1)
+                         else first_missed_at + $4 end as due_at,
+                    case when suspicious then $4 / ($3 - 1) else $2 end as turn
+             from cdr_sync.missing
+             where account = $1
+         )
+         select date_trunc('minute', min(started_at)), date_trunc('minute', max(started_at)) + interval '1 minute',
+                min(case when due_at > last_missed_at then due_at else last_missed_at + turn end)
+         from doubt
+         group by date_trunc('hour', started_at), suspicious
+         order by 1",
+    )
+    .bind(account)
+    .bind(interval(rules.after))
+    .bind(f64::from(rules.suspicious_reads.max(2)))
+    .bind(interval(rules.suspicious_after))
+    .fetch_all(conn)
+    .await?;
+    let recheck = |(from, to, due_at)| Ok(Recheck { window: window(from, to)?, due_at });
+    rows.into_iter().map(recheck).collect()
+}

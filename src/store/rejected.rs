@@ -1,0 +1,153 @@
+//! Records that could not be stored, kept once per content.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use sha2::{Digest, Sha256};
+use sqlx::PgConnection;
+
+use super::migration::hex;
+use super::{Store, StoreError, sql, sql_as};
+use crate::cdr::{Cdr, CdrKey, RejectReason, Rejected};
+
+/// A line of `cdr_sync.rejected` that is still open. `raw` holds personal data: it is for the operator's eyes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpenRejected {
+    /// Its number.
+    pub id: i64,
+    /// The account.
+    pub account: String,
+    /// Why, as [`RejectReason::as_str`].
+    pub reason: String,
+    /// PostgreSQL's error code, for `unstorable`.
+    pub error: Option<String>,
+    /// The record's date, where it has one.
+    pub started_at: Option<DateTime<Utc>>,
+    /// When it was first seen.
+    pub first_seen_at: DateTime<Utc>,
+    /// When it was last seen.
+    pub last_seen_at: DateTime<Utc>,
+    /// In how many answers.
+    pub times_seen: i64,
+    /// The record as it came.
+    pub raw: String,
+}
+
+type OpenRow =
+    (i64, String, String, Option<String>, Option<DateTime<Utc>>, DateTime<Utc>, DateTime<Utc>, i64, String);
+
+impl Store {
+    /// The open rejected records of one account or of all, the newest first, at most `limit`.
+    pub async fn rejected(&self, account: Option<&str>, limit: i64) -> Result<Vec<OpenRejected>, StoreError> {
+        let mut tx = self.begin().await?;
+        let rows: Vec<OpenRow> = sql_as(
+            "select id, account, reason, error, started_at, first_seen_at, last_seen_at, times_seen, raw
+             from cdr_sync.rejected
+             where closed_at is null and ($1::text is null or account = $1)
+             order by last_seen_at desc, id desc
+             limit $2",
+        )
+        .bind(account)
+        .bind(limit)
+        .fetch_all(&mut *tx)
+        .await?;
+        let open =
+            |(id, account, reason, error, started_at, first_seen_at, last_seen_at, times_seen, raw)| {
+                OpenRejected {
+                    id,
+                    account,
+                    reason,
+                    error,
+                    started_at,
+                    first_seen_at,
+                    last_seen_at,
+                    times_seen,
+                    raw,
+                }
+            };
+        Ok(rows.into_iter().map(open).collect())
+    }
+}
+
+/// SHA-256 of reason and content: what makes two rejected records the same.
+fn content_hash(reason: RejectReason, raw: &str) -> String {
+    hex(&Sha256::new().chain_update(reason.as_str()).chain_update("\n").chain_update(raw).finalize())
+}
+
+/// PostgreSQL's text cannot hold NUL.
+fn storable(text: &str) -> String {
+    text.replace('\0', "\u{fffd}")
+}
+
+/// Writes each content once, or that it was seen again at `seen_at`. The same answer counts once, however often it
+/// is committed.
+pub(super) async fn record(
+    conn: &mut PgConnection,
+    account: &str,
+    seen_at: DateTime<Utc>,
+    records: &[(&Rejected, Option<&str>)],
+) -> Result<(), StoreError> {
+    let once: BTreeMap<String, &(&Rejected, Option<&str>)> =
+        records.iter().map(|record| (content_hash(record.0.reason, &record.0.raw), record)).collect();
+    if once.is_empty() {
+        return Ok(());
+    }
+    let key = |part: fn(&CdrKey) -> &String| -> Vec<Option<String>> {
+        once.values().map(|(rejected, _)| rejected.key.as_ref().map(|key| storable(part(key)))).collect()
+    };
+    sql("insert into cdr_sync.rejected as r (account, first_seen_at, last_seen_at,
+             content_hash, raw, reason, error, call_id, type, started_at)
+         select $1, $2, $2, * from unnest($3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[],
+                                          $9::timestamptz[])
+         on conflict (account, content_hash) do update
+         set last_seen_at = excluded.last_seen_at, times_seen = r.times_seen + 1, closed_at = null
+         where r.last_seen_at < excluded.last_seen_at")
+    .bind(account)
+    .bind(seen_at)
+    .bind(once.keys().collect::<Vec<_>>())
+    .bind(once.values().map(|(rejected, _)| storable(&rejected.raw)).collect::<Vec<_>>())
+    .bind(once.values().map(|(rejected, _)| rejected.reason.as_str()).collect::<Vec<_>>())
+    .bind(once.values().map(|(_, error)| *error).collect::<Vec<_>>())
+    .bind(key(|key| &key.call_id))
+    .bind(key(|key| &key.call_type))
+    .bind(once.values().map(|(rejected, _)| rejected.started_at).collect::<Vec<_>>())
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Closes what was stored after all: the same key and, for a duplicate, the same content.
+pub(super) async fn close_stored<'r>(
+    conn: &mut PgConnection,
+    account: &str,
+    closed_at: DateTime<Utc>,
+    stored: impl Iterator<Item = &'r Cdr>,
+) -> Result<(), StoreError> {
+    let open: Vec<(i64, String, String, String, String)> = sql_as(
+        "select id, call_id, type, reason, content_hash from cdr_sync.rejected
+         where account = $1 and closed_at is null and call_id is not null and type is not null",
+    )
+    .bind(account)
+    .fetch_all(&mut *conn)
+    .await?;
+    if open.is_empty() {
+        return Ok(());
+    }
+    let stored: BTreeMap<(&str, &str), &Cdr> =
+        stored.map(|record| ((record.key.call_id.as_str(), record.key.call_type.as_str()), record)).collect();
+    let closes = |(_, call_id, call_type, reason, hash): &&(i64, String, String, String, String)| {
+        stored.get(&(call_id.as_str(), call_type.as_str())).is_some_and(|record| {
+            let duplicate = RejectReason::DuplicateKey;
+            reason != duplicate.as_str() || *hash == content_hash(duplicate, &record.canonical_json())
+        })
+    };
+    let ids: Vec<i64> = open.iter().filter(closes).map(|row| row.0).collect();
+    if !ids.is_empty() {
+        sql("update cdr_sync.rejected set closed_at = $2 where id = any($1)")
+            .bind(ids)
+            .bind(closed_at)
+            .execute(conn)
+            .await?;
+    }
+    Ok(())
+}

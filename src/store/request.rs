@@ -1,0 +1,91 @@
+//! Work asked of the leader, by a command or by a line of SQL.
+
+use chrono::{DateTime, Utc};
+
+use super::{Store, StoreError, span, sql, sql_as, window};
+use crate::window::Window;
+
+/// Work that waits or runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// Its number.
+    pub id: i64,
+    /// What to read again.
+    pub window: Window,
+    /// Why.
+    pub reason: String,
+}
+
+/// How a request fares.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RequestState {
+    /// `waiting`, `running`, `done` or `failed`.
+    pub state: String,
+    /// From 0 to 1.
+    pub progress: f32,
+    /// Why it failed.
+    pub error: Option<String>,
+}
+
+impl Store {
+    /// Asks the leader to read `window` again. Returns the request's number.
+    pub async fn ask(&self, account: &str, window: Window, reason: &str) -> Result<i64, StoreError> {
+        let mut tx = self.begin().await?;
+        let (id,): (i64,) =
+            sql_as("insert into cdr_sync.request (account, span, reason) values ($1, $2, $3) returning id")
+                .bind(account)
+                .bind(span(window))
+                .bind(reason)
+                .fetch_one(&mut *tx)
+                .await?;
+        tx.commit().await?;
+        Ok(id)
+    }
+
+    /// The account's requests that are not finished, oldest first.
+    pub async fn open_requests(&self, account: &str) -> Result<Vec<Request>, StoreError> {
+        let mut tx = self.begin().await?;
+        let rows: Vec<(i64, DateTime<Utc>, DateTime<Utc>, String)> = sql_as(
+            "select id, lower(span), upper(span), reason from cdr_sync.request
+             where account = $1 and state in ('waiting', 'running') order by id",
+        )
+        .bind(account)
+        .fetch_all(&mut *tx)
+        .await?;
+        let request = |(id, from, to, reason)| Ok(Request { id, window: window(from, to)?, reason });
+        rows.into_iter().map(request).collect()
+    }
+
+    /// Writes how a request fares: `state` as in [`RequestState`].
+    pub async fn set_request(
+        &self,
+        id: i64,
+        state: &RequestState,
+        now: DateTime<Utc>,
+    ) -> Result<(), StoreError> {
+        let mut tx = self.begin().await?;
+        sql("update cdr_sync.request
+             set state = $2, progress = $3, error = $4, started_at = coalesce(started_at, $5),
+                 finished_at = case when $2 in ('done', 'failed') then $5 end
+             where id = $1")
+        .bind(id)
+        .bind(&state.state)
+        .bind(state.progress.clamp(0.0, 1.0))
+        .bind(&state.error)
+        .bind(now)
+        .execute(&mut *tx)
+        .await?;
+        Ok(tx.commit().await?)
+    }
+
+    /// How a request fares; `None` when there is none of that number.
+    pub async fn request_state(&self, id: i64) -> Result<Option<RequestState>, StoreError> {
+        let mut tx = self.begin().await?;
+        let row: Option<(String, f32, Option<String>)> =
+            sql_as("select state, progress, error from cdr_sync.request where id = $1")
+                .bind(id)
+                .fetch_optional(&mut *tx)
+                .await?;
+        Ok(row.map(|(state, progress, error)| RequestState { state, progress, error }))
+    }
+}

@@ -1,0 +1,199 @@
+//! An answer's records on their way into the database: folded to one a key, then as JSON or by `COPY`.
+
+use std::borrow::Cow;
+use std::cmp::Ordering;
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+use sqlx::PgConnection;
+
+use super::StoreError;
+use crate::cdr::{Cdr, CdrKey, RejectReason, Rejected};
+
+/// Up to so many records travel inside the merge statement: no temporary table, no catalog churn at every poll.
+pub const INLINE_RECORDS: usize = 500;
+
+/// A `COPY` chunk of about this size is sent at a time, in bytes.
+const COPY_CHUNK: usize = 1 << 20;
+
+/// The columns that come from a record, with their types, in the table's order.
+pub(super) const COLUMNS: [(&str, &str); 27] = [
+    ("call_id", "text"),
+    ("type", "text"),
+    ("cdr_type", "integer"),
+    ("started_at", "timestamptz"),
+    ("duration_seconds", "integer"),
+    ("ring_seconds", "integer"),
+    ("caller_number", "text"),
+    ("caller_extension", "text"),
+    ("target_number", "text"),
+    ("target_extension", "text"),
+    ("target_prefix_name", "text"),
+    ("did", "text"),
+    ("dial_status", "text"),
+    ("dial_status2", "text"),
+    ("queue_name", "text"),
+    ("department_id", "text"),
+    ("department_name", "text"),
+    ("representative_code", "text"),
+    ("representative_name", "text"),
+    ("user_id", "text"),
+    ("user_name", "text"),
+    ("price", "numeric"),
+    ("record_url", "text"),
+    ("record_expected", "boolean"),
+    ("dtmf_data", "jsonb"),
+    ("custom_data", "jsonb"),
+    ("extra", "jsonb"),
+];
+
+/// An answer's records, one a key.
+#[derive(Debug, Default)]
+pub(super) struct Folded<'a> {
+    /// What is to be stored, in the order of the keys.
+    pub winners: Vec<&'a Cdr>,
+    /// Different records whose key is stored from another one, as `duplicate_key`.
+    pub losers: Vec<Rejected>,
+}
+
+/// Leaves one record a key: of equals either, of different ones that which outranks the others.
+pub(super) fn fold(records: &[Cdr]) -> Folded<'_> {
+    let mut winners: BTreeMap<&CdrKey, &Cdr> = BTreeMap::new();
+    let mut losers = Vec::new();
+    for record in records {
+        let Some(winner) = winners.get_mut(&record.key) else {
+            winners.insert(&record.key, record);
+            continue;
+        };
+        match record.outranks(winner) {
+            Ordering::Greater => losers.push(duplicate(std::mem::replace(winner, record))),
+            Ordering::Less => losers.push(duplicate(record)),
+            // The same date and the same canonical text: equals.
+            Ordering::Equal => {}
+        }
+    }
+    losers.sort_by(|a, b| a.raw.cmp(&b.raw));
+    losers.dedup_by(|a, b| a.raw == b.raw);
+    Folded { winners: winners.into_values().collect(), losers }
+}
+
+/// `record` as the one of a pair that is not stored.
+pub(super) fn duplicate(record: &Cdr) -> Rejected {
+    rejected(record, RejectReason::DuplicateKey)
+}
+
+/// `record` as a rejected one: its canonical JSON stands for the raw text.
+pub(super) fn rejected(record: &Cdr, reason: RejectReason) -> Rejected {
+    Rejected {
+        raw: record.canonical_json(),
+        reason,
+        key: Some(record.key.clone()),
+        started_at: Some(record.started_at),
+    }
+}
+
+/// The columns as a definition list: for the temporary table and for `json_to_recordset`.
+pub(super) fn definitions() -> String {
+    COLUMNS.map(|(name, kind)| format!("{name} {kind}")).join(", ")
+}
+
+/// The records as one JSON array, each under the columns' names.
+pub(super) fn as_json(records: &[&Cdr]) -> String {
+    let texts: Vec<String> = records.iter().map(|record| record.canonical_json()).collect();
+    format!("[{}]", texts.join(","))
+}
+
+/// Creates `pg_temp.staged` and fills it by `COPY`; it vanishes with the transaction.
+pub(super) async fn copy(conn: &mut PgConnection, records: &[&Cdr]) -> Result<(), StoreError> {
+    let create = format!("create temporary table staged ({}) on commit drop", definitions());
+    sqlx::raw_sql(sqlx::AssertSqlSafe(create)).execute(&mut *conn).await?;
+    let mut copy = conn.copy_in_raw("copy pg_temp.staged from stdin").await?;
+    let mut chunk = Vec::with_capacity(COPY_CHUNK + (COPY_CHUNK >> 3));
+    for record in records {
+        copy_line(record, &mut chunk);
+        if chunk.len() >= COPY_CHUNK {
+            if let Err(fault) = copy.send(chunk.as_slice()).await {
+                // The fault that stopped the sending says more than what became of ending the COPY.
+                let _ = copy.abort("sending failed").await;
+                return Err(fault.into());
+            }
+            chunk.clear();
+        }
+    }
+    if let Err(fault) = copy.send(chunk.as_slice()).await {
+        let _ = copy.abort("sending failed").await;
+        return Err(fault.into());
+    }
+    copy.finish().await?;
+    Ok(())
+}
+
+/// One line of `COPY`'s text format.
+fn copy_line(record: &Cdr, line: &mut Vec<u8>) {
+    for (index, field) in fields(record).into_iter().enumerate() {
+        if index > 0 {
+            line.push(b'\t');
+        }
+        match field {
+            Some(text) => escape(&text, line),
+            None => line.extend_from_slice(b"\\N"),
+        }
+    }
+    line.push(b'\n');
+}
+
+/// PostgreSQL's manual, COPY, "Text Format": these four must be escaped, nothing else need be.
+fn escape(text: &str, line: &mut Vec<u8>) {
+    for byte in text.bytes() {
+        match byte {
+            b'\\' => line.extend_from_slice(b"\\\\"),
+            b'\t' => line.extend_from_slice(b"\\t"),
+            b'\n' => line.extend_from_slice(b"\\n"),
+            b'\r' => line.extend_from_slice(b"\\r"),
+            other => line.push(other),
+        }
+    }
+}
+
+/// The record's values as PostgreSQL reads them, in the order of [`COLUMNS`].
+fn fields(record: &Cdr) -> [Option<Cow<'_, str>>; 27] {
+    fn text(value: &Option<String>) -> Option<Cow<'_, str>> {
+        value.as_deref().map(Cow::Borrowed)
+    }
+    fn number(value: Option<i32>) -> Option<Cow<'static, str>> {
+        value.map(|number| Cow::Owned(number.to_string()))
+    }
+    fn json(value: &Option<Value>) -> Option<Cow<'static, str>> {
+        value.as_ref().filter(|value| !value.is_null()).map(|value| Cow::Owned(value.to_string()))
+    }
+    let extra = || Cow::Owned(Value::from_iter(record.extra.clone()).to_string());
+    [
+        Some(Cow::Borrowed(&record.key.call_id)),
+        Some(Cow::Borrowed(&record.key.call_type)),
+        number(record.cdr_type),
+        Some(Cow::Owned(record.started_at.to_rfc3339())),
+        number(record.duration_seconds),
+        number(record.ring_seconds),
+        text(&record.caller_number),
+        text(&record.caller_extension),
+        text(&record.target_number),
+        text(&record.target_extension),
+        text(&record.target_prefix_name),
+        text(&record.did),
+        text(&record.dial_status),
+        text(&record.dial_status2),
+        text(&record.queue_name),
+        text(&record.department_id),
+        text(&record.department_name),
+        text(&record.representative_code),
+        text(&record.representative_name),
+        text(&record.user_id),
+        text(&record.user_name),
+        text(&record.price),
+        text(&record.record_url),
+        record.record_expected.map(|expected| Cow::Borrowed(if expected { "t" } else { "f" })),
+        json(&record.dtmf_data),
+        json(&record.custom_data),
+        (!record.extra.is_empty()).then(extra),
+    ]
+}

@@ -1,0 +1,110 @@
+//! The shared request budget.
+
+use std::time::Duration;
+
+use cdr_sync::store::Store;
+use chrono::{DateTime, TimeDelta, Utc};
+use proptest::prelude::*;
+use proptest::test_runner::TestRunner;
+
+use crate::scene::{Scene, at};
+
+/// Reserves at `now` and returns the instant at which the request leaves.
+async fn sent(store: &Store, credential: &str, rate: (u32, u32), now: DateTime<Utc>) -> DateTime<Utc> {
+    let wait = store.reserve_at(credential, rate.0, rate.1, Some(now)).await.unwrap();
+    now + TimeDelta::from_std(wait).unwrap()
+}
+
+/// The most instants that any window of this length holds, both ends included.
+fn most_within(instants: &[DateTime<Utc>], length: TimeDelta) -> usize {
+    let mut sorted = instants.to_vec();
+    sorted.sort();
+    (0..sorted.len())
+        .map(|i| sorted[i..].iter().take_while(|later| **later - sorted[i] <= length).count())
+        .max()
+        .unwrap_or(0)
+}
+
+#[test]
+fn no_minute_ever_holds_more_requests_than_the_limit() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let scene = runtime.block_on(Scene::new());
+    // Arrivals of several processes: in no order, in crowds, after pauses.
+    let arrivals = proptest::collection::vec(
+        prop_oneof![3 => 0..2_000_i64, 1 => 0..30_000_i64, 1 => Just(120_000)],
+        1..90,
+    );
+    let strategy = (2..40_u32, 1..6_u32, arrivals, any::<u64>());
+    let mut runner = TestRunner::new(ProptestConfig { cases: 24, ..Default::default() });
+    runner
+        .run(&strategy, |(per_minute, burst, steps, credential)| {
+            let instants = runtime.block_on(async {
+                let (mut now, mut instants) = (at(0, 0), Vec::new());
+                for step in steps {
+                    now += TimeDelta::milliseconds(step % 7_000);
+                    instants
+                        .push(sent(&scene.store, &credential.to_string(), (per_minute, burst), now).await);
+                }
+                instants
+            });
+            for length in [60_000, 60_750] {
+                let most = most_within(&instants, TimeDelta::milliseconds(length));
+                prop_assert!(most <= per_minute as usize, "{most} > {per_minute} in {length} ms");
+            }
+            Ok(())
+        })
+        .unwrap();
+}
+
+#[tokio::test]
+async fn the_budget_is_used_up_not_only_kept() {
+    let scene = Scene::new().await;
+    let mut instants = Vec::new();
+    for _ in 0..60 {
+        instants.push(sent(&scene.store, "c", (30, 2), at(0, 0)).await);
+    }
+    // 29 intervals of 61.5 s / 29: 60 requests in a little over two minutes.
+    assert_eq!(instants[0], instants[1]);
+    assert!(instants[59] - instants[0] < TimeDelta::seconds(124));
+}
+
+#[tokio::test]
+async fn a_lowered_rate_adds_waiting_and_never_fills_the_bucket() {
+    let scene = Scene::new().await;
+    let start = at(0, 0);
+    let mut last = start;
+    for _ in 0..10 {
+        last = last.max(sent(&scene.store, "c", (30, 2), start).await);
+    }
+    let slow = sent(&scene.store, "c", (6, 2), start).await;
+    assert!(slow - last >= TimeDelta::seconds(12), "{}", slow - last);
+    let next = sent(&scene.store, "c", (6, 2), start).await;
+    assert!(next - slow >= TimeDelta::seconds(12), "{}", next - slow);
+}
+
+#[tokio::test]
+async fn credentials_have_budgets_of_their_own() {
+    let scene = Scene::new().await;
+    for credential in ["a", "b", "c"] {
+        assert_eq!(sent(&scene.store, credential, (1, 1), at(0, 0)).await, at(0, 0));
+    }
+}
+
+#[tokio::test]
+async fn a_pause_delays_every_request_and_is_never_shortened() {
+    let scene = Scene::new().await;
+    scene.store.pause_credential("c", Duration::from_secs(600)).await.unwrap();
+    scene.store.pause_credential("c", Duration::from_secs(5)).await.unwrap();
+    let wait = scene.store.reserve("c", 30, 2).await.unwrap();
+    assert!(wait > Duration::from_secs(590) && wait <= Duration::from_secs(600), "{wait:?}");
+    scene.store.reserve("c", 30, 2).await.unwrap();
+    assert!(scene.store.reserve("c", 30, 2).await.unwrap() > Duration::from_secs(601));
+}
+
+#[tokio::test]
+async fn without_a_pause_the_first_requests_leave_at_once() {
+    let scene = Scene::new().await;
+    assert_eq!(scene.store.reserve("c", 30, 2).await.unwrap(), Duration::ZERO);
+    assert_eq!(scene.store.reserve("c", 30, 2).await.unwrap(), Duration::ZERO);
+    assert!(scene.store.reserve("c", 30, 2).await.unwrap() > Duration::from_secs(1));
+}

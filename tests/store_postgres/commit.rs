@@ -1,0 +1,187 @@
+//! A commit as a whole: fenced, atomic, repeatable.
+
+use std::time::Duration;
+
+use cdr_sync::store::StoreError;
+use cdr_sync::store::commit::Commit;
+use cdr_sync::store::gap::{GapTry, NewGap};
+use cdr_sync::store::window_read::WindowRead;
+use cdr_sync::window::Lane;
+use chrono::TimeDelta;
+use serde_json::json;
+use sqlx::Connection as _;
+
+use crate::scene::{ACCOUNT, Scene, at, cdr, cdrs, claim, hour, minutes, window};
+
+#[tokio::test]
+async fn a_commit_with_another_fence_is_refused_and_changes_nothing() {
+    let scene = Scene::new().await;
+    let records = cdrs(3, at(1, 0));
+    let stale = Commit { fence: 7, ..scene.commit(&records, at(12, 0)) };
+    assert_eq!(scene.store.commit(&stale).await, Err(StoreError::Fenced));
+    assert_eq!(scene.rows().await, []);
+}
+
+#[tokio::test]
+async fn claims_move_the_cursor_and_neighbours_of_one_tier_are_one_row() {
+    let scene = Scene::new().await;
+    scene.read(hour(3), &[], at(12, 0)).await;
+    let done = scene.read(hour(4), &[], at(12, 1)).await;
+    assert_eq!(done.cursor, Some(window(at(3, 0), at(5, 0))));
+    assert_eq!(scene.count("select count(*) from cdr_sync.coverage").await, 1);
+    let claims = [cdr_sync::store::commit::Claim { tier: TimeDelta::days(1), ..claim(hour(3), at(12, 2)) }];
+    let uncover = [window(at(4, 30), at(5, 0))];
+    let done = scene
+        .store
+        .commit(&Commit { claims: &claims, uncover: &uncover, ..scene.commit(&[], at(12, 2)) })
+        .await
+        .unwrap();
+    assert_eq!(done.cursor, Some(window(at(3, 0), at(4, 30))));
+    let ledger =
+        scene.store.load(ACCOUNT, &cdr_sync::store::commit::RemovalRules::new(minutes(10))).await.unwrap();
+    assert_eq!(ledger.coverage, done.coverage);
+    assert_eq!(ledger.coverage.stretches().len(), 2);
+}
+
+#[tokio::test]
+async fn a_gap_is_opened_once_tried_closed_and_bridged_by_the_cursor() {
+    let scene = Scene::new().await;
+    scene.read(hour(1), &[], at(12, 0)).await;
+    scene.read(hour(3), &[], at(12, 0)).await;
+    let gap = [NewGap { window: hour(2), reason: "timeout", error: "timed out", next_try_at: at(13, 0) }];
+    for _ in 0..2 {
+        let open = Commit { open_gaps: &gap, ..scene.commit(&[], at(12, 1)) };
+        assert_eq!(scene.store.commit(&open).await.unwrap().cursor, Some(window(at(1, 0), at(4, 0))));
+    }
+    let open = scene.store.gaps(None).await.unwrap();
+    assert_eq!((open.len(), open[0].tries, open[0].window), (1, 1, hour(2)));
+    let tried = [GapTry { id: open[0].id, error: "again", next_try_at: at(14, 0) }];
+    for _ in 0..2 {
+        let touch = Commit { touch_gaps: &tried, ..scene.commit(&[], at(13, 0)) };
+        scene.store.commit(&touch).await.unwrap();
+    }
+    let open = scene.store.gaps(Some(ACCOUNT)).await.unwrap();
+    assert_eq!(
+        (open[0].tries, open[0].next_try_at, open[0].last_error.as_deref()),
+        (2, at(14, 0), Some("again"))
+    );
+    scene.store.hasten_gaps(ACCOUNT, at(13, 5)).await.unwrap();
+    assert_eq!(scene.store.gaps(None).await.unwrap()[0].next_try_at, at(13, 5));
+    let (ids, claims) = ([open[0].id], [claim(hour(2), at(14, 0))]);
+    let close = Commit { close_gaps: &ids, claims: &claims, ..scene.commit(&[], at(14, 0)) };
+    let done = scene.store.commit(&close).await.unwrap();
+    assert_eq!(done.coverage.stretches().len(), 1);
+    assert_eq!(scene.store.gaps(None).await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn a_commit_writes_its_diary_line_once_and_what_was_learned() {
+    let scene = Scene::new().await;
+    let records = cdrs(3, at(1, 0));
+    let read = WindowRead {
+        lane: Lane::Live,
+        reason: "poll",
+        window: hour(1),
+        requests: 1,
+        seen: 3,
+        outcome: "complete",
+        started_at: at(12, 0),
+        elapsed: Duration::from_millis(1500),
+    };
+    let (claims, knowledge) = ([claim(hour(1), at(12, 0))], json!({"limit": 10000}));
+    let commit = Commit {
+        claims: &claims,
+        window_read: Some(read),
+        knowledge: Some(&knowledge),
+        ..scene.commit(&records, at(12, 0))
+    };
+    for _ in 0..2 {
+        scene.store.commit(&commit).await.unwrap();
+    }
+    let lines =
+        scene.lines("select concat_ws(' ', lane, span, inserted, elapsed) from cdr_sync.window_read").await;
+    assert_eq!(lines, [r#"live ["2024-06-10 01:00:00+00","2024-06-10 02:00:00+00") 3 00:00:01.5"#]);
+    let rules = commit.removal;
+    assert_eq!(scene.store.load(ACCOUNT, &rules).await.unwrap().knowledge, Some(knowledge));
+    assert_eq!(scene.store.status().await.unwrap()[0].last_success_at, Some(at(12, 0)));
+}
+
+#[tokio::test]
+async fn old_diary_lines_are_summed_by_hour_and_lane() {
+    let scene = Scene::new().await;
+    for (lane, minute) in [(Lane::Live, 1), (Lane::Live, 2), (Lane::Backfill, 3), (Lane::Live, 70)] {
+        let started_at = at(1, 0) + minutes(minute);
+        let read = WindowRead {
+            lane,
+            reason: "poll",
+            window: hour(1),
+            requests: 2,
+            seen: 5,
+            outcome: "complete",
+            started_at,
+            elapsed: Duration::from_secs(1),
+        };
+        let commit = Commit { window_read: Some(read), ..scene.commit(&[], started_at) };
+        scene.store.commit(&commit).await.unwrap();
+    }
+    // 14 days later, within the second hour: only the first is over.
+    let now = at(2, 30) + TimeDelta::days(14);
+    assert_eq!(scene.store.compact_window_reads(now).await.unwrap(), 1);
+    assert_eq!(scene.store.compact_window_reads(now).await.unwrap(), 0);
+    let lines = scene
+        .lines("select concat_ws(' ', lane, outcome, reads, requests, seen) from cdr_sync.window_read order by started_at, lane")
+        .await;
+    assert_eq!(lines, ["backfill summed 1 2 5", "live summed 2 4 10", "live complete 1 2 5"]);
+}
+
+#[tokio::test]
+async fn a_commit_dropped_half_way_leaves_no_broken_connection_and_no_lock() {
+    let scene = Scene::new().await;
+    let records = cdrs(3_000, at(1, 0));
+    let claims = [claim(hour(1), at(12, 0))];
+    let commit = Commit { claims: &claims, ..scene.commit(&records, at(12, 0)) };
+    for polls in (0..60).step_by(3) {
+        let mut future = Box::pin(scene.store.commit(&commit));
+        for _ in 0..polls {
+            // Each turn of the loop lets the commit get as far as its next wait.
+            if tokio::time::timeout(Duration::from_micros(300), &mut future).await.is_ok() {
+                break;
+            }
+        }
+        drop(future);
+        scene.store.ping().await.unwrap();
+    }
+    let done = scene.store.commit(&commit).await.unwrap();
+    assert_eq!(done.inserted + done.unchanged, 3_000);
+    assert_eq!(scene.rows().await.len(), 3_000);
+}
+
+#[tokio::test]
+async fn a_commit_that_the_lock_keeps_waiting_says_away_and_can_be_done_again() {
+    let scene = Scene::new().await;
+    let mut impatient = crate::scene::settings(&scene.url);
+    impatient.lock_timeout = Duration::from_millis(50);
+    let store = cdr_sync::store::Store::connect(&impatient).await.unwrap();
+    let mut conn = scene.sql().await;
+    let mut holder = conn.begin().await.unwrap();
+    sqlx::raw_sql("select from cdr_sync.cursor for update").execute(&mut *holder).await.unwrap();
+    let records = [cdr("a", at(1, 0))];
+    let commit = scene.commit(&records, at(12, 0));
+    assert!(store.commit(&commit).await.unwrap_err().is_away());
+    holder.rollback().await.unwrap();
+    assert_eq!(store.commit(&commit).await.unwrap().inserted, 1);
+}
+
+#[tokio::test]
+async fn hours_are_counted_and_rows_are_paged() {
+    let scene = Scene::new().await;
+    let records: Vec<_> = (0..7).map(|i| cdr(&format!("{i}"), at(1, 0) + minutes(i * 15))).collect();
+    scene.store(&records).await;
+    let counts = scene.store.hourly_counts(ACCOUNT, at(0, 0), at(5, 0)).await.unwrap();
+    assert_eq!(counts, [(at(1, 0), 4), (at(2, 0), 3)]);
+    let all = window(at(1, 0), at(3, 0));
+    let first = scene.store.read_span(ACCOUNT, all, None, 4).await.unwrap();
+    let second = scene.store.read_span(ACCOUNT, all, Some(&first[3].cdr), 4).await.unwrap();
+    let paged: Vec<_> = first.into_iter().chain(second).map(|row| row.cdr).collect();
+    assert_eq!(paged, records);
+}

@@ -1,0 +1,100 @@
+//! Migrations and connections.
+
+use cdr_sync::store::account::Start;
+use cdr_sync::store::{Pooler, Store, StoreError};
+
+use sqlx::{Connection, PgConnection};
+
+use crate::scene::{Scene, fresh_database, settings};
+
+#[tokio::test]
+async fn several_starts_at_once_migrate_once() {
+    let url = fresh_database().await;
+    let start = || async {
+        let store = Store::connect(&settings(&url)).await.unwrap();
+        store.migrate().await.unwrap().pending.len()
+    };
+    let (a, b, c, d) = tokio::join!(start(), start(), start(), start());
+    assert_eq!(a + b + c + d, 1);
+}
+
+#[tokio::test]
+async fn a_database_migrated_by_a_newer_program_is_accepted() {
+    let scene = Scene::new().await;
+    sqlx::raw_sql("insert into cdr_sync.migration values ('9999_later', 'x', now())")
+        .execute(&mut scene.sql().await)
+        .await
+        .unwrap();
+    let state = scene.store.migrate().await.unwrap();
+    assert_eq!(state.newer, ["9999_later"]);
+}
+
+#[tokio::test]
+async fn an_edited_migration_is_refused_by_name() {
+    let scene = Scene::new().await;
+    sqlx::raw_sql("update cdr_sync.migration set checksum = 'x'")
+        .execute(&mut scene.sql().await)
+        .await
+        .unwrap();
+    let error = scene.store.migrate().await.unwrap_err();
+    assert!(matches!(&error, StoreError::Migration { name, .. } if name == "0001_schema"), "{error}");
+}
+
+#[tokio::test]
+async fn every_table_and_column_says_what_it_means() {
+    let scene = Scene::new().await;
+    let silent = scene
+        .lines(
+            "select c.oid::regclass || coalesce('.' || a.attname, '')
+             from pg_class c
+             left join lateral (
+                 select null::name as attname, 0 as attnum
+                 union all
+                 select attname, attnum from pg_attribute
+                 where attrelid = c.oid and attnum > 0 and not attisdropped) a on true
+             where c.relnamespace in ('voicenter'::regnamespace, 'cdr_sync'::regnamespace) and c.relkind in ('r', 'v')
+               and coalesce(case a.attnum when 0 then obj_description(c.oid) else col_description(c.oid, a.attnum) end, '') = ''",
+        )
+        .await;
+    assert_eq!(silent, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn no_statement_is_named_so_nothing_prepared_outlives_a_transaction() {
+    let url = fresh_database().await;
+    let mut pooled = settings(&url);
+    pooled.max_connections = 1;
+    pooled.pooler = Pooler::Transaction;
+    let store = Store::connect(&pooled).await.unwrap();
+    store.migrate().await.unwrap();
+    let mut other = PgConnection::connect(&url).await.unwrap();
+    // A trigger sees the store's own session.
+    sqlx::raw_sql(
+        "create table prepared (name text);
+         create function note() returns trigger language plpgsql as $$ begin
+             insert into prepared select name from pg_prepared_statements; return new; end $$;
+         create trigger note before update on cdr_sync.account for each row execute function note();",
+    )
+    .execute(&mut other)
+    .await
+    .unwrap();
+    let now = "2024-06-10T00:00:00Z".parse().unwrap();
+    store.open_account("a", &serde_json::json!({}), Start::Default(now), now).await.unwrap();
+    store.note_error("a", "refused", now, None).await.unwrap();
+    let named: Vec<(String,)> =
+        sqlx::query_as("select name from prepared").fetch_all(&mut other).await.unwrap();
+    assert_eq!(named, []);
+}
+
+#[tokio::test]
+async fn no_error_shows_the_password() {
+    for url in ["postgres://me:s3cret@127.0.0.1:1/x", "postgres://me:s3cret@127.0.0.1:notaport/x", "s3cret"] {
+        let mut quick = settings(url);
+        quick.max_connections = 1;
+        let error = match Store::open(&quick) {
+            Err(error) => error,
+            Ok(store) => store.ping().await.unwrap_err(),
+        };
+        assert!(!format!("{error} {error:?} {quick:?}").contains("s3cret"), "{error}");
+    }
+}
