@@ -4,8 +4,10 @@
 
 pub mod cdr;
 pub mod clock;
+pub mod pace;
 pub mod private_postgres;
 pub mod simulator;
 pub mod store;
+pub mod sync;
 pub mod voicenter;
 pub mod window;

@@ -221,7 +221,8 @@ impl Engine {
 
     /// What was learned, if it is not what was stored last.
     fn learned_anew(&mut self) -> Option<serde_json::Value> {
-        let learned = Learned { generation: self.asker.generation, api: self.planner.ledger().knowledge.clone() };
+        let learned =
+            Learned { generation: self.asker.generation, api: self.planner.ledger().knowledge.clone() };
         let value = serde_json::to_value(&learned).ok()?;
         if self.learned.as_ref() == Some(&value) {
             return None;
@@ -257,7 +258,9 @@ impl Engine {
                     found.extend(answer.records);
                 }
                 // Not known to be gone: it is not marked this time.
-                Err(error) => tracing::warn!(event = "call_not_asked", account = self.asker.account.name, %error),
+                Err(error) => {
+                    tracing::warn!(event = "call_not_asked", account = self.asker.account.name, %error)
+                }
             }
         }
         Ok((found, Some(gone), requests))
@@ -330,11 +333,15 @@ fn report(parcel: &Parcel, committed: &Committed, board: &Board) {
 }
 
 /// The ledger as the database has it, and the forecast from the calls stored.
-async fn load(store: &Store, account: &Account, now: DateTime<Utc>) -> Result<(Ledger, Generation), SyncError> {
+async fn load(
+    store: &Store,
+    account: &Account,
+    now: DateTime<Utc>,
+) -> Result<(Ledger, Generation), SyncError> {
     let stored = store.load(&account.name).await?;
     let learned = stored.knowledge.and_then(|value| serde_json::from_value::<Learned>(value).ok());
-    let (generation, knowledge) =
-        learned.map_or((Generation::Unknown, Knowledge::default()), |learned| (learned.generation, learned.api));
+    let (generation, knowledge) = learned
+        .map_or((Generation::Unknown, Knowledge::default()), |learned| (learned.generation, learned.api));
     let mut forecast = Forecast::default();
     let recent = now - FORECAST_FROM;
     for (hour, calls) in store.hourly_counts(&account.name, recent, now).await? {
@@ -355,7 +362,9 @@ async fn load(store: &Store, account: &Account, now: DateTime<Utc>) -> Result<(L
         history_start: stored.history_start,
         coverage: stored.coverage,
         gaps: gaps.collect(),
-        rechecks: rechecks.map(|recheck| Recheck { window: recheck.window, due_at: recheck.due_at }).collect(),
+        rechecks: rechecks
+            .map(|recheck| Recheck { window: recheck.window, due_at: recheck.due_at })
+            .collect(),
         knowledge,
         forecast,
     };

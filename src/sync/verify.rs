@@ -83,14 +83,21 @@ pub async fn verify(
     }
     shown.retain(|_, shown: &mut Shown| span.contains(shown.started_at));
     verified.at_the_api = shown.len() as u64;
-    verified.unread = planner.ledger().coverage.holes(span).into_iter().filter(|hole| hole.from() < asker.clock.now()).collect();
+    verified.unread = planner
+        .ledger()
+        .coverage
+        .holes(span)
+        .into_iter()
+        .filter(|hole| hole.from() < asker.clock.now())
+        .collect();
     compare(&mut verified, shown, store, &asker.account.name, span).await?;
     Ok(verified)
 }
 
 fn show(shown: &mut BTreeMap<CdrKey, Shown>, record: &Cdr) {
     let form = fingerprint(record);
-    let entry = shown.entry(record.key.clone()).or_insert(Shown { started_at: record.started_at, forms: Vec::new() });
+    let entry =
+        shown.entry(record.key.clone()).or_insert(Shown { started_at: record.started_at, forms: Vec::new() });
     if record.started_at > entry.started_at {
         *entry = Shown { started_at: record.started_at, forms: vec![form] };
     } else if record.started_at == entry.started_at && !entry.forms.contains(&form) {
