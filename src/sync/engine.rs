@@ -13,7 +13,7 @@ use super::status::Board;
 use super::{Account, Start, SyncError};
 use crate::cdr::{Cdr, CdrKey};
 use crate::clock::Clock;
-use crate::store::commit::Committed;
+use crate::store::commit::{Committed, RemovalRules};
 use crate::store::lease::Holder;
 use crate::store::{Store, StoreError};
 use crate::voicenter::Generation;
@@ -27,7 +27,7 @@ use crate::window::{Lane, Window};
 /// So many missing records are asked for by CallID before they are marked; a larger loss is told by windows alone.
 const CALLS_ASKED: usize = 25;
 /// So many failures in a row end a single pass.
-const PATIENCE: u32 = 8;
+pub(super) const PATIENCE: u32 = 8;
 /// From so many weeks of stored calls the forecast starts.
 const FORECAST_FROM: TimeDelta = TimeDelta::weeks(5);
 
@@ -241,7 +241,8 @@ impl Engine {
             return Ok((Vec::new(), None, 0));
         }
         let now = self.asker.clock.now();
-        let missing = self.store.missing_keys(&self.asker.account.name, ask.window, now).await?;
+        let rules = RemovalRules::new(self.asker.account.removal_after);
+        let missing = self.store.missing_keys(&self.asker.account.name, ask.window, now, &rules).await?;
         if missing.len() > CALLS_ASKED {
             return Ok((Vec::new(), None, 0));
         }
@@ -333,12 +334,12 @@ fn report(parcel: &Parcel, committed: &Committed, board: &Board) {
 }
 
 /// The ledger as the database has it, and the forecast from the calls stored.
-async fn load(
+pub(super) async fn load(
     store: &Store,
     account: &Account,
     now: DateTime<Utc>,
 ) -> Result<(Ledger, Generation), SyncError> {
-    let stored = store.load(&account.name).await?;
+    let stored = store.load(&account.name, &RemovalRules::new(account.removal_after)).await?;
     let learned = stored.knowledge.and_then(|value| serde_json::from_value::<Learned>(value).ok());
     let (generation, knowledge) = learned
         .map_or((Generation::Unknown, Knowledge::default()), |learned| (learned.generation, learned.api));
