@@ -1,6 +1,6 @@
 //! The domain: one call detail record (CDR) and what identifies it.
 
-mod decimal;
+pub(crate) mod decimal;
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;

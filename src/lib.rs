@@ -5,9 +5,11 @@
 pub mod cdr;
 pub mod clock;
 pub mod config;
+pub mod pace;
 pub mod private_postgres;
 pub mod simulator;
 pub mod store;
+pub mod sync;
 pub mod telemetry;
 pub mod voicenter;
 pub mod window;

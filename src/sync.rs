@@ -70,7 +70,9 @@ pub enum SyncError {
         last: String,
     },
     /// Another process leads this account.
-    #[error("account {account} is synced by {holder} already; ask it by a row in cdr_sync.request, or stop it first")]
+    #[error(
+        "account {account} is synced by {holder} already; ask it by a row in cdr_sync.request, or stop it first"
+    )]
     Led {
         /// The account.
         account: String,

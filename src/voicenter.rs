@@ -1,1 +1,51 @@
-//! (to be written)
+//! The Voicenter call-log API: questions in its form, answers made into records.
+//!
+//! Two generations are in use; which one answers is learned from the answers (API document).
+
+pub mod client;
+pub mod dates;
+pub mod decode;
+pub mod error;
+pub mod question;
+pub mod wire;
+
+pub use client::{Client, ClientError, ClientSettings, Credential};
+pub use dates::Precision;
+pub use decode::{BadBody, Envelope, decode};
+pub use error::{Action, ApiError};
+pub use question::{Fields, Filter, Format, Generation, Granularity, IdentityCriteria, Method, Question};
+
+use std::collections::BTreeSet;
+
+use chrono::{DateTime, Utc};
+
+use crate::cdr::{Cdr, Column, Rejected};
+
+/// An answer with error 0, decoded.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// The records that can be rows, in the order in which they came.
+    pub records: Vec<Cdr>,
+    /// Those that cannot.
+    pub rejected: Vec<Rejected>,
+    /// The columns that at least one record had a field for.
+    pub columns: BTreeSet<Column>,
+    /// Items in `CDR_LIST`, rejected ones included.
+    pub listed: usize,
+    /// `TOTAL_HITS`.
+    pub total_hits: Option<u64>,
+    /// `RETURN_HITS`.
+    pub return_hits: Option<u64>,
+    /// The `Date` header.
+    pub server_date: Option<DateTime<Utc>>,
+    /// The generation that this answer shows; `Unknown` when an empty v0.1 answer tells nothing.
+    pub generation: Generation,
+    /// The coarsest form of date in it.
+    pub precision: Option<Precision>,
+    /// Whether a date came without a zone.
+    pub zoneless: bool,
+    /// The bounds sent were exactly those asked for, not widened for a clock change.
+    pub exact_bounds: bool,
+    /// Its size, decompressed.
+    pub bytes: usize,
+}

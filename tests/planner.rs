@@ -113,6 +113,7 @@ impl Api {
             total: totals.then_some(total as u64),
             returned: totals.then_some(found.len() as u64),
             minute_dates: self.minute_dates,
+            exact_bounds: true,
             server_date: Some(at(now)),
         };
         (Reply::Answer(evidence), found.iter().map(|record| record.id).collect())

@@ -2,7 +2,7 @@
 
 /// The one spelling of a decimal number: no exponent, no leading or trailing zeros. Text that is no such number, or
 /// has an exponent too large to write out, comes back as it is.
-pub(super) fn plain(text: &str) -> String {
+pub(crate) fn plain(text: &str) -> String {
     spelled_out(text).unwrap_or_else(|| text.to_owned())
 }
 

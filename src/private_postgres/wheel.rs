@@ -76,10 +76,23 @@ fn download(staging: &Path) -> Result<PathBuf, Error> {
         command.arg("--dest").arg(staging).arg("--requirement").arg(&requirements);
         match error::run(&mut command) {
             Ok(_) => return the_wheel(staging),
-            Err(error) => failures.push(error.to_string()),
+            Err(error) => {
+                let said = error.to_string();
+                // Another pip helps where there is none; where the index is out of reach, it would wait as long.
+                let there_is_none = !said.contains("exit status") || said.contains("No module named pip");
+                failures.push(pip_error(&said));
+                if !there_is_none {
+                    break;
+                }
+            }
         }
     }
     Err(Error::Wheel(failures.join("; ")))
+}
+
+/// pip's own last word, without its retries' warnings.
+fn pip_error(said: &str) -> String {
+    said.split(" | ").last().unwrap_or(said).trim_start_matches("ERROR: ").to_owned()
 }
 
 fn the_wheel(staging: &Path) -> Result<PathBuf, Error> {

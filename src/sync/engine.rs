@@ -13,7 +13,7 @@ use super::status::Board;
 use super::{Account, Start, SyncError};
 use crate::cdr::{Cdr, CdrKey};
 use crate::clock::Clock;
-use crate::store::commit::Committed;
+use crate::store::commit::{Committed, RemovalRules};
 use crate::store::lease::Holder;
 use crate::store::{Store, StoreError};
 use crate::voicenter::Generation;
@@ -27,7 +27,7 @@ use crate::window::{Lane, Window};
 /// So many missing records are asked for by CallID before they are marked; a larger loss is told by windows alone.
 const CALLS_ASKED: usize = 25;
 /// So many failures in a row end a single pass.
-const PATIENCE: u32 = 8;
+pub(super) const PATIENCE: u32 = 8;
 /// From so many weeks of stored calls the forecast starts.
 const FORECAST_FROM: TimeDelta = TimeDelta::weeks(5);
 
@@ -221,7 +221,8 @@ impl Engine {
 
     /// What was learned, if it is not what was stored last.
     fn learned_anew(&mut self) -> Option<serde_json::Value> {
-        let learned = Learned { generation: self.asker.generation, api: self.planner.ledger().knowledge.clone() };
+        let learned =
+            Learned { generation: self.asker.generation, api: self.planner.ledger().knowledge.clone() };
         let value = serde_json::to_value(&learned).ok()?;
         if self.learned.as_ref() == Some(&value) {
             return None;
@@ -240,7 +241,8 @@ impl Engine {
             return Ok((Vec::new(), None, 0));
         }
         let now = self.asker.clock.now();
-        let missing = self.store.missing_keys(&self.asker.account.name, ask.window, now).await?;
+        let rules = RemovalRules::new(self.asker.account.removal_after);
+        let missing = self.store.missing_keys(&self.asker.account.name, ask.window, now, &rules).await?;
         if missing.len() > CALLS_ASKED {
             return Ok((Vec::new(), None, 0));
         }
@@ -257,7 +259,9 @@ impl Engine {
                     found.extend(answer.records);
                 }
                 // Not known to be gone: it is not marked this time.
-                Err(error) => tracing::warn!(event = "call_not_asked", account = self.asker.account.name, %error),
+                Err(error) => {
+                    tracing::warn!(event = "call_not_asked", account = self.asker.account.name, %error)
+                }
             }
         }
         Ok((found, Some(gone), requests))
@@ -330,11 +334,15 @@ fn report(parcel: &Parcel, committed: &Committed, board: &Board) {
 }
 
 /// The ledger as the database has it, and the forecast from the calls stored.
-async fn load(store: &Store, account: &Account, now: DateTime<Utc>) -> Result<(Ledger, Generation), SyncError> {
-    let stored = store.load(&account.name).await?;
+pub(super) async fn load(
+    store: &Store,
+    account: &Account,
+    now: DateTime<Utc>,
+) -> Result<(Ledger, Generation), SyncError> {
+    let stored = store.load(&account.name, &RemovalRules::new(account.removal_after)).await?;
     let learned = stored.knowledge.and_then(|value| serde_json::from_value::<Learned>(value).ok());
-    let (generation, knowledge) =
-        learned.map_or((Generation::Unknown, Knowledge::default()), |learned| (learned.generation, learned.api));
+    let (generation, knowledge) = learned
+        .map_or((Generation::Unknown, Knowledge::default()), |learned| (learned.generation, learned.api));
     let mut forecast = Forecast::default();
     let recent = now - FORECAST_FROM;
     for (hour, calls) in store.hourly_counts(&account.name, recent, now).await? {
@@ -355,7 +363,9 @@ async fn load(store: &Store, account: &Account, now: DateTime<Utc>) -> Result<(L
         history_start: stored.history_start,
         coverage: stored.coverage,
         gaps: gaps.collect(),
-        rechecks: rechecks.map(|recheck| Recheck { window: recheck.window, due_at: recheck.due_at }).collect(),
+        rechecks: rechecks
+            .map(|recheck| Recheck { window: recheck.window, due_at: recheck.due_at })
+            .collect(),
         knowledge,
         forecast,
     };

@@ -7,7 +7,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::SyncError;
 use crate::store::Store;
-use crate::store::lease::{Holder, Taken};
+use crate::store::lease::{Holder, Lease};
 
 /// How long a lease lasts unless renewed. Transactions must end within a third of it.
 pub const LEASE: Duration = Duration::from_secs(90);
@@ -18,7 +18,10 @@ pub fn this_process() -> Holder {
     let host = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok());
     let host = host.unwrap_or_else(|| "unknown".into());
     let (namespace, pid) = (pid_namespace(), std::process::id());
-    Holder { id: format!("{host}/{namespace}/{pid}/{:016x}", fastrand::u64(..)), name: format!("{host}, process {pid}") }
+    Holder {
+        id: format!("{host}/{namespace}/{pid}/{:016x}", fastrand::u64(..)),
+        name: format!("{host}, process {pid}"),
+    }
 }
 
 /// Process ids mean something only within one namespace: two containers may share a host name.
@@ -75,8 +78,8 @@ impl Leadership {
         IDS.add(&holder.id);
         let asked = Instant::now();
         let fence = match store.take_lease(account, holder, LEASE, is_dead).await? {
-            Taken::Ours { fence } => fence,
-            Taken::HeldBy { name, expires_in } => {
+            Lease::Taken { fence } => fence,
+            Lease::HeldBy { name, expires_in } => {
                 return Err(SyncError::Led { account: account.into(), holder: name, expires_in });
             }
         };
@@ -84,7 +87,14 @@ impl Leadership {
         let (sender, good_until) = watch::channel(asked + LEASE);
         let renewing = tokio::spawn(renew(store.clone(), account.to_owned(), holder.clone(), sender));
         let renewing = AbortOnDropHandle::new(renewing);
-        Ok(Self { store: store.clone(), account: account.into(), holder: holder.clone(), fence, good_until, renewing })
+        Ok(Self {
+            store: store.clone(),
+            account: account.into(),
+            holder: holder.clone(),
+            fence,
+            good_until,
+            renewing,
+        })
     }
 
     /// Until when the lease holds by our own monotonic clock.

@@ -34,7 +34,12 @@ pub struct Common {
 }
 
 /// Keeps every account in sync until `stop`. Returns within 10 s of it.
-pub async fn run(accounts: Vec<Account>, common: Common, boards: BTreeMap<String, Board>, stop: CancellationToken) {
+pub async fn run(
+    accounts: Vec<Account>,
+    common: Common,
+    boards: BTreeMap<String, Board>,
+    stop: CancellationToken,
+) {
     let mut tasks = JoinSet::new();
     for account in accounts {
         let board = boards.get(&account.name).cloned().unwrap_or_default();
@@ -63,7 +68,12 @@ async fn keep_in_sync(account: Account, common: Common, board: Board, stop: Canc
             }
             Err(_) => {
                 failures += 1;
-                tracing::error!(event = "panicked", account = account.name, failures, "this is a bug; the account is started again");
+                tracing::error!(
+                    event = "panicked",
+                    account = account.name,
+                    failures,
+                    "this is a bug; the account is started again"
+                );
                 account.backoff.wait(failures, fastrand::f64(), None)
             }
         };
@@ -77,7 +87,9 @@ async fn keep_in_sync(account: Account, common: Common, board: Board, stop: Canc
 fn wait_after(account: &Account, error: &SyncError, failures: u32) -> Duration {
     match error {
         SyncError::Refused { .. } => REFUSED_WAIT,
-        SyncError::Led { expires_in, .. } => (*expires_in).clamp(Duration::from_secs(1), Duration::from_secs(10)),
+        SyncError::Led { expires_in, .. } => {
+            (*expires_in).clamp(Duration::from_secs(1), Duration::from_secs(10))
+        }
         SyncError::Store(StoreError::Fenced) => Duration::from_secs(5),
         _ => account.backoff.wait(failures, fastrand::f64(), None),
     }
@@ -86,25 +98,44 @@ fn wait_after(account: &Account, error: &SyncError, failures: u32) -> Duration {
 async fn note(account: &Account, common: &Common, error: &SyncError, wait: Duration) {
     match error {
         SyncError::Led { holder, .. } => {
-            tracing::info!(event = "standby", account = account.name, holder, "another process leads this account");
+            tracing::info!(
+                event = "standby",
+                account = account.name,
+                holder,
+                "another process leads this account"
+            );
             return;
         }
         SyncError::Store(StoreError::Fenced) => {
-            tracing::warn!(event = "fenced", account = account.name, "another process has taken over this account");
+            tracing::warn!(
+                event = "fenced",
+                account = account.name,
+                "another process has taken over this account"
+            );
             return;
         }
-        _ => tracing::error!(event = "account_stopped", account = account.name, %error, seconds = wait.as_secs(), "trying again later"),
+        _ => {
+            tracing::error!(event = "account_stopped", account = account.name, %error, seconds = wait.as_secs(), "trying again later")
+        }
     }
     let until = common.clock.now() + TimeDelta::from_std(wait).unwrap_or_default();
-    if let Err(error) = common.store.note_error(&account.name, &error.to_string(), Some(until), common.clock.now()).await {
+    if let Err(error) =
+        common.store.note_error(&account.name, &error.to_string(), common.clock.now(), Some(until)).await
+    {
         tracing::debug!(event = "error_not_noted", account = account.name, %error);
     }
 }
 
 /// Leads one account until the stop, an error, or another leader.
-async fn lead(account: &Account, common: &Common, board: &Board, stop: &CancellationToken) -> Result<(), SyncError> {
+async fn lead(
+    account: &Account,
+    common: &Common,
+    board: &Board,
+    stop: &CancellationToken,
+) -> Result<(), SyncError> {
     let Common { store, clock, holder } = common;
-    let opening = Engine::open(account.clone(), store.clone(), clock.clone(), holder, Mode::Daemon, board.clone());
+    let opening =
+        Engine::open(account.clone(), store.clone(), clock.clone(), holder, Mode::Daemon, board.clone());
     let mut engine = tokio::select! {
         () = stop.cancelled() => return Ok(()),
         opened = opening => opened?,
@@ -115,7 +146,11 @@ async fn lead(account: &Account, common: &Common, board: &Board, stop: &Cancella
     match tokio::time::timeout(CLOSING, engine.close()).await {
         Ok(closed) => ended.and(closed),
         Err(_) => {
-            tracing::warn!(event = "not_stored", account = account.name, "stopped while storing; it will be read again");
+            tracing::warn!(
+                event = "not_stored",
+                account = account.name,
+                "stopped while storing; it will be read again"
+            );
             ended
         }
     }

@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use super::asker::Asker;
 use super::engine;
 use super::status::Board;
-use super::{Account, SyncError, execute};
+use super::{Account, SyncError};
 use crate::cdr::{Cdr, CdrKey};
 use crate::clock::Clock;
 use crate::store::Store;
@@ -16,6 +16,9 @@ use crate::window::Window;
 use crate::window::ask::Reply;
 use crate::window::coverage::Coverage;
 use crate::window::planner::{Mode, Next, Planner};
+
+/// Rows read at once.
+const PAGE: i64 = 5_000;
 
 /// What a comparison found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -83,14 +86,21 @@ pub async fn verify(
     }
     shown.retain(|_, shown: &mut Shown| span.contains(shown.started_at));
     verified.at_the_api = shown.len() as u64;
-    verified.unread = planner.ledger().coverage.holes(span).into_iter().filter(|hole| hole.from() < asker.clock.now()).collect();
+    verified.unread = planner
+        .ledger()
+        .coverage
+        .holes(span)
+        .into_iter()
+        .filter(|hole| hole.from() < asker.clock.now())
+        .collect();
     compare(&mut verified, shown, store, &asker.account.name, span).await?;
     Ok(verified)
 }
 
 fn show(shown: &mut BTreeMap<CdrKey, Shown>, record: &Cdr) {
     let form = fingerprint(record);
-    let entry = shown.entry(record.key.clone()).or_insert(Shown { started_at: record.started_at, forms: Vec::new() });
+    let entry =
+        shown.entry(record.key.clone()).or_insert(Shown { started_at: record.started_at, forms: Vec::new() });
     if record.started_at > entry.started_at {
         *entry = Shown { started_at: record.started_at, forms: vec![form] };
     } else if record.started_at == entry.started_at && !entry.forms.contains(&form) {
@@ -105,16 +115,22 @@ async fn compare(
     account: &str,
     span: Window,
 ) -> Result<(), SyncError> {
-    let mut rows = store.read_span(account, span);
-    while let Some((row, removed_at)) = rows.next().await? {
-        if removed_at.is_some() {
-            continue; // if the API shows it, it stays among the missing
+    let mut last: Option<Cdr> = None;
+    loop {
+        let page = store.read_span(account, span, last.as_ref(), PAGE).await?;
+        // A removed row does not count: if the API shows it, it stays among the missing.
+        for row in page.iter().filter(|row| row.removed_at.is_none()) {
+            verified.in_the_table += 1;
+            match shown.remove(&row.cdr.key) {
+                Some(shown) if shown.forms.contains(&fingerprint(&row.cdr)) => {}
+                Some(_) => verified.different += 1,
+                None => verified.extra += 1,
+            }
         }
-        verified.in_the_table += 1;
-        match shown.remove(&row.key) {
-            Some(shown) if shown.forms.contains(&fingerprint(&row)) => {}
-            Some(_) => verified.different += 1,
-            None => verified.extra += 1,
+        let whole_page = i64::try_from(page.len()).is_ok_and(|rows| rows == PAGE);
+        match page.into_iter().next_back() {
+            Some(row) if whole_page => last = Some(row.cdr),
+            _ => break,
         }
     }
     verified.missing = shown.len() as u64;

@@ -45,8 +45,8 @@ impl Knowledge {
     /// Takes in what an answer to a question with the bounds `sent` shows, whatever its verdict.
     pub fn learn(&mut self, sent: Bounds, evidence: &Evidence) {
         self.minute_dates |= evidence.minute_dates;
-        self.from_inclusive |= evidence.dates.contains(&sent.from);
-        self.to_inclusive |= evidence.dates.contains(&sent.to);
+        self.from_inclusive |= evidence.exact_bounds && evidence.dates.contains(&sent.from);
+        self.to_inclusive |= evidence.exact_bounds && evidence.dates.contains(&sent.to);
         if evidence.total.is_some() {
             self.totals = Some(true);
         } else if evidence.listed > 0 || self.totals.is_none() {

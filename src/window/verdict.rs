@@ -18,6 +18,8 @@ pub struct Evidence {
     pub returned: Option<u64>,
     /// At least one date came with minutes only.
     pub minute_dates: bool,
+    /// The bounds went out as planned: a clock change of a zoned API widens them.
+    pub exact_bounds: bool,
     /// The `Date` header of the answer.
     pub server_date: Option<DateTime<Utc>>,
 }

@@ -1,0 +1,157 @@
+//! Wiring: a configuration made into accounts, a store and clients.
+
+use chrono::TimeDelta;
+use serde_json::{Value, json};
+
+use crate::config::{self, AccountConfig, Config, ConfigError};
+use crate::pace::{Backoff, Pace};
+use crate::store::{DatabaseSettings, Pooler, Store, StoreError};
+use crate::sync::{Account, Start};
+use crate::voicenter::{
+    Client, ClientError, ClientSettings, Credential, Filter, Granularity, IdentityCriteria, Method,
+};
+use crate::window::planner::Settings;
+use crate::window::reading::ReadingSettings;
+use crate::window::slice::Slice;
+use crate::window::verdict::Limits;
+
+/// The CdrTypes of the API document: what an overloaded second is divided by when none are configured.
+const CDR_TYPES: [i32; 15] = [1, 4, 8, 9, 10, 11, 13, 14, 15, 17, 18, 19, 21, 22, 23];
+
+/// Why the parts could not be put together.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    /// Something is missing in the configuration.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The HTTP client.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    /// The database.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Everything a command works with.
+#[derive(Clone, Debug)]
+pub struct App {
+    /// The database.
+    pub store: Store,
+    /// The accounts.
+    pub accounts: Vec<Account>,
+}
+
+impl App {
+    /// The database of the configuration; no connection is made yet.
+    pub fn store(config: &Config) -> Result<Store, AppError> {
+        let mut settings = DatabaseSettings::new(config.require_database()?.clone());
+        settings.max_connections = config.database.max_connections;
+        settings.pooler = match config.database.pooler {
+            config::Pooler::None => Pooler::None,
+            config::Pooler::Transaction => Pooler::Transaction,
+        };
+        Ok(Store::open(&settings)?)
+    }
+
+    /// Store and accounts. The database must be migrated: the salt of the credentials' fingerprints is read.
+    pub async fn build(config: &Config, store: Store) -> Result<Self, AppError> {
+        let salt = store.salt().await?;
+        let accounts = config.require_accounts()?.iter();
+        let accounts: Result<Vec<Account>, AppError> =
+            accounts.map(|account| build_account(config, account, &store, &salt)).collect();
+        Ok(Self { accounts: accounts?, store })
+    }
+}
+
+/// The API as `account` sees it.
+pub fn client(config: &Config, account: &AccountConfig) -> Result<Client, ClientError> {
+    Client::new(ClientSettings {
+        url: account.url.clone(),
+        credential: match &account.credential {
+            config::Credential::Code(secret) => Credential::Code(secret.clone()),
+            config::Credential::Token(secret) => Credential::Token(secret.clone()),
+        },
+        method: match config.api.method {
+            config::Method::Post => Method::Post,
+            config::Method::Get => Method::Get,
+        },
+        timezone: account.timezone,
+        granularity: granularity(config),
+        timeout: config.api.timeout,
+        max_response_bytes: config.api.max_response_bytes,
+        // The system's store, which SSL_CERT_FILE can point elsewhere.
+        ca_file: std::env::var_os("SSL_CERT_FILE").filter(|file| !file.is_empty()).map(Into::into),
+    })
+}
+
+fn granularity(config: &Config) -> Granularity {
+    if config.api.granularity == TimeDelta::minutes(1) { Granularity::Minute } else { Granularity::Second }
+}
+
+/// What a question of `account` is narrowed to.
+pub fn filter(account: &AccountConfig) -> Filter {
+    Filter {
+        phones: account.phones.clone(),
+        extensions: account.extensions.clone(),
+        identity: account.identity_criteria.map(|identity| match identity {
+            config::IdentityCriteria::Account => IdentityCriteria::Account,
+            config::IdentityCriteria::Hierarchical => IdentityCriteria::Hierarchical,
+            config::IdentityCriteria::Department => IdentityCriteria::Department,
+            config::IdentityCriteria::User => IdentityCriteria::User,
+        }),
+        cdr_types: account.cdr_types.clone(),
+        ..Filter::default()
+    }
+}
+
+fn build_account(config: &Config, account: &AccountConfig, store: &Store, salt: &[u8]) -> Result<Account, AppError> {
+    let client = client(config, account)?;
+    let fingerprint = client.credential_fingerprint(salt);
+    Ok(Account {
+        name: account.name.clone(),
+        pace: Pace::new(store.clone(), fingerprint, account.requests_per_minute, config.api.burst),
+        client,
+        scope: scope(account),
+        filter: filter(account),
+        start: match account.start {
+            config::Start::At(instant) => Start::At(instant),
+            config::Start::Default => Start::Before(config::Start::DEFAULT_AGE),
+        },
+        settings: settings(config, account),
+        removal_after: config.sync.removal_after,
+        history: config.sync.history,
+        backoff: Backoff { min: config.api.backoff_min, max: config.api.backoff_max },
+    })
+}
+
+/// What an account reads. When it changes, everything is read again.
+pub fn scope(account: &AccountConfig) -> Value {
+    json!({
+        "url": account.url.as_str(),
+        "timezone": account.timezone.name(),
+        "identity_criteria": account.identity_criteria.map(config::IdentityCriteria::as_str),
+        "phones": account.phones,
+        "extensions": account.extensions,
+        "cdr_types": account.cdr_types,
+    })
+}
+
+fn settings(config: &Config, account: &AccountConfig) -> Settings {
+    let cdr_types = if account.cdr_types.is_empty() { CDR_TYPES.to_vec() } else { account.cdr_types.clone() };
+    Settings {
+        reading: ReadingSettings {
+            limits: Limits { records: config.api.record_limit as usize, round: 500, doubt_from: 100 },
+            granularity: config.api.granularity,
+            min_window: config.sync.min_window,
+            attempts: 3,
+            slice: Slice { cdr_types, phones: account.phones.clone(), extensions: account.extensions.clone() },
+        },
+        poll_interval: config.sync.poll_interval,
+        newest: TimeDelta::minutes(15),
+        lookback: config.sync.lookback,
+        lookback_every: TimeDelta::minutes(10),
+        reconcile: config.sync.reconcile.clone(),
+        max_window: config.sync.max_window,
+        gap_grain: TimeDelta::minutes(15),
+    }
+}

@@ -1,0 +1,259 @@
+//! The command line: what can be asked of the program, and its exit status.
+
+mod ask;
+mod check;
+mod leftovers;
+mod progress;
+mod run;
+mod status;
+mod sync;
+mod table;
+mod verify;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
+use clap::{Args, Parser, Subcommand};
+
+use crate::app::{App, AppError};
+use crate::clock::Clock;
+use crate::config::{Config, ConfigError, Sources};
+use crate::demo::DemoArgs;
+use crate::simulator::SimulateArgs;
+use crate::sync::SyncError;
+use crate::telemetry;
+use crate::window::Window;
+
+/// Keeps a PostgreSQL table an exact, fresh mirror of Voicenter's call detail records.
+#[derive(Debug, Parser)]
+#[command(name = "cdr-sync", version, arg_required_else_help = true, after_help = EXAMPLES)]
+pub struct Cli {
+    /// A configuration file in TOML; without it, CDR_SYNC_CONFIG may name one.
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  cdr-sync demo                     try it: nothing to install or configure
+  cdr-sync check                    is everything set up? what is wrong, and how to mend it
+  cdr-sync run                      keep the table in sync, for ever
+  cdr-sync verify --from 2026-11-01 --to 2026-11-02
+
+Exit status: 0 done; 1 failed; 2 bad arguments or configuration; 3 the API refuses the credential or the address;
+4 done, but with gaps or rejected records.";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// The daemon: migrate, then keep every account in sync until SIGTERM or SIGINT.
+    Run,
+    /// One pass and exit: everything from each account's start, or where it stopped, up to now.
+    Sync(SpanArgs),
+    /// Read a span again and compare it with the table; changes nothing. Exit status 4 unless equal.
+    Verify(FullSpanArgs),
+    /// How each account fares: cursor, lag, gaps, rejected records, last error.
+    Status(StatusArgs),
+    /// Try configuration, database and API: says what is wrong and how to mend it; changes nothing.
+    Check,
+    /// Bring the database's schema up to date, and nothing else.
+    Migrate,
+    /// One question to the API, straight to the terminal; needs no database.
+    Query(ask::QueryArgs),
+    /// Spans that could not be read in full.
+    Gaps(RetryArgs),
+    /// Records that could not be stored.
+    Rejected(RetryArgs),
+    /// A Voicenter API to try things on.
+    Simulate(SimulateArgs),
+    /// All of it with nothing configured: simulator, a private database, and the daemon.
+    Demo(DemoArgs),
+    /// The effective configuration, secrets masked.
+    Config,
+}
+
+/// A span that may be left out.
+#[derive(Args, Clone, Copy, Debug)]
+struct SpanArgs {
+    /// Read again from here (RFC 3339, or YYYY-MM-DD in UTC).
+    #[arg(long, value_name = "T", value_parser = instant, requires = "to")]
+    from: Option<DateTime<Utc>>,
+    /// Up to here, exclusive.
+    #[arg(long, value_name = "T", value_parser = instant, requires = "from")]
+    to: Option<DateTime<Utc>>,
+}
+
+/// A span.
+#[derive(Args, Clone, Copy, Debug)]
+struct FullSpanArgs {
+    /// From here (RFC 3339, or YYYY-MM-DD in UTC).
+    #[arg(long, value_name = "T", value_parser = instant)]
+    from: DateTime<Utc>,
+    /// Up to here, exclusive.
+    #[arg(long, value_name = "T", value_parser = instant)]
+    to: DateTime<Utc>,
+}
+
+#[derive(Args, Clone, Copy, Debug)]
+struct StatusArgs {
+    /// As JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Args, Clone, Copy, Debug)]
+struct RetryArgs {
+    /// Try again at once.
+    #[arg(long)]
+    retry: bool,
+}
+
+/// The program's exit status (contract).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Exit {
+    Done = 0,
+    Failed = 1,
+    Usage = 2,
+    Refused = 3,
+    Incomplete = 4,
+}
+
+/// Why a command ended early.
+#[derive(Debug, thiserror::Error)]
+enum CliError {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error(transparent)]
+    App(#[from] AppError),
+    #[error(transparent)]
+    Sync(#[from] SyncError),
+    #[error(transparent)]
+    Store(#[from] crate::store::StoreError),
+    #[error("{0}")]
+    Usage(String),
+    #[error("{0}")]
+    Failed(String),
+    /// Standard output is closed: nobody listens any more.
+    #[error("the output cannot be written: {0}")]
+    Output(#[from] std::io::Error),
+}
+
+impl CliError {
+    fn exit(&self) -> Exit {
+        match self {
+            CliError::Config(_) | CliError::Usage(_) | CliError::App(AppError::Config(_) | AppError::Client(_)) => Exit::Usage,
+            CliError::Sync(SyncError::Refused { .. }) => Exit::Refused,
+            _ => Exit::Failed,
+        }
+    }
+}
+
+impl Cli {
+    /// Runs the command. Errors are told on standard error, with what to do.
+    pub fn run(self) -> ExitCode {
+        let exit = match self.start() {
+            Ok(exit) => exit,
+            Err(CliError::Output(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => Exit::Done,
+            Err(error) => {
+                eprintln!("cdr-sync: {error}");
+                error.exit()
+            }
+        };
+        ExitCode::from(exit as u8)
+    }
+
+    fn start(self) -> Result<Exit, CliError> {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .map_err(|error| CliError::Failed(format!("the runtime cannot start: {error}")))?;
+        let exit = runtime.block_on(self.dispatch());
+        // A stuck blocking task must not hold the process up.
+        runtime.shutdown_timeout(std::time::Duration::from_secs(1));
+        exit
+    }
+
+    async fn dispatch(self) -> Result<Exit, CliError> {
+        let clock = Clock::System;
+        // These two need no configuration.
+        match self.command {
+            Command::Simulate(args) => {
+                telemetry::init(None, "info");
+                let ended = crate::simulator::run(args, clock, run::stop_signal()).await;
+                return ended.map(|()| Exit::Done).map_err(|error| CliError::Failed(error.to_string()));
+            }
+            Command::Demo(args) => {
+                let agreed = crate::demo::run(args, clock, run::stop_signal()).await;
+                return match agreed {
+                    Ok(true) => Ok(Exit::Done),
+                    Ok(false) => Ok(Exit::Incomplete),
+                    Err(error) => Err(CliError::Failed(error.to_string())),
+                };
+            }
+            _ => {}
+        }
+        let config = Config::load(Sources::of_this_process(self.config))?;
+        telemetry::init(config.log.format, &config.log.level);
+        match self.command {
+            Command::Config => {
+                println!("{}", config.masked_toml());
+                Ok(Exit::Done)
+            }
+            Command::Query(args) => ask::run(&config, args, clock).await,
+            Command::Check => check::run(&config, clock).await,
+            Command::Migrate => {
+                let state = App::store(&config)?.migrate().await?;
+                println!("{state}");
+                Ok(Exit::Done)
+            }
+            Command::Run => run::run(&config, clock).await,
+            Command::Sync(args) => sync::run(&config, span(args)?, clock).await,
+            Command::Verify(FullSpanArgs { from, to }) => {
+                let span = span(SpanArgs { from: Some(from), to: Some(to) })?;
+                verify::run(&config, span.ok_or_else(|| CliError::Usage("--from and --to are needed".into()))?, clock).await
+            }
+            Command::Status(args) => status::run(&config, args.json, clock).await,
+            Command::Gaps(args) => leftovers::gaps(&config, args.retry, clock).await,
+            Command::Rejected(args) => leftovers::rejected(&config, args.retry, clock).await,
+            Command::Simulate(_) | Command::Demo(_) => Ok(Exit::Done),
+        }
+    }
+}
+
+fn span(args: SpanArgs) -> Result<Option<Window>, CliError> {
+    let (Some(from), Some(to)) = (args.from, args.to) else { return Ok(None) };
+    let empty = || CliError::Usage(format!("--from {from} is not before --to {to}"));
+    Window::new(from, to).map(Some).ok_or_else(empty)
+}
+
+/// RFC 3339, or a day in UTC.
+fn instant(text: &str) -> Result<DateTime<Utc>, String> {
+    if let Ok(date) = DateTime::parse_from_rfc3339(text) {
+        return Ok(date.to_utc());
+    }
+    let day = text.parse::<NaiveDate>().map_err(|_| {
+        "expected a time like 2026-11-01T08:00:00Z or a day like 2026-11-01".to_owned()
+    })?;
+    Ok(day.and_time(NaiveTime::MIN).and_utc())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_is_rfc_3339_or_a_day() {
+        assert_eq!(instant("2026-11-01").unwrap().to_rfc3339(), "2026-11-01T00:00:00+00:00");
+        assert_eq!(instant("2026-11-01T02:00:00+02:00").unwrap().to_rfc3339(), "2026-11-01T00:00:00+00:00");
+        assert!(instant("yesterday").is_err());
+    }
+
+    #[test]
+    fn the_command_line_is_sound() {
+        use clap::CommandFactory;
+        Cli::command().debug_assert();
+    }
+}

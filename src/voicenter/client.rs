@@ -1,0 +1,289 @@
+//! One request over HTTP, and the judgement of what comes back: the body first, then the status.
+
+use std::path::PathBuf;
+use std::sync::Once;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use chrono_tz::Tz;
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, DATE, HeaderMap, HeaderValue, RETRY_AFTER};
+use reqwest::redirect::{Attempt, Policy};
+use secrecy::{ExposeSecret, SecretString};
+use sha2::{Digest, Sha256};
+use url::Url;
+
+use super::Answer;
+use super::decode::{BadBody, Envelope, decode};
+use super::error::{ApiError, of_number};
+use super::question::{Generation, Granularity, Method, Question};
+use super::wire::{self, DateForm};
+
+/// What opens the API.
+#[derive(Clone, Debug)]
+pub enum Credential {
+    /// `code`, in the body or the query; the caller's address must be whitelisted.
+    Code(SecretString),
+    /// `Authorization: Bearer`.
+    Token(SecretString),
+}
+
+impl Credential {
+    fn secret(&self) -> &str {
+        match self {
+            Credential::Code(secret) | Credential::Token(secret) => secret.expose_secret(),
+        }
+    }
+}
+
+/// How to reach the API.
+#[derive(Clone, Debug)]
+pub struct ClientSettings {
+    /// `api.url`.
+    pub url: Url,
+    /// What opens it.
+    pub credential: Credential,
+    /// `api.method`.
+    pub method: Method,
+    /// `api.timezone`.
+    pub timezone: Tz,
+    /// `api.granularity`.
+    pub granularity: Granularity,
+    /// `api.timeout`, for a whole request.
+    pub timeout: Duration,
+    /// `api.max_response_bytes`, decompressed.
+    pub max_response_bytes: u64,
+    /// A private CA's certificates in PEM, trusted besides the system's.
+    pub ca_file: Option<PathBuf>,
+}
+
+/// Why no client could be made.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// The CA file cannot be read or holds no certificate.
+    #[error("the CA file {path} cannot be used: {reason}")]
+    CaFile {
+        /// The file.
+        path: String,
+        /// Why.
+        reason: String,
+    },
+    /// The token cannot stand in a header.
+    #[error("the token holds characters that cannot stand in an HTTP header")]
+    Token,
+    /// TLS or the proxy could not be set up.
+    #[error("the HTTP client could not be set up: {0}")]
+    Setup(String),
+}
+
+/// The API as one account sees it. A clone shares its connections.
+#[derive(Clone, Debug)]
+pub struct Client {
+    http: reqwest::Client,
+    settings: ClientSettings,
+}
+
+impl Client {
+    /// A client for one account.
+    pub fn new(settings: ClientSettings) -> Result<Self, ClientError> {
+        static PROVIDER: Once = Once::new();
+        // Fails only if one is installed already, which does as well.
+        PROVIDER.call_once(|| drop(rustls::crypto::ring::default_provider().install_default()));
+        let mut headers = HeaderMap::new();
+        if let Credential::Token(token) = &settings.credential {
+            let mut bearer = HeaderValue::from_str(&format!("Bearer {}", token.expose_secret()))
+                .map_err(|_| ClientError::Token)?;
+            bearer.set_sensitive(true);
+            headers.insert(AUTHORIZATION, bearer);
+        }
+        let mut builder = reqwest::Client::builder()
+            .default_headers(headers)
+            .user_agent(concat!("cdr-sync/", env!("CARGO_PKG_VERSION")))
+            .timeout(settings.timeout)
+            .connect_timeout(settings.timeout.min(Duration::from_secs(15)))
+            .redirect(Policy::custom(same_host))
+            .referer(false);
+        if let Some(path) = &settings.ca_file {
+            builder = builder.tls_certs_merge(certificates(path)?);
+        }
+        let http = builder.build().map_err(|error| ClientError::Setup(error.without_url().to_string()))?;
+        Ok(Self { http, settings })
+    }
+
+    /// A fingerprint of the credential: what the shared budget is kept by. It tells nothing without `salt`.
+    pub fn credential_fingerprint(&self, salt: &[u8]) -> String {
+        let mut hasher = Sha256::new();
+        hasher.update(salt);
+        hasher.update(self.settings.credential.secret().as_bytes());
+        hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// Asks a question.
+    ///
+    /// # Errors
+    /// Each [`ApiError`] says by its action what to do next.
+    pub async fn ask(&self, question: &Question) -> Result<Answer, ApiError> {
+        let came = self.send(question).await?;
+        let envelope = match decode(&came.body, self.settings.timezone) {
+            Ok(envelope) => envelope,
+            Err(bad) => return Err(self.unreadable(&came, &bad)),
+        };
+        if let Some(number) = envelope.error_number
+            && let Some(error) = of_number(number, self.scrub(&envelope.error_description), came.retry_after)
+        {
+            return Err(error);
+        }
+        let exact_bounds = wire::is_exact(question, self.date_form());
+        Ok(answer(envelope, &came, exact_bounds))
+    }
+
+    /// The API's own HTML page for a question with `Format::Html`.
+    pub async fn ask_html(&self, question: &Question) -> Result<String, ApiError> {
+        let came = self.send(question).await?;
+        if let Ok(envelope) = decode(&came.body, self.settings.timezone)
+            && let Some(number) = envelope.error_number
+            && let Some(error) = of_number(number, self.scrub(&envelope.error_description), came.retry_after)
+        {
+            return Err(error);
+        }
+        if came.status >= 400 {
+            return Err(self.unreadable(&came, &BadBody::NotJson));
+        }
+        Ok(String::from_utf8_lossy(&came.body).into_owned())
+    }
+
+    fn date_form(&self) -> DateForm {
+        DateForm { zone: self.settings.timezone, granularity: self.settings.granularity }
+    }
+
+    fn request(&self, question: &Question) -> reqwest::RequestBuilder {
+        let code = match &self.settings.credential {
+            Credential::Code(code) => Some(code.expose_secret()),
+            Credential::Token(_) => None,
+        };
+        match self.settings.method {
+            Method::Post => {
+                let body = wire::body(question, self.date_form(), code).to_string();
+                self.http.post(self.settings.url.clone()).header(CONTENT_TYPE, "application/json").body(body)
+            }
+            Method::Get => {
+                let mut url = self.settings.url.clone();
+                url.query_pairs_mut().extend_pairs(wire::query(question, self.date_form(), code));
+                self.http.get(url)
+            }
+        }
+    }
+
+    async fn send(&self, question: &Question) -> Result<Came, ApiError> {
+        let mut response = self.request(question).send().await.map_err(|error| self.transport(error))?;
+        let status = response.status().as_u16();
+        let header = |name| response.headers().get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+        let server_date = header(DATE).and_then(http_date);
+        let retry_after = header(RETRY_AFTER).and_then(|text| retry_after(text, server_date));
+        let limit = self.settings.max_response_bytes;
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(|error| self.transport(error))? {
+            if (body.len() + chunk.len()) as u64 > limit {
+                return Err(ApiError::TooLarge { limit });
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(Came { status, server_date, retry_after, body })
+    }
+
+    fn transport(&self, error: reqwest::Error) -> ApiError {
+        if error.is_redirect() {
+            return ApiError::Redirected;
+        }
+        let timed_out = error.is_timeout();
+        // Without its URL: a GET's holds the code.
+        let error = error.without_url();
+        let mut text = if timed_out { "timed out".to_owned() } else { error.to_string() };
+        let mut source = std::error::Error::source(&error);
+        while let Some(cause) = source {
+            text = format!("{text}: {cause}");
+            source = cause.source();
+        }
+        ApiError::Transport(self.scrub(&text))
+    }
+
+    fn unreadable(&self, came: &Came, bad: &BadBody) -> ApiError {
+        match came.status {
+            429 => ApiError::RateLimited { description: "HTTP 429".into(), retry_after: came.retry_after },
+            401 | 403 => ApiError::CredentialRefused { description: format!("HTTP {}", came.status) },
+            status => ApiError::Unreadable {
+                status,
+                what: self.scrub(&bad.to_string()),
+                retry_after: came.retry_after,
+            },
+        }
+    }
+
+    /// A server may echo what it was sent.
+    fn scrub(&self, text: &str) -> String {
+        let secret = self.settings.credential.secret();
+        let text = if secret.is_empty() { text.to_owned() } else { text.replace(secret, "***") };
+        text.chars().take(300).collect()
+    }
+}
+
+/// What came over the wire.
+struct Came {
+    status: u16,
+    server_date: Option<DateTime<Utc>>,
+    retry_after: Option<Duration>,
+    body: Vec<u8>,
+}
+
+fn answer(envelope: Envelope, came: &Came, exact_bounds: bool) -> Answer {
+    let generation = match (envelope.is_current, envelope.listed) {
+        (true, _) => Generation::Current,
+        (false, 0) => Generation::Unknown,
+        (false, _) => Generation::V01,
+    };
+    Answer {
+        records: envelope.records,
+        rejected: envelope.rejected,
+        columns: envelope.columns,
+        listed: envelope.listed,
+        total_hits: envelope.total_hits,
+        return_hits: envelope.return_hits,
+        server_date: came.server_date,
+        generation,
+        precision: envelope.precision,
+        zoneless: envelope.zoneless,
+        exact_bounds,
+        bytes: came.body.len(),
+    }
+}
+
+/// Follows only what stays on the host and does not fall back to plain HTTP, and that three times at most.
+fn same_host(attempt: Attempt<'_>) -> reqwest::redirect::Action {
+    let next = attempt.url();
+    let allowed = attempt.previous().last().is_some_and(|last| {
+        let same = last.host_str() == next.host_str()
+            && last.port_or_known_default() == next.port_or_known_default();
+        same && last.scheme() == next.scheme() && attempt.previous().len() <= 3
+    });
+    if allowed { attempt.follow() } else { attempt.error("a redirect that is not followed") }
+}
+
+fn certificates(path: &PathBuf) -> Result<Vec<reqwest::Certificate>, ClientError> {
+    let failed = |reason: String| ClientError::CaFile { path: path.display().to_string(), reason };
+    let pem = std::fs::read(path).map_err(|error| failed(error.to_string()))?;
+    let certificates =
+        reqwest::Certificate::from_pem_bundle(&pem).map_err(|error| failed(error.to_string()))?;
+    if certificates.is_empty() { Err(failed("it holds no certificate".into())) } else { Ok(certificates) }
+}
+
+/// `Sun, 06 Nov 1994 08:49:37 GMT` (RFC 9110, 5.6.7).
+fn http_date(text: &str) -> Option<DateTime<Utc>> {
+    DateTime::parse_from_rfc2822(text).ok().map(|date| date.to_utc())
+}
+
+/// Seconds, or a date; a date counts from the server's own.
+fn retry_after(text: &str, server_date: Option<DateTime<Utc>>) -> Option<Duration> {
+    if let Ok(seconds) = text.trim().parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    (http_date(text)? - server_date?).to_std().ok()
+}

@@ -1,0 +1,256 @@
+//! One item of `CDR_LIST` made into a record, or rejected with the reason.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use chrono_tz::Tz;
+use serde_json::Value;
+
+use super::member::{self, Member};
+use super::text::storable;
+use crate::cdr::{Cdr, CdrKey, Column, RejectReason, Rejected};
+use crate::voicenter::dates::{self, Precision, Written};
+
+/// What became of an item.
+pub(super) enum Decoded {
+    /// It can be a row.
+    Record { cdr: Box<Cdr>, columns: Vec<Column>, precision: Precision, zoneless: bool },
+    /// It cannot.
+    Rejected(Rejected),
+}
+
+/// What a field of a record is, by its name in any case.
+enum Field {
+    CallId,
+    Type,
+    Date,
+    Column(Column),
+    Other,
+}
+
+fn field(name: &str) -> Field {
+    use Column as C;
+    Field::Column(match name.to_ascii_lowercase().as_str() {
+        "callid" => return Field::CallId,
+        "type" => return Field::Type,
+        "date" => return Field::Date,
+        "cdrtype" => C::CdrType,
+        "duration" => C::DurationSeconds,
+        "ringtime" => C::RingSeconds,
+        "callernumber" => C::CallerNumber,
+        "callerextension" => C::CallerExtension,
+        "targetnumber" => C::TargetNumber,
+        "targetextension" => C::TargetExtension,
+        "targetprefixname" => C::TargetPrefixName,
+        "did" => C::Did,
+        "dialstatus" => C::DialStatus,
+        "dialstatus2" => C::DialStatus2,
+        "queuename" => C::QueueName,
+        "departmentid" => C::DepartmentId,
+        "departmentname" => C::DepartmentName,
+        "representativecode" => C::RepresentativeCode,
+        "representativename" => C::RepresentativeName,
+        "userid" => C::UserId,
+        "username" => C::UserName,
+        "price" => C::Price,
+        "recordurl" => C::RecordUrl,
+        "recordexpect" => C::RecordExpected,
+        "dtmfdata" => C::DtmfData,
+        "customdata" => C::CustomData,
+        _ => return Field::Other,
+    })
+}
+
+/// Decodes one item. Zoneless dates are in `zone`.
+pub(super) fn decode_record(item: &str, zone: Tz) -> Decoded {
+    let reject = |reason, key, started_at| {
+        Decoded::Rejected(Rejected { raw: storable(item).into_owned(), reason, key, started_at })
+    };
+    let Some(members) = member::members(item) else { return reject(RejectReason::NotAnObject, None, None) };
+    let mut draft = Draft::default();
+    for member in &members {
+        draft.take(member);
+    }
+    let date = draft.date.and_then(|written| dates::instant(written, zone, draft.epoch));
+    let key = draft
+        .call_id
+        .take()
+        .map(|call_id| CdrKey { call_id, call_type: draft.call_type.take().unwrap_or_default() });
+    match (key, date, draft.date) {
+        (Some(key), Some(started_at), Some(written)) => Decoded::Record {
+            cdr: Box::new(draft.into_cdr(key, started_at)),
+            columns: std::mem::take(&mut draft.columns),
+            precision: written.precision,
+            zoneless: written.offset.is_none(),
+        },
+        (None, date, _) => reject(RejectReason::NoCallId, None, date),
+        (key, ..) => reject(RejectReason::NoDate, key, None),
+    }
+}
+
+/// A record being put together.
+#[derive(Default)]
+struct Draft {
+    call_id: Option<String>,
+    call_type: Option<String>,
+    date: Option<Written>,
+    epoch: Option<i64>,
+    columns: Vec<Column>,
+    texts: BTreeMap<Column, String>,
+    integers: BTreeMap<Column, i32>,
+    record_expected: Option<bool>,
+    dtmf_data: Option<Value>,
+    custom_data: Option<Value>,
+    extra: BTreeMap<String, Value>,
+}
+
+impl Draft {
+    /// The first value that a column can hold goes there; whatever else comes is kept in `extra`.
+    fn take(&mut self, member: &Member<'_>) {
+        let field = field(&member.name);
+        if let Field::Column(column) = field
+            && !self.columns.contains(&column)
+        {
+            self.columns.push(column);
+        }
+        if member::is_empty(member.raw) {
+            return;
+        }
+        let taken = match field {
+            Field::CallId => take_text(&mut self.call_id, member.raw),
+            Field::Type => take_text(&mut self.call_type, member.raw),
+            Field::Date => self.take_date(member.raw),
+            Field::Column(column) => self.take_column(column, member.raw),
+            Field::Other => false,
+        };
+        if !taken {
+            if member.name.eq_ignore_ascii_case("dateepoch") {
+                // Milliseconds where seconds would lie beyond the year 5000.
+                let epoch = member::integer(member.raw);
+                self.epoch = epoch.map(|epoch| if epoch > 100_000_000_000 { epoch / 1000 } else { epoch });
+            }
+            self.keep(&member.name, member.raw);
+        }
+    }
+
+    fn take_date(&mut self, raw: &str) -> bool {
+        if self.date.is_some() {
+            return false;
+        }
+        self.date = member::scalar(raw).and_then(|text| dates::parse(&text));
+        self.date.is_some()
+    }
+
+    fn take_column(&mut self, column: Column, raw: &str) -> bool {
+        match column {
+            Column::CdrType | Column::DurationSeconds | Column::RingSeconds => {
+                let number = member::integer(raw).and_then(|number| i32::try_from(number).ok());
+                match (number, self.integers.contains_key(&column)) {
+                    (Some(number), false) => self.integers.insert(column, number).is_none(),
+                    (Some(number), true) => self.integers.get(&column) == Some(&number),
+                    (None, _) => false,
+                }
+            }
+            Column::RecordExpected => put(&mut self.record_expected, member::boolean(raw)),
+            Column::DtmfData => put_json(&mut self.dtmf_data, raw),
+            Column::CustomData => put_json(&mut self.custom_data, raw),
+            Column::Price => self.put_text(column, member::number(raw)),
+            _ => self.put_text(column, member::scalar(raw).map(|text| text.into_owned())),
+        }
+    }
+
+    fn put_text(&mut self, column: Column, text: Option<String>) -> bool {
+        match (text, self.texts.get(&column)) {
+            (Some(text), None) => self.texts.insert(column, text).is_none(),
+            (Some(text), Some(there)) => text == *there,
+            (None, _) => false,
+        }
+    }
+
+    /// Keeps a value under its field's own name, made unique where another value stands there.
+    fn keep(&mut self, name: &str, raw: &str) {
+        let value = member::value(raw);
+        let name = name.replace('\0', "\u{fffd}");
+        if self.extra.get(&name).is_some_and(|there| *there == value) {
+            return;
+        }
+        let mut unique = name.clone();
+        let mut number = 2;
+        while self.extra.contains_key(&unique) {
+            unique = format!("{name}#{number}");
+            number += 1;
+        }
+        self.extra.insert(unique, value);
+    }
+
+    fn into_cdr(&mut self, key: CdrKey, started_at: DateTime<Utc>) -> Cdr {
+        let mut text = |column| self.texts.remove(&column);
+        let integer = |column| self.integers.get(&column).copied();
+        Cdr {
+            key,
+            started_at,
+            cdr_type: integer(Column::CdrType),
+            duration_seconds: integer(Column::DurationSeconds),
+            ring_seconds: integer(Column::RingSeconds),
+            caller_number: text(Column::CallerNumber),
+            caller_extension: text(Column::CallerExtension),
+            target_number: text(Column::TargetNumber),
+            target_extension: text(Column::TargetExtension),
+            target_prefix_name: text(Column::TargetPrefixName),
+            did: text(Column::Did),
+            dial_status: text(Column::DialStatus),
+            dial_status2: text(Column::DialStatus2),
+            queue_name: text(Column::QueueName),
+            department_id: text(Column::DepartmentId),
+            department_name: text(Column::DepartmentName),
+            representative_code: text(Column::RepresentativeCode),
+            representative_name: text(Column::RepresentativeName),
+            user_id: text(Column::UserId),
+            user_name: text(Column::UserName),
+            price: text(Column::Price),
+            record_url: text(Column::RecordUrl),
+            record_expected: self.record_expected,
+            dtmf_data: self.dtmf_data.take(),
+            custom_data: self.custom_data.take(),
+            extra: std::mem::take(&mut self.extra),
+        }
+    }
+}
+
+fn take_text(slot: &mut Option<String>, raw: &str) -> bool {
+    put(slot, member::scalar(raw).map(|text| text.into_owned()))
+}
+
+/// Whether `value` stands in `slot` now.
+fn put<T: PartialEq>(slot: &mut Option<T>, value: Option<T>) -> bool {
+    let Some(value) = value else { return false };
+    match slot {
+        Some(there) => *there == value,
+        None => {
+            *slot = Some(value);
+            true
+        }
+    }
+}
+
+/// An array or object, or a string that holds one; empty ones count as absent.
+fn put_json(slot: &mut Option<Value>, raw: &str) -> bool {
+    let value = match member::value(raw) {
+        Value::String(text) => {
+            let inner = text.trim();
+            if !inner.starts_with(['[', '{'])
+                || serde_json::from_str::<&serde_json::value::RawValue>(inner).is_err()
+            {
+                return false;
+            }
+            member::value(inner)
+        }
+        value => value,
+    };
+    match &value {
+        Value::Array(items) if items.is_empty() => true,
+        Value::Object(members) if members.is_empty() => true,
+        Value::Array(_) | Value::Object(_) => put(slot, Some(value)),
+        _ => false,
+    }
+}

@@ -1,0 +1,134 @@
+//! Questions in the API's form: JSON for POST, pairs for GET. Pure; the credential is handed in as text.
+
+use chrono_tz::Tz;
+use serde_json::{Map, Value, json};
+
+use super::dates;
+use super::question::{Fields, Format, Generation, Granularity, Question};
+use crate::window::Order;
+
+/// The fields of the v0.1 document that are fields of a record.
+const FIELDS_V01: [&str; 23] = [
+    "Date",
+    "Type",
+    "DID",
+    "CallerNumber",
+    "CallerExtension",
+    "TargetNumber",
+    "TargetExtension",
+    "TargetPrefixName",
+    "Duration",
+    "Price",
+    "RecordURL",
+    "RecordExpect",
+    "RepresentativeName",
+    "RepresentativeCode",
+    "DTMFData",
+    "CallID",
+    "QueueName",
+    "DialStatus",
+    "DialStatus2",
+    "RingTime",
+    "CustomData",
+    "DepartmentName",
+    "DepartmentId",
+];
+/// Those that today's generation has besides.
+const FIELDS_CURRENT: [&str; 4] = ["DateEpoch", "CdrType", "UserName", "UserId"];
+
+/// How dates are written for an account.
+#[derive(Clone, Copy, Debug)]
+pub struct DateForm {
+    /// `api.timezone`.
+    pub zone: Tz,
+    /// `api.granularity`.
+    pub granularity: Granularity,
+}
+
+/// Whether the bounds of `question` are sent exactly as asked.
+pub fn is_exact(question: &Question, form: DateForm) -> bool {
+    dates::bounds(question.from, question.to, form.zone, form.granularity).2
+}
+
+fn fields(question: &Question) -> Vec<String> {
+    let names = |list: &[&str]| list.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+    match (&question.fields, question.generation) {
+        (Fields::Only(fields), _) => fields.clone(),
+        (Fields::All, Generation::Current) => [names(&FIELDS_V01), names(&FIELDS_CURRENT)].concat(),
+        (Fields::All, _) => names(&FIELDS_V01),
+    }
+}
+
+const fn format_word(format: Format) -> &'static str {
+    match format {
+        Format::Json => "JSON",
+        Format::Html => "HTML",
+    }
+}
+
+const fn order_word(order: Order) -> &'static str {
+    match order {
+        Order::Ascending => "asc",
+        Order::Descending => "desc",
+    }
+}
+
+/// The body of a POST. `code` is absent when a bearer token opens the API.
+pub fn body(question: &Question, form: DateForm, code: Option<&str>) -> Value {
+    let (from, to, _) = dates::bounds(question.from, question.to, form.zone, form.granularity);
+    let filter = &question.filter;
+    let mut search = Map::new();
+    search.insert("fromdate".into(), from.into());
+    search.insert("todate".into(), to.into());
+    let mut list = |name: &str, values: Vec<Value>| {
+        if !values.is_empty() {
+            search.insert(name.into(), values.into());
+        }
+    };
+    list("phones", filter.phones.iter().map(|phone| json!(phone)).collect());
+    list("extensions", filter.extensions.iter().map(|extension| json!(extension)).collect());
+    list("cdrTypes", filter.cdr_types.iter().map(|number| json!(number)).collect());
+    list("campaignID", filter.campaign_ids.iter().map(|number| json!(number)).collect());
+    list("queueID", filter.queue_ids.iter().map(|number| json!(number)).collect());
+    if let Some(identity) = filter.identity {
+        search.insert("IdentityCriteria".into(), identity.as_str().into());
+    }
+    if let Some(call_id) = &filter.call_id {
+        search.insert("callID".into(), call_id.as_str().into());
+    }
+    let mut body = Map::new();
+    if let Some(code) = code {
+        body.insert("code".into(), code.into());
+    }
+    body.insert("format".into(), format_word(question.format).into());
+    body.insert("fields".into(), fields(question).into());
+    body.insert("search".into(), search.into());
+    if question.generation == Generation::Current {
+        body.insert("version".into(), "2".into());
+        if let Some(order) = question.order {
+            body.insert("sort".into(), json!([{"field": "Date", "order": order_word(order)}]));
+        }
+    }
+    body.into()
+}
+
+/// The pairs of a GET's query: the same names flat, arrays by repeating the key, `extension` in the singular.
+pub fn query(question: &Question, form: DateForm, code: Option<&str>) -> Vec<(&'static str, String)> {
+    let (from, to, _) = dates::bounds(question.from, question.to, form.zone, form.granularity);
+    let filter = &question.filter;
+    let mut pairs = Vec::new();
+    pairs.extend(code.map(|code| ("code", code.to_owned())));
+    pairs.push(("format", format_word(question.format).to_owned()));
+    pairs.push(("fromdate", from));
+    pairs.push(("todate", to));
+    pairs.extend(filter.phones.iter().map(|phone| ("phones", phone.clone())));
+    pairs.extend(filter.extensions.iter().map(|extension| ("extension", extension.clone())));
+    pairs.extend(filter.identity.map(|identity| ("IdentityCriteria", identity.as_str().to_owned())));
+    pairs.extend(filter.cdr_types.iter().map(|number| ("cdrTypes", number.to_string())));
+    pairs.extend(filter.call_id.iter().map(|call_id| ("callID", call_id.clone())));
+    pairs.extend(filter.campaign_ids.iter().map(|number| ("campaignID", number.to_string())));
+    pairs.extend(filter.queue_ids.iter().map(|number| ("queueID", number.to_string())));
+    pairs.extend(fields(question).into_iter().map(|field| ("fields", field)));
+    // No document says how `sort` looks in a query: a GET is asked unsorted, and cut answers are split.
+    pairs
+}
