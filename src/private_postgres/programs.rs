@@ -94,6 +94,7 @@ impl Programs {
             return Ok(found.clone());
         }
         let machine = match seen.as_slice() {
+            [] if *source == Source::Wheel => "this machine's were not asked for".to_owned(),
             [] => "none found on this machine".to_owned(),
             found => found.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
         };
@@ -101,7 +102,7 @@ impl Programs {
             Source::Any | Source::Wheel if wanted.is_none_or(|wanted| wanted.major == wheel::MAJOR) => {
                 wheel::programs(account)
             }
-            _ => Err(Error::Wheel("not asked for".to_owned())),
+            _ => Err(Error::Wheel("it was not asked for".to_owned())),
         };
         match (wheel, wanted) {
             (Ok(programs), _) => Ok(programs),
