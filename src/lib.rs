@@ -2,12 +2,17 @@
 //!
 //! The data goes one way: plan → fetch → decode → store → plan. `ARCHITECTURE.md` is the map.
 
+pub mod app;
 pub mod cdr;
+pub mod cli;
 pub mod clock;
+pub mod config;
+pub mod demo;
 pub mod pace;
 pub mod private_postgres;
 pub mod simulator;
 pub mod store;
 pub mod sync;
+pub mod telemetry;
 pub mod voicenter;
 pub mod window;

@@ -1,0 +1,348 @@
+//! The configuration: what every key means, and where its value comes from.
+//!
+//! Layers, later wins: built-in defaults, `config/default.toml`, the file named by `--config` or
+//! `CDR_SYNC_CONFIG`, environment. Every problem is told at once, each with its key, value, source and mend.
+
+mod account;
+mod error;
+mod kind;
+mod layer;
+mod reader;
+mod validate;
+
+#[cfg(test)]
+mod tests;
+
+use std::fmt::Write;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use chrono_tz::Tz;
+use secrecy::SecretString;
+use url::Url;
+
+pub use account::{AccountConfig, Credential, IdentityCriteria};
+pub use error::{ConfigError, Problem};
+pub use reader::Effective;
+
+use reader::{Reader, Section};
+
+/// The vendor's current address of the API (API document, table of generations).
+pub const CURRENT_API_URL: &str = "https://api.voicenter.com/hub/cdr/";
+
+/// Everything that can be configured, checked.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// `[database]`
+    pub database: DatabaseConfig,
+    /// `[api]`
+    pub api: ApiConfig,
+    /// `[sync]`
+    pub sync: SyncConfig,
+    /// `[http]`
+    pub http: HttpConfig,
+    /// `[log]`
+    pub log: LogConfig,
+    /// `[[accounts]]`; empty when none is configured, which only some commands can do with.
+    pub accounts: Vec<AccountConfig>,
+    effective: Vec<Effective>,
+}
+
+/// `[database]`
+#[derive(Clone, Debug)]
+pub struct DatabaseConfig {
+    /// `database.url`; absent when none is configured.
+    pub url: Option<SecretString>,
+    /// `database.max_connections`
+    pub max_connections: u32,
+    /// `database.pooler`
+    pub pooler: Pooler,
+}
+
+/// What stands between us and PostgreSQL.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pooler {
+    /// Nothing that matters.
+    None,
+    /// A transaction pooler such as PgBouncer.
+    Transaction,
+}
+
+/// `[api]`
+#[derive(Clone, Debug)]
+pub struct ApiConfig {
+    /// `api.url`, for accounts without their own.
+    pub url: Url,
+    /// `api.method`
+    pub method: Method,
+    /// `api.timezone`, for accounts without their own.
+    pub timezone: Tz,
+    /// `api.granularity`: a second or a minute.
+    pub granularity: TimeDelta,
+    /// `api.record_limit`
+    pub record_limit: u32,
+    /// `api.requests_per_minute`, for accounts without their own.
+    pub requests_per_minute: u32,
+    /// `api.burst`
+    pub burst: u32,
+    /// `api.timeout`
+    pub timeout: Duration,
+    /// `api.max_response_bytes`
+    pub max_response_bytes: u64,
+    /// `api.backoff_min`
+    pub backoff_min: Duration,
+    /// `api.backoff_max`
+    pub backoff_max: Duration,
+}
+
+/// The HTTP method of requests to the API.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Method {
+    /// JSON in the body.
+    Post,
+    /// Everything in the query.
+    Get,
+}
+
+/// `[sync]`
+#[derive(Clone, Debug)]
+pub struct SyncConfig {
+    /// `sync.poll_interval`
+    pub poll_interval: TimeDelta,
+    /// `sync.start`, for accounts without their own.
+    pub start: Start,
+    /// `sync.lookback`
+    pub lookback: TimeDelta,
+    /// `sync.reconcile`, ascending.
+    pub reconcile: Vec<TimeDelta>,
+    /// `sync.removal_after`
+    pub removal_after: TimeDelta,
+    /// `sync.max_window`
+    pub max_window: TimeDelta,
+    /// `sync.min_window`; the granularity unless configured.
+    pub min_window: TimeDelta,
+    /// `sync.history`
+    pub history: bool,
+}
+
+/// How far back history is filled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// To this instant.
+    At(DateTime<Utc>),
+    /// To 30 days before the first start, which the ledger remembers.
+    Default,
+}
+
+impl Start {
+    /// What the default means at the first start.
+    pub const DEFAULT_AGE: TimeDelta = TimeDelta::days(30);
+
+    /// The instant, for a first start at `now`.
+    pub fn at_first_start(self, now: DateTime<Utc>) -> DateTime<Utc> {
+        match self {
+            Start::At(instant) => instant,
+            Start::Default => now - Self::DEFAULT_AGE,
+        }
+    }
+}
+
+/// `[http]`
+#[derive(Clone, Debug)]
+pub struct HttpConfig {
+    /// `http.listen`; `None` when it is turned off.
+    pub listen: Option<SocketAddr>,
+}
+
+/// `[log]`
+#[derive(Clone, Debug)]
+pub struct LogConfig {
+    /// `log.format`; `None`: pretty on a terminal, else JSON.
+    pub format: Option<LogFormat>,
+    /// `log.level`: a level, or tracing's filter directives.
+    pub level: String,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// One JSON object a line.
+    Json,
+    /// For people.
+    Pretty,
+}
+
+/// Where configuration comes from.
+#[derive(Clone, Debug)]
+pub struct Sources<E> {
+    /// The file named by `--config`; without it, `CDR_SYNC_CONFIG` in `env` names one.
+    pub file: Option<PathBuf>,
+    /// Environment variables.
+    pub env: E,
+    /// What relative paths start from.
+    pub working_dir: PathBuf,
+}
+
+impl Sources<Vec<(String, String)>> {
+    /// This process's environment and working directory.
+    pub fn of_this_process(file: Option<PathBuf>) -> Self {
+        let env = std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+        Self { file, env: env.collect(), working_dir: PathBuf::from(".") }
+    }
+}
+
+impl Config {
+    /// Reads and checks all layers.
+    ///
+    /// # Errors
+    /// All problems there are, each with its key, value, source, and what was expected.
+    pub fn load<E: IntoIterator<Item = (String, String)>>(sources: Sources<E>) -> Result<Self, ConfigError> {
+        let env = sources.env.into_iter().collect();
+        let (tree, problems) = layer::merge(sources.file, &env, &sources.working_dir);
+        let mut reader = Reader::new(problems);
+        let mut root = reader.root(tree);
+        let database = database(root.section("database"));
+        let api = api(root.section("api"));
+        let granularity = api.as_ref().map_or(TimeDelta::seconds(1), |api| api.granularity);
+        let sync = sync(root.section("sync"), granularity);
+        let http = http(root.section("http"));
+        let log = log(root.section("log"));
+        let accounts = account::read(&mut root, api.as_ref(), sync.as_ref());
+        root.leave();
+        let effective = reader.effective();
+        let parts = (|| Some((database?, api?, sync?, http?, log?, accounts?)))();
+        if let Some((_, api, sync, _, _, accounts)) = &parts {
+            validate::check(&mut reader, api, sync, accounts);
+        }
+        match (reader.into_problems(), parts) {
+            (problems, Some((database, api, sync, http, log, accounts))) if problems.is_empty() => {
+                Ok(Config { database, api, sync, http, log, accounts, effective })
+            }
+            (problems, _) => Err(ConfigError::new(problems)),
+        }
+    }
+
+    /// The database's address, or an error that says how to give one.
+    pub fn require_database(&self) -> Result<&SecretString, ConfigError> {
+        self.database.url.as_ref().ok_or_else(|| {
+            ConfigError::new(vec![Problem::missing(
+                "database.url",
+                "set DATABASE_URL, for example postgres://user:password@host/database",
+            )])
+        })
+    }
+
+    /// The accounts, or an error that says how to configure one.
+    pub fn require_accounts(&self) -> Result<&[AccountConfig], ConfigError> {
+        if self.accounts.is_empty() {
+            return Err(ConfigError::new(vec![Problem::missing(
+                "accounts",
+                "set VOICENTER_CODE or VOICENTER_TOKEN, or write an [[accounts]] table",
+            )]));
+        }
+        Ok(&self.accounts)
+    }
+
+    /// Every key with its effective value, in TOML, secrets masked, each with where it came from.
+    pub fn masked_toml(&self) -> String {
+        let mut text = String::new();
+        let mut section = "";
+        for value in &self.effective {
+            let (table, key) = value.key.rsplit_once('.').unwrap_or(("", &value.key));
+            if table != section {
+                section = table;
+                let gap = if text.is_empty() { "" } else { "\n" };
+                let heading = match table.split_once('[') {
+                    Some((array, _)) => format!("[[{array}]]"),
+                    None => format!("[{table}]"),
+                };
+                let _ = writeln!(text, "{gap}{heading}");
+            }
+            let _ = match &value.toml {
+                Some(toml) => writeln!(text, "{key} = {toml} # {}", value.origin),
+                None => writeln!(text, "# {key} is not set"),
+            };
+        }
+        text
+    }
+
+    /// Every key with its effective value and where it came from.
+    pub fn effective(&self) -> &[Effective] {
+        &self.effective
+    }
+}
+
+fn database(mut section: Section<'_>) -> Option<DatabaseConfig> {
+    let url = section.secret("url");
+    let max_connections = section.value("max_connections", kind::POSITIVE, "5");
+    let pooler = section.value("pooler", kind::POOLER, "none");
+    section.leave();
+    Some(DatabaseConfig { url, max_connections: max_connections?, pooler: pooler? })
+}
+
+fn api(mut section: Section<'_>) -> Option<ApiConfig> {
+    let url = section.value("url", kind::URL, CURRENT_API_URL);
+    let method = section.value("method", kind::METHOD, "post");
+    let timezone = section.value("timezone", kind::TIMEZONE, "UTC");
+    let granularity = section.value("granularity", kind::GRANULARITY, "1s");
+    let record_limit = section.value("record_limit", kind::POSITIVE, "10000");
+    let requests_per_minute = section.value("requests_per_minute", kind::POSITIVE, "30");
+    let burst = section.value("burst", kind::POSITIVE, "2");
+    let timeout = section.value("timeout", kind::WAIT, "60s");
+    let max_response_bytes = section.value("max_response_bytes", kind::SIZE, "256MiB");
+    let backoff_min = section.value("backoff_min", kind::WAIT, "5s");
+    let backoff_max = section.value("backoff_max", kind::WAIT, "5m");
+    section.leave();
+    Some(ApiConfig {
+        url: url?,
+        method: method?,
+        timezone: timezone?,
+        granularity: granularity?,
+        record_limit: record_limit?,
+        requests_per_minute: requests_per_minute?,
+        burst: burst?,
+        timeout: timeout?,
+        max_response_bytes: max_response_bytes?,
+        backoff_min: backoff_min?,
+        backoff_max: backoff_max?,
+    })
+}
+
+fn sync(mut section: Section<'_>, granularity: TimeDelta) -> Option<SyncConfig> {
+    let unit = if granularity == TimeDelta::minutes(1) { "1m" } else { "1s" };
+    let poll_interval = section.value("poll_interval", kind::DURATION, "60s");
+    let start = section.optional("start", kind::INSTANT);
+    let lookback = section.value("lookback", kind::DURATION, "3h");
+    let reconcile = section.list("reconcile", kind::DURATION, &["1d", "7d", "30d"]);
+    let removal_after = section.value("removal_after", kind::DURATION, "10m");
+    let max_window = section.value("max_window", kind::DURATION, "31d");
+    let min_window = section.value("min_window", kind::DURATION, unit);
+    let history = section.value("history", kind::BOOLEAN, "true");
+    section.leave();
+    Some(SyncConfig {
+        poll_interval: poll_interval?,
+        start: start.map_or(Start::Default, Start::At),
+        lookback: lookback?,
+        reconcile: reconcile?,
+        removal_after: removal_after?,
+        max_window: max_window?,
+        min_window: min_window?,
+        history: history?,
+    })
+}
+
+fn http(mut section: Section<'_>) -> Option<HttpConfig> {
+    let listen = section.value("listen", kind::LISTEN, "127.0.0.1:8080");
+    section.leave();
+    Some(HttpConfig { listen: listen? })
+}
+
+fn log(mut section: Section<'_>) -> Option<LogConfig> {
+    let format = section.optional("format", kind::LOG_FORMAT);
+    let level = section.value("level", kind::LOG_LEVEL, "info");
+    section.leave();
+    Some(LogConfig { format, level: level? })
+}

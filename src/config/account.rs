@@ -1,0 +1,150 @@
+//! `[[accounts]]`: whose calls are mirrored, and with which credential.
+
+use chrono_tz::Tz;
+use config::{Map, Value};
+use secrecy::SecretString;
+use url::Url;
+
+use super::error::Problem;
+use super::reader::Section;
+use super::{ApiConfig, Start, SyncConfig, kind};
+
+/// One account, with what it does not set itself taken from `[api]` and `[sync]`.
+#[derive(Clone, Debug)]
+pub struct AccountConfig {
+    /// Its name: the column `account` of every row.
+    pub name: String,
+    /// What the API knows it by.
+    pub credential: Credential,
+    /// The API's address.
+    pub url: Url,
+    /// The zone of zoneless dates.
+    pub timezone: Tz,
+    /// How far back its history is filled.
+    pub start: Start,
+    /// Only calls of these numbers; empty: all.
+    pub phones: Vec<String>,
+    /// Only calls of these extensions; empty: all.
+    pub extensions: Vec<String>,
+    /// Whose calls the credential stands for.
+    pub identity_criteria: Option<IdentityCriteria>,
+    /// Only these types of CDR; empty: all.
+    pub cdr_types: Vec<i32>,
+    /// The budget of its credential.
+    pub requests_per_minute: u32,
+}
+
+/// What opens the API.
+#[derive(Clone, Debug)]
+pub enum Credential {
+    /// `code`, sent in the request.
+    Code(SecretString),
+    /// `token`, sent as a bearer.
+    Token(SecretString),
+}
+
+/// `IdentityCriteria` of the API's search.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "each is the API's word of its name")]
+pub enum IdentityCriteria {
+    Account,
+    Hierarchical,
+    Department,
+    User,
+}
+
+impl IdentityCriteria {
+    /// All of them.
+    pub const ALL: [IdentityCriteria; 4] = [Self::Account, Self::Hierarchical, Self::Department, Self::User];
+
+    /// The word on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Account => "Account",
+            Self::Hierarchical => "Hierarchical",
+            Self::Department => "Department",
+            Self::User => "User",
+        }
+    }
+}
+
+/// Reads all accounts; `None` when something is wrong with one.
+pub(super) fn read(
+    root: &mut Section<'_>,
+    api: Option<&ApiConfig>,
+    sync: Option<&SyncConfig>,
+) -> Option<Vec<AccountConfig>> {
+    let tables = root.tables("accounts");
+    let only = tables.len() == 1;
+    let accounts: Vec<Option<AccountConfig>> = tables
+        .into_iter()
+        .enumerate()
+        .map(|(index, table)| account(root, index, table, only, api, sync))
+        .collect();
+    accounts.into_iter().collect()
+}
+
+fn account(
+    root: &mut Section<'_>,
+    index: usize,
+    table: Map<String, Value>,
+    only: bool,
+    api: Option<&ApiConfig>,
+    sync: Option<&SyncConfig>,
+) -> Option<AccountConfig> {
+    let mut section = root.item("accounts", index, table);
+    // Several accounts without names could not be told apart in the table.
+    let name = if only { section.value("name", kind::TEXT, "default") } else { required_name(&mut section) };
+    let credential = credential(&mut section);
+    let url = section.optional("url", kind::URL);
+    let timezone = section.optional("timezone", kind::TIMEZONE);
+    let start = section.optional("start", kind::INSTANT);
+    let phones = section.list("phones", kind::TEXT, &[]);
+    let extensions = section.list("extensions", kind::TEXT, &[]);
+    let identity_criteria = section.optional("identity_criteria", kind::IDENTITY);
+    let cdr_types = section.list("cdr_types", kind::INTEGER, &[]);
+    let requests_per_minute = section.optional("requests_per_minute", kind::POSITIVE);
+    section.leave();
+    let (api, sync) = (api?, sync?);
+    Some(AccountConfig {
+        name: name?,
+        credential: credential?,
+        url: url.unwrap_or_else(|| api.url.clone()),
+        timezone: timezone.unwrap_or(api.timezone),
+        start: start.map_or(sync.start, Start::At),
+        phones: phones?,
+        extensions: extensions?,
+        identity_criteria,
+        cdr_types: cdr_types?,
+        requests_per_minute: requests_per_minute.unwrap_or(api.requests_per_minute),
+    })
+}
+
+fn required_name(section: &mut Section<'_>) -> Option<String> {
+    if !section.has("name") {
+        let key = section.key("name");
+        section.problem(Problem::missing(&key, "each of several accounts needs a name of its own"));
+    }
+    section.optional("name", kind::TEXT)
+}
+
+fn credential(section: &mut Section<'_>) -> Option<Credential> {
+    let (has_code, has_token) = (section.has("code"), section.has("token"));
+    let (code, token) = (section.secret("code"), section.secret("token"));
+    if has_code == has_token {
+        let (code, token) = (section.key("code"), section.key("token"));
+        let problem = if has_code {
+            let sources = [section.origin(&code), section.origin(&token)].join(" and ");
+            let message = format!("both {code} and {token} are set: an account has one of them");
+            Problem { key: code, value: None, source: Some(sources), message }
+        } else {
+            Problem::missing(
+                &code,
+                &format!("set it or {token} (one account: VOICENTER_CODE or VOICENTER_TOKEN)"),
+            )
+        };
+        section.problem(problem);
+        return None;
+    }
+    code.map(Credential::Code).or(token.map(Credential::Token))
+}

@@ -1,0 +1,144 @@
+//! The kinds of values: how each is written, and what is said when it is not.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, Utc};
+use chrono_tz::Tz;
+use tracing_subscriber::EnvFilter;
+use url::Url;
+
+use super::{IdentityCriteria, LogFormat, Method, Pooler};
+
+/// Reads one value from its text; the error is what was expected.
+pub(super) type Kind<T> = fn(&str) -> Result<T, String>;
+
+/// A span of time, longer than none.
+pub(super) const DURATION: Kind<TimeDelta> = duration;
+/// The same, for waiting.
+pub(super) const WAIT: Kind<Duration> = |text| {
+    let wait = duration(text)?;
+    wait.to_std().map_err(|error| error.to_string())
+};
+/// An amount of bytes.
+pub(super) const SIZE: Kind<u64> = size;
+/// A whole number from 1.
+pub(super) const POSITIVE: Kind<u32> = |text| {
+    text.parse().ok().filter(|number| *number > 0).ok_or_else(|| "expected a whole number from 1".to_owned())
+};
+/// A whole number.
+pub(super) const INTEGER: Kind<i32> = |text| text.parse().map_err(|_| "expected a whole number".to_owned());
+/// Yes or no.
+pub(super) const BOOLEAN: Kind<bool> = |text| text.parse().map_err(|_| "expected true or false".to_owned());
+/// An instant.
+pub(super) const INSTANT: Kind<DateTime<Utc>> = instant;
+/// A time zone.
+pub(super) const TIMEZONE: Kind<Tz> =
+    |text| text.parse().map_err(|_| "expected an IANA time zone such as UTC or Asia/Jerusalem".to_owned());
+/// Text with something in it.
+pub(super) const TEXT: Kind<String> = |text| match text.trim() {
+    "" => Err("expected some text".to_owned()),
+    text if text.chars().any(char::is_control) => Err("expected text without control characters".to_owned()),
+    text => Ok(text.to_owned()),
+};
+/// The API's address. Credentials have keys of their own: one in an address would be logged with it.
+pub(super) const URL: Kind<Url> = |text| {
+    let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+    url.filter(|url| url.username().is_empty() && url.password().is_none() && url.query().is_none())
+        .ok_or_else(|| {
+            format!(
+                "expected an http or https address without user, password or query, such as {}",
+                super::CURRENT_API_URL
+            )
+        })
+};
+/// Where the HTTP server listens, or nowhere.
+pub(super) const LISTEN: Kind<Option<SocketAddr>> = |text| match text.trim() {
+    "" => Ok(None),
+    text => text.parse().map(Some).map_err(|_| {
+        "expected an IP address and a port such as 127.0.0.1:8080 or [::]:8080, or nothing to turn it off"
+            .to_owned()
+    }),
+};
+/// The unit on the wire.
+pub(super) const GRANULARITY: Kind<TimeDelta> = |text| match duration(text) {
+    Ok(unit) if [TimeDelta::seconds(1), TimeDelta::minutes(1)].contains(&unit) => Ok(unit),
+    _ => Err("expected 1s or 1m".to_owned()),
+};
+/// post or get.
+pub(super) const METHOD: Kind<Method> = |text| one_of(text, &[("post", Method::Post), ("get", Method::Get)]);
+/// none or transaction.
+pub(super) const POOLER: Kind<Pooler> =
+    |text| one_of(text, &[("none", Pooler::None), ("transaction", Pooler::Transaction)]);
+/// json or pretty.
+pub(super) const LOG_FORMAT: Kind<LogFormat> =
+    |text| one_of(text, &[("json", LogFormat::Json), ("pretty", LogFormat::Pretty)]);
+/// A level or filter directives.
+pub(super) const LOG_LEVEL: Kind<String> = |text| match EnvFilter::builder().parse(text) {
+    Ok(_) if !text.trim().is_empty() => Ok(text.to_owned()),
+    _ => {
+        Err("expected error, warn, info, debug, trace, or directives such as info,cdr_sync=debug".to_owned())
+    }
+};
+/// Whose records are asked for.
+pub(super) const IDENTITY: Kind<IdentityCriteria> =
+    |text| one_of(text, &IdentityCriteria::ALL.map(|criteria| (criteria.as_str(), criteria)));
+
+fn one_of<T: Copy>(text: &str, choices: &[(&str, T)]) -> Result<T, String> {
+    let chosen = choices.iter().find(|(name, _)| name.eq_ignore_ascii_case(text.trim()));
+    chosen.map(|(_, value)| *value).ok_or_else(|| {
+        let names: Vec<&str> = choices.iter().map(|(name, _)| *name).collect();
+        format!("expected {}", names.join(" or "))
+    })
+}
+
+fn duration(text: &str) -> Result<TimeDelta, String> {
+    let expected = "expected a duration with its unit, such as 30s, 15m, 3h or 7d";
+    let (number, unit) = number_and_unit(text);
+    let refuse = || match (number.parse::<u32>(), unit) {
+        (Ok(seconds), "") => format!("{expected}; write {seconds}s for seconds"),
+        _ => expected.to_owned(),
+    };
+    let count: i64 = number.parse().map_err(|_| refuse())?;
+    let seconds = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3600,
+        "d" => 86_400,
+        _ => return Err(refuse()),
+    };
+    let span = count.checked_mul(seconds).and_then(TimeDelta::try_seconds);
+    // A century: past it, adding to a date could overflow.
+    span.filter(|span| *span > TimeDelta::zero() && *span <= TimeDelta::days(36_525)).ok_or_else(refuse)
+}
+
+fn size(text: &str) -> Result<u64, String> {
+    let (number, unit) = number_and_unit(text);
+    let factor: Option<u64> = match unit {
+        "" | "B" => Some(1),
+        "KiB" => Some(1 << 10),
+        "MiB" => Some(1 << 20),
+        "GiB" => Some(1 << 30),
+        "kB" => Some(1_000),
+        "MB" => Some(1_000_000),
+        "GB" => Some(1_000_000_000),
+        _ => None,
+    };
+    let bytes = number.parse::<u64>().ok().zip(factor).and_then(|(count, factor)| count.checked_mul(factor));
+    bytes.filter(|bytes| *bytes > 0).ok_or_else(|| "expected a size such as 256MiB or 64 MB".to_owned())
+}
+
+fn number_and_unit(text: &str) -> (&str, &str) {
+    let text = text.trim();
+    let (number, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()));
+    (number, unit.trim_start())
+}
+
+/// A date alone is its midnight in UTC.
+fn instant(text: &str) -> Result<DateTime<Utc>, String> {
+    let text = text.trim();
+    let exact = DateTime::parse_from_rfc3339(text).map(|instant| instant.to_utc());
+    exact
+        .or_else(|_| text.parse::<NaiveDate>().map(|date| date.and_time(NaiveTime::MIN).and_utc()))
+        .map_err(|_| "expected a time such as 2024-06-01T00:00:00Z, or a date such as 2024-06-01".to_owned())
+}

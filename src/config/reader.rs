@@ -1,0 +1,285 @@
+//! Reads typed values out of the merged layers, and notes everything that is wrong on the way.
+
+use config::{Map, Value, ValueKind};
+use secrecy::SecretString;
+
+use super::error::{Problem, nearest};
+use super::kind::Kind;
+
+/// What a secret looks like wherever it would be shown.
+const MASK: &str = "\"********\"";
+
+/// A key's effective value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Effective {
+    /// The key, for example `accounts[0].name`.
+    pub key: String,
+    /// The value in TOML, a secret masked; `None` when it is not set.
+    pub toml: Option<String>,
+    /// The file or the variable that it came from, or `default`.
+    pub origin: String,
+}
+
+/// Collects what is known, what is in effect and what is wrong.
+pub(super) struct Reader {
+    problems: Vec<Problem>,
+    effective: Vec<Effective>,
+    known: Vec<String>,
+    unknown: Vec<(String, Value)>,
+}
+
+impl Reader {
+    pub(super) fn new(problems: Vec<Problem>) -> Self {
+        Self { problems, effective: Vec::new(), known: Vec::new(), unknown: Vec::new() }
+    }
+
+    /// The table that holds everything.
+    pub(super) fn root(&mut self, values: Map<String, Value>) -> Section<'_> {
+        Section { reader: self, path: String::new(), values }
+    }
+
+    /// Notes that the value of `key` does not fit, alone or with others.
+    pub(super) fn refuse(&mut self, key: &str, message: String) {
+        let known = self.effective.iter().find(|effective| effective.key == key);
+        let value = known.and_then(|effective| effective.toml.clone());
+        let source = known.map(|effective| effective.origin.clone());
+        self.problems.push(Problem { key: key.to_owned(), value, source, message });
+    }
+
+    pub(super) fn effective(&self) -> Vec<Effective> {
+        self.effective.clone()
+    }
+
+    pub(super) fn into_problems(mut self) -> Vec<Problem> {
+        self.unknown.sort_by(|a, b| a.0.cmp(&b.0));
+        for (key, value) in &self.unknown {
+            let meant = nearest(key, &self.known);
+            let message = match meant {
+                Some(meant) => format!("no such key; did you mean {meant}?"),
+                None => "no such key".to_owned(),
+            };
+            let secret = may_be_secret(key) || meant.is_some_and(|meant| may_be_secret(meant));
+            let shown = text_of(value).filter(|_| !secret).map(|text| quote(&text));
+            self.problems.push(Problem { key: key.clone(), value: shown, source: origin_of(value), message });
+        }
+        self.problems
+    }
+}
+
+/// A table of the configuration while it is being read.
+pub(super) struct Section<'r> {
+    reader: &'r mut Reader,
+    path: String,
+    values: Map<String, Value>,
+}
+
+impl Section<'_> {
+    /// The table `name` in this one; an empty one when it is not there.
+    pub(super) fn section(&mut self, name: &str) -> Section<'_> {
+        let value = self.values.remove(name);
+        let path = self.key(name);
+        self.reader.known.push(path.clone());
+        let values = match value {
+            Some(Value { kind: ValueKind::Table(values), .. }) => values,
+            Some(value) => {
+                self.reader.problems.push(Problem {
+                    key: path.clone(),
+                    value: None,
+                    source: origin_of(&value),
+                    message: format!("expected a table: write [{path}] above its keys"),
+                });
+                Map::new()
+            }
+            None => Map::new(),
+        };
+        Section { reader: self.reader, path, values }
+    }
+
+    /// The tables of the array `name`.
+    pub(super) fn tables(&mut self, name: &str) -> Vec<Map<String, Value>> {
+        self.reader.known.push(self.key(name));
+        let Some(value) = self.values.remove(name) else { return Vec::new() };
+        let origin = origin_of(&value);
+        let items = if let ValueKind::Array(items) = value.kind { items } else { vec![value] };
+        let tables = items.into_iter().enumerate().map(|(index, item)| match item.kind {
+            ValueKind::Table(table) => table,
+            _ => {
+                let key = format!("{name}[{index}]");
+                let message =
+                    format!("expected a table: write [[{name}]] above its keys, and leave no number out");
+                let source = origin.clone();
+                self.reader.problems.push(Problem { key, value: None, source, message });
+                Map::new()
+            }
+        });
+        tables.collect()
+    }
+
+    /// A table of an array.
+    pub(super) fn item(&mut self, name: &str, index: usize, values: Map<String, Value>) -> Section<'_> {
+        Section { reader: self.reader, path: format!("{name}[{index}]"), values }
+    }
+
+    /// The value of `key`, or of `default`.
+    pub(super) fn value<T>(&mut self, key: &str, kind: Kind<T>, default: &str) -> Option<T> {
+        let (text, origin) =
+            self.take_text(key).unwrap_or_else(|| (Some(default.to_owned()), "default".to_owned()));
+        self.parse(key, kind, text, origin)
+    }
+
+    /// The value of `key`, if it is there.
+    pub(super) fn optional<T>(&mut self, key: &str, kind: Kind<T>) -> Option<T> {
+        match self.take_text(key) {
+            Some((text, origin)) => self.parse(key, kind, text, origin),
+            None => {
+                self.note(key, None, "not set".to_owned());
+                None
+            }
+        }
+    }
+
+    /// The values of `key`, or of `default`. In one text (a variable), commas stand between them.
+    pub(super) fn list<T>(&mut self, key: &str, kind: Kind<T>, default: &[&str]) -> Option<Vec<T>> {
+        let path = self.key(key);
+        let value = self.values.remove(key);
+        let origin =
+            value.as_ref().map_or_else(|| "default".to_owned(), |value| origin_of(value).unwrap_or_default());
+        let texts: Option<Vec<String>> = match value {
+            None => Some(default.iter().map(|text| (*text).to_owned()).collect()),
+            Some(Value { kind: ValueKind::Array(items), .. }) => items.iter().map(text_of).collect(),
+            Some(value) => text_of(&value).map(|text| {
+                text.split(',').map(|part| part.trim().to_owned()).filter(|part| !part.is_empty()).collect()
+            }),
+        };
+        let shown = texts.as_ref().map(|texts| {
+            format!("[{}]", texts.iter().map(|text| quote(text)).collect::<Vec<_>>().join(", "))
+        });
+        let parsed = texts.ok_or_else(|| "expected a list".to_owned());
+        let parsed =
+            parsed.and_then(|texts| texts.iter().map(|text| kind(text)).collect::<Result<Vec<T>, _>>());
+        self.note(key, shown.clone(), origin.clone());
+        parsed
+            .map_err(|message| {
+                let message = message.replacen(
+                    "expected",
+                    "expected a list, each item of which is",
+                    usize::from(message != "expected a list"),
+                );
+                self.reader.problems.push(Problem { key: path, value: shown, source: Some(origin), message });
+            })
+            .ok()
+    }
+
+    /// The secret in `key`, if it is there; shown nowhere.
+    pub(super) fn secret(&mut self, key: &str) -> Option<SecretString> {
+        let Some((text, origin)) = self.take_text(key) else {
+            self.note(key, None, "not set".to_owned());
+            return None;
+        };
+        self.note(key, Some(MASK.to_owned()), origin.clone());
+        let text = text.filter(|text| !text.trim().is_empty());
+        if text.is_none() {
+            let message = "expected some text, but it is empty".to_owned();
+            self.reader.problems.push(Problem {
+                key: self.key(key),
+                value: None,
+                source: Some(origin),
+                message,
+            });
+        }
+        text.map(|text| text.trim().into())
+    }
+
+    /// What is left in this table is unknown.
+    pub(super) fn leave(self) {
+        let path = self.path;
+        let key = |name: &str| if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
+        self.reader.unknown.extend(self.values.into_iter().map(|(name, value)| (key(&name), value)));
+    }
+
+    /// Whether this table has `key`.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.values.contains_key(key)
+    }
+
+    /// Where the value of the full name `key` came from, once it was read.
+    pub(super) fn origin(&self, key: &str) -> String {
+        let found = self.reader.effective.iter().find(|effective| effective.key == key);
+        found.map(|effective| effective.origin.clone()).unwrap_or_default()
+    }
+
+    /// Notes something wrong.
+    pub(super) fn problem(&mut self, problem: Problem) {
+        self.reader.problems.push(problem);
+    }
+
+    /// A key's full name.
+    pub(super) fn key(&self, name: &str) -> String {
+        if self.path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) }
+    }
+
+    fn parse<T>(&mut self, key: &str, kind: Kind<T>, text: Option<String>, origin: String) -> Option<T> {
+        let parsed = match &text {
+            Some(text) => kind(text),
+            None => Err("expected one value, not a list or a table".to_owned()),
+        };
+        let shown = text.map(|text| quote(&text));
+        self.note(key, shown.clone(), origin.clone());
+        parsed
+            .map_err(|message| {
+                // An address may carry a password where none belongs.
+                let value = shown.filter(|text| !text.contains('@') && !text.contains('?'));
+                self.reader.problems.push(Problem {
+                    key: self.key(key),
+                    value,
+                    source: Some(origin),
+                    message,
+                });
+            })
+            .ok()
+    }
+
+    fn take_text(&mut self, key: &str) -> Option<(Option<String>, String)> {
+        let value = self.values.remove(key)?;
+        let origin = origin_of(&value).unwrap_or_default();
+        Some((text_of(&value), origin))
+    }
+
+    fn note(&mut self, key: &str, toml: Option<String>, origin: String) {
+        let key = self.key(key);
+        self.reader.known.push(key.clone());
+        self.reader.effective.push(Effective { key, toml, origin });
+    }
+}
+
+/// A scalar as text; `None` for lists and tables.
+fn text_of(value: &Value) -> Option<String> {
+    match &value.kind {
+        ValueKind::Table(_) | ValueKind::Array(_) | ValueKind::Nil => None,
+        kind => Some(kind.to_string()),
+    }
+}
+
+/// Where the value came from, or the first value inside it.
+fn origin_of(value: &Value) -> Option<String> {
+    value.origin().map(str::to_owned).or_else(|| match &value.kind {
+        ValueKind::Table(values) => values.values().find_map(origin_of),
+        ValueKind::Array(values) => values.iter().find_map(origin_of),
+        _ => None,
+    })
+}
+
+/// TOML for a text: numbers and truth values bare, else in quotes.
+fn quote(text: &str) -> String {
+    if text.parse::<i64>().is_ok_and(|number| number.to_string() == text) || matches!(text, "true" | "false")
+    {
+        return text.to_owned();
+    }
+    serde_json::Value::from(text).to_string()
+}
+
+fn may_be_secret(key: &str) -> bool {
+    let name = key.to_lowercase();
+    let last = name.rsplit('.').next().unwrap_or_default();
+    ["code", "token", "secret", "pass", "key", "cred", "auth", "url"].iter().any(|word| last.contains(word))
+}

@@ -1,0 +1,157 @@
+//! Log lines: to stderr, as JSON or for people; panics too.
+
+use std::backtrace::{Backtrace, BacktraceStatus};
+use std::io::{self, IsTerminal};
+use std::panic::PanicHookInfo;
+
+use tracing::Subscriber;
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::util::SubscriberInitExt;
+
+use crate::config::{LogConfig, LogFormat};
+
+/// Starts logging to stderr as `log` says; `RUST_LOG` wins over `log.level`. Returns whether it did: a
+/// second call changes nothing.
+pub fn install(log: &LogConfig) -> bool {
+    let terminal = io::stderr().is_terminal();
+    let format = log.format.unwrap_or(if terminal { LogFormat::Pretty } else { LogFormat::Json });
+    let colour = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let rust_log = std::env::var("RUST_LOG").ok();
+    let (filter, refused) = filter(rust_log.as_deref(), &log.level);
+    if subscriber(format, colour, filter, io::stderr).try_init().is_err() {
+        return false;
+    }
+    if refused {
+        tracing::warn!(
+            level = log.level,
+            "RUST_LOG cannot be read as filter directives: log.level is in effect"
+        );
+    }
+    std::panic::set_hook(Box::new(log_panic));
+    true
+}
+
+/// The filter in effect, and whether `RUST_LOG` had to be ignored.
+fn filter(rust_log: Option<&str>, level: &str) -> (EnvFilter, bool) {
+    let parse = |text: &str| EnvFilter::builder().parse(text).ok();
+    let wanted = rust_log.map(str::trim).filter(|text| !text.is_empty());
+    let parsed = wanted.and_then(parse);
+    let refused = wanted.is_some() && parsed.is_none();
+    (parsed.or_else(|| parse(level)).unwrap_or_else(|| EnvFilter::new("info")), refused)
+}
+
+fn subscriber<W>(
+    format: LogFormat,
+    colour: bool,
+    filter: EnvFilter,
+    writer: W,
+) -> Box<dyn Subscriber + Send + Sync>
+where
+    W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
+{
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer).with_ansi(colour);
+    match format {
+        LogFormat::Json => Box::new(lines.json().flatten_event(true).with_span_list(false).finish()),
+        LogFormat::Pretty => Box::new(lines.with_target(false).finish()),
+    }
+}
+
+/// Where it happened, not what it said: a panic's message can hold a record's content.
+fn log_panic(panic: &PanicHookInfo<'_>) {
+    let location = panic.location().map(ToString::to_string).unwrap_or_default();
+    let thread = std::thread::current();
+    let backtrace = Backtrace::capture();
+    let backtrace = (backtrace.status() == BacktraceStatus::Captured).then(|| backtrace.to_string());
+    tracing::error!(location, thread = thread.name(), backtrace, "panicked");
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    /// The panic hook is the process's: under `cargo test`, its tests take turns.
+    static HOOK: Mutex<()> = Mutex::new(());
+
+    /// What was written, kept.
+    #[derive(Clone, Default)]
+    struct Kept(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Kept {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn written(format: LogFormat, log: impl FnOnce()) -> String {
+        let kept = Kept::default();
+        let writer = kept.clone();
+        let subscriber = subscriber(format, false, filter(None, "info").0, move || writer.clone());
+        tracing::subscriber::with_default(subscriber, log);
+        String::from_utf8(kept.0.lock().unwrap().clone()).unwrap()
+    }
+
+    #[test]
+    fn json_is_one_flat_object_a_line_with_its_span() {
+        let text = written(LogFormat::Json, || {
+            let _span = tracing::info_span!("account", account = "sales").entered();
+            tracing::info!(rows = 3, "stored");
+            tracing::debug!("not at this level");
+        });
+        let line: serde_json::Value = serde_json::from_str(text.trim_end()).unwrap();
+        assert_eq!(
+            (&line["message"], &line["rows"], &line["level"]),
+            (&"stored".into(), &3.into(), &"INFO".into())
+        );
+        assert_eq!(line["span"]["account"], "sales");
+    }
+
+    #[test]
+    fn pretty_is_text() {
+        let text = written(LogFormat::Pretty, || tracing::info!(rows = 3, "stored"));
+        assert!(text.ends_with(" INFO stored rows=3\n"), "{text}");
+    }
+
+    #[test]
+    fn rust_log_wins_unless_it_cannot_be_read() {
+        let in_effect = |rust_log, level| {
+            let (filter, refused) = filter(rust_log, level);
+            (filter.to_string(), refused)
+        };
+        assert_eq!(in_effect(None, "warn"), ("warn".to_owned(), false));
+        assert_eq!(in_effect(Some(""), "warn"), ("warn".to_owned(), false));
+        assert_eq!(in_effect(Some("cdr_sync=debug"), "warn"), ("cdr_sync=debug".to_owned(), false));
+        assert_eq!(in_effect(Some("a=b=c"), "warn"), ("warn".to_owned(), true));
+    }
+
+    #[test]
+    fn a_second_call_changes_nothing() {
+        let log = LogConfig { format: Some(LogFormat::Json), level: "off".to_owned() };
+        let _turn = HOOK.lock().unwrap();
+        let before = std::panic::take_hook();
+        install(&log);
+        let second = install(&log);
+        std::panic::set_hook(before);
+        assert!(!second);
+    }
+
+    #[test]
+    fn a_panic_is_logged_without_what_it_said() {
+        let _turn = HOOK.lock().unwrap();
+        let before = std::panic::take_hook();
+        let text = written(LogFormat::Json, || {
+            std::panic::set_hook(Box::new(log_panic));
+            let result = std::panic::catch_unwind(|| panic!("972501234567"));
+            assert!(result.is_err());
+        });
+        std::panic::set_hook(before);
+        assert!(text.contains("\"panicked\"") && text.contains("telemetry.rs"), "{text}");
+        assert!(!text.contains("972501234567"), "{text}");
+    }
+}
