@@ -2,9 +2,12 @@
 //!
 //! The data goes one way: plan → fetch → decode → store → plan. `ARCHITECTURE.md` is the map.
 
+pub mod app;
 pub mod cdr;
+pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod demo;
 pub mod pace;
 pub mod private_postgres;
 pub mod simulator;
