@@ -1,5 +1,7 @@
 //! The domain: one call detail record (CDR) and what identifies it.
 
+mod decimal;
+
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
@@ -243,11 +245,37 @@ impl Cdr {
         serde_json::to_string(&o).unwrap_or_default()
     }
 
+    /// The record with every number in one spelling, as PostgreSQL's numeric and jsonb make them equal.
+    pub fn normalised(&self) -> Cdr {
+        let normal = |value: &Option<Value>| value.clone().map(normalised);
+        Cdr {
+            price: self.price.as_deref().map(decimal::plain),
+            dtmf_data: normal(&self.dtmf_data),
+            custom_data: normal(&self.custom_data),
+            extra: self.extra.iter().map(|(name, value)| (name.clone(), normalised(value.clone()))).collect(),
+            ..self.clone()
+        }
+    }
+
     /// Which of two different records with one key is stored: the later Date, and on a tie the larger
     /// canonical JSON (contract, `cdr_sync.rejected`).
     pub fn outranks(&self, other: &Cdr) -> Ordering {
         self.started_at
             .cmp(&other.started_at)
             .then_with(|| self.canonical_json().cmp(&other.canonical_json()))
+    }
+}
+
+fn normalised(value: Value) -> Value {
+    match value {
+        Value::Number(number) => {
+            let plain = decimal::plain(&number.to_string());
+            plain.parse().map_or(Value::Number(number), Value::Number)
+        }
+        Value::Array(items) => Value::Array(items.into_iter().map(normalised).collect()),
+        Value::Object(members) => {
+            Value::Object(members.into_iter().map(|(name, value)| (name, normalised(value))).collect())
+        }
+        other => other,
     }
 }

@@ -4,6 +4,7 @@
 
 pub mod cdr;
 pub mod clock;
+pub mod private_postgres;
 pub mod simulator;
 pub mod store;
 pub mod voicenter;

@@ -1,6 +1,17 @@
 //! Windows of time: the one kind of question that the API answers. Pure: values in, values out.
 
+pub mod ask;
 pub mod coverage;
+pub mod density;
+pub mod knowledge;
+pub mod ledger;
+mod page;
+pub mod planner;
+pub mod reading;
+pub mod slice;
+pub mod sum;
+pub mod suspect;
+pub mod verdict;
 
 use std::fmt;
 

@@ -1,0 +1,103 @@
+//! When a request may leave: the shared budget of the credential, and waiting after trouble.
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
+
+use crate::clock::Clock;
+use crate::store::{Store, StoreError};
+
+/// The pace of one credential, over every process on one database.
+///
+/// The database's row is what binds; `governor` only keeps the tasks of this process from asking it all at once.
+#[derive(Clone, Debug)]
+pub struct Pace {
+    store: Store,
+    credential: String,
+    per_minute: u32,
+    burst: u32,
+    local: Arc<DefaultDirectRateLimiter>,
+}
+
+impl Pace {
+    /// The pace of the credential with this fingerprint (`Client::credential_fingerprint`).
+    pub fn new(store: Store, credential: String, per_minute: u32, burst: u32) -> Self {
+        let local = Arc::new(local_limiter(per_minute, burst));
+        Self { store, credential, per_minute, burst, local }
+    }
+
+    /// Waits until a request may leave. The instant was reserved before the wait, so nobody else has it.
+    pub async fn ready(&self, clock: &Clock) -> Result<(), StoreError> {
+        self.local.until_ready().await;
+        let wait = self.store.reserve(&self.credential, self.per_minute, self.burst).await?;
+        clock.sleep(wait).await;
+        Ok(())
+    }
+
+    /// Lets nobody ask with this credential for `wait`. An existing longer pause stays.
+    pub async fn pause(&self, wait: Duration) -> Result<(), StoreError> {
+        self.store.pause_credential(&self.credential, wait).await
+    }
+}
+
+/// The limiter for requests that no database watches over (`query`, `check` without one).
+pub fn local_limiter(per_minute: u32, burst: u32) -> DefaultDirectRateLimiter {
+    let one = NonZeroU32::MIN;
+    let quota = Quota::per_minute(NonZeroU32::new(per_minute).unwrap_or(one));
+    RateLimiter::direct(quota.allow_burst(NonZeroU32::new(burst).unwrap_or(one)))
+}
+
+const LONGEST_ASKED: Duration = Duration::from_secs(3600);
+
+/// How long to wait after trouble: exponential with full jitter (AWS architecture blog, "Exponential Backoff And
+/// Jitter"), so that many clients do not come back all at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Backoff {
+    /// `api.backoff_min`: no wait is shorter.
+    pub min: Duration,
+    /// `api.backoff_max`: no wait is longer.
+    pub max: Duration,
+}
+
+impl Backoff {
+    /// The wait after `failures` failures in a row, with `jitter` drawn from 0 to 1. What the server asks for
+    /// (`Retry-After`) is obeyed up to an hour: a slip of the server must not stop us for days.
+    pub fn wait(&self, failures: u32, jitter: f64, asked: Option<Duration>) -> Duration {
+        let doubled = self.min.saturating_mul(1 << failures.clamp(1, 16));
+        let ceiling = doubled.min(self.max).max(self.min);
+        let wait = self.min + (ceiling - self.min).mul_f64(jitter.clamp(0.0, 1.0));
+        wait.max(asked.unwrap_or_default().min(LONGEST_ASKED))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const BACKOFF: Backoff = Backoff { min: Duration::from_secs(5), max: Duration::from_secs(300) };
+
+    #[test]
+    fn waits_grow_from_the_least_to_the_most() {
+        let longest = |failures| BACKOFF.wait(failures, 1.0, None).as_secs();
+        assert_eq!([1, 2, 3, 6, 40].map(longest), [10, 20, 40, 300, 300]);
+        assert_eq!(BACKOFF.wait(40, 0.0, None).as_secs(), 5);
+    }
+
+    #[test]
+    fn what_the_server_asks_for_is_obeyed_up_to_an_hour() {
+        assert_eq!(BACKOFF.wait(1, 0.0, Some(Duration::from_secs(42))).as_secs(), 42);
+        assert_eq!(BACKOFF.wait(1, 0.0, Some(Duration::from_secs(9999))).as_secs(), 3600);
+    }
+
+    proptest! {
+        #[test]
+        fn no_wait_is_shorter_or_longer_than_configured(failures in any::<u32>(), jitter in any::<f64>(), asked in prop::option::of(0..100_000_u64)) {
+            let wait = BACKOFF.wait(failures, jitter, asked.map(Duration::from_secs));
+            let longest = BACKOFF.max.max(LONGEST_ASKED.min(Duration::from_secs(asked.unwrap_or(0))));
+            prop_assert!(wait >= BACKOFF.min && wait <= longest);
+        }
+    }
+}

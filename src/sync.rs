@@ -1,0 +1,88 @@
+//! The loop around windows: plan → fetch → decode → store → plan.
+
+mod asker;
+pub mod engine;
+mod execute;
+pub mod leadership;
+pub mod status;
+pub mod supervisor;
+pub mod verify;
+
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde_json::Value;
+
+use crate::pace::{Backoff, Pace};
+use crate::store::StoreError;
+use crate::voicenter::{Client, Filter};
+use crate::window::planner::Settings;
+
+/// One configured account: what to read, how, and as whom.
+#[derive(Clone, Debug)]
+pub struct Account {
+    /// Its name in the configuration.
+    pub name: String,
+    /// The API, with the account's credential.
+    pub client: Client,
+    /// When requests may leave.
+    pub pace: Pace,
+    /// What it reads: kept in the ledger, and everything is read again when it changes.
+    pub scope: Value,
+    /// The configured criteria.
+    pub filter: Filter,
+    /// How far back history goes.
+    pub start: Start,
+    /// The planner's settings.
+    pub settings: Settings,
+    /// `sync.removal_after`.
+    pub removal_after: TimeDelta,
+    /// `sync.history`.
+    pub history: bool,
+    /// `api.backoff_min` and `api.backoff_max`.
+    pub backoff: Backoff,
+}
+
+/// Where history starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// Nothing is configured: so long before the first start, and fixed then.
+    Before(TimeDelta),
+    /// Configured.
+    At(DateTime<Utc>),
+}
+
+/// Why syncing an account ended.
+#[derive(Debug, thiserror::Error)]
+pub enum SyncError {
+    /// The API refuses the credential or the address: the operator must act.
+    #[error("{message}")]
+    Refused {
+        /// What the API said, and what to do.
+        message: String,
+    },
+    /// So many requests in a row had no usable answer that a single pass gives up.
+    #[error("{failures} requests in a row failed; the last: {last}")]
+    Failing {
+        /// How many.
+        failures: u32,
+        /// What went wrong with the last one.
+        last: String,
+    },
+    /// Another process leads this account.
+    #[error("account {account} is synced by {holder} already; ask it by a row in cdr_sync.request, or stop it first")]
+    Led {
+        /// The account.
+        account: String,
+        /// Who leads.
+        holder: String,
+        /// When the lease ends unless it is renewed.
+        expires_in: Duration,
+    },
+    /// The database.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A task panicked: a fault of ours.
+    #[error("a task panicked while storing: this is a bug; the account is started again")]
+    Panicked,
+}

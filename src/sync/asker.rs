@@ -1,0 +1,174 @@
+//! Asking the API: at the pace of the budget, again where that helps, and with a word for every outcome.
+
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use tokio::sync::watch;
+
+use super::status::Board;
+use super::{Account, SyncError, execute};
+use crate::clock::Clock;
+use crate::store::StoreError;
+use crate::voicenter::{Action, Answer, ApiError, Generation, Question};
+use crate::window::ask::{Ask, Reply};
+
+/// Who asks for one account.
+#[derive(Debug)]
+pub(super) struct Asker {
+    pub account: Account,
+    pub clock: Clock,
+    pub generation: Generation,
+    pub board: Board,
+    /// Until when the lease holds; `None` for commands that only read.
+    pub lease: Option<watch::Receiver<Instant>>,
+    /// How many failures in a row a single pass endures; a daemon goes on for ever.
+    pub patience: Option<u32>,
+    failures: u32,
+    last_error: String,
+}
+
+/// What came of one planned request.
+pub(super) struct Fetched {
+    pub reply: Reply,
+    pub answer: Option<Answer>,
+    pub error: String,
+    pub requests: u32,
+    pub read_at: DateTime<Utc>,
+}
+
+impl Asker {
+    pub fn new(account: Account, clock: Clock, generation: Generation, board: Board) -> Self {
+        let (patience, lease) = (None, None);
+        Self { account, clock, generation, board, lease, patience, failures: 0, last_error: String::new() }
+    }
+
+    /// A holder stops asking when its lease is over by its own monotonic clock.
+    pub fn check_lease(&self) -> Result<(), SyncError> {
+        let over = self.lease.as_ref().is_some_and(|until| Instant::now() >= *until.borrow());
+        if over { Err(StoreError::Fenced.into()) } else { Ok(()) }
+    }
+
+    /// Makes the planned request, as often as it takes to get a reply that means something.
+    pub async fn fetch(&mut self, ask: &Ask) -> Result<Fetched, SyncError> {
+        let mut requests = 0;
+        loop {
+            let question = execute::question(&self.account, ask, self.generation);
+            let (read_at, result) = self.request(&question, &mut requests).await?;
+            let (reply, answer, error) = match result {
+                Ok(answer) => {
+                    self.failures = 0;
+                    self.learn_generation(&answer);
+                    (Reply::Answer(execute::evidence(&answer)), Some(answer), String::new())
+                }
+                Err(error) => match error.action() {
+                    Action::OlderForm if self.generation != Generation::V01 => {
+                        tracing::info!(event = "older_form", account = self.account.name, %error, "asking in the v0.1 form");
+                        self.generation = Generation::V01;
+                        continue;
+                    }
+                    Action::Split => (Reply::TooMany, None, error.to_string()),
+                    Action::SplitTooLarge => (Reply::TooLarge, None, error.to_string()),
+                    Action::Pause { .. } => return Err(self.refused(&error)),
+                    _ => {
+                        tracing::warn!(
+                            event = "request_failed", account = self.account.name, lane = ask.lane.as_str(),
+                            window = %ask.window, failures = self.failures + 1, %error, "no usable answer"
+                        );
+                        self.failures += 1;
+                        self.last_error = error.to_string();
+                        (Reply::Failed, None, error.to_string())
+                    }
+                },
+            };
+            return Ok(Fetched { reply, answer, error, requests, read_at });
+        }
+    }
+
+    /// Sends a question when the budget lets it, and again while the API says that it was asked too often.
+    pub async fn request(
+        &mut self,
+        question: &Question,
+        requests: &mut u32,
+    ) -> Result<(DateTime<Utc>, Result<Answer, ApiError>), SyncError> {
+        let mut limited = 0;
+        loop {
+            self.ready().await?;
+            self.check_lease()?;
+            let read_at = self.clock.now();
+            let result = self.account.client.ask(question).await;
+            *requests += 1;
+            self.board.update(|progress| {
+                progress.requests += 1;
+                progress.waiting = None;
+            });
+            let Err(error) = &result else { return Ok((read_at, result)) };
+            let Action::SlowDown { retry_after } = error.action() else { return Ok((read_at, result)) };
+            limited += 1;
+            let wait = self.account.backoff.wait(limited, fastrand::f64(), retry_after);
+            self.waits("rate_limited", wait, &error.to_string());
+            self.while_away(|asker| {
+                let pace = asker.account.pace.clone();
+                async move { pace.pause(wait).await }
+            })
+            .await?;
+        }
+    }
+
+    /// Waits for the budget.
+    async fn ready(&mut self) -> Result<(), SyncError> {
+        self.while_away(|asker| {
+            let (pace, clock) = (asker.account.pace.clone(), asker.clock.clone());
+            async move { pace.ready(&clock).await }
+        })
+        .await
+    }
+
+    /// Does something with the database, waiting for as long as it is away.
+    async fn while_away<F, Fut, T>(&mut self, mut action: F) -> Result<T, SyncError>
+    where
+        F: FnMut(&mut Self) -> Fut,
+        Fut: Future<Output = Result<T, StoreError>>,
+    {
+        let mut failures = 0;
+        loop {
+            match action(self).await {
+                Err(error) if error.is_away() && self.patience.is_none_or(|patience| failures < patience) => {
+                    failures += 1;
+                    let wait = self.account.backoff.wait(failures, fastrand::f64(), None);
+                    self.waits("database_away", wait, &error.to_string());
+                    self.clock.sleep(wait).await;
+                }
+                result => return Ok(result?),
+            }
+        }
+    }
+
+    pub async fn wait_after_failure(&mut self) -> Result<(), SyncError> {
+        if self.patience.is_some_and(|patience| self.failures >= patience) {
+            return Err(SyncError::Failing { failures: self.failures, last: self.last_error.clone() });
+        }
+        let wait = self.account.backoff.wait(self.failures.max(1), fastrand::f64(), None);
+        self.waits("after_failure", wait, "the last request had no usable answer");
+        self.clock.sleep(wait).await;
+        Ok(())
+    }
+
+    fn waits(&self, why: &str, wait: Duration, error: &str) {
+        let until = self.clock.now() + TimeDelta::from_std(wait).unwrap_or_default();
+        tracing::info!(event = "waiting", account = self.account.name, why, seconds = wait.as_secs(), %until, error);
+        self.board.update(|progress| progress.waiting = Some((format!("{why}: {error}"), until)));
+    }
+
+    fn refused(&self, error: &ApiError) -> SyncError {
+        let message = format!("{error}. {}", error.advice());
+        tracing::error!(event = "refused", account = self.account.name, error = message);
+        SyncError::Refused { message }
+    }
+
+    fn learn_generation(&mut self, answer: &Answer) {
+        if answer.generation != Generation::Unknown && answer.generation != self.generation {
+            tracing::info!(event = "generation", account = self.account.name, generation = ?answer.generation);
+            self.generation = answer.generation;
+        }
+    }
+}

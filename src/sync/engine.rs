@@ -1,0 +1,363 @@
+//! One account's loop. `tick` is one turn of it: plan, ask, decode, judge, and hand over to be stored.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::{Deserialize, Serialize};
+use tokio::task::JoinHandle;
+
+use super::asker::Asker;
+use super::execute::{self, Held, Parcel};
+use super::leadership::Leadership;
+use super::status::Board;
+use super::{Account, Start, SyncError};
+use crate::cdr::{Cdr, CdrKey};
+use crate::clock::Clock;
+use crate::store::commit::Committed;
+use crate::store::lease::Holder;
+use crate::store::{Store, StoreError};
+use crate::voicenter::Generation;
+use crate::window::ask::{Ask, Reason, Reply};
+use crate::window::density::Forecast;
+use crate::window::knowledge::Knowledge;
+use crate::window::ledger::{Gap, Ledger, Recheck};
+use crate::window::planner::{Mode, Next, Planner};
+use crate::window::{Lane, Window};
+
+/// So many missing records are asked for by CallID before they are marked; a larger loss is told by windows alone.
+const CALLS_ASKED: usize = 25;
+/// So many failures in a row end a single pass.
+const PATIENCE: u32 = 8;
+/// From so many weeks of stored calls the forecast starts.
+const FORECAST_FROM: TimeDelta = TimeDelta::weeks(5);
+
+/// What is kept in the ledger of what was learned.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Learned {
+    generation: Generation,
+    api: Knowledge,
+}
+
+/// What a turn came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// A request was made.
+    Asked,
+    /// Nothing is due before this instant.
+    Idle(DateTime<Utc>),
+    /// Everything that was to be done is done and stored.
+    Done,
+}
+
+/// The engine of one account.
+#[derive(Debug)]
+pub struct Engine {
+    asker: Asker,
+    store: Store,
+    leadership: Leadership,
+    planner: Planner,
+    learned: Option<serde_json::Value>,
+    held: BTreeMap<Lane, Held>,
+    storing: Option<JoinHandle<Result<Committed, StoreError>>>,
+}
+
+impl Engine {
+    /// Takes the lead of the account and loads its ledger.
+    ///
+    /// Fails with [`SyncError::Led`] while another process leads it.
+    pub async fn open(
+        account: Account,
+        store: Store,
+        clock: Clock,
+        holder: &Holder,
+        mode: Mode,
+        board: Board,
+    ) -> Result<Self, SyncError> {
+        let leadership = Leadership::take(&store, &account.name, holder).await?;
+        let now = clock.now();
+        let start = match account.start {
+            Start::Before(age) => crate::store::account::Start::Default(now - age),
+            Start::At(instant) => crate::store::account::Start::Configured(instant),
+        };
+        let opened = store.open_account(&account.name, &account.scope, start, now).await?;
+        if let Some((before, after)) = &opened.scope_changed {
+            tracing::warn!(
+                event = "scope_changed", account = account.name, %before, %after,
+                "what this account reads has changed: everything is read again from the start"
+            );
+        }
+        let (ledger, generation) = load(&store, &account, now).await?;
+        let planner = Planner::new(account.settings.clone(), mode, ledger, now);
+        let unread = planner.unread(now);
+        board.update(|progress| {
+            progress.unread = unread;
+            progress.unread_at_start = unread;
+        });
+        let mut asker = Asker::new(account, clock, generation, board);
+        asker.lease = Some(leadership.good_until());
+        asker.patience = (mode != Mode::Daemon).then_some(PATIENCE);
+        let (held, storing, learned) = (BTreeMap::new(), None, None);
+        Ok(Self { asker, store, leadership, planner, learned, held, storing })
+    }
+
+    /// Asks for a span to be read again.
+    pub fn ask_for(&mut self, span: Window) {
+        self.planner.ask_for(span);
+    }
+
+    /// What is planned and known, for tests and status.
+    pub fn planner(&self) -> &Planner {
+        &self.planner
+    }
+
+    /// Turns until there is nothing left to do; with a daemon's planner, for ever.
+    pub async fn run(&mut self) -> Result<(), SyncError> {
+        loop {
+            match self.tick().await? {
+                Turn::Asked => {}
+                Turn::Idle(until) => self.asker.clock.sleep_until(until).await,
+                Turn::Done => return Ok(()),
+            }
+        }
+    }
+
+    /// One turn: one planned request at most. Its answer may still be on its way into the database when this
+    /// returns; the next turn waits for that before it stores its own.
+    pub async fn tick(&mut self) -> Result<Turn, SyncError> {
+        self.asker.check_lease()?;
+        let now = self.asker.clock.now();
+        match self.planner.next(now) {
+            Next::Ask(ask) => {
+                self.asker.board.update(|progress| {
+                    progress.reading = Some((ask.lane, ask.window));
+                    progress.caught_up = false;
+                });
+                self.serve(ask).await?;
+                Ok(Turn::Asked)
+            }
+            Next::Wait(until) => {
+                // What the commit says about missing records may be due before `until`.
+                let stored = self.settle().await?;
+                self.asker.board.update(|progress| {
+                    progress.reading = None;
+                    progress.caught_up = true;
+                });
+                Ok(if stored { Turn::Idle(now) } else { Turn::Idle(until) })
+            }
+            Next::Done => {
+                self.settle().await?;
+                self.asker.board.update(|progress| progress.reading = None);
+                Ok(Turn::Done)
+            }
+        }
+    }
+
+    /// Waits for what is being stored and gives the lead back. Called after `tick` was stopped, too.
+    pub async fn close(mut self) -> Result<(), SyncError> {
+        let settled = self.settle().await;
+        self.leadership.release().await;
+        settled.map(drop)
+    }
+
+    async fn serve(&mut self, ask: Ask) -> Result<(), SyncError> {
+        let (by_call_id, confirmed_gone, calls) = self.look_for_missing(&ask).await?;
+        let fetched = self.asker.fetch(&ask).await?;
+        let progress = self.planner.absorb(&ask, &fetched.reply, fetched.read_at);
+        let earlier = self.held.remove(&ask.lane).unwrap_or_default();
+        match &fetched.answer {
+            Some(answer) => {
+                let held = earlier.clone().after(progress.hold, answer, fetched.read_at);
+                self.held.extend(held.map(|held| (ask.lane, held)));
+            }
+            // Its proof did not come yet; the retry may still bring it.
+            None if progress.set_aside.is_none() => drop(self.held.insert(ask.lane, earlier.clone())),
+            None => {}
+        }
+        let knowledge = self.learned_anew();
+        let parcel = Parcel {
+            account: self.asker.account.name.clone(),
+            fence: self.leadership.fence,
+            elapsed: self.asker.clock.now() - fetched.read_at,
+            requests: fetched.requests + calls,
+            read_at: fetched.read_at,
+            answer: fetched.answer,
+            error: fetched.error,
+            earlier,
+            progress,
+            knowledge,
+            removal_after: self.asker.account.removal_after,
+            history: self.asker.account.history,
+            by_call_id,
+            confirmed_gone,
+            ask,
+        };
+        self.settle().await?;
+        self.storing = Some(tokio::spawn(store_parcel(
+            self.store.clone(),
+            self.asker.clock.clone(),
+            self.asker.account.backoff,
+            parcel,
+            self.asker.board.clone(),
+        )));
+        if let Reply::Failed = fetched.reply {
+            self.asker.wait_after_failure().await?;
+        }
+        Ok(())
+    }
+
+    /// Waits for the answer that is being stored, and takes over what the store found out. Whether there was one.
+    async fn settle(&mut self) -> Result<bool, SyncError> {
+        let Some(storing) = self.storing.as_mut() else { return Ok(false) };
+        let result = storing.await;
+        self.storing = None;
+        let committed = result.map_err(|_| SyncError::Panicked)??;
+        let rechecks = committed.rechecks.iter();
+        let rechecks = rechecks.map(|recheck| Recheck { window: recheck.window, due_at: recheck.due_at });
+        self.planner.set_rechecks(rechecks.collect());
+        let unread = self.planner.unread(self.asker.clock.now());
+        self.asker.board.update(|progress| progress.unread = unread);
+        Ok(true)
+    }
+
+    /// What was learned, if it is not what was stored last.
+    fn learned_anew(&mut self) -> Option<serde_json::Value> {
+        let learned = Learned { generation: self.asker.generation, api: self.planner.ledger().knowledge.clone() };
+        let value = serde_json::to_value(&learned).ok()?;
+        if self.learned.as_ref() == Some(&value) {
+            return None;
+        }
+        self.learned = Some(value.clone());
+        Some(value)
+    }
+
+    /// Before missing records are marked, the API is asked for each by its CallID: a changed Date or Type is no
+    /// removal. Returns what was found, the keys that were not, and the requests used.
+    async fn look_for_missing(
+        &mut self,
+        ask: &Ask,
+    ) -> Result<(Vec<Cdr>, Option<BTreeSet<CdrKey>>, u32), SyncError> {
+        if ask.reason != Reason::Recheck || self.asker.generation != Generation::Current {
+            return Ok((Vec::new(), None, 0));
+        }
+        let now = self.asker.clock.now();
+        let missing = self.store.missing_keys(&self.asker.account.name, ask.window, now).await?;
+        if missing.len() > CALLS_ASKED {
+            return Ok((Vec::new(), None, 0));
+        }
+        let (mut found, mut gone, mut requests) = (Vec::new(), BTreeSet::new(), 0);
+        let start = self.planner.ledger().history_start.min(ask.window.from());
+        for key in missing {
+            let Some(span) = Window::new(start, now + TimeDelta::days(1)) else { break };
+            let question = execute::question_for_call(&self.asker.account, &key, span, self.asker.generation);
+            match self.asker.request(&question, &mut requests).await?.1 {
+                Ok(answer) => {
+                    if !answer.records.iter().any(|record| record.key == key) && answer.rejected.is_empty() {
+                        gone.insert(key);
+                    }
+                    found.extend(answer.records);
+                }
+                // Not known to be gone: it is not marked this time.
+                Err(error) => tracing::warn!(event = "call_not_asked", account = self.asker.account.name, %error),
+            }
+        }
+        Ok((found, Some(gone), requests))
+    }
+}
+
+/// Stores a parcel, waiting for as long as the database is away: the answer is not asked for twice.
+async fn store_parcel(
+    store: Store,
+    clock: Clock,
+    backoff: crate::pace::Backoff,
+    parcel: Parcel,
+    board: Board,
+) -> Result<Committed, StoreError> {
+    let mut failures = 0;
+    let committed = loop {
+        match parcel.commit(&store).await {
+            Err(error) if error.is_away() => {
+                failures += 1;
+                let wait = backoff.wait(failures, fastrand::f64(), None);
+                tracing::warn!(event = "database_away", account = parcel.account, seconds = wait.as_secs(), %error, "holding the answer");
+                clock.sleep(wait).await;
+            }
+            result => break result?,
+        }
+    };
+    report(&parcel, &committed, &board);
+    Ok(committed)
+}
+
+/// One line for each window, and the board.
+fn report(parcel: &Parcel, committed: &Committed, board: &Board) {
+    let listed = parcel.answer.as_ref().map_or(0, |answer| answer.listed);
+    board.update(|progress| {
+        progress.windows += 1;
+        progress.records += listed as u64;
+        progress.inserted += committed.inserted;
+        progress.updated += committed.updated;
+        progress.removed += committed.removed;
+        progress.rejected += committed.rejected + committed.duplicates;
+        progress.cursor = committed.cursor;
+    });
+    tracing::info!(
+        event = "window", account = parcel.account, lane = parcel.ask.lane.as_str(), reason = parcel.ask.reason.as_str(),
+        window = %parcel.ask.window, outcome = parcel.progress.outcome.as_str(), requests = parcel.requests,
+        records = listed, inserted = committed.inserted, updated = committed.updated, unchanged = committed.unchanged,
+        removed = committed.removed, rejected = committed.rejected, duplicates = committed.duplicates,
+        elapsed_ms = parcel.elapsed.num_milliseconds(),
+    );
+    for gap in &parcel.progress.gaps {
+        tracing::error!(
+            event = "gap_opened", account = parcel.account, window = %gap.window, reason = gap.reason.as_str(),
+            tries = gap.tries, next_try_at = %gap.next_try_at, error = parcel.error,
+            "a span could not be read in full; it is tried again ever more seldom"
+        );
+    }
+    if committed.suspicious {
+        tracing::warn!(
+            event = "suspicious_answer", account = parcel.account, window = %parcel.ask.window,
+            "very many stored rows are missing from an answer: none is marked before three reads over six hours agree"
+        );
+    }
+    if !committed.fields_kept.is_empty() {
+        let fields: Vec<_> = committed.fields_kept.iter().map(|column| column.name()).collect();
+        tracing::warn!(
+            event = "fields_absent", account = parcel.account, window = %parcel.ask.window, fields = fields.join(", "),
+            "no record of the answer has these fields though stored rows do: the columns were left as they are"
+        );
+    }
+}
+
+/// The ledger as the database has it, and the forecast from the calls stored.
+async fn load(store: &Store, account: &Account, now: DateTime<Utc>) -> Result<(Ledger, Generation), SyncError> {
+    let stored = store.load(&account.name).await?;
+    let learned = stored.knowledge.and_then(|value| serde_json::from_value::<Learned>(value).ok());
+    let (generation, knowledge) =
+        learned.map_or((Generation::Unknown, Knowledge::default()), |learned| (learned.generation, learned.api));
+    let mut forecast = Forecast::default();
+    let recent = now - FORECAST_FROM;
+    for (hour, calls) in store.hourly_counts(&account.name, recent, now).await? {
+        if let Some(window) = Window::new(hour, hour + TimeDelta::hours(1))
+            && stored.coverage.covers(window)
+        {
+            forecast.observe_count(window, calls as f64);
+        }
+    }
+    let gaps = stored.gaps.into_iter().map(|gap| Gap {
+        window: gap.window,
+        reason: crate::window::ask::GapReason::from_word(&gap.reason),
+        tries: u32::try_from(gap.tries).unwrap_or(0),
+        next_try_at: gap.next_try_at,
+    });
+    let rechecks = stored.rechecks.iter();
+    let ledger = Ledger {
+        history_start: stored.history_start,
+        coverage: stored.coverage,
+        gaps: gaps.collect(),
+        rechecks: rechecks.map(|recheck| Recheck { window: recheck.window, due_at: recheck.due_at }).collect(),
+        knowledge,
+        forecast,
+    };
+    Ok((ledger, generation))
+}

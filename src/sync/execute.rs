@@ -1,0 +1,184 @@
+//! One request from question to answer, and what is to be stored of it.
+
+use std::collections::BTreeSet;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde_json::Value;
+
+use super::Account;
+use crate::cdr::{Cdr, CdrKey};
+use crate::store::commit::{Claim, Commit, Committed, RemovalRules};
+use crate::store::gap::{GapTry, NewGap};
+use crate::store::window_read::WindowRead;
+use crate::store::{Store, StoreError};
+use crate::voicenter::{Answer, Fields, Filter, Format, Generation, Precision, Question};
+use crate::window::ask::{Ask, Hold};
+use crate::window::ledger::Progress;
+use crate::window::verdict::Evidence;
+use crate::window::{Order, Window};
+
+/// The question that asks for what the planner wants.
+pub(super) fn question(account: &Account, ask: &Ask, generation: Generation) -> Question {
+    let mut filter = account.filter.clone();
+    if let Some(slice) = &ask.slice {
+        filter.cdr_types = slice.cdr_types.clone();
+        filter.phones = slice.phones.clone();
+        filter.extensions = slice.extensions.clone();
+    }
+    Question {
+        from: ask.sent.from,
+        to: ask.sent.to,
+        order: ask.order,
+        generation,
+        filter,
+        fields: Fields::All,
+        format: Format::Json,
+    }
+}
+
+/// The question for one call, wherever it is.
+pub(super) fn question_for_call(
+    account: &Account,
+    key: &CdrKey,
+    span: Window,
+    generation: Generation,
+) -> Question {
+    let filter = Filter { call_id: Some(key.call_id.clone()), ..account.filter.clone() };
+    Question {
+        from: span.from(),
+        to: span.to(),
+        order: Some(Order::Ascending),
+        generation,
+        filter,
+        fields: Fields::All,
+        format: Format::Json,
+    }
+}
+
+/// What of an answer counts for planning.
+pub(super) fn evidence(answer: &Answer) -> Evidence {
+    Evidence {
+        // Rejected records count as undated: where they stood among the others is not known.
+        dates: answer.records.iter().map(|record| record.started_at).collect(),
+        listed: answer.listed,
+        total: answer.total_hits,
+        returned: answer.return_hits,
+        minute_dates: answer.precision == Some(Precision::Minute),
+        server_date: answer.server_date,
+    }
+}
+
+/// What was read for a window that is not proven yet.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Held {
+    keys: Vec<CdrKey>,
+    rejected: bool,
+    read_at: Option<DateTime<Utc>>,
+}
+
+impl Held {
+    /// What is to be held after an answer, given what was held before it.
+    pub(super) fn after(self, hold: Hold, answer: &Answer, read_at: DateTime<Utc>) -> Option<Held> {
+        let mut held = match hold {
+            Hold::Nothing => return None,
+            Hold::ThisAnswer => Held { read_at: Some(read_at), ..Held::default() },
+            Hold::AndEarlier => Held { read_at: self.read_at.or(Some(read_at)), ..self },
+        };
+        held.keys.extend(answer.records.iter().map(|record| record.key.clone()));
+        held.rejected |= !answer.rejected.is_empty();
+        Some(held)
+    }
+}
+
+/// Everything that one answer changes, owned, so that it can be stored while the next one is fetched.
+#[derive(Debug)]
+pub(super) struct Parcel {
+    pub account: String,
+    pub fence: i64,
+    pub ask: Ask,
+    pub requests: u32,
+    pub read_at: DateTime<Utc>,
+    pub elapsed: TimeDelta,
+    pub answer: Option<Answer>,
+    pub earlier: Held,
+    pub progress: Progress,
+    pub knowledge: Option<Value>,
+    pub error: String,
+    pub removal_after: TimeDelta,
+    pub history: bool,
+    /// Records found by CallID, and the keys that were not.
+    pub by_call_id: Vec<Cdr>,
+    pub confirmed_gone: Option<BTreeSet<CdrKey>>,
+}
+
+impl Parcel {
+    /// Stores it, in one transaction.
+    pub(super) async fn commit(&self, store: &Store) -> Result<Committed, StoreError> {
+        let mut records: &[Cdr] = self.answer.as_ref().map_or(&[], |answer| &answer.records);
+        let joined;
+        if !self.by_call_id.is_empty() {
+            joined = [records, &self.by_call_id].concat();
+            records = &joined;
+        }
+        let none = BTreeSet::new();
+        let claims = self.claims();
+        let opened: Vec<NewGap<'_>> = self
+            .progress
+            .gaps
+            .iter()
+            .map(|gap| NewGap {
+                window: gap.window,
+                reason: gap.reason.as_str(),
+                error: &self.error,
+                next_try_at: gap.next_try_at,
+            })
+            .collect();
+        store
+            .commit(&Commit {
+                account: &self.account,
+                fence: self.fence,
+                read_at: self.read_at,
+                records,
+                rejected: self.answer.as_ref().map_or(&[], |answer| &answer.rejected),
+                columns: self.answer.as_ref().map_or(&none, |answer| &answer.columns),
+                claims: &claims,
+                earlier_keys: &self.earlier.keys,
+                uncover: &self.progress.uncover,
+                open_gaps: &opened,
+                close_gaps: &self.progress.closed_gaps,
+                knowledge: self.knowledge.as_ref(),
+                window_read: Some(self.window_read()),
+                removal: RemovalRules::new(self.removal_after),
+                confirmed_gone: self.confirmed_gone.as_ref(),
+                history: self.history,
+            })
+            .await
+    }
+
+    fn claims(&self) -> Vec<Claim> {
+        // A record that could not be decoded may be the very one that seems to be missing.
+        let readable = self.answer.as_ref().is_some_and(|answer| answer.rejected.is_empty());
+        let may_mark = readable && !self.earlier.rejected && self.progress.uncover.is_empty();
+        let read_at = self.earlier.read_at.unwrap_or(self.read_at);
+        let claim = |claim: &crate::window::coverage::Stretch| Claim {
+            window: claim.window,
+            tier: claim.tier,
+            read_at,
+            may_mark,
+        };
+        self.progress.claims.iter().map(claim).collect()
+    }
+
+    fn window_read(&self) -> WindowRead<'_> {
+        WindowRead {
+            lane: self.ask.lane.as_str(),
+            reason: self.ask.reason.as_str(),
+            window: self.ask.window,
+            requests: self.requests,
+            seen: self.answer.as_ref().map_or(0, |answer| answer.listed as u64),
+            outcome: self.progress.outcome.as_str(),
+            started_at: self.read_at,
+            elapsed: self.elapsed,
+        }
+    }
+}

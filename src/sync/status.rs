@@ -1,0 +1,64 @@
+//! What an engine tells about itself while it works: for the progress bar, logs and, later, metrics.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use tokio::sync::watch;
+
+use crate::window::{Lane, Window};
+
+/// How far an engine has come since it started.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Progress {
+    /// Requests sent, retries included.
+    pub requests: u64,
+    /// Windows read and stored.
+    pub windows: u64,
+    /// Records that came.
+    pub records: u64,
+    /// Rows that were new.
+    pub inserted: u64,
+    /// Rows whose content changed.
+    pub updated: u64,
+    /// Rows marked removed.
+    pub removed: u64,
+    /// Records that could not be stored.
+    pub rejected: u64,
+    /// History still to be read for the first time.
+    pub unread: TimeDelta,
+    /// What was unread when the engine started.
+    pub unread_at_start: TimeDelta,
+    /// The window being read.
+    pub reading: Option<(Lane, Window)>,
+    /// `history_from` to `synced_until`.
+    pub cursor: Option<Window>,
+    /// Why nothing is being asked at present, and until when.
+    pub waiting: Option<(String, DateTime<Utc>)>,
+    /// Nothing was due at the last look.
+    pub caught_up: bool,
+}
+
+/// Where an engine writes its progress and anybody may read it.
+#[derive(Clone, Debug)]
+pub struct Board(watch::Sender<Progress>);
+
+impl Default for Board {
+    fn default() -> Self {
+        Self(watch::channel(Progress::default()).0)
+    }
+}
+
+impl Board {
+    /// The progress now.
+    pub fn read(&self) -> Progress {
+        self.0.borrow().clone()
+    }
+
+    /// To be woken by changes.
+    pub fn subscribe(&self) -> watch::Receiver<Progress> {
+        self.0.subscribe()
+    }
+
+    /// Changes it.
+    pub fn update(&self, change: impl FnOnce(&mut Progress)) {
+        self.0.send_modify(change);
+    }
+}

@@ -1,0 +1,138 @@
+//! All accounts, each in a task of its own: one account's trouble is never another's.
+
+use std::collections::BTreeMap;
+use std::panic::AssertUnwindSafe;
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use futures_util::FutureExt;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::engine::{Engine, Turn};
+use super::status::Board;
+use super::{Account, SyncError};
+use crate::clock::Clock;
+use crate::store::lease::Holder;
+use crate::store::{Store, StoreError};
+use crate::window::planner::Mode;
+
+/// After errors 2 and 4 the API is asked again so seldom: the operator may have mended it.
+const REFUSED_WAIT: Duration = Duration::from_secs(300);
+/// What is being stored when the stop comes has so long to end; the rest of the 10 s is for letting go.
+const CLOSING: Duration = Duration::from_secs(8);
+
+/// What all accounts share.
+#[derive(Clone, Debug)]
+pub struct Common {
+    /// The database.
+    pub store: Store,
+    /// The clock.
+    pub clock: Clock,
+    /// This process.
+    pub holder: Holder,
+}
+
+/// Keeps every account in sync until `stop`. Returns within 10 s of it.
+pub async fn run(accounts: Vec<Account>, common: Common, boards: BTreeMap<String, Board>, stop: CancellationToken) {
+    let mut tasks = JoinSet::new();
+    for account in accounts {
+        let board = boards.get(&account.name).cloned().unwrap_or_default();
+        tasks.spawn(keep_in_sync(account, common.clone(), board, stop.clone()));
+    }
+    while let Some(ended) = tasks.join_next().await {
+        if let Err(error) = ended {
+            // `keep_in_sync` catches its engine's panics, so this is its own: end loudly rather than go on in silence.
+            tracing::error!(event = "supervisor_panicked", %error, "an account's task ended");
+            stop.cancel();
+        }
+    }
+}
+
+async fn keep_in_sync(account: Account, common: Common, board: Board, stop: CancellationToken) {
+    let mut failures = 0;
+    loop {
+        let lead = AssertUnwindSafe(lead(&account, &common, &board, &stop)).catch_unwind();
+        let wait = match lead.await {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) => {
+                failures += 1;
+                let wait = wait_after(&account, &error, failures);
+                note(&account, &common, &error, wait).await;
+                wait
+            }
+            Err(_) => {
+                failures += 1;
+                tracing::error!(event = "panicked", account = account.name, failures, "this is a bug; the account is started again");
+                account.backoff.wait(failures, fastrand::f64(), None)
+            }
+        };
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = common.clock.sleep(wait) => {}
+        }
+    }
+}
+
+fn wait_after(account: &Account, error: &SyncError, failures: u32) -> Duration {
+    match error {
+        SyncError::Refused { .. } => REFUSED_WAIT,
+        SyncError::Led { expires_in, .. } => (*expires_in).clamp(Duration::from_secs(1), Duration::from_secs(10)),
+        SyncError::Store(StoreError::Fenced) => Duration::from_secs(5),
+        _ => account.backoff.wait(failures, fastrand::f64(), None),
+    }
+}
+
+async fn note(account: &Account, common: &Common, error: &SyncError, wait: Duration) {
+    match error {
+        SyncError::Led { holder, .. } => {
+            tracing::info!(event = "standby", account = account.name, holder, "another process leads this account");
+            return;
+        }
+        SyncError::Store(StoreError::Fenced) => {
+            tracing::warn!(event = "fenced", account = account.name, "another process has taken over this account");
+            return;
+        }
+        _ => tracing::error!(event = "account_stopped", account = account.name, %error, seconds = wait.as_secs(), "trying again later"),
+    }
+    let until = common.clock.now() + TimeDelta::from_std(wait).unwrap_or_default();
+    if let Err(error) = common.store.note_error(&account.name, &error.to_string(), Some(until), common.clock.now()).await {
+        tracing::debug!(event = "error_not_noted", account = account.name, %error);
+    }
+}
+
+/// Leads one account until the stop, an error, or another leader.
+async fn lead(account: &Account, common: &Common, board: &Board, stop: &CancellationToken) -> Result<(), SyncError> {
+    let Common { store, clock, holder } = common;
+    let opening = Engine::open(account.clone(), store.clone(), clock.clone(), holder, Mode::Daemon, board.clone());
+    let mut engine = tokio::select! {
+        () = stop.cancelled() => return Ok(()),
+        opened = opening => opened?,
+    };
+    tracing::info!(event = "leading", account = account.name, "this process keeps the account in sync");
+    let ended = turn_until(&mut engine, clock, stop).await;
+    // Commit is the only truth: what does not end in time is simply read again.
+    match tokio::time::timeout(CLOSING, engine.close()).await {
+        Ok(closed) => ended.and(closed),
+        Err(_) => {
+            tracing::warn!(event = "not_stored", account = account.name, "stopped while storing; it will be read again");
+            ended
+        }
+    }
+}
+
+async fn turn_until(engine: &mut Engine, clock: &Clock, stop: &CancellationToken) -> Result<(), SyncError> {
+    loop {
+        let turn = tokio::select! {
+            biased;
+            () = stop.cancelled() => return Ok(()),
+            turn = engine.tick() => turn?,
+        };
+        if let Turn::Idle(until) = turn {
+            tokio::select! {
+                () = stop.cancelled() => return Ok(()),
+                () = clock.sleep_until(until) => {}
+            }
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! A cut answer that may be continued: what it holds completely, and the proof of it.
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::ask::Ask;
+use super::knowledge::{Knowledge, floor};
+use super::verdict::Evidence;
+use super::{Order, Window};
+
+/// A cut page that waits for the next answer to prove it.
+#[derive(Clone, Debug)]
+pub(super) struct Page {
+    /// What it may hold completely.
+    pub tentative: Window,
+    /// `TOTAL_HITS` announced with it.
+    pub total: u64,
+    /// The dates on it.
+    pub dates: Vec<DateTime<Utc>>,
+    /// Records on it without a date.
+    pub undated: usize,
+}
+
+/// What the next answer says about a page.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Proof {
+    /// Nothing was held back before its last date.
+    Proven,
+    /// Cannot be told.
+    Unclear,
+    /// The server cut first and sorted the page afterwards.
+    Refuted,
+}
+
+impl Page {
+    /// Whether the answer to `ask`, announcing `total`, proves this page: what was not on it must still come.
+    pub fn proof(&self, ask: &Ask, total: Option<u64>, knowledge: &Knowledge, order: Order) -> Proof {
+        let Some(total) = total else { return Proof::Unclear };
+        let (bound, inclusive) = match order {
+            Order::Ascending => (ask.sent.from, knowledge.from_inclusive),
+            Order::Descending => (ask.sent.to, knowledge.to_inclusive),
+        };
+        let passed = |date: &&DateTime<Utc>| match order {
+            Order::Ascending => **date < bound,
+            Order::Descending => **date > bound,
+        };
+        let before = self.dates.iter().filter(passed).count();
+        let on_bound = self.dates.iter().filter(|date| **date == bound).count();
+        let most = self.total.saturating_sub(before as u64);
+        let doubtful = self.undated + if inclusive { 0 } else { on_bound };
+        let least = most.saturating_sub(doubtful as u64);
+        if total < least {
+            Proof::Refuted
+        } else if total <= most || knowledge.sorts {
+            // More than `most` is calls that appeared meanwhile: believed only of a server that was exact before.
+            Proof::Proven
+        } else {
+            Proof::Unclear
+        }
+    }
+}
+
+/// What a cut page may hold completely, and the rest; `None` where the page does not get past one unit.
+pub(super) fn continuation(
+    window: Window,
+    evidence: &Evidence,
+    order: Order,
+    unit: TimeDelta,
+) -> Option<(Window, Window)> {
+    let last = floor(*evidence.dates.last()?, unit);
+    match order {
+        Order::Ascending => {
+            let at = last.min(window.to() - unit);
+            Some((Window::new(window.from(), at)?, Window::new(at, window.to())?))
+        }
+        Order::Descending => {
+            let at = (last + unit).max(window.from() + unit);
+            Some((Window::new(at, window.to())?, Window::new(window.from(), at)?))
+        }
+    }
+}

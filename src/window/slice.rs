@@ -1,0 +1,32 @@
+//! Dividing one overloaded second by something other than time.
+
+/// The part of an account's calls that a question is narrowed to; empty lists do not narrow.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Slice {
+    /// `cdrTypes`.
+    pub cdr_types: Vec<i32>,
+    /// `phones`.
+    pub phones: Vec<String>,
+    /// `extensions`.
+    pub extensions: Vec<String>,
+}
+
+impl Slice {
+    /// Two slices that make up this one, divided by type first, then by phones, then by extensions;
+    /// `None` when nothing is left to divide by.
+    pub fn halves(&self) -> Option<(Slice, Slice)> {
+        if let Some((a, b)) = halves(&self.cdr_types) {
+            return Some((Slice { cdr_types: a, ..self.clone() }, Slice { cdr_types: b, ..self.clone() }));
+        }
+        if let Some((a, b)) = halves(&self.phones) {
+            return Some((Slice { phones: a, ..self.clone() }, Slice { phones: b, ..self.clone() }));
+        }
+        let (a, b) = halves(&self.extensions)?;
+        Some((Slice { extensions: a, ..self.clone() }, Slice { extensions: b, ..self.clone() }))
+    }
+}
+
+fn halves<T: Clone>(list: &[T]) -> Option<(Vec<T>, Vec<T>)> {
+    let (a, b) = list.split_at_checked(list.len() / 2)?;
+    (!a.is_empty()).then(|| (a.to_vec(), b.to_vec()))
+}

@@ -1,0 +1,342 @@
+//! The planner against a model API: random records, limits, bounds, lateness, failures, and servers that cut
+//! before they sort. Whatever the API does, coverage must never claim what was not read.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test stops where it is wrong")]
+
+use std::collections::BTreeSet;
+
+use cdr_sync::window::ask::{Ask, Hold, Reply};
+use cdr_sync::window::coverage::Coverage;
+use cdr_sync::window::density::Forecast;
+use cdr_sync::window::knowledge::{Knowledge, floor};
+use cdr_sync::window::ledger::Ledger;
+use cdr_sync::window::planner::{Mode, Next, Planner, Settings};
+use cdr_sync::window::reading::ReadingSettings;
+use cdr_sync::window::slice::Slice;
+use cdr_sync::window::verdict::{Evidence, Limits};
+use cdr_sync::window::{Lane, Order, Window};
+use chrono::{DateTime, TimeDelta, Utc};
+use proptest::prelude::*;
+
+const ROUND: usize = 5;
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Over {
+    TooMany,
+    CutWithTotals,
+    CutSilently,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Sort {
+    Honest,
+    AfterCutting,
+    Ignored,
+}
+
+#[derive(Clone, Debug)]
+struct Record {
+    id: usize,
+    date: i64,
+    appears: i64,
+    cdr_type: i32,
+}
+
+/// An API of which the planner knows nothing.
+#[derive(Clone, Debug)]
+struct Api {
+    records: Vec<Record>,
+    limit: usize,
+    over: Over,
+    sort: Sort,
+    from_inclusive: bool,
+    to_inclusive: bool,
+    minute_dates: bool,
+    /// A second at which the server always fails.
+    poison: Option<i64>,
+    /// Each n-th request fails.
+    fails: Option<usize>,
+}
+
+fn at(second: i64) -> DateTime<Utc> {
+    DateTime::from_timestamp(1_699_999_200 + second, 0).unwrap()
+}
+
+fn second(instant: DateTime<Utc>) -> i64 {
+    instant.timestamp() - 1_699_999_200
+}
+
+impl Api {
+    fn shown(&self, record: &Record) -> i64 {
+        if self.minute_dates { record.date.div_euclid(60) * 60 } else { record.date }
+    }
+
+    fn answer(&self, ask: &Ask, request: usize, now: i64) -> (Reply, Vec<usize>) {
+        let (from, to) = (second(ask.sent.from), second(ask.sent.to));
+        assert!(from < to, "an inverted question: {ask:?}");
+        if self.poison.is_some_and(|poison| from <= poison && poison <= to)
+            || self.fails.is_some_and(|n| request.is_multiple_of(n))
+        {
+            return (Reply::Failed, Vec::new());
+        }
+        let inside = |record: &&Record| {
+            let date = self.shown(record);
+            let after = if self.from_inclusive { from <= date } else { from < date };
+            let before = if self.to_inclusive { date <= to } else { date < to };
+            after && before && record.appears <= now
+        };
+        let types = ask.slice.as_ref().map(|slice| &slice.cdr_types);
+        let chosen = |record: &&Record| types.is_none_or(|types| types.contains(&record.cdr_type));
+        let mut found: Vec<&Record> = self.records.iter().filter(inside).filter(chosen).collect();
+        let total = found.len();
+        let sort = |found: &mut Vec<&Record>| match ask.order {
+            Some(Order::Ascending) => found.sort_by_key(|record| self.shown(record)),
+            Some(Order::Descending) => found.sort_by_key(|record| -self.shown(record)),
+            None => {}
+        };
+        if self.sort == Sort::Honest {
+            sort(&mut found);
+        }
+        if total > self.limit {
+            if self.over == Over::TooMany {
+                return (Reply::TooMany, Vec::new());
+            }
+            found.truncate(self.limit);
+        }
+        if self.sort == Sort::AfterCutting {
+            sort(&mut found);
+        }
+        let totals = self.over == Over::CutWithTotals;
+        let evidence = Evidence {
+            dates: found.iter().map(|record| at(self.shown(record))).collect(),
+            listed: found.len(),
+            total: totals.then_some(total as u64),
+            returned: totals.then_some(found.len() as u64),
+            minute_dates: self.minute_dates,
+            server_date: Some(at(now)),
+        };
+        (Reply::Answer(evidence), found.iter().map(|record| record.id).collect())
+    }
+}
+
+fn settings(limit: usize) -> Settings {
+    Settings {
+        reading: ReadingSettings {
+            limits: Limits { records: limit, round: ROUND, doubt_from: 1 },
+            granularity: TimeDelta::seconds(1),
+            min_window: TimeDelta::seconds(1),
+            attempts: 3,
+            slice: Slice { cdr_types: vec![1, 4, 8, 9], ..Slice::default() },
+        },
+        poll_interval: TimeDelta::seconds(60),
+        newest: TimeDelta::minutes(15),
+        lookback: TimeDelta::hours(1),
+        lookback_every: TimeDelta::minutes(10),
+        reconcile: vec![TimeDelta::hours(24)],
+        max_window: TimeDelta::hours(12),
+        gap_grain: TimeDelta::minutes(15),
+    }
+}
+
+fn ledger(start: i64) -> Ledger {
+    Ledger {
+        history_start: at(start),
+        coverage: Coverage::new(),
+        gaps: Vec::new(),
+        rechecks: Vec::new(),
+        knowledge: Knowledge::default(),
+        forecast: Forecast::default(),
+    }
+}
+
+/// What a run is judged by.
+struct Run {
+    planner: Planner,
+    read: BTreeSet<usize>,
+    asks: Vec<Ask>,
+}
+
+/// Runs until the planner is done, checking after each reply that it claimed nothing unread.
+fn run(api: &Api, mut planner: Planner, start: i64, mut now: i64, most: usize) -> Result<Run, TestCaseError> {
+    let mut run_asks: Vec<Ask> = Vec::new();
+    let mut read = BTreeSet::new();
+    let mut asked_before = [now; 4];
+    loop {
+        let ask = match planner.next(at(now)) {
+            Next::Ask(ask) => ask,
+            Next::Wait(until) => {
+                prop_assert!(until > at(now), "waits for the past");
+                now = second(until);
+                continue;
+            }
+            Next::Done => break,
+        };
+        prop_assert!(ask.window.from() < ask.window.to());
+        prop_assert!(
+            ask.window.from() >= floor(at(start), TimeDelta::minutes(1)),
+            "before the start: {ask:?}"
+        );
+        prop_assert!(run_asks.len() < most, "does not end: {:?}", &run_asks[run_asks.len() - 20..]);
+        let read_at = now;
+        let (reply, ids) = api.answer(&ask, run_asks.len() + 1, read_at);
+        read.extend(ids);
+        let progress = planner.absorb(&ask, &reply, at(read_at));
+        let lane = Lane::ALL.iter().position(|lane| *lane == ask.lane).unwrap();
+        for claim in &progress.claims {
+            prop_assert!(claim.window.to() <= at(read_at), "claims the future");
+            if progress.uncover.iter().any(|window| window.intersect(&claim.window).is_some()) {
+                continue;
+            }
+            for record in &api.records {
+                let inside = claim.window.contains(at(api.shown(record)));
+                // A page that was continued was read at the request before this one.
+                let due = record.appears <= asked_before[lane].min(read_at);
+                prop_assert!(
+                    !(inside && due) || read.contains(&record.id),
+                    "claimed, never read: {record:?} by {ask:?}"
+                );
+            }
+        }
+        if progress.hold == Hold::Nothing || matches!(reply, Reply::Answer(_)) {
+            asked_before[lane] = read_at;
+        }
+        run_asks.push(ask);
+        now += 2;
+    }
+    Ok(Run { planner, read, asks: run_asks })
+}
+
+fn records(spread: i64, most: usize, late: i64) -> impl Strategy<Value = Vec<Record>> {
+    let record = (0..spread, 0..=late, prop::sample::select(vec![1, 4, 8, 9]));
+    let bursts = prop::collection::vec((0..spread, 1..12_usize), 0..4);
+    (prop::collection::vec(record, 0..most), bursts).prop_map(|(singles, bursts)| {
+        let bursts =
+            bursts.into_iter().flat_map(|(date, n)| (0..n).map(move |i| (date, 0, [1, 4, 8, 9][i % 4])));
+        let all = singles.into_iter().chain(bursts).enumerate();
+        all.map(|(id, (date, late, cdr_type))| Record { id, date, appears: date + late, cdr_type }).collect()
+    })
+}
+
+const SPREAD: i64 = 3 * 86_400;
+
+fn api() -> impl Strategy<Value = Api> {
+    let over = prop::sample::select(vec![Over::TooMany, Over::CutWithTotals, Over::CutSilently]);
+    let sort = prop::sample::select(vec![Sort::Honest, Sort::AfterCutting, Sort::Ignored]);
+    (over, sort, 1..8_usize, any::<(bool, bool, bool)>()).prop_flat_map(|(over, sort, limit, flags)| {
+        let minute_dates = flags.2 && over != Over::CutSilently;
+        // Silent limits are found out because they are round; and an answer that hides as many records as
+        // appear meanwhile cannot be told from an honest one, so servers that cut first stand still here.
+        let limit = if over == Over::CutSilently { limit.div_ceil(2) * ROUND } else { limit + 2 };
+        let late = if over == Over::CutWithTotals && sort == Sort::Honest { 7200 } else { 0 };
+        records(SPREAD, 200, late).prop_map(move |records| Api {
+            records,
+            limit,
+            over,
+            sort,
+            from_inclusive: flags.0,
+            to_inclusive: flags.1,
+            minute_dates,
+            poison: None,
+            fails: None,
+        })
+    })
+}
+
+/// Everything that can be read was read, or stands as an open gap.
+fn assert_complete(run: &Run, api: &Api, start: i64, until: i64) -> Result<(), TestCaseError> {
+    let ledger = run.planner.ledger();
+    let mut known = ledger.coverage.clone();
+    for gap in &ledger.gaps {
+        known.claim(gap.window, TimeDelta::zero());
+    }
+    let all = Window::new(at(start), floor(at(until), TimeDelta::minutes(1))).unwrap();
+    prop_assert!(known.covers(all), "holes are left: {:?}", known.holes(all));
+    for record in &api.records {
+        let date = at(api.shown(record));
+        let in_gap = ledger.gaps.iter().any(|gap| gap.window.contains(date));
+        let due = record.appears < until && date >= at(start) && all.contains(date);
+        prop_assert!(!due || in_gap || run.read.contains(&record.id), "never read: {record:?}");
+    }
+    Ok(())
+}
+
+/// `PROPTEST_CASES` asks for more.
+fn config() -> ProptestConfig {
+    let cases = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(300);
+    ProptestConfig { cases, max_shrink_iters: 300, failure_persistence: None, ..ProptestConfig::default() }
+}
+
+proptest! {
+    #![proptest_config(config())]
+
+    #[test]
+    fn one_pass_reads_every_record_and_claims_nothing_unproven(api in api(), start in 0..86_400_i64) {
+        let now = SPREAD + 60;
+        let planner = Planner::new(settings(10_000), Mode::Pass, ledger(start), at(now));
+        let run = run(&api, planner, start, now, 6_000)?;
+        assert_complete(&run, &api, start, now - 60)?;
+    }
+
+    #[test]
+    fn failing_requests_lose_nothing(mut api in api(), every in 2..7_usize) {
+        api.fails = Some(every);
+        let now = SPREAD + 60;
+        let planner = Planner::new(settings(10_000), Mode::Pass, ledger(0), at(now));
+        let run = run(&api, planner, 0, now, 12_000)?;
+        assert_complete(&run, &api, 0, now - 60)?;
+    }
+
+    #[test]
+    fn a_window_that_always_fails_becomes_a_narrow_gap_and_nothing_else_is_lost(mut api in api(), poison in 3600..SPREAD - 7200) {
+        api.poison = Some(poison);
+        let now = SPREAD + 60;
+        let planner = Planner::new(settings(10_000), Mode::Pass, ledger(0), at(now));
+        let run = run(&api, planner, 0, now, 12_000)?;
+        assert_complete(&run, &api, 0, now - 60)?;
+        let gaps: TimeDelta = run.planner.ledger().gaps.iter().map(|gap| gap.window.len()).sum();
+        prop_assert!(gaps > TimeDelta::zero() && gaps <= TimeDelta::hours(1), "{:?}", run.planner.ledger().gaps);
+    }
+
+    #[test]
+    fn a_restart_at_any_request_goes_on_where_it_was(api in api(), stop in 1..60_usize) {
+        let now = SPREAD + 60;
+        let mut planner = Planner::new(settings(10_000), Mode::Pass, ledger(0), at(now));
+        for request in 1..=stop {
+            let Next::Ask(ask) = planner.next(at(now)) else { break };
+            let (reply, _) = api.answer(&ask, request, now);
+            planner.absorb(&ask, &reply, at(now));
+        }
+        let covered = planner.ledger().coverage.clone();
+        let again = Planner::new(settings(10_000), Mode::Pass, planner.ledger().clone(), at(now));
+        let run = run(&api, again, 0, now, 6_000)?;
+        prop_assert!(covered.stretches().iter().all(|s| run.planner.ledger().coverage.covers(s.window)
+            || run.asks.iter().any(|ask| ask.window.intersect(&s.window).is_some())));
+        let known = &run.planner.ledger().coverage;
+        let all = Window::new(at(0), at(now - 60)).unwrap();
+        let gaps = &run.planner.ledger().gaps;
+        prop_assert!(known.holes(all).iter().all(|hole| gaps.iter().any(|gap| gap.window.intersect(hole).is_some())));
+    }
+}
+
+#[test]
+fn a_sorted_server_is_read_with_the_fewest_requests() {
+    let records = (0..5000).map(|id| Record { id, date: id as i64 * 50, appears: 0, cdr_type: 1 }).collect();
+    let api = Api {
+        records,
+        limit: 100,
+        over: Over::CutWithTotals,
+        sort: Sort::Honest,
+        from_inclusive: true,
+        to_inclusive: true,
+        minute_dates: false,
+        poison: None,
+        fails: None,
+    };
+    let now = SPREAD;
+    let mut settings = settings(10_000);
+    settings.max_window = TimeDelta::days(31);
+    let planner = Planner::new(settings, Mode::Pass, ledger(0), at(now));
+    let run = run(&api, planner, 0, now, 100).unwrap();
+    assert_eq!(run.read.len(), 5000);
+    assert!(run.asks.len() <= 53, "{} requests", run.asks.len());
+}
