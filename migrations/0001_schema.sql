@@ -278,6 +278,7 @@ create table cdr_sync.missing (
     started_at      timestamptz not null,
     first_missed_at timestamptz not null,
     last_missed_at  timestamptz not null,
+    due_at          timestamptz not null,
     reads           integer     not null default 1,
     suspicious      boolean     not null,
     primary key (account, call_id, type)
@@ -289,6 +290,7 @@ comment on column cdr_sync.missing.type is 'The row''s type.';
 comment on column cdr_sync.missing.started_at is 'The row''s started_at.';
 comment on column cdr_sync.missing.first_missed_at is 'Start of the first request whose answer lacked it.';
 comment on column cdr_sync.missing.last_missed_at is 'Start of the last request whose answer lacked it.';
+comment on column cdr_sync.missing.due_at is 'From when on the next read is wanted that settles it, or brings that nearer.';
 comment on column cdr_sync.missing.reads is 'How many complete reads lacked it.';
 comment on column cdr_sync.missing.suspicious is 'Whether very many rows went missing with it: then three reads over at least six hours must agree.';
 

@@ -123,8 +123,8 @@ impl Store {
         &self,
         name: &str,
         error: &str,
-        at: DateTime<Utc>,
         paused_until: Option<DateTime<Utc>>,
+        at: DateTime<Utc>,
     ) -> Result<(), StoreError> {
         let mut tx = self.begin().await?;
         sql("update cdr_sync.account set last_error = $2, last_error_at = $3, paused_until = $4 where name = $1")

@@ -7,7 +7,7 @@ use serde_json::Value;
 use sqlx::pool::PoolConnection;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Postgres};
 
-use super::gap::{GapTry, NewGap};
+use super::gap::NewGap;
 use super::ledger::{self, Locked};
 use super::merge::{self, Merged, Source, Terms};
 use super::missing::{self, Recheck, Removal};
@@ -35,6 +35,9 @@ pub struct Claim {
     pub may_mark: bool,
 }
 
+/// How many reads must miss a suspicious row.
+pub(super) const SUSPICIOUS_READS: u32 = 3;
+
 /// When a missing row counts as removed.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct RemovalRules {
@@ -58,7 +61,7 @@ impl RemovalRules {
             suspicious_rows: 20,
             suspicious_share: 0.30,
             suspicious_after: TimeDelta::hours(6),
-            suspicious_reads: 3,
+            suspicious_reads: SUSPICIOUS_READS,
         }
     }
 }
@@ -82,14 +85,12 @@ pub struct Commit<'a> {
     pub claims: &'a [Claim],
     /// Keys that earlier pages of the same read returned for the claimed windows.
     pub earlier_keys: &'a [CdrKey],
-    /// What is no longer to count as read.
+    /// What is no longer to count as read, whatever is claimed.
     pub uncover: &'a [Window],
-    /// Windows given up for now.
+    /// Windows given up for now; one that is an open gap already was tried in vain.
     pub open_gaps: &'a [NewGap<'a>],
     /// Gaps that were read after all.
-    pub close_gaps: &'a [i64],
-    /// Gaps that were tried in vain.
-    pub touch_gaps: &'a [GapTry<'a>],
+    pub close_gaps: &'a [Window],
     /// What was learned of the API, when that changed.
     pub knowledge: Option<&'a Value>,
     /// The line for `cdr_sync.window_read`.
@@ -332,7 +333,7 @@ async fn write_ledger(
     gap::write(conn, commit).await?;
     done.coverage = ledger::write_coverage(conn, commit).await?;
     done.cursor = ledger::write_cursor(conn, commit.account, &done.coverage, done.updated_at).await?;
-    done.rechecks = missing::rechecks(conn, commit.account, &commit.removal).await?;
+    done.rechecks = missing::rechecks(conn, commit.account).await?;
     if let Some(read) = &commit.window_read {
         window_read::write(conn, commit.account, read, done).await?;
     }

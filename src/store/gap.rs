@@ -7,24 +7,13 @@ use super::commit::Commit;
 use super::{Store, StoreError, span, sql, sql_as, window};
 use crate::window::Window;
 
-/// A window given up for now.
+/// A window given up for now, or once more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NewGap<'a> {
     /// The window.
     pub window: Window,
     /// Why, in a word.
     pub reason: &'a str,
-    /// What went wrong, without secrets or personal data.
-    pub error: &'a str,
-    /// When it is to be tried again.
-    pub next_try_at: DateTime<Utc>,
-}
-
-/// A gap that was tried in vain.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct GapTry<'a> {
-    /// The gap.
-    pub id: i64,
     /// What went wrong, without secrets or personal data.
     pub error: &'a str,
     /// When it is to be tried again.
@@ -105,28 +94,15 @@ async fn select(conn: &mut PgConnection, account: Option<&str>) -> Result<Vec<Op
     rows.into_iter().map(gap).collect()
 }
 
-/// Closes, touches and opens what the commit says.
+/// Closes and opens what the commit says. Opening one that stands open is another try in vain.
 pub(super) async fn write(conn: &mut PgConnection, commit: &Commit<'_>) -> Result<(), StoreError> {
     if !commit.close_gaps.is_empty() {
-        sql("update cdr_sync.gap set closed_at = $3 where account = $1 and id = any($2) and closed_at is null")
+        sql("update cdr_sync.gap set closed_at = $3 where account = $1 and span = any($2) and closed_at is null")
             .bind(commit.account)
-            .bind(commit.close_gaps)
+            .bind(commit.close_gaps.iter().copied().map(span).collect::<Vec<_>>())
             .bind(commit.read_at)
             .execute(&mut *conn)
             .await?;
-    }
-    for tried in commit.touch_gaps {
-        sql(
-            "update cdr_sync.gap set tries = tries + 1, last_tried_at = $3, next_try_at = $4, last_error = $5
-             where account = $1 and id = $2 and closed_at is null and last_tried_at < $3",
-        )
-        .bind(commit.account)
-        .bind(tried.id)
-        .bind(commit.read_at)
-        .bind(tried.next_try_at)
-        .bind(tried.error)
-        .execute(&mut *conn)
-        .await?;
     }
     for new in commit.open_gaps {
         sql("insert into cdr_sync.gap as g

@@ -21,9 +21,9 @@ pub struct Holder {
 
 /// The answer to asking for the lead.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Lease {
+pub enum Taken {
     /// Ours, until `ttl` after the request was *sent*, by our own monotonic clock.
-    Taken {
+    Ours {
         /// What every commit must carry.
         fence: i64,
     },
@@ -46,7 +46,7 @@ impl Store {
         holder: &Holder,
         ttl: Duration,
         dead: impl Fn(&str) -> bool + Send,
-    ) -> Result<Lease, StoreError> {
+    ) -> Result<Taken, StoreError> {
         let mut tx = self.begin().await?;
         let present: Option<(String,)> = sql_as("select holder from cdr_sync.lease where account = $1")
             .bind(account)
@@ -72,7 +72,7 @@ impl Store {
         }
         let fence = self.raise_fence(&mut tx, account).await?;
         tx.commit().await?;
-        Ok(Lease::Taken { fence })
+        Ok(Taken::Ours { fence })
     }
 
     /// Raises the account's fence; ends the connection that stands in the way for too long.
@@ -141,7 +141,7 @@ impl Store {
     }
 }
 
-async fn held_by(mut tx: Transaction<'static, Postgres>, account: &str) -> Result<Lease, StoreError> {
+async fn held_by(mut tx: Transaction<'static, Postgres>, account: &str) -> Result<Taken, StoreError> {
     let row: Option<(String, DateTime<Utc>, DateTime<Utc>)> =
         sql_as("select holder_name, expires_at, clock_timestamp() from cdr_sync.lease where account = $1")
             .bind(account)
@@ -149,5 +149,5 @@ async fn held_by(mut tx: Transaction<'static, Postgres>, account: &str) -> Resul
             .await?;
     // Released between the two statements: the caller asks again at once.
     let (name, expires_at, now) = row.unwrap_or_default();
-    Ok(Lease::HeldBy { name, expires_in: (expires_at - now).to_std().unwrap_or_default() })
+    Ok(Taken::HeldBy { name, expires_in: (expires_at - now).to_std().unwrap_or_default() })
 }

@@ -5,7 +5,7 @@ use serde_json::Value;
 use sqlx::PgConnection;
 use sqlx::postgres::types::PgInterval;
 
-use super::commit::{Commit, RemovalRules};
+use super::commit::Commit;
 use super::gap::{self, OpenGap};
 use super::missing::{self, Recheck};
 use super::{Store, StoreError, interval, span, sql, sql_as, window};
@@ -42,7 +42,7 @@ pub(super) struct Locked {
 
 impl Store {
     /// The account's ledger, all of one moment. [`StoreError::UnknownAccount`] before the account was opened.
-    pub async fn load(&self, account: &str, rules: &RemovalRules) -> Result<Ledger, StoreError> {
+    pub async fn load(&self, account: &str) -> Result<Ledger, StoreError> {
         let mut tx = self.begin().await?;
         sqlx::raw_sql("set transaction isolation level repeatable read, read only").execute(&mut *tx).await?;
         type Facts = (DateTime<Utc>, Option<Value>, Option<DateTime<Utc>>, i64);
@@ -57,7 +57,7 @@ impl Store {
             facts.ok_or_else(|| StoreError::UnknownAccount(account.to_owned()))?;
         let coverage = read_coverage(&mut tx, account).await?;
         let gaps = gap::open(&mut tx, account).await?;
-        let rechecks = missing::rechecks(&mut tx, account, rules).await?;
+        let rechecks = missing::rechecks(&mut tx, account).await?;
         tx.commit().await?;
         Ok(Ledger { history_start, coverage, gaps, rechecks, knowledge, horizon, fence })
     }
@@ -97,18 +97,18 @@ pub(super) async fn read_coverage(conn: &mut PgConnection, account: &str) -> Res
     Ok(Coverage::from_stretches(stretches))
 }
 
-/// Applies what the commit withdraws, then what it claims, and writes the difference.
+/// Applies what the commit claims, then what it withdraws, and writes the difference.
 pub(super) async fn write_coverage(
     conn: &mut PgConnection,
     commit: &Commit<'_>,
 ) -> Result<Coverage, StoreError> {
     let before = read_coverage(conn, commit.account).await?;
     let mut after = before.clone();
-    for window in commit.uncover {
-        after.uncover(*window);
-    }
     for claim in commit.claims {
         after.claim(claim.window, claim.tier);
+    }
+    for window in commit.uncover {
+        after.uncover(*window);
     }
     let (gone, come) = before.diff(&after);
     if !gone.is_empty() {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::{AssertSqlSafe, PgConnection};
 
-use super::commit::{Claim, Commit, RemovalRules};
+use super::commit::{Claim, Commit, SUSPICIOUS_READS};
 use super::{Store, StoreError, interval, merge, sql, sql_as, window};
 use crate::cdr::{Cdr, CdrKey};
 use crate::window::Window;
@@ -33,23 +33,19 @@ impl Store {
         account: &str,
         window: Window,
         read_at: DateTime<Utc>,
-        rules: &RemovalRules,
     ) -> Result<Vec<CdrKey>, StoreError> {
         let mut tx = self.begin().await?;
         let rows: Vec<(String, String)> = sql_as(
             "select call_id, type from cdr_sync.missing
              where account = $1 and started_at >= $2 and started_at < $3
-               and case when suspicious then reads + 1 >= $6 and $4 - first_missed_at >= $7
-                        else $4 - first_missed_at >= $5 end
+               and due_at <= $4 and (not suspicious or reads + 1 >= $5)
              order by call_id, type",
         )
         .bind(account)
         .bind(window.from())
         .bind(window.to())
         .bind(read_at)
-        .bind(interval(rules.after))
-        .bind(i64::from(rules.suspicious_reads))
-        .bind(interval(rules.suspicious_after))
+        .bind(i64::from(SUSPICIOUS_READS))
         .fetch_all(&mut *tx)
         .await?;
         Ok(rows.into_iter().map(|(call_id, call_type)| CdrKey { call_id, call_type }).collect())
@@ -189,11 +185,21 @@ impl Removal<'_> {
                  from stored
              ), noted as (
                  insert into cdr_sync.missing as m
-                     (account, call_id, type, started_at, first_missed_at, last_missed_at, suspicious)
-                 select $1, call_id, type, started_at, $4, $4, suspicious from stored, judged where gone
+                     (account, call_id, type, started_at, first_missed_at, last_missed_at, due_at, suspicious)
+                 select $1, call_id, type, started_at, $4, $4, $4 + case when suspicious then $10 else $9 end,
+                        suspicious
+                 from stored, judged where gone
                  on conflict (account, call_id, type) do update
                  set last_missed_at = excluded.last_missed_at, reads = m.reads + 1,
-                     suspicious = m.suspicious or excluded.suspicious
+                     suspicious = m.suspicious or excluded.suspicious,
+                     -- A row that this read could have settled but did not (the API, asked by CallID, did not
+                     -- confirm) waits another turn.
+                     due_at = case
+                         when m.suspicious or excluded.suspicious then
+                             case when m.first_missed_at + $11 > excluded.last_missed_at and m.reads + 2 >= $12
+                                  then m.first_missed_at + $11 else excluded.last_missed_at + $10 end
+                         when m.first_missed_at + $9 > excluded.last_missed_at then m.first_missed_at + $9
+                         else excluded.last_missed_at + $9 end
                  where m.last_missed_at < excluded.last_missed_at
                  returning m.reads
              )
@@ -207,6 +213,10 @@ impl Removal<'_> {
         .bind(types)
         .bind(f64::from(rules.suspicious_rows))
         .bind(rules.suspicious_share)
+        .bind(interval(rules.after))
+        .bind(interval(rules.suspicious_after / i32::try_from(rules.suspicious_reads.max(2) - 1).unwrap_or(1)))
+        .bind(interval(rules.suspicious_after))
+        .bind(i64::from(rules.suspicious_reads))
         .fetch_one(conn)
         .await?;
         Ok((missing, new.unsigned_abs(), suspicious))
@@ -265,34 +275,17 @@ impl Removal<'_> {
     }
 }
 
-/// The missing rows, gathered into a window an hour, each with the instant at which a read can settle it.
-pub(super) async fn rechecks(
-    conn: &mut PgConnection,
-    account: &str,
-    rules: &RemovalRules,
-) -> Result<Vec<Recheck>, StoreError> {
-    // A row still missing after the read that was to settle it (the API, asked by CallID, did not confirm) waits
-    // another turn, counted from that read.
+/// The missing rows, gathered into a window an hour, each with the instant from which on a read is wanted.
+pub(super) async fn rechecks(conn: &mut PgConnection, account: &str) -> Result<Vec<Recheck>, StoreError> {
     let rows: Vec<(DateTime<Utc>, DateTime<Utc>, DateTime<Utc>)> = sql_as(
-        "with doubt as (
-             select started_at, last_missed_at, suspicious,
-                    case when not suspicious then first_missed_at + $2
-                         when reads < $3 - 1 then last_missed_at + $4 / ($3 - 1)
-                         else first_missed_at + $4 end as due_at,
-                    case when suspicious then $4 / ($3 - 1) else $2 end as turn
-             from cdr_sync.missing
-             where account = $1
-         )
-         select date_trunc('minute', min(started_at)), date_trunc('minute', max(started_at)) + interval '1 minute',
-                min(case when due_at > last_missed_at then due_at else last_missed_at + turn end)
-         from doubt
+        "select date_trunc('minute', min(started_at)), date_trunc('minute', max(started_at)) + interval '1 minute',
+                min(due_at)
+         from cdr_sync.missing
+         where account = $1
          group by date_trunc('hour', started_at), suspicious
          order by 1",
     )
     .bind(account)
-    .bind(interval(rules.after))
-    .bind(f64::from(rules.suspicious_reads.max(2)))
-    .bind(interval(rules.suspicious_after))
     .fetch_all(conn)
     .await?;
     let recheck = |(from, to, due_at)| Ok(Recheck { window: window(from, to)?, due_at });

@@ -1,5 +1,7 @@
 //! Rows read back, for `verify` and for the density forecast.
 
+use std::collections::VecDeque;
+
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 use sqlx::Row as _;
@@ -9,26 +11,47 @@ use super::{Store, StoreError, sql, sql_as};
 use crate::cdr::{Cdr, CdrKey};
 use crate::window::Window;
 
-/// A row of `voicenter.cdr`.
-#[derive(Clone, Debug, PartialEq)]
-pub struct StoredCdr {
-    /// Its content.
-    pub cdr: Cdr,
-    /// When the API stopped returning it.
-    pub removed_at: Option<DateTime<Utc>>,
+/// So many rows are fetched at a time.
+const PAGE: i64 = 5_000;
+
+/// The rows of a span, page after page, in the order of date and key. No transaction stays open between pages, so
+/// rows that change meanwhile show either form.
+#[derive(Debug)]
+pub struct Rows<'a> {
+    store: &'a Store,
+    account: &'a str,
+    window: Window,
+    page: VecDeque<Row>,
+    page_size: i64,
+    /// The last row fetched; the next page begins after it.
+    last: Option<(DateTime<Utc>, CdrKey)>,
+    ended: bool,
 }
 
-impl Store {
-    /// The rows that started in `window`, in the order of date and key: at most `limit`, from after `after`. A page
-    /// shorter than `limit` is the last.
-    pub async fn read_span(
-        &self,
-        account: &str,
-        window: Window,
-        after: Option<&Cdr>,
-        limit: i64,
-    ) -> Result<Vec<StoredCdr>, StoreError> {
-        let mut tx = self.begin().await?;
+/// A row of `voicenter.cdr`, and when the API stopped returning it.
+type Row = (Cdr, Option<DateTime<Utc>>);
+
+impl Rows<'_> {
+    /// Fetches another number of rows at a time.
+    #[must_use]
+    pub fn paged_by(self, rows: u32) -> Self {
+        Self { page_size: rows.max(1).into(), ..self }
+    }
+
+    /// The next row and its `removed_at`; `None` after the last.
+    pub async fn next(&mut self) -> Result<Option<Row>, StoreError> {
+        if self.page.is_empty() && !self.ended {
+            self.page = self.fetch().await?.into();
+            self.ended = (self.page.len() as i64) < self.page_size;
+            self.last =
+                self.page.back().map(|(cdr, _)| (cdr.started_at, cdr.key.clone())).or(self.last.take());
+        }
+        Ok(self.page.pop_front())
+    }
+
+    async fn fetch(&self) -> Result<Vec<Row>, StoreError> {
+        let after = self.last.as_ref();
+        let mut tx = self.store.begin().await?;
         let rows = sql("select call_id, type, cdr_type, started_at, duration_seconds, ring_seconds, caller_number,
                     caller_extension, target_number, target_extension, target_prefix_name, did, dial_status,
                     dial_status2, queue_name, department_id, department_name, representative_code,
@@ -39,16 +62,24 @@ impl Store {
                and ($4::timestamptz is null or (started_at, call_id, type) > ($4, $5, $6))
              order by started_at, call_id, type
              limit $7")
-        .bind(account)
-        .bind(after.map_or(window.from(), |last| last.started_at))
-        .bind(window.to())
-        .bind(after.map(|last| last.started_at))
-        .bind(after.map(|last| last.key.call_id.as_str()))
-        .bind(after.map(|last| last.key.call_type.as_str()))
-        .bind(limit)
+        .bind(self.account)
+        .bind(after.map_or(self.window.from(), |(started_at, _)| *started_at))
+        .bind(self.window.to())
+        .bind(after.map(|(started_at, _)| *started_at))
+        .bind(after.map(|(_, key)| key.call_id.as_str()))
+        .bind(after.map(|(_, key)| key.call_type.as_str()))
+        .bind(self.page_size)
         .fetch_all(&mut *tx)
         .await?;
-        rows.iter().map(stored_from_row).collect()
+        rows.iter().map(|row| Ok((cdr_from_row(row)?, row.try_get("removed_at")?))).collect()
+    }
+}
+
+impl Store {
+    /// The rows that started in `window`.
+    pub fn read_span<'a>(&'a self, account: &'a str, window: Window) -> Rows<'a> {
+        let (page, last) = (VecDeque::new(), None);
+        Rows { store: self, account, window, page, page_size: PAGE, last, ended: false }
     }
 
     /// How many calls started in each full hour of `[from, to)` that had any: for the density forecast.
@@ -71,10 +102,6 @@ impl Store {
         .fetch_all(&mut *tx)
         .await?)
     }
-}
-
-fn stored_from_row(row: &PgRow) -> Result<StoredCdr, StoreError> {
-    Ok(StoredCdr { cdr: cdr_from_row(row)?, removed_at: row.try_get("removed_at")? })
 }
 
 fn cdr_from_row(row: &PgRow) -> Result<Cdr, StoreError> {

@@ -1,13 +1,11 @@
 //! The diary: each window read, 14 days in full, then summed by hour and lane.
 
-use std::time::Duration;
-
 use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::PgConnection;
 
 use super::commit::Committed;
-use super::{Store, StoreError, delta, interval, span, sql};
-use crate::window::{Lane, Window};
+use super::{Store, StoreError, interval, span, sql};
+use crate::window::Window;
 
 /// How long every read keeps its own row.
 const KEPT_IN_FULL: TimeDelta = TimeDelta::days(14);
@@ -15,8 +13,8 @@ const KEPT_IN_FULL: TimeDelta = TimeDelta::days(14);
 /// A read, for the diary. What it changed is known to the commit.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct WindowRead<'a> {
-    /// Why requests were made.
-    pub lane: Lane,
+    /// Why requests were made: [`crate::window::Lane::as_str`].
+    pub lane: &'a str,
     /// Why this window.
     pub reason: &'a str,
     /// What was read.
@@ -30,7 +28,7 @@ pub struct WindowRead<'a> {
     /// When the first request started.
     pub started_at: DateTime<Utc>,
     /// How long it took up to the commit.
-    pub elapsed: Duration,
+    pub elapsed: TimeDelta,
 }
 
 impl Store {
@@ -79,12 +77,12 @@ pub(super) async fn write(
          on conflict do nothing")
     .bind(account)
     .bind(read.started_at)
-    .bind(read.lane.as_str())
+    .bind(read.lane)
     .bind(span(read.window))
     .bind(read.reason)
     .bind(read.outcome)
     .bind(i32::try_from(read.requests).unwrap_or(i32::MAX))
-    .bind(interval(delta(read.elapsed)))
+    .bind(interval(read.elapsed))
     .bind(count(read.seen))
     .bind(count(done.inserted))
     .bind(count(done.updated))

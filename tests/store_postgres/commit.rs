@@ -4,9 +4,8 @@ use std::time::Duration;
 
 use cdr_sync::store::StoreError;
 use cdr_sync::store::commit::Commit;
-use cdr_sync::store::gap::{GapTry, NewGap};
+use cdr_sync::store::gap::NewGap;
 use cdr_sync::store::window_read::WindowRead;
-use cdr_sync::window::Lane;
 use chrono::TimeDelta;
 use serde_json::json;
 use sqlx::Connection as _;
@@ -37,8 +36,7 @@ async fn claims_move_the_cursor_and_neighbours_of_one_tier_are_one_row() {
         .await
         .unwrap();
     assert_eq!(done.cursor, Some(window(at(3, 0), at(4, 30))));
-    let ledger =
-        scene.store.load(ACCOUNT, &cdr_sync::store::commit::RemovalRules::new(minutes(10))).await.unwrap();
+    let ledger = scene.store.load(ACCOUNT).await.unwrap();
     assert_eq!(ledger.coverage, done.coverage);
     assert_eq!(ledger.coverage.stretches().len(), 2);
 }
@@ -55,20 +53,18 @@ async fn a_gap_is_opened_once_tried_closed_and_bridged_by_the_cursor() {
     }
     let open = scene.store.gaps(None).await.unwrap();
     assert_eq!((open.len(), open[0].tries, open[0].window), (1, 1, hour(2)));
-    let tried = [GapTry { id: open[0].id, error: "again", next_try_at: at(14, 0) }];
+    let tried = [NewGap { error: "again", next_try_at: at(14, 0), ..gap[0] }];
     for _ in 0..2 {
-        let touch = Commit { touch_gaps: &tried, ..scene.commit(&[], at(13, 0)) };
-        scene.store.commit(&touch).await.unwrap();
+        let again = Commit { open_gaps: &tried, ..scene.commit(&[], at(13, 0)) };
+        scene.store.commit(&again).await.unwrap();
     }
     let open = scene.store.gaps(Some(ACCOUNT)).await.unwrap();
-    assert_eq!(
-        (open[0].tries, open[0].next_try_at, open[0].last_error.as_deref()),
-        (2, at(14, 0), Some("again"))
-    );
+    assert_eq!((open.len(), open[0].tries, open[0].next_try_at), (1, 2, at(14, 0)));
+    assert_eq!(open[0].last_error.as_deref(), Some("again"));
     scene.store.hasten_gaps(ACCOUNT, at(13, 5)).await.unwrap();
     assert_eq!(scene.store.gaps(None).await.unwrap()[0].next_try_at, at(13, 5));
-    let (ids, claims) = ([open[0].id], [claim(hour(2), at(14, 0))]);
-    let close = Commit { close_gaps: &ids, claims: &claims, ..scene.commit(&[], at(14, 0)) };
+    let (closed, claims) = ([hour(2)], [claim(hour(2), at(14, 0))]);
+    let close = Commit { close_gaps: &closed, claims: &claims, ..scene.commit(&[], at(14, 0)) };
     let done = scene.store.commit(&close).await.unwrap();
     assert_eq!(done.coverage.stretches().len(), 1);
     assert_eq!(scene.store.gaps(None).await.unwrap(), []);
@@ -79,14 +75,14 @@ async fn a_commit_writes_its_diary_line_once_and_what_was_learned() {
     let scene = Scene::new().await;
     let records = cdrs(3, at(1, 0));
     let read = WindowRead {
-        lane: Lane::Live,
+        lane: "live",
         reason: "poll",
         window: hour(1),
         requests: 1,
         seen: 3,
         outcome: "complete",
         started_at: at(12, 0),
-        elapsed: Duration::from_millis(1500),
+        elapsed: TimeDelta::milliseconds(1500),
     };
     let (claims, knowledge) = ([claim(hour(1), at(12, 0))], json!({"limit": 10000}));
     let commit = Commit {
@@ -101,15 +97,14 @@ async fn a_commit_writes_its_diary_line_once_and_what_was_learned() {
     let lines =
         scene.lines("select concat_ws(' ', lane, span, inserted, elapsed) from cdr_sync.window_read").await;
     assert_eq!(lines, [r#"live ["2024-06-10 01:00:00+00","2024-06-10 02:00:00+00") 3 00:00:01.5"#]);
-    let rules = commit.removal;
-    assert_eq!(scene.store.load(ACCOUNT, &rules).await.unwrap().knowledge, Some(knowledge));
+    assert_eq!(scene.store.load(ACCOUNT).await.unwrap().knowledge, Some(knowledge));
     assert_eq!(scene.store.status().await.unwrap()[0].last_success_at, Some(at(12, 0)));
 }
 
 #[tokio::test]
 async fn old_diary_lines_are_summed_by_hour_and_lane() {
     let scene = Scene::new().await;
-    for (lane, minute) in [(Lane::Live, 1), (Lane::Live, 2), (Lane::Backfill, 3), (Lane::Live, 70)] {
+    for (lane, minute) in [("live", 1), ("live", 2), ("backfill", 3), ("live", 70)] {
         let started_at = at(1, 0) + minutes(minute);
         let read = WindowRead {
             lane,
@@ -119,7 +114,7 @@ async fn old_diary_lines_are_summed_by_hour_and_lane() {
             seen: 5,
             outcome: "complete",
             started_at,
-            elapsed: Duration::from_secs(1),
+            elapsed: TimeDelta::seconds(1),
         };
         let commit = Commit { window_read: Some(read), ..scene.commit(&[], started_at) };
         scene.store.commit(&commit).await.unwrap();
@@ -159,7 +154,7 @@ async fn a_commit_dropped_half_way_leaves_no_broken_connection_and_no_lock() {
 #[tokio::test]
 async fn a_commit_that_the_lock_keeps_waiting_says_away_and_can_be_done_again() {
     let scene = Scene::new().await;
-    let mut impatient = crate::scene::settings(&scene.url);
+    let mut impatient = crate::scene::settings(scene.database.url());
     impatient.lock_timeout = Duration::from_millis(50);
     let store = cdr_sync::store::Store::connect(&impatient).await.unwrap();
     let mut conn = scene.sql().await;
@@ -179,9 +174,11 @@ async fn hours_are_counted_and_rows_are_paged() {
     scene.store(&records).await;
     let counts = scene.store.hourly_counts(ACCOUNT, at(0, 0), at(5, 0)).await.unwrap();
     assert_eq!(counts, [(at(1, 0), 4), (at(2, 0), 3)]);
-    let all = window(at(1, 0), at(3, 0));
-    let first = scene.store.read_span(ACCOUNT, all, None, 4).await.unwrap();
-    let second = scene.store.read_span(ACCOUNT, all, Some(&first[3].cdr), 4).await.unwrap();
-    let paged: Vec<_> = first.into_iter().chain(second).map(|row| row.cdr).collect();
+    let mut rows = scene.store.read_span(ACCOUNT, window(at(1, 0), at(3, 0))).paged_by(3);
+    let mut paged = Vec::new();
+    while let Some((row, removed_at)) = rows.next().await.unwrap() {
+        assert_eq!(removed_at, None);
+        paged.push(row);
+    }
     assert_eq!(paged, records);
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use cdr_sync::store::StoreError;
 use cdr_sync::store::commit::Commit;
-use cdr_sync::store::lease::{Holder, Lease};
+use cdr_sync::store::lease::{Holder, Taken};
 use sqlx::Connection as _;
 
 use crate::scene::{ACCOUNT, Scene, at, cdrs};
@@ -30,18 +30,18 @@ async fn expire(scene: &Scene) {
 async fn a_lease_is_held_by_one_until_it_is_over_or_released() {
     let scene = Scene::new().await;
     let (a, b) = (holder("a"), holder("b"));
-    assert_eq!(scene.store.take_lease(ACCOUNT, &a, TTL, alive).await.unwrap(), Lease::Taken { fence: 1 });
-    let Lease::HeldBy { name, expires_in } = scene.store.take_lease(ACCOUNT, &b, TTL, alive).await.unwrap()
+    assert_eq!(scene.store.take_lease(ACCOUNT, &a, TTL, alive).await.unwrap(), Taken::Ours { fence: 1 });
+    let Taken::HeldBy { name, expires_in } = scene.store.take_lease(ACCOUNT, &b, TTL, alive).await.unwrap()
     else {
         panic!("two leaders");
     };
     assert!(name == "host-a" && expires_in <= TTL && expires_in > TTL / 2);
     assert!(scene.store.renew_lease(ACCOUNT, &a, TTL).await.unwrap());
     expire(&scene).await;
-    assert_eq!(scene.store.take_lease(ACCOUNT, &b, TTL, alive).await.unwrap(), Lease::Taken { fence: 2 });
+    assert_eq!(scene.store.take_lease(ACCOUNT, &b, TTL, alive).await.unwrap(), Taken::Ours { fence: 2 });
     assert!(!scene.store.renew_lease(ACCOUNT, &a, TTL).await.unwrap());
     scene.store.release_lease(ACCOUNT, &b).await.unwrap();
-    assert_eq!(scene.store.take_lease(ACCOUNT, &a, TTL, alive).await.unwrap(), Lease::Taken { fence: 3 });
+    assert_eq!(scene.store.take_lease(ACCOUNT, &a, TTL, alive).await.unwrap(), Taken::Ours { fence: 3 });
 }
 
 #[tokio::test]
@@ -49,7 +49,7 @@ async fn the_lease_of_a_holder_known_to_be_dead_is_taken_at_once() {
     let scene = Scene::new().await;
     scene.store.take_lease(ACCOUNT, &holder("a"), TTL, alive).await.unwrap();
     let taken = scene.store.take_lease(ACCOUNT, &holder("b"), TTL, |id| id == "a").await.unwrap();
-    assert_eq!(taken, Lease::Taken { fence: 2 });
+    assert_eq!(taken, Taken::Ours { fence: 2 });
 }
 
 #[tokio::test]
@@ -60,7 +60,7 @@ async fn of_many_that_ask_at_once_one_leads() {
         async move { store.take_lease(ACCOUNT, &holder(id), TTL, alive).await.unwrap() }
     };
     let (a, b, c) = tokio::join!(ask("a"), ask("b"), ask("c"));
-    let leaders = [a, b, c].iter().filter(|lease| matches!(lease, Lease::Taken { .. })).count();
+    let leaders = [a, b, c].iter().filter(|lease| matches!(lease, Taken::Ours { .. })).count();
     assert_eq!(leaders, 1);
 }
 
@@ -83,6 +83,6 @@ async fn a_leader_stuck_inside_a_commit_is_ended_after_five_seconds() {
     let mut stuck = conn.begin().await.unwrap();
     sqlx::raw_sql("select from cdr_sync.cursor for update").execute(&mut *stuck).await.unwrap();
     let taken = scene.store.take_lease(ACCOUNT, &holder("b"), TTL, alive).await.unwrap();
-    assert_eq!(taken, Lease::Taken { fence: 1 });
+    assert_eq!(taken, Taken::Ours { fence: 1 });
     assert!(sqlx::raw_sql("select 1").execute(&mut *stuck).await.is_err());
 }

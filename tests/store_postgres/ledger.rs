@@ -2,11 +2,11 @@
 
 use cdr_sync::store::StoreError;
 use cdr_sync::store::account::Start;
-use cdr_sync::store::commit::{Commit, RemovalRules};
+use cdr_sync::store::commit::Commit;
 use cdr_sync::store::request::RequestState;
 use serde_json::json;
 
-use crate::scene::{ACCOUNT, Scene, at, cdrs, hour, minutes};
+use crate::scene::{ACCOUNT, Scene, at, cdrs, hour};
 
 #[tokio::test]
 async fn the_default_start_is_fixed_at_the_first_start_and_a_configured_one_holds() {
@@ -42,8 +42,7 @@ async fn a_changed_scope_empties_the_ledger_and_protects_rows_until_they_are_ret
         .await
         .unwrap();
     assert_eq!(opened.scope_changed, Some((json!({"url": "u"}), json!({"url": "v"}))));
-    let rules = RemovalRules::new(minutes(10));
-    let ledger = scene.store.load(ACCOUNT, &rules).await.unwrap();
+    let ledger = scene.store.load(ACCOUNT).await.unwrap();
     assert!(ledger.coverage.stretches().is_empty() && ledger.rechecks.is_empty());
     // 000002 is returned once under the new scope; the others never.
     scene.read(hour(1), &records[2..], at(12, 3)).await;
@@ -71,14 +70,13 @@ async fn an_account_can_be_renamed_and_forgotten() {
     assert_eq!(scene.store.rename_account(ACCOUNT, "x").await, unknown);
     assert_eq!(scene.store.forget_account("other", true).await.unwrap(), 3);
     assert_eq!(scene.store.status().await.unwrap(), []);
-    let rules = RemovalRules::new(minutes(10));
-    assert!(matches!(scene.store.load("other", &rules).await, Err(StoreError::UnknownAccount(_))));
+    assert!(matches!(scene.store.load("other").await, Err(StoreError::UnknownAccount(_))));
 }
 
 #[tokio::test]
 async fn status_tells_errors_and_pauses() {
     let scene = Scene::new().await;
-    scene.store.note_error(ACCOUNT, "refused", at(12, 0), Some(at(12, 5))).await.unwrap();
+    scene.store.note_error(ACCOUNT, "refused", Some(at(12, 5)), at(12, 0)).await.unwrap();
     let status = &scene.store.status().await.unwrap()[0];
     assert_eq!(status.last_error, Some(("refused".into(), at(12, 0))));
     assert_eq!(status.paused_until, Some(at(12, 5)));

@@ -1,5 +1,12 @@
 //! The store against a real PostgreSQL: a fresh database for each test.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "clippy's permission for tests does not reach the functions beside them"
+)]
+
 mod budget;
 mod commit;
 mod lease;

@@ -315,3 +315,34 @@ fn a_batch_by_copy_and_a_batch_inside_the_statement_give_the_same_table_and_the_
         })
         .unwrap();
 }
+
+#[tokio::test]
+#[ignore = "measures: prints how long a big answer takes beside many stored rows"]
+async fn ten_thousand_records_beside_three_hundred_thousand() {
+    let scene = Scene::new().await;
+    let start = at(0, 0) - TimeDelta::days(30);
+    for part in 0..30 {
+        let mut records = cdrs(10_000, start + TimeDelta::days(part));
+        records.iter_mut().for_each(|record| record.key.call_id.insert_str(0, &format!("{part:02}")));
+        scene.store(&records).await;
+    }
+    sqlx::raw_sql("vacuum analyze voicenter.cdr").execute(&mut scene.sql().await).await.unwrap();
+    let day = crate::scene::window(start + TimeDelta::days(7), start + TimeDelta::days(8));
+    let mut records = cdrs(10_000, start + TimeDelta::days(7));
+    records.iter_mut().for_each(|record| record.key.call_id.insert_str(0, "07"));
+    let mut new = cdrs(10_000, at(0, 0));
+    new.iter_mut().for_each(|record| record.key.call_id.insert_str(0, "99"));
+    let mut changed = records.clone();
+    changed.iter_mut().for_each(|record| record.record_url = Some("https://example/1.mp3".into()));
+    let steps = [
+        ("unchanged", &records[..]),
+        ("new", &new[..]),
+        ("changed", &changed[..]),
+        ("200 unchanged", &changed[..200]),
+    ];
+    for (what, answer) in steps {
+        let began = std::time::Instant::now();
+        let done = scene.read(day, answer, at(12, 0)).await;
+        println!("{what}: {:?} {:?} missing {}", began.elapsed(), counts(&done), done.missing_new);
+    }
+}

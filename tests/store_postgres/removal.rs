@@ -6,7 +6,7 @@ use cdr_sync::cdr::{RejectReason, Rejected};
 use cdr_sync::store::commit::{Claim, Commit, RemovalRules};
 use chrono::TimeDelta;
 
-use crate::scene::{ACCOUNT, Scene, at, cdr, cdrs, claim, hour, key, minutes, window};
+use crate::scene::{ACCOUNT, Scene, at, cdr, cdrs, claim, hour, key, window};
 
 #[tokio::test]
 async fn a_row_is_removed_when_two_complete_reads_far_enough_apart_lack_it() {
@@ -139,8 +139,7 @@ async fn where_the_api_can_be_asked_only_confirmed_rows_are_marked_and_the_other
     let records = cdrs(4, at(1, 0));
     scene.read(hour(1), &records, at(12, 0)).await;
     scene.read(hour(1), &records[2..], at(12, 1)).await;
-    let rules = RemovalRules::new(minutes(10));
-    let keys = |read_at| scene.store.missing_keys(ACCOUNT, hour(1), read_at, &rules);
+    let keys = |read_at| scene.store.missing_keys(ACCOUNT, hour(1), read_at);
     assert_eq!(keys(at(12, 10)).await.unwrap(), []);
     assert_eq!(keys(at(12, 11)).await.unwrap(), [key("000000"), key("000001")]);
     let confirmed = BTreeSet::from([key("000001")]);

@@ -4,13 +4,14 @@ use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
 use cdr_sync::cdr::{Cdr, CdrKey, Column};
+use cdr_sync::private_postgres::TestDatabase;
 use cdr_sync::store::account::Start;
 use cdr_sync::store::commit::{Claim, Commit, Committed, RemovalRules};
 use cdr_sync::store::{DatabaseSettings, Store};
 use cdr_sync::window::Window;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::json;
-use sqlx::{AssertSqlSafe, Connection, PgConnection, Row};
+use sqlx::{Connection, PgConnection, Row};
 
 pub const ACCOUNT: &str = "main";
 
@@ -83,21 +84,6 @@ pub fn claim(window: Window, read_at: DateTime<Utc>) -> Claim {
 
 static ALL_COLUMNS: LazyLock<BTreeSet<Column>> = LazyLock::new(|| Column::ALL.into());
 
-/// A fresh, empty database's URL.
-pub async fn fresh_database() -> String {
-    let admin = std::env::var("CDR_SYNC_TEST_DATABASE")
-        .expect("CDR_SYNC_TEST_DATABASE: the URL of a PostgreSQL database whose user may create others");
-    let mut conn = PgConnection::connect(&admin).await.unwrap();
-    let (name,): (String,) = sqlx::query_as("select 'test_' || replace(gen_random_uuid()::text, '-', '')")
-        .fetch_one(&mut conn)
-        .await
-        .unwrap();
-    sqlx::raw_sql(AssertSqlSafe(format!("create database {name}"))).execute(&mut conn).await.unwrap();
-    let mut url = url::Url::parse(&admin).unwrap();
-    url.set_path(&name);
-    url.to_string()
-}
-
 pub fn settings(url: &str) -> DatabaseSettings {
     DatabaseSettings::new(url.to_owned().into())
 }
@@ -105,17 +91,17 @@ pub fn settings(url: &str) -> DatabaseSettings {
 /// One account, opened and led.
 pub struct Scene {
     pub store: Store,
-    pub url: String,
+    pub database: TestDatabase,
     pub fence: i64,
 }
 
 impl Scene {
     pub async fn new() -> Self {
-        let url = fresh_database().await;
-        let store = Store::connect(&settings(&url)).await.unwrap();
+        let database = TestDatabase::new().await.unwrap();
+        let store = Store::connect(&settings(database.url())).await.unwrap();
         store.migrate().await.unwrap();
         store.open_account(ACCOUNT, &json!({"url": "u"}), Start::Default(at(0, 0)), at(12, 0)).await.unwrap();
-        Self { store, url, fence: 0 }
+        Self { store, database, fence: 0 }
     }
 
     /// A commit of `records` that proves nothing yet.
@@ -132,7 +118,6 @@ impl Scene {
             uncover: &[],
             open_gaps: &[],
             close_gaps: &[],
-            touch_gaps: &[],
             knowledge: None,
             window_read: None,
             removal: RemovalRules::new(minutes(10)),
@@ -154,7 +139,7 @@ impl Scene {
 
     /// A connection of the test's own.
     pub async fn sql(&self) -> PgConnection {
-        PgConnection::connect(&self.url).await.unwrap()
+        PgConnection::connect(self.database.url()).await.unwrap()
     }
 
     /// The lines of a query whose only column is text.
@@ -170,8 +155,11 @@ impl Scene {
 
     pub async fn rows(&self) -> Vec<Cdr> {
         let all = window(at(0, 0) - TimeDelta::days(3650), at(0, 0) + TimeDelta::days(3650));
-        let rows = self.store.read_span(ACCOUNT, all, None, 1_000_000).await.unwrap();
-        rows.into_iter().map(|row| row.cdr).collect()
+        let (mut rows, mut found) = (self.store.read_span(ACCOUNT, all), Vec::new());
+        while let Some((row, _)) = rows.next().await.unwrap() {
+            found.push(row);
+        }
+        found
     }
 
     pub async fn removed(&self) -> Vec<String> {

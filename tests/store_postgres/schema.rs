@@ -1,17 +1,19 @@
 //! Migrations and connections.
 
+use cdr_sync::private_postgres::TestDatabase;
 use cdr_sync::store::account::Start;
 use cdr_sync::store::{Pooler, Store, StoreError};
 
 use sqlx::{Connection, PgConnection};
 
-use crate::scene::{Scene, fresh_database, settings};
+use crate::scene::{Scene, settings};
 
 #[tokio::test]
 async fn several_starts_at_once_migrate_once() {
-    let url = fresh_database().await;
+    let database = TestDatabase::new().await.unwrap();
+    let url = database.url();
     let start = || async {
-        let store = Store::connect(&settings(&url)).await.unwrap();
+        let store = Store::connect(&settings(url)).await.unwrap();
         store.migrate().await.unwrap().pending.len()
     };
     let (a, b, c, d) = tokio::join!(start(), start(), start(), start());
@@ -61,13 +63,14 @@ async fn every_table_and_column_says_what_it_means() {
 
 #[tokio::test]
 async fn no_statement_is_named_so_nothing_prepared_outlives_a_transaction() {
-    let url = fresh_database().await;
-    let mut pooled = settings(&url);
+    let database = TestDatabase::new().await.unwrap();
+    let url = database.url();
+    let mut pooled = settings(url);
     pooled.max_connections = 1;
     pooled.pooler = Pooler::Transaction;
     let store = Store::connect(&pooled).await.unwrap();
     store.migrate().await.unwrap();
-    let mut other = PgConnection::connect(&url).await.unwrap();
+    let mut other = PgConnection::connect(url).await.unwrap();
     // A trigger sees the store's own session.
     sqlx::raw_sql(
         "create table prepared (name text);
@@ -80,7 +83,7 @@ async fn no_statement_is_named_so_nothing_prepared_outlives_a_transaction() {
     .unwrap();
     let now = "2024-06-10T00:00:00Z".parse().unwrap();
     store.open_account("a", &serde_json::json!({}), Start::Default(now), now).await.unwrap();
-    store.note_error("a", "refused", now, None).await.unwrap();
+    store.note_error("a", "refused", None, now).await.unwrap();
     let named: Vec<(String,)> =
         sqlx::query_as("select name from prepared").fetch_all(&mut other).await.unwrap();
     assert_eq!(named, []);
