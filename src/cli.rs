@@ -18,7 +18,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::app::{App, AppError};
 use crate::clock::Clock;
-use crate::config::{Config, ConfigError, Sources};
+use crate::config::{Config, ConfigError, LogConfig, Sources};
 use crate::demo::DemoArgs;
 use crate::simulator::SimulateArgs;
 use crate::sync::SyncError;
@@ -140,6 +140,17 @@ enum CliError {
     Output(#[from] std::io::Error),
 }
 
+impl Command {
+    /// Lines for each window would tear the progress bar apart; on a terminal it takes their place.
+    fn logging(&self, configured: &LogConfig) -> LogConfig {
+        let shows_bar = matches!(self, Command::Sync(_) | Command::Verify(_) | Command::Gaps(_) | Command::Rejected(_));
+        if shows_bar && progress::on_terminal() && configured.level == "info" {
+            return LogConfig { level: "error".into(), ..configured.clone() };
+        }
+        configured.clone()
+    }
+}
+
 impl CliError {
     fn exit(&self) -> Exit {
         match self {
@@ -181,7 +192,7 @@ impl Cli {
         // These two need no configuration.
         match self.command {
             Command::Simulate(args) => {
-                telemetry::init(None, "info");
+                telemetry::install(&LogConfig { format: None, level: "info".into() });
                 let ended = crate::simulator::run(args, clock, run::stop_signal()).await;
                 return ended.map(|()| Exit::Done).map_err(|error| CliError::Failed(error.to_string()));
             }
@@ -196,7 +207,7 @@ impl Cli {
             _ => {}
         }
         let config = Config::load(Sources::of_this_process(self.config))?;
-        telemetry::init(config.log.format, &config.log.level);
+        telemetry::install(&self.command.logging(&config.log));
         match self.command {
             Command::Config => {
                 println!("{}", config.masked_toml());
@@ -206,7 +217,10 @@ impl Cli {
             Command::Check => check::run(&config, clock).await,
             Command::Migrate => {
                 let state = App::store(&config)?.migrate().await?;
-                println!("{state}");
+                println!("the schema is up to date");
+                for name in &state.newer {
+                    println!("{name} is of a newer cdr-sync: this one works with it");
+                }
                 Ok(Exit::Done)
             }
             Command::Run => run::run(&config, clock).await,

@@ -1,0 +1,214 @@
+//! `query`: one question to the API, straight to the terminal.
+
+use std::io::Write as _;
+
+use chrono::{DateTime, Utc};
+use clap::{Args, ValueEnum};
+use serde_json::Value;
+
+use super::table::render;
+use super::{CliError, Exit, instant};
+use crate::app::{self, App};
+use crate::cdr::Cdr;
+use crate::clock::Clock;
+use crate::config::{self, AccountConfig, Config};
+use crate::pace::{Pace, local_limiter};
+use crate::voicenter::{
+    Action, Answer, ApiError, Client, Fields, Filter, Format, Generation, IdentityCriteria, Question,
+};
+
+/// What to ask.
+#[derive(Args, Debug)]
+#[command(after_help = "Example:\n  cdr-sync query --from 2026-11-01T08:00:00Z --to 2026-11-01T09:00:00Z --phone 972547588535")]
+pub(super) struct QueryArgs {
+    /// From here (RFC 3339, or YYYY-MM-DD in UTC).
+    #[arg(long, value_name = "T", value_parser = instant)]
+    from: DateTime<Utc>,
+    /// Up to here.
+    #[arg(long, value_name = "T", value_parser = instant)]
+    to: DateTime<Utc>,
+    /// As which account, when several are configured.
+    #[arg(long, value_name = "NAME")]
+    account: Option<String>,
+    /// Only calls of this number, with country code; may be given several times.
+    #[arg(long = "phone", value_name = "N")]
+    phones: Vec<String>,
+    /// Only calls of this extension (SIP name); may be given several times.
+    #[arg(long = "extension", value_name = "X")]
+    extensions: Vec<String>,
+    /// Whose calls the credential stands for.
+    #[arg(long, value_name = "WHOSE")]
+    identity: Option<Identity>,
+    /// Only calls of this CdrType (current generation); may be given several times.
+    #[arg(long = "cdr-type", value_name = "NUMBER")]
+    cdr_types: Vec<i32>,
+    /// Only this call (current generation).
+    #[arg(long, value_name = "ID")]
+    call_id: Option<String>,
+    /// Only this field; may be given several times.
+    #[arg(long = "field", value_name = "F")]
+    fields: Vec<String>,
+    /// How to send the question; by default as configured.
+    #[arg(long)]
+    method: Option<Sending>,
+    /// How to print the answer.
+    #[arg(long, default_value = "table")]
+    format: Printing,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+#[value(rename_all = "PascalCase")]
+enum Identity {
+    Account,
+    Hierarchical,
+    Department,
+    User,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Sending {
+    Get,
+    Post,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Printing {
+    Table,
+    Json,
+}
+
+/// Asks and prints.
+pub(super) async fn run(config: &Config, args: QueryArgs, clock: Clock) -> Result<Exit, CliError> {
+    if args.from >= args.to {
+        return Err(CliError::Usage(format!("--from {} is not before --to {}", args.from, args.to)));
+    }
+    let mut config = config.clone();
+    if let Some(method) = args.method {
+        config.api.method = match method {
+            Sending::Get => config::Method::Get,
+            Sending::Post => config::Method::Post,
+        };
+    }
+    let account = choose(&config, args.account.as_deref())?;
+    let client = app::client(&config, account).map_err(app::AppError::from)?;
+    pace(&config, account, &client, &clock).await;
+    let answer = match ask(&client, question(account, &args)).await {
+        Ok(answer) => answer,
+        Err(error) => {
+            eprintln!("cdr-sync: {error}. {}", error.advice());
+            let refused = matches!(error.action(), Action::Pause { .. });
+            return Ok(if refused { Exit::Refused } else { Exit::Failed });
+        }
+    };
+    print(&answer, &args)?;
+    let listed = answer.listed as u64;
+    if let Some(total) = answer.total_hits.filter(|total| *total > listed) {
+        eprintln!("cdr-sync: the API gave {listed} of {total} records: ask for a shorter span");
+        return Ok(Exit::Incomplete);
+    }
+    Ok(if answer.rejected.is_empty() { Exit::Done } else { Exit::Incomplete })
+}
+
+fn choose<'a>(config: &'a Config, name: Option<&str>) -> Result<&'a AccountConfig, CliError> {
+    let accounts = config.require_accounts()?;
+    let found = match name {
+        Some(name) => accounts.iter().find(|account| account.name == name),
+        None => accounts.first().filter(|_| accounts.len() == 1),
+    };
+    found.ok_or_else(|| {
+        let names: Vec<_> = accounts.iter().map(|account| account.name.as_str()).collect();
+        CliError::Usage(format!("--account must be one of: {}", names.join(", ")))
+    })
+}
+
+/// Shares the daemon's budget where there is a database; else one request needs no pacing beyond the process.
+async fn pace(config: &Config, account: &AccountConfig, client: &Client, clock: &Clock) {
+    if let Ok(store) = App::store(config)
+        && let Ok(salt) = store.salt().await
+    {
+        let (per_minute, burst) = (account.requests_per_minute, config.api.burst);
+        let pace = Pace::new(store, client.credential_fingerprint(&salt), per_minute, burst);
+        if pace.ready(clock).await.is_ok() {
+            return;
+        }
+    }
+    local_limiter(account.requests_per_minute, config.api.burst).until_ready().await;
+}
+
+fn question(account: &AccountConfig, args: &QueryArgs) -> Question {
+    let base = app::filter(account);
+    let or = |mine: &[String], configured: Vec<String>| if mine.is_empty() { configured } else { mine.to_vec() };
+    Question {
+        from: args.from,
+        to: args.to,
+        order: None,
+        generation: Generation::Current,
+        filter: Filter {
+            phones: or(&args.phones, base.phones),
+            extensions: or(&args.extensions, base.extensions),
+            identity: args.identity.map(Identity::on_the_wire).or(base.identity),
+            cdr_types: if args.cdr_types.is_empty() { base.cdr_types } else { args.cdr_types.clone() },
+            call_id: args.call_id.clone(),
+            ..Filter::default()
+        },
+        fields: if args.fields.is_empty() { Fields::All } else { Fields::Only(args.fields.clone()) },
+        format: Format::Json,
+    }
+}
+
+impl Identity {
+    const fn on_the_wire(self) -> IdentityCriteria {
+        match self {
+            Identity::Account => IdentityCriteria::Account,
+            Identity::Hierarchical => IdentityCriteria::Hierarchical,
+            Identity::Department => IdentityCriteria::Department,
+            Identity::User => IdentityCriteria::User,
+        }
+    }
+}
+
+/// In the current form first; a server that does not know it is asked in the older one.
+async fn ask(client: &Client, mut question: Question) -> Result<Answer, ApiError> {
+    match client.ask(&question).await {
+        Err(error) if error.action() == Action::OlderForm => {
+            question.generation = Generation::V01;
+            client.ask(&question).await
+        }
+        result => result,
+    }
+}
+
+fn print(answer: &Answer, args: &QueryArgs) -> Result<(), CliError> {
+    let mut out = std::io::stdout().lock();
+    if args.format == Printing::Json {
+        let records = answer.records.iter().map(Cdr::canonical_json).collect::<Vec<_>>();
+        let rejected = answer.rejected.iter().map(|rejected| rejected.raw.clone());
+        let all: Vec<String> = records.into_iter().chain(rejected).collect();
+        writeln!(out, "[{}]", all.join(",\n"))?;
+        return Ok(());
+    }
+    let heading = ["date", "type", "caller", "target", "status", " seconds", "agent", "call id"];
+    let rows: Vec<Vec<String>> = answer.records.iter().map(row).collect();
+    writeln!(out, "{}", render(&heading, &rows))?;
+    writeln!(out, "{} records", answer.listed)?;
+    for rejected in &answer.rejected {
+        writeln!(out, "cannot be a row ({}): {}", rejected.reason.as_str(), rejected.raw)?;
+    }
+    Ok(())
+}
+
+fn row(record: &Cdr) -> Vec<String> {
+    let text = |value: &Option<String>| value.clone().unwrap_or_default();
+    let either = |a: &Option<String>, b: &Option<String>| a.clone().or_else(|| b.clone()).unwrap_or_default();
+    let number = |value: Option<i32>| value.map_or_else(String::new, |number| Value::from(number).to_string());
+    vec![
+        record.started_at.format("%Y-%m-%d %H:%M:%SZ").to_string(),
+        record.key.call_type.clone(),
+        either(&record.caller_number, &record.caller_extension),
+        either(&record.target_number, &record.target_extension),
+        text(&record.dial_status),
+        number(record.duration_seconds),
+        text(&record.representative_name),
+        record.key.call_id.clone(),
+    ]
+}

@@ -1,0 +1,132 @@
+//! `sync`: one pass over all accounts.
+
+use std::time::Instant;
+
+use indicatif::MultiProgress;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::progress;
+use super::run::stop_signal;
+use super::table::{span as span_text, thousands};
+use super::{CliError, Exit};
+use crate::app::App;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::store::Store;
+use crate::sync::engine::Engine;
+use crate::sync::status::{Board, Progress};
+use crate::sync::{Account, SyncError, leadership};
+use crate::window::Window;
+use crate::window::planner::Mode;
+
+/// Everything up to now, or just `span` again.
+pub(super) async fn run(config: &Config, span: Option<Window>, clock: Clock) -> Result<Exit, CliError> {
+    let store = App::store(config)?;
+    store.migrate().await?;
+    let app = App::build(config, store).await?;
+    let work = app.accounts.into_iter().map(|account| (account, span.into_iter().collect()));
+    pass(&app.store, work.collect(), if span.is_some() { Mode::Asked } else { Mode::Pass }, clock).await
+}
+
+/// One pass over some accounts, each with the spans asked for; all at the same time.
+pub(super) async fn pass(
+    store: &Store,
+    work: Vec<(Account, Vec<Window>)>,
+    mode: Mode,
+    clock: Clock,
+) -> Result<Exit, CliError> {
+    let started = Instant::now();
+    let stop = CancellationToken::new();
+    let stopper = stop.clone();
+    tokio::spawn(async move {
+        stop_signal().await;
+        stopper.cancel();
+    });
+    let bars = MultiProgress::new();
+    let mut tasks = JoinSet::new();
+    for (account, spans) in work {
+        let (store, clock, stop) = (store.clone(), clock.clone(), stop.clone());
+        let board = Board::default();
+        let shown = progress::show(&bars, &account.name, board.clone());
+        tasks.spawn(async move {
+            let name = account.name.clone();
+            let ended = one(account, spans, mode, store, clock, board.clone(), stop).await;
+            drop(shown);
+            (name, ended, board.read())
+        });
+    }
+    let mut exit = Exit::Done;
+    while let Some(ended) = tasks.join_next().await {
+        let (name, ended, progress) = ended.map_err(|error| CliError::Failed(format!("a task panicked: {error}")))?;
+        let _ = bars.clear();
+        exit = worse(exit, report(store, &name, ended, &progress, started).await?);
+    }
+    if stop.is_cancelled() {
+        eprintln!("cdr-sync: stopped before the end; what was read is stored, and the next start goes on there");
+        exit = worse(exit, Exit::Failed);
+    }
+    Ok(exit)
+}
+
+async fn one(
+    account: Account,
+    spans: Vec<Window>,
+    mode: Mode,
+    store: Store,
+    clock: Clock,
+    board: Board,
+    stop: CancellationToken,
+) -> Result<(), SyncError> {
+    let holder = leadership::this_process();
+    let mut engine = Engine::open(account, store, clock, &holder, mode, board).await?;
+    spans.into_iter().for_each(|span| engine.ask_for(span));
+    let ended = tokio::select! {
+        () = stop.cancelled() => Ok(()),
+        ended = engine.run() => ended,
+    };
+    ended.and(engine.close().await)
+}
+
+async fn report(
+    store: &Store,
+    name: &str,
+    ended: Result<(), SyncError>,
+    progress: &Progress,
+    started: Instant,
+) -> Result<Exit, CliError> {
+    if let Err(error) = ended {
+        eprintln!("cdr-sync: account {name}: {error}");
+        return Ok(CliError::Sync(error).exit());
+    }
+    let status = store.status().await?;
+    let status = status.iter().find(|status| status.name == name);
+    let until = status.and_then(|status| status.cursor).map_or("-".into(), |cursor| cursor.to().to_rfc3339());
+    println!(
+        "{name}: synced until {until}: {} records in {} requests, {} inserted, {} updated, {} removed, in {}",
+        thousands(progress.records),
+        thousands(progress.requests),
+        thousands(progress.inserted),
+        thousands(progress.updated),
+        thousands(progress.removed),
+        span_text(chrono::TimeDelta::from_std(started.elapsed()).unwrap_or_default()),
+    );
+    let (gaps, rejected) = status.map_or((0, 0), |status| (status.gaps, status.rejected));
+    if gaps + rejected == 0 {
+        return Ok(Exit::Done);
+    }
+    println!("{name}: {gaps} open gaps (cdr-sync gaps), {rejected} rejected records (cdr-sync rejected)");
+    Ok(Exit::Incomplete)
+}
+
+/// What matters most to the caller: a refused credential, then a failure, then what is incomplete.
+fn worse(a: Exit, b: Exit) -> Exit {
+    let rank = |exit: Exit| match exit {
+        Exit::Done => 0,
+        Exit::Incomplete => 1,
+        Exit::Failed => 2,
+        Exit::Refused => 3,
+        Exit::Usage => 4,
+    };
+    if rank(a) >= rank(b) { a } else { b }
+}

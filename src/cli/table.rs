@@ -1,0 +1,70 @@
+//! Plain tables for terminals: columns as wide as their widest cell.
+
+/// Renders rows under a heading. Numbers are the caller's to align: a column is left-aligned unless its heading
+/// starts with a space.
+pub(super) fn render(heading: &[&str], rows: &[Vec<String>]) -> String {
+    let width = |column: usize| {
+        let cells = rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count());
+        let head = heading.get(column).map_or(0, |head| head.trim_start().chars().count());
+        cells.max().unwrap_or(0).max(head)
+    };
+    let widths: Vec<(usize, bool)> = heading.iter().enumerate().map(|(i, head)| (width(i), head.starts_with(' '))).collect();
+    let line = |cells: Vec<&str>| {
+        let cells = cells.into_iter().zip(&widths).map(|(cell, (width, right))| {
+            let pad = " ".repeat(width.saturating_sub(cell.chars().count()));
+            if *right { format!("{pad}{cell}") } else { format!("{cell}{pad}") }
+        });
+        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+    };
+    let mut lines = vec![line(heading.iter().map(|head| head.trim_start()).collect())];
+    lines.extend(rows.iter().map(|row| line(row.iter().map(String::as_str).collect())));
+    lines.join("\n")
+}
+
+/// A number with its thousands set apart.
+pub(super) fn thousands(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// A stretch of time for people: the two largest units.
+pub(super) fn span(delta: chrono::TimeDelta) -> String {
+    let seconds = delta.num_seconds().max(0);
+    let units = [("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1)];
+    let mut parts = Vec::new();
+    let mut left = seconds;
+    for (name, size) in units {
+        if left >= size && parts.len() < 2 {
+            parts.push(format!("{}{name}", left / size));
+            left %= size;
+        } else if !parts.is_empty() {
+            break;
+        }
+    }
+    if parts.is_empty() { "0s".into() } else { parts.join(" ") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_as_wide_as_their_widest_cell() {
+        let rows = vec![vec!["sales".to_owned(), "12".to_owned()], vec!["a".to_owned(), "3456".to_owned()]];
+        assert_eq!(render(&["account", " rows"], &rows), "account  rows\nsales      12\na        3456");
+    }
+
+    #[test]
+    fn numbers_and_spans_read_well() {
+        assert_eq!([0, 999, 1000, 1234567].map(thousands), ["0", "999", "1,000", "1,234,567"]);
+        let spans = [0, 59, 61, 3600, 90_061].map(|s| span(chrono::TimeDelta::seconds(s)));
+        assert_eq!(spans, ["0s", "59s", "1m 1s", "1h", "1d 1h"]);
+    }
+}

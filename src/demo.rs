@@ -1,0 +1,264 @@
+//! `demo`: simulator, private database and daemon, with nothing configured.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use chrono::{DateTime, DurationRound, TimeDelta, Utc};
+use clap::Args;
+use secrecy::{ExposeSecret, SecretString};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::app::{App, AppError};
+use crate::clock::{Clock, ManualClock};
+use crate::config::{Config, ConfigError, LogConfig, Sources};
+use crate::private_postgres::{self, Options, Server, Source};
+use crate::simulator::{Record, Simulator, SimulatorError, SimulatorOptions, WorldOptions};
+use crate::store::{Store, StoreError};
+use crate::sync::engine::Engine;
+use crate::sync::status::Board;
+use crate::sync::supervisor::{self, Common};
+use crate::sync::verify::{Verified, verify};
+use crate::sync::{SyncError, leadership};
+use crate::telemetry;
+use crate::window::Window;
+use crate::window::planner::Mode;
+
+/// Calls of the last days that the simulator starts with.
+const DAYS: TimeDelta = TimeDelta::days(3);
+const CALLS_PER_DAY: f64 = 20_000.0;
+const ACCOUNT: &str = "demo";
+
+/// How to run the demo.
+#[derive(Args, Debug)]
+pub struct DemoArgs {
+    /// Sync, compare with the API, and exit: status 0 only if they agree.
+    #[arg(long)]
+    once: bool,
+    /// Keep the database in this directory, and use what is there.
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+}
+
+/// Why the demo ended early.
+#[derive(Debug, thiserror::Error)]
+pub enum DemoError {
+    /// No database.
+    #[error(transparent)]
+    Database(#[from] private_postgres::Error),
+    /// No simulator.
+    #[error(transparent)]
+    Simulator(#[from] SimulatorError),
+    /// A fault of the demo's own configuration.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// A fault of the demo's own wiring.
+    #[error(transparent)]
+    App(#[from] AppError),
+    /// Syncing failed.
+    #[error(transparent)]
+    Sync(#[from] SyncError),
+    /// The database went away.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A task panicked.
+    #[error("a task of the demo panicked: {0}")]
+    Panicked(#[from] tokio::task::JoinError),
+}
+
+/// Runs the demo; with `--once`, whether the table agreed with the API.
+///
+/// # Errors
+/// When a part cannot be started; what it says names the way out.
+pub async fn run(args: DemoArgs, clock: Clock, stop: impl Future<Output = ()>) -> Result<bool, DemoError> {
+    telemetry::install(&LogConfig { format: None, level: "warn".into() });
+    eprintln!("starting a private PostgreSQL and a simulated Voicenter API ...");
+    let server = start_database(args.data).await?;
+    // For one comparison the simulated world stands still; else it goes on with the host's clock.
+    let world_clock = if args.once { Clock::Manual(ManualClock::new(clock.now())) } else { clock.clone() };
+    let now = world_clock.now();
+    let start = now.duration_trunc(TimeDelta::days(1)).unwrap_or(now) - DAYS;
+    let world = WorldOptions { calls_per_day: CALLS_PER_DAY, from: start, ..WorldOptions::default() };
+    let options = SimulatorOptions { world, ..SimulatorOptions::default() };
+    let code = options.code.clone();
+    let simulator = Simulator::start(options, world_clock).await?;
+    let config = config(&server, &simulator, &code, start)?;
+    let store = App::store(&config)?;
+    store.migrate().await?;
+    let app = App::build(&config, store).await?;
+    let agreed = if args.once {
+        once(app, &simulator, start, now, clock).await?
+    } else {
+        tokio::select! {
+            ended = go_on(app, &server, &simulator, clock) => ended?,
+            () = stop => eprintln!("stopping ..."),
+        }
+        true
+    };
+    simulator.stop().await;
+    tokio::task::spawn_blocking(move || drop(server)).await?;
+    Ok(agreed)
+}
+
+async fn start_database(data: Option<PathBuf>) -> Result<Server, DemoError> {
+    let given = std::env::var("DATABASE_URL").ok().filter(|url| !url.is_empty()).map(SecretString::from);
+    let options = Options { data, source: Source::from_env(), ..Options::default() };
+    Ok(tokio::task::spawn_blocking(move || Server::obtain(given, options)).await??)
+}
+
+/// The demo is configured like any daemon, by an environment; only it is one of its own.
+fn config(server: &Server, simulator: &Simulator, code: &SecretString, start: DateTime<Utc>) -> Result<Config, ConfigError> {
+    let env = [
+        ("DATABASE_URL", server.url().expose_secret().to_owned()),
+        ("CDR_SYNC__ACCOUNTS__0__NAME", ACCOUNT.to_owned()),
+        ("CDR_SYNC__ACCOUNTS__0__CODE", code.expose_secret().to_owned()),
+        ("CDR_SYNC__API__URL", simulator.url()),
+        ("CDR_SYNC__SYNC__START", start.to_rfc3339()),
+        ("CDR_SYNC__SYNC__POLL_INTERVAL", "5s".to_owned()),
+    ];
+    let env = env.into_iter().map(|(name, value)| (name.to_owned(), value));
+    // No file of the directory it happens to run in.
+    Config::load(Sources { file: None, env, working_dir: std::env::temp_dir().join("cdr-sync-demo-has-no-files") })
+}
+
+/// One pass, and the comparison with what the API shows.
+async fn once(
+    app: App,
+    simulator: &Simulator,
+    start: DateTime<Utc>,
+    now: DateTime<Utc>,
+    clock: Clock,
+) -> Result<bool, DemoError> {
+    let mut agreed = true;
+    for account in app.accounts {
+        let board = Board::default();
+        let holder = leadership::this_process();
+        let (store, verified_account) = (app.store.clone(), account.clone());
+        let mut engine = Engine::open(account, store.clone(), clock.clone(), &holder, Mode::Pass, board.clone()).await?;
+        let ended = engine.run().await;
+        engine.close().await?;
+        ended?;
+        let synced = board.read();
+        println!("synced {} records in {} requests\n", synced.records, synced.requests);
+        let Some(span) = Window::new(start, now) else { continue };
+        let days = by_day(&store, simulator, span, now).await?;
+        println!("day          at the API  in the table");
+        for (day, (api, table)) in &days {
+            println!("{day}  {api:>11}  {table:>12}");
+        }
+        let verified = verify(verified_account, &store, clock.clone(), span, Board::default()).await?;
+        println!("\n{}", verdict(&verified));
+        agreed &= verified.is_equal() && verified.at_the_api > 0 && days.values().all(|(api, table)| api == table);
+    }
+    Ok(agreed)
+}
+
+fn verdict(verified: &Verified) -> String {
+    let Verified { at_the_api, in_the_table, missing, different, extra, .. } = verified;
+    let word = if verified.is_equal() { "they agree" } else { "THEY DIFFER" };
+    format!(
+        "the API shows {at_the_api} records, the table holds {in_the_table}: {missing} missing, {different} different, {extra} extra: {word}"
+    )
+}
+
+/// Records by day: what the simulator knows to be true, and what the table holds.
+async fn by_day(
+    store: &Store,
+    simulator: &Simulator,
+    span: Window,
+    now: DateTime<Utc>,
+) -> Result<BTreeMap<String, (u64, u64)>, StoreError> {
+    let day = |instant: DateTime<Utc>| instant.format("%Y-%m-%d").to_string();
+    let mut days: BTreeMap<String, (u64, u64)> = BTreeMap::new();
+    for row in simulator.world().truth(now, span.from(), span.to()) {
+        days.entry(day(row.started_at)).or_default().0 += 1;
+    }
+    let mut last = None;
+    loop {
+        let page = store.read_span(ACCOUNT, span, last.as_ref(), 5_000).await?;
+        for row in page.iter().filter(|row| row.removed_at.is_none()) {
+            days.entry(day(row.cdr.started_at)).or_default().1 += 1;
+        }
+        match page.into_iter().next_back() {
+            Some(row) => last = Some(row.cdr),
+            None => return Ok(days),
+        }
+    }
+}
+
+/// The daemon, and what comes in, until it is stopped.
+async fn go_on(app: App, server: &Server, simulator: &Simulator, clock: Clock) -> Result<(), DemoError> {
+    let stop = CancellationToken::new();
+    let board = Board::default();
+    let boards = BTreeMap::from([(ACCOUNT.to_owned(), board.clone())]);
+    let common = Common { store: app.store.clone(), clock: clock.clone(), holder: leadership::this_process() };
+    let _stopped_with_us = stop.clone().drop_guard();
+    let _daemon = AbortOnDropHandle::new(tokio::spawn(supervisor::run(app.accounts, common, boards, stop)));
+    let _calls = AbortOnDropHandle::new(tokio::spawn(ring(simulator.world().clone(), clock.clone())));
+    let mut changes = board.subscribe();
+    // The board lives as long as we do.
+    let _ = changes.wait_for(|progress| progress.caught_up).await;
+    let synced = board.read();
+    println!("\nsynced {} records of the last days in {} requests\n", synced.records, synced.requests);
+    println!("connection string:\n  {}\n", server.url().expose_secret());
+    println!("worth trying:");
+    for query in QUERIES {
+        println!("  psql '{}' -c \"{query}\"", server.url().expose_secret());
+    }
+    println!("\ncalls as they come (Ctrl-C ends):");
+    show_calls(&app.store, &clock).await
+}
+
+const QUERIES: [&str; 3] = [
+    "select date_trunc('hour', started_at) as hour, count(*) as calls from voicenter.cdr group by 1 order by 1 desc limit 24",
+    "select started_at, type, caller_number, target_number, dial_status, duration_seconds from voicenter.cdr order by started_at desc limit 10",
+    "select representative_name, count(*) as answered, avg(duration_seconds)::int as seconds from voicenter.cdr where dial_status = 'ANSWER' group by 1 order by 2 desc limit 10",
+];
+
+/// A short call every second, whatever the hour, besides those of the simulated company.
+async fn ring(world: crate::simulator::World, clock: Clock) {
+    let mut number = 0_u32;
+    loop {
+        clock.sleep(Duration::from_secs(1)).await;
+        number += 1;
+        let now = clock.now();
+        let started = now.duration_trunc(TimeDelta::seconds(1)).unwrap_or(now) - TimeDelta::seconds(20);
+        let mut record = Record::new(&format!("demo{}{number:06}", now.timestamp()), "Incoming Call", started);
+        record.cdr_type = Some(1);
+        record.caller_number = format!("05{:08}", fastrand::u32(20_000_000..100_000_000));
+        record.target_number = "0722776772".to_owned();
+        record.dial_status = if fastrand::u8(..4) == 0 { "NOANSWER" } else { "ANSWER" }.to_owned();
+        record.duration = Some(i32::from(fastrand::u8(5..20)));
+        record.ring_time = Some(i32::from(fastrand::u8(1..9)));
+        world.insert(record, now);
+    }
+}
+
+/// Prints the newest rows of the table, each once.
+async fn show_calls(store: &Store, clock: &Clock) -> Result<(), DemoError> {
+    let mut shown = BTreeSet::new();
+    let mut first = true;
+    loop {
+        let now = clock.now();
+        if let Some(span) = Window::new(now - TimeDelta::minutes(30), now + TimeDelta::minutes(1)) {
+            for row in store.read_span(ACCOUNT, span, None, 50_000).await? {
+                let cdr = row.cdr;
+                if shown.insert(cdr.key.clone()) && !first {
+                    let text = |value: &Option<String>| value.clone().unwrap_or_default();
+                    println!(
+                        "{}  {:<20} {:>12} → {:<12} {:<9} {:>4} s",
+                        cdr.started_at.format("%H:%M:%S"),
+                        cdr.key.call_type,
+                        text(&cdr.caller_number),
+                        text(&cdr.target_number),
+                        text(&cdr.dial_status),
+                        cdr.duration_seconds.unwrap_or(0),
+                    );
+                }
+            }
+        }
+        first = false;
+        clock.sleep(Duration::from_secs(2)).await;
+    }
+}
