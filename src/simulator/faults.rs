@@ -1,0 +1,191 @@
+//! What goes wrong with real servers, to be switched on one by one.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use clap::ValueEnum;
+
+use super::random::Random;
+
+/// One way in which an answer goes wrong. On the command line they are written like `html-with-200`.
+///
+/// Only requests that would have got records meet a fault: a refused request is always refused by its rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, ValueEnum)]
+pub enum Fault {
+    /// Error 1.
+    RateLimited,
+    /// Error 1 with HTTP 429 and `Retry-After: 7`.
+    RateLimitedRetryAfter,
+    /// Error 2.
+    AuthorizationFailed,
+    /// Error 3.
+    LimitExceeded,
+    /// Error 4.
+    Untrusted,
+    /// Error 77, which no document knows.
+    UnknownError,
+    /// HTTP 500 with an HTML page.
+    Http500,
+    /// HTTP 502 with an HTML page.
+    Http502,
+    /// An HTML page with HTTP 200 (a login or maintenance page).
+    HtmlWith200,
+    /// HTTP 200 without a body.
+    EmptyBody,
+    /// Content-Length promises more than comes; the connection closes in the middle of a record.
+    CutBody,
+    /// No answer ever comes, and the connection stays open.
+    Hang,
+    /// The body comes a few bytes at a time, five times a second.
+    SlowDrip,
+    /// The connection is reset (RST) without an answer.
+    Reset,
+    /// The work is done and logged, then the connection closes without an answer.
+    AnswerLost,
+    /// `Content-Encoding: gzip`, and the stream ends in the middle.
+    TruncatedGzip,
+    /// A byte order mark before the JSON.
+    Bom,
+    /// Field names of records in lower case.
+    LowerCaseNames,
+    /// `"CDR_LIST":null` though there are records.
+    ListNull,
+    /// No `CDR_LIST` though there are records.
+    ListAbsent,
+    /// `"ERROR_NUMBER":"0"`
+    ErrorNumberText,
+    /// Numbers and booleans of records as strings.
+    NumbersAsText,
+    /// OK and no records, though there are some; totals agree with that: a sick server.
+    EmptyOk,
+    /// Every tenth record, from the first on, has no CallID.
+    NoCallId,
+    /// Every tenth record, from the first on, has a Date in no known form.
+    BadDate,
+    /// A NUL character in the first record's RepresentativeName.
+    Nul,
+    /// Half of a surrogate pair in the first record's RepresentativeName.
+    LoneSurrogate,
+    /// Bytes that are not UTF-8 in the first record's RepresentativeName.
+    InvalidUtf8,
+    /// A megabyte of text in the first record's RepresentativeName.
+    HugeString,
+    /// The first record has RingTime twice: a wrong one first, the right one last.
+    DuplicateKeys,
+    /// The first record's CustomData is 300 arrays inside each other.
+    DeepNesting,
+    /// The first record's Price is 1e400.
+    HugeNumber,
+    /// Every record has a `NewField`.
+    UnknownField,
+    /// No record has a RepresentativeName.
+    AbsentField,
+    /// RETURN_HITS is one more than came.
+    WrongReturnHits,
+    /// TOTAL_HITS is seven more than there are.
+    TotalHitsTooLarge,
+}
+
+impl Fault {
+    /// All of them.
+    pub fn all() -> &'static [Fault] {
+        Fault::value_variants()
+    }
+
+    /// Its name on the command line and in logs.
+    pub fn name(self) -> String {
+        self.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
+    }
+}
+
+/// The switchboard for faults. Clones are the same board.
+#[derive(Clone, Debug)]
+pub struct Faults(Arc<Mutex<Board>>);
+
+#[derive(Debug)]
+struct Board {
+    next: VecDeque<Fault>,
+    always: Option<Fault>,
+    shares: Vec<(Fault, f64)>,
+    random: Random,
+}
+
+impl Faults {
+    pub(crate) fn new(seed: u64) -> Self {
+        let random = Random::of(&[seed, 9]);
+        Self(Arc::new(Mutex::new(Board { next: VecDeque::new(), always: None, shares: Vec::new(), random })))
+    }
+
+    /// The next answer is wrong in this way; several wait in line.
+    pub fn next(&self, fault: Fault) {
+        self.board().next.push_back(fault);
+    }
+
+    /// As `next`, for so many answers.
+    pub fn next_times(&self, fault: Fault, times: usize) {
+        self.board().next.extend(std::iter::repeat_n(fault, times));
+    }
+
+    /// Every answer is wrong in this way (after those that wait in line), until `None` or `clear`.
+    pub fn always(&self, fault: impl Into<Option<Fault>>) {
+        self.board().always = fault.into();
+    }
+
+    /// This share (0 to 1) of all answers is wrong in this way, chosen by the world's seed.
+    pub fn share(&self, fault: Fault, share: f64) {
+        self.board().shares.push((fault, share));
+    }
+
+    /// All is well again.
+    pub fn clear(&self) {
+        let mut board = self.board();
+        board.next.clear();
+        board.shares.clear();
+        board.always = None;
+    }
+
+    /// How many faults still wait in line.
+    pub fn waiting(&self) -> usize {
+        self.board().next.len()
+    }
+
+    pub(crate) fn take(&self) -> Option<Fault> {
+        let mut board = self.board();
+        if let Some(fault) = board.next.pop_front().or(board.always) {
+            return Some(fault);
+        }
+        let Board { shares, random, .. } = &mut *board;
+        let mut drawn = random.unit();
+        shares.iter().find_map(|(fault, share)| {
+            drawn -= share;
+            (drawn < 0.0).then_some(*fault)
+        })
+    }
+
+    fn board(&self) -> MutexGuard<'_, Board> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn faults_come_in_line_then_always_then_by_share() {
+        let faults = Faults::new(1);
+        assert_eq!(faults.take(), None);
+        faults.next_times(Fault::Bom, 2);
+        faults.always(Fault::Hang);
+        assert_eq!(
+            [faults.take(), faults.take(), faults.take()],
+            [Some(Fault::Bom), Some(Fault::Bom), Some(Fault::Hang)]
+        );
+        faults.clear();
+        faults.share(Fault::Nul, 0.25);
+        faults.share(Fault::Reset, 0.25);
+        let drawn: Vec<_> = (0..4000).filter_map(|_| faults.take()).collect();
+        assert!((1_800..2_200).contains(&drawn.len()), "{}", drawn.len());
+        assert!(drawn.contains(&Fault::Nul) && drawn.contains(&Fault::Reset));
+    }
+}

@@ -1,0 +1,212 @@
+//! What a simulated Voicenter can be told to be.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use chrono_tz::Tz;
+use secrecy::SecretString;
+
+/// Everything about a simulated API. `Default` is the current generation as its documents describe it.
+///
+/// ```
+/// use cdr_sync::simulator::{Generation, SimulatorOptions};
+/// let options = SimulatorOptions { generation: Generation::V01, record_limit: 500, ..Default::default() };
+/// ```
+#[derive(Clone, Debug)]
+pub struct SimulatorOptions {
+    /// Where to listen; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// The calls that there are.
+    pub world: WorldOptions,
+    /// Which of the two documents the API follows.
+    pub generation: Generation,
+    /// How records are written, where that differs from the generation's document.
+    pub dialect: DialectOptions,
+    /// Most records in one answer.
+    pub record_limit: usize,
+    /// What happens past it.
+    pub over_limit: OverLimit,
+    /// Whether answers of the current generation carry TOTAL_HITS and RETURN_HITS (v0.1 never has them).
+    pub totals: bool,
+    /// What `sort` does (current generation only: v0.1 refuses it as an unknown key).
+    pub sort: SortBehaviour,
+    /// Requests answered in any 60 seconds, for each credential; more get error 1. 0: no limit.
+    pub requests_per_minute: u32,
+    /// Which clock those 60 seconds are measured by.
+    pub rate_clock: RateClock,
+    /// The credential that is right, as `code`.
+    pub code: SecretString,
+    /// The credential that is right as `Authorization: Bearer` (current generation only).
+    pub token: Option<SecretString>,
+    /// Whether `code` is refused with error 4, as from an address that is not whitelisted.
+    pub refuse_address: bool,
+    /// How long each answer takes, in real time.
+    pub latency: Duration,
+    /// Whether answers are compressed for clients that accept it.
+    pub gzip: bool,
+    /// Whether a record dated exactly on `fromdate` is inside.
+    pub from_inclusive: bool,
+    /// Whether a record dated exactly on `todate` is inside.
+    pub to_inclusive: bool,
+}
+
+impl Default for SimulatorOptions {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            world: WorldOptions::default(),
+            generation: Generation::Current,
+            dialect: DialectOptions::default(),
+            record_limit: 10_000,
+            over_limit: OverLimit::Documented,
+            totals: true,
+            sort: SortBehaviour::Honest,
+            requests_per_minute: 30,
+            rate_clock: RateClock::Injected,
+            code: SecretString::from("simulated-code"),
+            token: None,
+            refuse_address: false,
+            latency: Duration::ZERO,
+            gzip: true,
+            from_inclusive: true,
+            to_inclusive: true,
+        }
+    }
+}
+
+/// The calls of a made-up company: the same options give the same records, for ever.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WorldOptions {
+    /// Chooses the world.
+    pub seed: u64,
+    /// CDRs a day, averaged over a week (a call can have two or three). 0 gives an empty world to insert into.
+    pub calls_per_day: f64,
+    /// No call starts before this instant; UNIX epoch by default.
+    pub from: DateTime<Utc>,
+    /// How long after its end a CDR appears, mostly: shortest and longest.
+    pub lag: (TimeDelta, TimeDelta),
+    /// Share of CDRs that appear later than that: after `late_lag`.
+    pub late_share: f64,
+    /// How long after its end such a CDR appears: shortest and longest.
+    pub late_lag: (TimeDelta, TimeDelta),
+    /// Share of CDRs whose RecordURL, Price or CustomData changes minutes to days after they appeared.
+    pub change_share: f64,
+    /// Share of CDRs that vanish hours to 20 days after they appeared.
+    pub vanish_share: f64,
+    /// Share of CDRs whose Date moves (by at most 30 minutes) some hours after they appeared.
+    pub move_share: f64,
+    /// Share of calls of one CDR whose Type changes some hours after they appeared.
+    pub retype_share: f64,
+    /// Share of calls of one CDR that have a second, different CDR with the same CallID and Type.
+    pub twin_share: f64,
+}
+
+impl Default for WorldOptions {
+    fn default() -> Self {
+        Self {
+            seed: 1,
+            calls_per_day: 10_000.0,
+            from: DateTime::UNIX_EPOCH,
+            lag: (TimeDelta::minutes(1), TimeDelta::minutes(8)),
+            late_share: 0.01,
+            late_lag: (TimeDelta::hours(1), TimeDelta::hours(5)),
+            change_share: 0.15,
+            vanish_share: 0.0005,
+            move_share: 0.0005,
+            retype_share: 0.0005,
+            twin_share: 0.0003,
+        }
+    }
+}
+
+impl WorldOptions {
+    /// A world in which nothing ever changes once it has appeared, and each key occurs once.
+    pub fn unchanging(self) -> Self {
+        Self {
+            late_share: 0.0,
+            change_share: 0.0,
+            vanish_share: 0.0,
+            move_share: 0.0,
+            retype_share: 0.0,
+            twin_share: 0.0,
+            ..self
+        }
+    }
+
+    /// A world without generated calls, for records inserted by hand.
+    pub fn empty() -> Self {
+        Self { calls_per_day: 0.0, ..Self::default() }
+    }
+}
+
+/// The two generations of the API.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Generation {
+    /// The "Call log" document: always HTTP 200, no totals, error 3 past the limit, no `sort`.
+    #[value(name = "v0.1")]
+    V01,
+    /// Today's: GMT, cut answers with totals, HTTP 403 and 404.
+    Current,
+}
+
+/// How a server writes its records. `None` means: as the generation's document says.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct DialectOptions {
+    /// Zone of zoneless dates and of bounds (v0.1: Asia/Jerusalem; current: UTC).
+    pub zone: Option<Tz>,
+    /// The form of `Date` (v0.1: `Plain`; current: `Zulu`).
+    pub date_form: Option<DateForm>,
+    /// All field names in lower case, as some servers send them.
+    pub lower_case_names: bool,
+    /// Numbers and booleans as strings.
+    pub text_numbers: bool,
+    /// Whether `DateEpoch` is among the fields sent when `fields` is absent (current generation only).
+    pub date_epoch: bool,
+}
+
+/// The forms of `Date` that have been seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum DateForm {
+    /// `2024-06-10T09:04:58Z`, always UTC.
+    Zulu,
+    /// `2024-06-10T09:04:58`
+    Plain,
+    /// `2024-06-10 09:04:58`
+    Space,
+    /// `2024-06-10T09:04`: the seconds are not told.
+    Minutes,
+    /// `2024-06-10T09:04:58.000`
+    Fractions,
+}
+
+/// What an API does when a window holds more records than one answer may.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum OverLimit {
+    /// v0.1: error 3 and no records. Current: cut at the limit with ERROR_NUMBER 0.
+    Documented,
+    /// Error 3 and no records.
+    Error,
+    /// Cut at the limit with ERROR_NUMBER 0.
+    Cut,
+}
+
+/// What an API does with `sort`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum SortBehaviour {
+    /// Sorts everything, then cuts.
+    Honest,
+    /// Cuts first, in the order of appearance, and sorts what is left.
+    AfterCut,
+    /// Takes it and does nothing.
+    Ignored,
+}
+
+/// Which clock the request rate is measured by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RateClock {
+    /// The clock that the simulator was given.
+    Injected,
+    /// The host's monotonic clock.
+    Real,
+}

@@ -1,0 +1,250 @@
+//! One record as the API shows it at an instant, with all its fields.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde_json::{Map, Value, json};
+
+use super::calls::{Entry, Kind};
+use super::people::{self, Representative};
+use super::random::Random;
+
+/// A call detail record of the simulated API. Empty text, `{}` and `[]` mean "nothing there".
+///
+/// A record to insert by hand: `Record { duration: Some(12), ..Record::new("id", "Queue", date) }`.
+#[derive(Clone, Debug, PartialEq)]
+#[expect(missing_docs, reason = "each is the API's field of its name")]
+pub struct Record {
+    pub call_id: String,
+    /// `Type`; left out of the answer when empty.
+    pub call_type: String,
+    pub cdr_type: Option<i32>,
+    /// `Date`.
+    pub started_at: DateTime<Utc>,
+    /// Seconds.
+    pub duration: Option<i32>,
+    /// Seconds.
+    pub ring_time: Option<i32>,
+    pub caller_number: String,
+    pub caller_extension: String,
+    pub target_number: String,
+    pub target_extension: String,
+    pub target_prefix_name: String,
+    pub did: String,
+    pub dial_status: String,
+    pub dial_status2: String,
+    pub queue_name: String,
+    /// What `queueID` in a search is compared with; not itself sent.
+    pub queue_id: Option<i64>,
+    /// What `campaignID` in a search is compared with; not itself sent.
+    pub campaign_id: Option<i64>,
+    pub department_id: String,
+    pub department_name: String,
+    pub representative_code: String,
+    pub representative_name: String,
+    pub user_id: String,
+    pub user_name: String,
+    /// Agorot, as a JSON number's text.
+    pub price: Option<String>,
+    pub record_url: String,
+    pub record_expect: Option<bool>,
+    pub dtmf_data: Value,
+    pub custom_data: Value,
+    /// Fields that no document knows, sent as they are.
+    pub unknown: Map<String, Value>,
+    /// How fields without a value are written.
+    pub empties: Empties,
+}
+
+/// How a server writes a field that has no value; all three are seen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Empties {
+    /// `""`, `{}`, `[]`; numbers as null.
+    #[default]
+    Empty,
+    /// `null`
+    Null,
+    /// Not at all.
+    Absent,
+}
+
+impl Record {
+    /// A record with nothing but its CallID, Type and Date.
+    pub fn new(call_id: &str, call_type: &str, started_at: DateTime<Utc>) -> Self {
+        Self {
+            call_id: call_id.to_owned(),
+            call_type: call_type.to_owned(),
+            cdr_type: None,
+            started_at,
+            duration: None,
+            ring_time: None,
+            caller_number: String::new(),
+            caller_extension: String::new(),
+            target_number: String::new(),
+            target_extension: String::new(),
+            target_prefix_name: String::new(),
+            did: String::new(),
+            dial_status: String::new(),
+            dial_status2: String::new(),
+            queue_name: String::new(),
+            queue_id: None,
+            campaign_id: None,
+            department_id: String::new(),
+            department_name: String::new(),
+            representative_code: String::new(),
+            representative_name: String::new(),
+            user_id: String::new(),
+            user_name: String::new(),
+            price: None,
+            record_url: String::new(),
+            record_expect: None,
+            dtmf_data: json!([]),
+            custom_data: json!({}),
+            unknown: Map::new(),
+            empties: Empties::Empty,
+        }
+    }
+
+    /// The generated record behind an index entry, as it is at `at` (seconds since 1970).
+    pub(crate) fn of(entry: &Entry, at: i64) -> Self {
+        let mut shared = Random::of(&[entry.call, 4]);
+        let mut own = Random::of(&[entry.id, 5]);
+        let kind = entry.kind_at(at);
+        let (call_type, cdr_type) = kind.names();
+        let started = entry.date_at(at).unwrap_or(entry.started);
+        let mut record = Self::new(&call_id(entry), call_type, instant(started));
+        record.cdr_type = Some(cdr_type);
+        record.duration = Some(entry.duration);
+        record.ring_time = Some(entry.ring);
+        record.dial_status = entry.status.to_owned();
+        record.empties = own.weighted(&[(80, Empties::Empty), (10, Empties::Null), (10, Empties::Absent)]);
+        let answered = entry.status == "ANSWER";
+        if answered && own.chance(0.3) {
+            record.dial_status2 = "ANSWER".to_owned();
+        }
+        record.join_parties(kind, answered, &mut shared);
+        record.fill_in(entry, at, &mut own);
+        record
+    }
+
+    /// Who spoke with whom, by the kind of call.
+    fn join_parties(&mut self, kind: Kind, answered: bool, shared: &mut Random) {
+        let (customer, prefix) = people::phone(shared);
+        let agent = people::representative(shared);
+        let department = people::department(shared);
+        self.did = department.did.to_owned();
+        match kind {
+            Kind::Outgoing | Kind::Click2CallLeg2 | Kind::ProductiveLeg2 | Kind::AttendedLeg2 => {
+                self.caller_number = agent.department.did.to_owned();
+                self.caller_extension = agent.extension.clone();
+                self.target_number = customer;
+                self.target_prefix_name = prefix.to_owned();
+                self.did = String::new();
+                self.credit(&agent);
+            }
+            Kind::Click2CallLeg1 | Kind::ProductiveLeg1 | Kind::AttendedLeg1 | Kind::Transfer => {
+                self.caller_number = customer;
+                self.target_number = agent.extension.clone();
+                self.target_extension = agent.extension.clone();
+                self.credit(&agent);
+            }
+            Kind::Queue | Kind::Click2QueueIncoming => {
+                self.caller_number = customer;
+                self.target_number = department.did.to_owned();
+                self.queue_name = department.queue.to_owned();
+                self.queue_id = Some(department.queue_id);
+                if answered {
+                    self.target_extension = agent.extension.clone();
+                    self.credit(&agent);
+                }
+            }
+            _ => {
+                self.caller_number = customer;
+                self.target_number = department.did.to_owned();
+                if answered {
+                    self.target_extension = agent.extension.clone();
+                    self.credit(&agent);
+                }
+            }
+        }
+        if matches!(kind, Kind::ProductiveLeg1 | Kind::ProductiveLeg2) {
+            self.campaign_id = Some(shared.between(71, 74));
+        }
+    }
+
+    fn credit(&mut self, agent: &Representative) {
+        self.representative_name = agent.name.to_owned();
+        self.representative_code = agent.code.clone();
+        self.user_id = agent.user_id.clone();
+        self.user_name = agent.name.to_owned();
+        self.department_id = agent.department.id.to_string();
+        self.department_name = agent.department.name.to_owned();
+    }
+
+    /// What is filled in later: RecordURL, Price, CustomData; and the keys that were pressed.
+    fn fill_in(&mut self, entry: &Entry, at: i64, own: &mut Random) {
+        let answered = entry.status == "ANSWER";
+        let mut later = |low, high| {
+            let delay = own.between(low, high);
+            let at_once = !entry.changes || own.chance(0.3);
+            if at_once { 0 } else { delay }
+        };
+        let (recorded, priced, analysed) = (later(120, 21_600), later(3_600, 432_000), later(600, 172_800));
+        let since = at.saturating_sub(entry.appears);
+        if answered && own.chance(0.8) {
+            self.record_expect = Some(true);
+            if since >= recorded {
+                let name = format!("{}{}", instant(entry.started).format("%Y%m%d"), entry.id % 100_000_000);
+                self.record_url = format!("https://cpanel.example/CallsHistory/PlayRecord/{name}.mp3");
+            }
+        } else {
+            self.record_expect = Some(false);
+        }
+        if answered && own.chance(0.6) {
+            let agorot = i64::from(entry.duration / 60 + 1) * own.between(3, 14);
+            let first = if own.chance(0.5) { None } else { Some("0".to_owned()) };
+            let last = if own.chance(0.1) { format!("{agorot}.5") } else { agorot.to_string() };
+            self.price = if since >= priced { Some(last) } else { first };
+        }
+        let mut custom = Map::new();
+        if entry.kind == Kind::Transfer {
+            custom.insert("OriginalIvrUniqueID".to_owned(), original_call_id(entry).into());
+        }
+        // Drawn whether or not it shows yet: what follows must not depend on when it is looked at.
+        let (has_analysis, found) = (own.chance(0.35), own.chance(0.8));
+        if answered && has_analysis && since >= analysed {
+            custom.insert("AiExists".to_owned(), found.into());
+        }
+        self.custom_data = Value::Object(custom);
+        if matches!(entry.kind, Kind::Incoming | Kind::Queue | Kind::Click2IvrIncoming) && own.chance(0.5) {
+            let pressed = own.between(1, 3);
+            self.dtmf_data = (1..=pressed)
+                .map(|layer| {
+                    let name = own.pick(&["תפריט ראשי", "Main menu", "שעות פעילות"]);
+                    json!({"LayerName": name, "DTMF": own.between(0, 9), "LayerNumber": layer})
+                })
+                .collect();
+        }
+    }
+}
+
+/// CallIDs start with the call's time, as the real ones do; a transfer is a call of its own.
+fn call_id(entry: &Entry) -> String {
+    let tail = if entry.kind == Kind::Transfer { entry.call.rotate_left(32) } else { entry.call };
+    format!("{}{tail:016x}5c", instant(entry.call_started).format("%Y%m%d%H%M%S"))
+}
+
+fn original_call_id(entry: &Entry) -> String {
+    format!("{}{:016x}5c", instant(entry.call_started).format("%Y%m%d%H%M%S"), entry.call)
+}
+
+/// When the call with this generated CallID started, as far as its text tells (seconds since 1970).
+pub(crate) fn call_started(call_id: &str) -> Option<i64> {
+    let time = call_id.get(..14)?;
+    chrono::NaiveDateTime::parse_from_str(time, "%Y%m%d%H%M%S").ok().map(|time| time.and_utc().timestamp())
+}
+
+/// Seconds since 1970 as an instant.
+pub(crate) fn instant(seconds: i64) -> DateTime<Utc> {
+    DateTime::UNIX_EPOCH
+        .checked_add_signed(TimeDelta::try_seconds(seconds).unwrap_or(TimeDelta::MAX))
+        .unwrap_or(DateTime::<Utc>::MAX_UTC)
+}
