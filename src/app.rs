@@ -104,7 +104,12 @@ pub fn filter(account: &AccountConfig) -> Filter {
     }
 }
 
-fn build_account(config: &Config, account: &AccountConfig, store: &Store, salt: &[u8]) -> Result<Account, AppError> {
+fn build_account(
+    config: &Config,
+    account: &AccountConfig,
+    store: &Store,
+    salt: &[u8],
+) -> Result<Account, AppError> {
     let client = client(config, account)?;
     let fingerprint = client.credential_fingerprint(salt);
     Ok(Account {
@@ -144,7 +149,11 @@ fn settings(config: &Config, account: &AccountConfig) -> Settings {
             granularity: config.api.granularity,
             min_window: config.sync.min_window,
             attempts: 3,
-            slice: Slice { cdr_types, phones: account.phones.clone(), extensions: account.extensions.clone() },
+            slice: Slice {
+                cdr_types,
+                phones: account.phones.clone(),
+                extensions: account.extensions.clone(),
+            },
         },
         poll_interval: config.sync.poll_interval,
         newest: TimeDelta::minutes(15),

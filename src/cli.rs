@@ -143,7 +143,8 @@ enum CliError {
 impl Command {
     /// Lines for each window would tear the progress bar apart; on a terminal it takes their place.
     fn logging(&self, configured: &LogConfig) -> LogConfig {
-        let shows_bar = matches!(self, Command::Sync(_) | Command::Verify(_) | Command::Gaps(_) | Command::Rejected(_));
+        let shows_bar =
+            matches!(self, Command::Sync(_) | Command::Verify(_) | Command::Gaps(_) | Command::Rejected(_));
         if shows_bar && progress::on_terminal() && configured.level == "info" {
             return LogConfig { level: "error".into(), ..configured.clone() };
         }
@@ -154,7 +155,9 @@ impl Command {
 impl CliError {
     fn exit(&self) -> Exit {
         match self {
-            CliError::Config(_) | CliError::Usage(_) | CliError::App(AppError::Config(_) | AppError::Client(_)) => Exit::Usage,
+            CliError::Config(_)
+            | CliError::Usage(_)
+            | CliError::App(AppError::Config(_) | AppError::Client(_)) => Exit::Usage,
             CliError::Sync(SyncError::Refused { .. }) => Exit::Refused,
             _ => Exit::Failed,
         }
@@ -227,7 +230,12 @@ impl Cli {
             Command::Sync(args) => sync::run(&config, span(args)?, clock).await,
             Command::Verify(FullSpanArgs { from, to }) => {
                 let span = span(SpanArgs { from: Some(from), to: Some(to) })?;
-                verify::run(&config, span.ok_or_else(|| CliError::Usage("--from and --to are needed".into()))?, clock).await
+                verify::run(
+                    &config,
+                    span.ok_or_else(|| CliError::Usage("--from and --to are needed".into()))?,
+                    clock,
+                )
+                .await
             }
             Command::Status(args) => status::run(&config, args.json, clock).await,
             Command::Gaps(args) => leftovers::gaps(&config, args.retry, clock).await,
@@ -248,9 +256,9 @@ fn instant(text: &str) -> Result<DateTime<Utc>, String> {
     if let Ok(date) = DateTime::parse_from_rfc3339(text) {
         return Ok(date.to_utc());
     }
-    let day = text.parse::<NaiveDate>().map_err(|_| {
-        "expected a time like 2026-11-01T08:00:00Z or a day like 2026-11-01".to_owned()
-    })?;
+    let day = text
+        .parse::<NaiveDate>()
+        .map_err(|_| "expected a time like 2026-11-01T08:00:00Z or a day like 2026-11-01".to_owned())?;
     Ok(day.and_time(NaiveTime::MIN).and_utc())
 }
 

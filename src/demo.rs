@@ -108,7 +108,12 @@ async fn start_database(data: Option<PathBuf>) -> Result<Server, DemoError> {
 }
 
 /// The demo is configured like any daemon, by an environment; only it is one of its own.
-fn config(server: &Server, simulator: &Simulator, code: &SecretString, start: DateTime<Utc>) -> Result<Config, ConfigError> {
+fn config(
+    server: &Server,
+    simulator: &Simulator,
+    code: &SecretString,
+    start: DateTime<Utc>,
+) -> Result<Config, ConfigError> {
     let env = [
         ("DATABASE_URL", server.url().expose_secret().to_owned()),
         ("CDR_SYNC__ACCOUNTS__0__NAME", ACCOUNT.to_owned()),
@@ -119,7 +124,11 @@ fn config(server: &Server, simulator: &Simulator, code: &SecretString, start: Da
     ];
     let env = env.into_iter().map(|(name, value)| (name.to_owned(), value));
     // No file of the directory it happens to run in.
-    Config::load(Sources { file: None, env, working_dir: std::env::temp_dir().join("cdr-sync-demo-has-no-files") })
+    Config::load(Sources {
+        file: None,
+        env,
+        working_dir: std::env::temp_dir().join("cdr-sync-demo-has-no-files"),
+    })
 }
 
 /// One pass, and the comparison with what the API shows.
@@ -135,7 +144,8 @@ async fn once(
         let board = Board::default();
         let holder = leadership::this_process();
         let (store, verified_account) = (app.store.clone(), account.clone());
-        let mut engine = Engine::open(account, store.clone(), clock.clone(), &holder, Mode::Pass, board.clone()).await?;
+        let mut engine =
+            Engine::open(account, store.clone(), clock.clone(), &holder, Mode::Pass, board.clone()).await?;
         let ended = engine.run().await;
         engine.close().await?;
         ended?;
@@ -149,7 +159,8 @@ async fn once(
         }
         let verified = verify(verified_account, &store, clock.clone(), span, Board::default()).await?;
         println!("\n{}", verdict(&verified));
-        agreed &= verified.is_equal() && verified.at_the_api > 0 && days.values().all(|(api, table)| api == table);
+        agreed &=
+            verified.is_equal() && verified.at_the_api > 0 && days.values().all(|(api, table)| api == table);
     }
     Ok(agreed)
 }
@@ -171,20 +182,16 @@ async fn by_day(
 ) -> Result<BTreeMap<String, (u64, u64)>, StoreError> {
     let day = |instant: DateTime<Utc>| instant.format("%Y-%m-%d").to_string();
     let mut days: BTreeMap<String, (u64, u64)> = BTreeMap::new();
-    for row in simulator.world().truth(now, span.from(), span.to()) {
+    for row in simulator.truth(now, span.from(), span.to()) {
         days.entry(day(row.started_at)).or_default().0 += 1;
     }
-    let mut last = None;
-    loop {
-        let page = store.read_span(ACCOUNT, span, last.as_ref(), 5_000).await?;
-        for row in page.iter().filter(|row| row.removed_at.is_none()) {
-            days.entry(day(row.cdr.started_at)).or_default().1 += 1;
-        }
-        match page.into_iter().next_back() {
-            Some(row) => last = Some(row.cdr),
-            None => return Ok(days),
+    let mut rows = store.read_span(ACCOUNT, span);
+    while let Some((row, removed_at)) = rows.next().await? {
+        if removed_at.is_none() {
+            days.entry(day(row.started_at)).or_default().1 += 1;
         }
     }
+    Ok(days)
 }
 
 /// The daemon, and what comes in, until it is stopped.
@@ -192,7 +199,8 @@ async fn go_on(app: App, server: &Server, simulator: &Simulator, clock: Clock) -
     let stop = CancellationToken::new();
     let board = Board::default();
     let boards = BTreeMap::from([(ACCOUNT.to_owned(), board.clone())]);
-    let common = Common { store: app.store.clone(), clock: clock.clone(), holder: leadership::this_process() };
+    let common =
+        Common { store: app.store.clone(), clock: clock.clone(), holder: leadership::this_process() };
     let _stopped_with_us = stop.clone().drop_guard();
     let _daemon = AbortOnDropHandle::new(tokio::spawn(supervisor::run(app.accounts, common, boards, stop)));
     let _calls = AbortOnDropHandle::new(tokio::spawn(ring(simulator.world().clone(), clock.clone())));
@@ -224,7 +232,8 @@ async fn ring(world: crate::simulator::World, clock: Clock) {
         number += 1;
         let now = clock.now();
         let started = now.duration_trunc(TimeDelta::seconds(1)).unwrap_or(now) - TimeDelta::seconds(20);
-        let mut record = Record::new(&format!("demo{}{number:06}", now.timestamp()), "Incoming Call", started);
+        let mut record =
+            Record::new(&format!("demo{}{number:06}", now.timestamp()), "Incoming Call", started);
         record.cdr_type = Some(1);
         record.caller_number = format!("05{:08}", fastrand::u32(20_000_000..100_000_000));
         record.target_number = "0722776772".to_owned();
@@ -242,8 +251,8 @@ async fn show_calls(store: &Store, clock: &Clock) -> Result<(), DemoError> {
     loop {
         let now = clock.now();
         if let Some(span) = Window::new(now - TimeDelta::minutes(30), now + TimeDelta::minutes(1)) {
-            for row in store.read_span(ACCOUNT, span, None, 50_000).await? {
-                let cdr = row.cdr;
+            let mut rows = store.read_span(ACCOUNT, span);
+            while let Some((cdr, _)) = rows.next().await? {
                 if shown.insert(cdr.key.clone()) && !first {
                     let text = |value: &Option<String>| value.clone().unwrap_or_default();
                     println!(

@@ -19,7 +19,9 @@ use crate::voicenter::{
 
 /// What to ask.
 #[derive(Args, Debug)]
-#[command(after_help = "Example:\n  cdr-sync query --from 2026-11-01T08:00:00Z --to 2026-11-01T09:00:00Z --phone 972547588535")]
+#[command(
+    after_help = "Example:\n  cdr-sync query --from 2026-11-01T08:00:00Z --to 2026-11-01T09:00:00Z --phone 972547588535"
+)]
 pub(super) struct QueryArgs {
     /// From here (RFC 3339, or YYYY-MM-DD in UTC).
     #[arg(long, value_name = "T", value_parser = instant)]
@@ -137,7 +139,8 @@ async fn pace(config: &Config, account: &AccountConfig, client: &Client, clock: 
 
 fn question(account: &AccountConfig, args: &QueryArgs) -> Question {
     let base = app::filter(account);
-    let or = |mine: &[String], configured: Vec<String>| if mine.is_empty() { configured } else { mine.to_vec() };
+    let or =
+        |mine: &[String], configured: Vec<String>| if mine.is_empty() { configured } else { mine.to_vec() };
     Question {
         from: args.from,
         to: args.to,
@@ -200,7 +203,8 @@ fn print(answer: &Answer, args: &QueryArgs) -> Result<(), CliError> {
 fn row(record: &Cdr) -> Vec<String> {
     let text = |value: &Option<String>| value.clone().unwrap_or_default();
     let either = |a: &Option<String>, b: &Option<String>| a.clone().or_else(|| b.clone()).unwrap_or_default();
-    let number = |value: Option<i32>| value.map_or_else(String::new, |number| Value::from(number).to_string());
+    let number =
+        |value: Option<i32>| value.map_or_else(String::new, |number| Value::from(number).to_string());
     vec![
         record.started_at.format("%Y-%m-%d %H:%M:%SZ").to_string(),
         record.key.call_type.clone(),

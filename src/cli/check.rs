@@ -65,8 +65,12 @@ async fn database(store: Store, findings: &mut Findings) -> Option<Store> {
         Ok(state) => state,
         Err(error) => {
             let mend = match &error {
-                StoreError::Away(_) => "check database.url, that PostgreSQL runs, and that its pg_hba.conf lets this host in",
-                _ => "the message is PostgreSQL's own: the user needs the rights to create schemas and tables",
+                StoreError::Away(_) => {
+                    "check database.url, that PostgreSQL runs, and that its pg_hba.conf lets this host in"
+                }
+                _ => {
+                    "the message is PostgreSQL's own: the user needs the rights to create schemas and tables"
+                }
             };
             findings.bad(&format!("the database: {error}"), mend, Exit::Failed);
             return None;
@@ -74,7 +78,10 @@ async fn database(store: Store, findings: &mut Findings) -> Option<Store> {
     };
     findings.good("the database answers");
     if !state.pending.is_empty() {
-        findings.note(&format!("migrations to come: {}; run, sync and migrate apply them", state.pending.join(", ")));
+        findings.note(&format!(
+            "migrations to come: {}; run, sync and migrate apply them",
+            state.pending.join(", ")
+        ));
         return None;
     }
     findings.good("the schema is up to date");
@@ -111,11 +118,15 @@ async fn api(
     let now = clock.now();
     match ask(&client, account, now).await {
         Ok(answer) => {
-            findings.good(&format!("account {}: the API answers, {} records of the last hour", account.name, answer.listed));
+            findings.good(&format!(
+                "account {}: the API answers, {} records of the last hour",
+                account.name, answer.listed
+            ));
             clocks(account, &answer, now, findings);
         }
         Err(error) => {
-            let exit = if matches!(error.action(), Action::Pause { .. }) { Exit::Refused } else { Exit::Failed };
+            let exit =
+                if matches!(error.action(), Action::Pause { .. }) { Exit::Refused } else { Exit::Failed };
             findings.bad(&format!("account {}: {error}", account.name), error.advice(), exit);
         }
     }
@@ -144,18 +155,33 @@ fn clocks(account: &AccountConfig, answer: &Answer, now: DateTime<Utc>, findings
     let Some(theirs) = answer.server_date else { return };
     if (theirs - now).abs() > SKEW {
         let line = format!("the API's clock is {} s away from this host's", (theirs - now).num_seconds());
-        findings.bad(&line, "set this host's clock by NTP: coverage never goes past the earlier of the two", Exit::Failed);
+        findings.bad(
+            &line,
+            "set this host's clock by NTP: coverage never goes past the earlier of the two",
+            Exit::Failed,
+        );
     }
     let newest = answer.records.iter().map(|record| record.started_at).max();
-    let Some(ahead) = newest.map(|newest| newest - theirs).filter(|ahead| *ahead > TimeDelta::minutes(5)) else {
-        findings.good(&format!("account {}: no record is dated in the future: {} fits", account.name, account.timezone));
+    let Some(ahead) = newest.map(|newest| newest - theirs).filter(|ahead| *ahead > TimeDelta::minutes(5))
+    else {
+        findings.good(&format!(
+            "account {}: no record is dated in the future: {} fits",
+            account.name, account.timezone
+        ));
         return;
     };
     // The newest record is at most some minutes old, so the zone lies that many whole hours off.
     let hours = (ahead.num_minutes() + 59) / 60;
     findings.bad(
-        &format!("account {}: records are dated up to {} minutes in the future: {} is not their zone", account.name, ahead.num_minutes(), account.timezone),
-        &format!("set api.timezone to the zone that is {hours} h ahead of it, in Israel most likely Asia/Jerusalem"),
+        &format!(
+            "account {}: records are dated up to {} minutes in the future: {} is not their zone",
+            account.name,
+            ahead.num_minutes(),
+            account.timezone
+        ),
+        &format!(
+            "set api.timezone to the zone that is {hours} h ahead of it, in Israel most likely Asia/Jerusalem"
+        ),
         Exit::Usage,
     );
 }

@@ -62,7 +62,9 @@ pub(super) async fn rejected(config: &Config, retry: bool, clock: Clock) -> Resu
         let dated: Vec<_> = dated.collect();
         let undated = rejected.len() - dated.len();
         if undated > 0 {
-            println!("{undated} records have no date to look for them by; cdr-sync sync --from --to reads a span again");
+            println!(
+                "{undated} records have no date to look for them by; cdr-sync sync --from --to reads a span again"
+            );
         }
         return read_again(config, dated, clock).await;
     }
@@ -90,7 +92,8 @@ async fn read_again(config: &Config, spans: Vec<(&str, Window)>, clock: Clock) -
     let app = App::build(config, store).await?;
     let mut work = Vec::new();
     for account in app.accounts {
-        let own: Vec<Window> = spans.iter().filter(|(name, _)| *name == account.name).map(|(_, span)| *span).collect();
+        let own: Vec<Window> =
+            spans.iter().filter(|(name, _)| *name == account.name).map(|(_, span)| *span).collect();
         if !own.is_empty() {
             work.push((account, own));
         }

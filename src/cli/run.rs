@@ -37,7 +37,11 @@ pub(super) async fn run(config: &Config, clock: Clock) -> Result<Exit, CliError>
     let app = App::build(config, store.clone()).await?;
     tracing::info!(event = "started", version = env!("CARGO_PKG_VERSION"), accounts = app.accounts.len());
     warn_of_unconfigured(&app).await;
-    let boards = app.accounts.iter().map(|account| (account.name.clone(), Default::default())).collect::<BTreeMap<_, _>>();
+    let boards = app
+        .accounts
+        .iter()
+        .map(|account| (account.name.clone(), Default::default()))
+        .collect::<BTreeMap<_, _>>();
     let housekeeping = tokio::spawn(keep_house(store.clone(), clock.clone()));
     let common = Common { store: store.clone(), clock, holder: leadership::this_process() };
     supervisor::run(app.accounts, common, boards, stop).await;
@@ -67,8 +71,13 @@ async fn migrate_when_there(config: &Config, store: &Store, clock: &Clock) -> Re
 /// An account that only the database knows goes stale: say so.
 async fn warn_of_unconfigured(app: &App) {
     let Ok(known) = app.store.status().await else { return };
-    for account in known.iter().filter(|known| app.accounts.iter().all(|account| account.name != known.name)) {
-        tracing::warn!(event = "account_not_configured", account = account.name, "the database has this account, the configuration does not: its rows go stale");
+    for account in known.iter().filter(|known| app.accounts.iter().all(|account| account.name != known.name))
+    {
+        tracing::warn!(
+            event = "account_not_configured",
+            account = account.name,
+            "the database has this account, the configuration does not: its rows go stale"
+        );
     }
 }
 
@@ -83,7 +92,9 @@ async fn keep_house(store: Store, clock: Clock) {
 
 /// Returns at the first SIGTERM or SIGINT; the second ends the process at once.
 pub(super) async fn stop_signal() {
-    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
+    let (Ok(mut terminate), Ok(mut interrupt)) =
+        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
         tracing::error!(event = "no_signals", "signals cannot be handled; kill -9 is safe at any time");
         return std::future::pending().await;
     };

@@ -24,7 +24,8 @@ pub(super) async fn run(config: &Config, as_json: bool, clock: Clock) -> Result<
         println!("no account was synced yet: cdr-sync check tells whether everything is set up");
         return Ok(Exit::Done);
     }
-    let heading = ["account", "synced until", " lag", "history from", "of", " gaps", " rejected", " missing", "leader"];
+    let heading =
+        ["account", "synced until", " lag", "history from", "of", " gaps", " rejected", " missing", "leader"];
     let rows: Vec<Vec<String>> = accounts.iter().map(|account| row(account, now)).collect();
     println!("{}", render(&heading, &rows));
     for account in &accounts {
@@ -32,7 +33,9 @@ pub(super) async fn run(config: &Config, as_json: bool, clock: Clock) -> Result<
             println!("{}: {line}", account.name);
         }
     }
-    for account in accounts.iter().filter(|known| config.accounts.iter().all(|account| account.name != known.name)) {
+    for account in
+        accounts.iter().filter(|known| config.accounts.iter().all(|account| account.name != known.name))
+    {
         println!("{}: in the database, but not in the configuration: its rows go stale", account.name);
     }
     Ok(Exit::Done)
@@ -65,7 +68,9 @@ fn remarks(account: &AccountStatus) -> Vec<String> {
         lines.push(format!("last error at {}{over}: {error}", time(*at)));
     }
     lines.extend(account.paused_until.map(|until| format!("paused until {}", time(until))));
-    lines.extend(account.horizon.map(|floor| format!("the vendor returns nothing before {}: nothing older is marked removed", time(floor))));
+    lines.extend(account.horizon.map(|floor| {
+        format!("the vendor returns nothing before {}: nothing older is marked removed", time(floor))
+    }));
     if account.suspicious > 0 {
         lines.push(format!("{} rows went missing at once, which is suspicious: none is marked before three reads over six hours agree", account.suspicious));
     }

@@ -58,12 +58,15 @@ pub(super) async fn pass(
     }
     let mut exit = Exit::Done;
     while let Some(ended) = tasks.join_next().await {
-        let (name, ended, progress) = ended.map_err(|error| CliError::Failed(format!("a task panicked: {error}")))?;
+        let (name, ended, progress) =
+            ended.map_err(|error| CliError::Failed(format!("a task panicked: {error}")))?;
         let _ = bars.clear();
         exit = worse(exit, report(store, &name, ended, &progress, started).await?);
     }
     if stop.is_cancelled() {
-        eprintln!("cdr-sync: stopped before the end; what was read is stored, and the next start goes on there");
+        eprintln!(
+            "cdr-sync: stopped before the end; what was read is stored, and the next start goes on there"
+        );
         exit = worse(exit, Exit::Failed);
     }
     Ok(exit)

@@ -8,7 +8,8 @@ pub(super) fn render(heading: &[&str], rows: &[Vec<String>]) -> String {
         let head = heading.get(column).map_or(0, |head| head.trim_start().chars().count());
         cells.max().unwrap_or(0).max(head)
     };
-    let widths: Vec<(usize, bool)> = heading.iter().enumerate().map(|(i, head)| (width(i), head.starts_with(' '))).collect();
+    let widths: Vec<(usize, bool)> =
+        heading.iter().enumerate().map(|(i, head)| (width(i), head.starts_with(' '))).collect();
     let line = |cells: Vec<&str>| {
         let cells = cells.into_iter().zip(&widths).map(|(cell, (width, right))| {
             let pad = " ".repeat(width.saturating_sub(cell.chars().count()));

@@ -13,7 +13,7 @@ use super::status::Board;
 use super::{Account, Start, SyncError};
 use crate::cdr::{Cdr, CdrKey};
 use crate::clock::Clock;
-use crate::store::commit::{Committed, RemovalRules};
+use crate::store::commit::Committed;
 use crate::store::lease::Holder;
 use crate::store::{Store, StoreError};
 use crate::voicenter::Generation;
@@ -241,8 +241,7 @@ impl Engine {
             return Ok((Vec::new(), None, 0));
         }
         let now = self.asker.clock.now();
-        let rules = RemovalRules::new(self.asker.account.removal_after);
-        let missing = self.store.missing_keys(&self.asker.account.name, ask.window, now, &rules).await?;
+        let missing = self.store.missing_keys(&self.asker.account.name, ask.window, now).await?;
         if missing.len() > CALLS_ASKED {
             return Ok((Vec::new(), None, 0));
         }
@@ -339,7 +338,7 @@ pub(super) async fn load(
     account: &Account,
     now: DateTime<Utc>,
 ) -> Result<(Ledger, Generation), SyncError> {
-    let stored = store.load(&account.name, &RemovalRules::new(account.removal_after)).await?;
+    let stored = store.load(&account.name).await?;
     let learned = stored.knowledge.and_then(|value| serde_json::from_value::<Learned>(value).ok());
     let (generation, knowledge) = learned
         .map_or((Generation::Unknown, Knowledge::default()), |learned| (learned.generation, learned.api));

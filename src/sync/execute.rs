@@ -134,7 +134,6 @@ impl Parcel {
                 next_try_at: gap.next_try_at,
             })
             .collect();
-        let closed = self.closed_gaps(store).await?;
         store
             .commit(&Commit {
                 account: &self.account,
@@ -147,8 +146,7 @@ impl Parcel {
                 earlier_keys: &self.earlier.keys,
                 uncover: &self.progress.uncover,
                 open_gaps: &opened,
-                close_gaps: &closed,
-                touch_gaps: &[],
+                close_gaps: &self.progress.closed_gaps,
                 knowledge: self.knowledge.as_ref(),
                 window_read: Some(self.window_read()),
                 removal: RemovalRules::new(self.removal_after),
@@ -156,16 +154,6 @@ impl Parcel {
                 history: self.history,
             })
             .await
-    }
-
-    /// The numbers of the gaps that are none any more.
-    async fn closed_gaps(&self, store: &Store) -> Result<Vec<i64>, StoreError> {
-        if self.progress.closed_gaps.is_empty() {
-            return Ok(Vec::new());
-        }
-        let open = store.gaps(Some(&self.account)).await?;
-        let closed = open.iter().filter(|gap| self.progress.closed_gaps.contains(&gap.window));
-        Ok(closed.map(|gap| gap.id).collect())
     }
 
     fn claims(&self) -> Vec<Claim> {
@@ -184,14 +172,14 @@ impl Parcel {
 
     fn window_read(&self) -> WindowRead<'_> {
         WindowRead {
-            lane: self.ask.lane,
+            lane: self.ask.lane.as_str(),
             reason: self.ask.reason.as_str(),
             window: self.ask.window,
             requests: self.requests,
             seen: self.answer.as_ref().map_or(0, |answer| answer.listed as u64),
             outcome: self.progress.outcome.as_str(),
             started_at: self.read_at,
-            elapsed: self.elapsed.to_std().unwrap_or_default(),
+            elapsed: self.elapsed,
         }
     }
 }

@@ -7,7 +7,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::SyncError;
 use crate::store::Store;
-use crate::store::lease::{Holder, Lease};
+use crate::store::lease::{Holder, Taken};
 
 /// How long a lease lasts unless renewed. Transactions must end within a third of it.
 pub const LEASE: Duration = Duration::from_secs(90);
@@ -78,8 +78,8 @@ impl Leadership {
         IDS.add(&holder.id);
         let asked = Instant::now();
         let fence = match store.take_lease(account, holder, LEASE, is_dead).await? {
-            Lease::Taken { fence } => fence,
-            Lease::HeldBy { name, expires_in } => {
+            Taken::Ours { fence } => fence,
+            Taken::HeldBy { name, expires_in } => {
                 return Err(SyncError::Led { account: account.into(), holder: name, expires_in });
             }
         };

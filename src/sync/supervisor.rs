@@ -120,7 +120,7 @@ async fn note(account: &Account, common: &Common, error: &SyncError, wait: Durat
     }
     let until = common.clock.now() + TimeDelta::from_std(wait).unwrap_or_default();
     if let Err(error) =
-        common.store.note_error(&account.name, &error.to_string(), common.clock.now(), Some(until)).await
+        common.store.note_error(&account.name, &error.to_string(), Some(until), common.clock.now()).await
     {
         tracing::debug!(event = "error_not_noted", account = account.name, %error);
     }

@@ -17,9 +17,6 @@ use crate::window::ask::Reply;
 use crate::window::coverage::Coverage;
 use crate::window::planner::{Mode, Next, Planner};
 
-/// Rows read at once.
-const PAGE: i64 = 5_000;
-
 /// What a comparison found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Verified {
@@ -115,22 +112,16 @@ async fn compare(
     account: &str,
     span: Window,
 ) -> Result<(), SyncError> {
-    let mut last: Option<Cdr> = None;
-    loop {
-        let page = store.read_span(account, span, last.as_ref(), PAGE).await?;
-        // A removed row does not count: if the API shows it, it stays among the missing.
-        for row in page.iter().filter(|row| row.removed_at.is_none()) {
-            verified.in_the_table += 1;
-            match shown.remove(&row.cdr.key) {
-                Some(shown) if shown.forms.contains(&fingerprint(&row.cdr)) => {}
-                Some(_) => verified.different += 1,
-                None => verified.extra += 1,
-            }
+    let mut rows = store.read_span(account, span);
+    while let Some((row, removed_at)) = rows.next().await? {
+        if removed_at.is_some() {
+            continue; // if the API shows it, it stays among the missing
         }
-        let whole_page = i64::try_from(page.len()).is_ok_and(|rows| rows == PAGE);
-        match page.into_iter().next_back() {
-            Some(row) if whole_page => last = Some(row.cdr),
-            _ => break,
+        verified.in_the_table += 1;
+        match shown.remove(&row.key) {
+            Some(shown) if shown.forms.contains(&fingerprint(&row)) => {}
+            Some(_) => verified.different += 1,
+            None => verified.extra += 1,
         }
     }
     verified.missing = shown.len() as u64;

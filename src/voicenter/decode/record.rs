@@ -78,7 +78,7 @@ pub(super) fn decode_record(item: &str, zone: Tz) -> Decoded {
         .map(|call_id| CdrKey { call_id, call_type: draft.call_type.take().unwrap_or_default() });
     match (key, date, draft.date) {
         (Some(key), Some(started_at), Some(written)) => Decoded::Record {
-            cdr: Box::new(draft.into_cdr(key, started_at)),
+            cdr: Box::new(draft.finish(key, started_at)),
             columns: std::mem::take(&mut draft.columns),
             precision: written.precision,
             zoneless: written.offset.is_none(),
@@ -183,7 +183,7 @@ impl Draft {
         self.extra.insert(unique, value);
     }
 
-    fn into_cdr(&mut self, key: CdrKey, started_at: DateTime<Utc>) -> Cdr {
+    fn finish(&mut self, key: CdrKey, started_at: DateTime<Utc>) -> Cdr {
         let mut text = |column| self.texts.remove(&column);
         let integer = |column| self.integers.get(&column).copied();
         Cdr {
