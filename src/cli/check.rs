@@ -133,17 +133,32 @@ async fn api(
     Ok(())
 }
 
+/// In today's form; a server that does not know it is asked in that of v0.1.
 async fn ask(
     client: &Client,
     account: &AccountConfig,
     now: DateTime<Utc>,
+) -> Result<Answer, crate::voicenter::ApiError> {
+    match ask_as(client, account, now, Generation::Unknown).await {
+        Err(error) if error.action() == Action::OlderForm => {
+            ask_as(client, account, now, Generation::V01).await
+        }
+        result => result,
+    }
+}
+
+async fn ask_as(
+    client: &Client,
+    account: &AccountConfig,
+    now: DateTime<Utc>,
+    generation: Generation,
 ) -> Result<Answer, crate::voicenter::ApiError> {
     let whole = |instant: DateTime<Utc>| DateTime::from_timestamp(instant.timestamp(), 0).unwrap_or(instant);
     let question = Question {
         from: whole(now - TimeDelta::hours(1)),
         to: whole(now + TimeDelta::days(1)),
         order: None,
-        generation: Generation::Unknown,
+        generation,
         filter: app::filter(account),
         fields: Fields::All,
         format: Format::Json,

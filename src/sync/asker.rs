@@ -25,6 +25,8 @@ pub(super) struct Asker {
     pub patience: Option<u32>,
     failures: u32,
     last_error: String,
+    /// Something has answered in the present form.
+    answered: bool,
 }
 
 /// What came of one planned request.
@@ -38,8 +40,9 @@ pub(super) struct Fetched {
 
 impl Asker {
     pub fn new(account: Account, clock: Clock, generation: Generation, board: Board) -> Self {
-        let (patience, lease) = (None, None);
-        Self { account, clock, generation, board, lease, patience, failures: 0, last_error: String::new() }
+        let answered = generation != Generation::Unknown;
+        let (patience, lease, last_error) = (None, None, String::new());
+        Self { account, clock, generation, board, lease, patience, failures: 0, last_error, answered }
     }
 
     /// A holder stops asking when its lease is over by its own monotonic clock.
@@ -61,11 +64,7 @@ impl Asker {
                     (Reply::Answer(execute::evidence(&answer)), Some(answer), String::new())
                 }
                 Err(error) => match error.action() {
-                    Action::OlderForm if self.generation != Generation::V01 => {
-                        tracing::info!(event = "older_form", account = self.account.name, %error, "asking in the v0.1 form");
-                        self.generation = Generation::V01;
-                        continue;
-                    }
+                    _ if self.older_form_may_do(&error) => continue,
                     Action::Split => (Reply::TooMany, None, error.to_string()),
                     Action::SplitTooLarge => (Reply::TooLarge, None, error.to_string()),
                     Action::Pause { .. } => return Err(self.refused(&error)),
@@ -165,7 +164,26 @@ impl Asker {
         SyncError::Refused { message }
     }
 
+    /// Before anything has answered, an error of no known meaning may be a v0.1 server's word for a key that it does
+    /// not know. Whether the question is worth asking in the older form.
+    fn older_form_may_do(&mut self, error: &ApiError) -> bool {
+        let unknown_error = matches!(error, ApiError::Unknown { .. });
+        match (self.generation, error.action()) {
+            (Generation::Current | Generation::Unknown, Action::OlderForm) => {}
+            (Generation::Unknown, _) if unknown_error => {}
+            (Generation::V01, _) if unknown_error && !self.answered => {
+                self.generation = Generation::Unknown; // the form was not to blame
+                return false;
+            }
+            _ => return false,
+        }
+        tracing::info!(event = "older_form", account = self.account.name, %error, "asking in the form of v0.1");
+        self.generation = Generation::V01;
+        true
+    }
+
     fn learn_generation(&mut self, answer: &Answer) {
+        self.answered = true;
         if answer.generation != Generation::Unknown && answer.generation != self.generation {
             tracing::info!(event = "generation", account = self.account.name, generation = ?answer.generation);
             self.generation = answer.generation;

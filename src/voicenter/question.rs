@@ -9,7 +9,7 @@ use crate::window::Order;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Generation {
-    /// Nothing has answered yet: asked in the form that both understand.
+    /// Nothing has answered yet: asked in today's form, and in that of v0.1 if that is refused.
     Unknown,
     /// The "Call log" document of v0.1: no totals, no sort.
     V01,
@@ -104,7 +104,7 @@ pub struct Question {
     pub from: DateTime<Utc>,
     /// `todate`, as it is to be sent.
     pub to: DateTime<Utc>,
-    /// `sort` by Date; only today's generation is asked for it.
+    /// `sort` by Date; v0.1 is not asked for it.
     pub order: Option<Order>,
     /// In whose form to ask.
     pub generation: Generation,

@@ -54,8 +54,8 @@ fn fields(question: &Question) -> Vec<String> {
     let names = |list: &[&str]| list.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
     match (&question.fields, question.generation) {
         (Fields::Only(fields), _) => fields.clone(),
-        (Fields::All, Generation::Current) => [names(&FIELDS_V01), names(&FIELDS_CURRENT)].concat(),
-        (Fields::All, _) => names(&FIELDS_V01),
+        (Fields::All, Generation::V01) => names(&FIELDS_V01),
+        (Fields::All, _) => [names(&FIELDS_V01), names(&FIELDS_CURRENT)].concat(),
     }
 }
 
@@ -103,7 +103,7 @@ pub fn body(question: &Question, form: DateForm, code: Option<&str>) -> Value {
     body.insert("format".into(), format_word(question.format).into());
     body.insert("fields".into(), fields(question).into());
     body.insert("search".into(), search.into());
-    if question.generation == Generation::Current {
+    if question.generation != Generation::V01 {
         body.insert("version".into(), "2".into());
         if let Some(order) = question.order {
             body.insert("sort".into(), json!([{"field": "Date", "order": order_word(order)}]));
