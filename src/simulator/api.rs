@@ -205,6 +205,10 @@ impl Api {
         entry.search = Some(request.search.clone());
         entry.sort.clone_from(&request.sort);
         (entry.total, entry.returned) = (found.total, found.page.len());
+        if found.refused {
+            entry.outcome = Outcome::OverLimit;
+            return Err(ApiError::over_limit());
+        }
         if let Some(fault) = self.faults.take() {
             entry.outcome = Outcome::Spoilt(fault);
             if let Some(reply) = self.instead(fault, peer) {
@@ -213,10 +217,6 @@ impl Api {
             }
             let body = answer::json(&found, request.fields.as_deref(), &self.options, Some(fault), entry.at);
             return Ok(Reply { fault: Some(fault), ..Reply::json(200, body) });
-        }
-        if found.refused {
-            entry.outcome = Outcome::OverLimit;
-            return Err(ApiError::over_limit());
         }
         if found.total > found.page.len() {
             entry.outcome = Outcome::Cut;

@@ -135,9 +135,9 @@ fn in_range(shown: &Shown, options: &SimulatorOptions, dialect: &Dialect, search
 
 fn needs_fields(search: &Search) -> bool {
     let Search { phones, extensions, identity, cdr_types, campaigns, queues, .. } = search;
-    !(phones.is_empty() && extensions.is_empty() && cdr_types.is_empty())
-        || !(campaigns.is_empty() && queues.is_empty())
-        || identity.is_some()
+    let parties = phones.len() + extensions.len();
+    let kinds = cdr_types.len() + campaigns.len() + queues.len();
+    parties + kinds > 0 || identity.is_some()
 }
 
 /// Each criterion that is there must hold; a list holds if one of its elements does.

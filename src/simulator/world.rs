@@ -147,7 +147,7 @@ impl World {
         entries
             .into_iter()
             .filter(move |entry| {
-                entry.date_at(at).is_some() && !replaced.get(&entry.id).is_some_and(|since| *since <= at)
+                entry.date_at(at).is_some() && replaced.get(&entry.id).is_none_or(|since| *since > at)
             })
             .map(move |entry| (entry.id, Record::of(&entry, at)))
     }
@@ -179,12 +179,9 @@ impl World {
         // Nothing that starts after `at` can have appeared.
         let last = to.min(at).timestamp().saturating_add(LONGEST_BEFORE);
         let inside = |record: &Shown| from <= record.started && record.started < to;
-        let hours = if self.options.calls_per_day > 0.0 {
-            first.div_euclid(3_600)..=last.div_euclid(3_600)
-        } else {
-            0..=-1
-        };
-        for hour in hours {
+        // An empty world needs no walk through its hours, which may be those of decades.
+        let generates = self.options.calls_per_day > 0.0;
+        for hour in (first.div_euclid(3_600)..=last.div_euclid(3_600)).take_while(|_| generates) {
             self.generated_in(hour, at, &mut |record| {
                 if inside(&record) {
                     visit(record);
