@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::asker::Asker;
 use super::engine;
@@ -16,6 +16,9 @@ use crate::window::Window;
 use crate::window::ask::Reply;
 use crate::window::coverage::Coverage;
 use crate::window::planner::{Mode, Next, Planner};
+
+/// The last seconds before the present cannot be read in full yet; a span that reaches them is no less equal.
+const UNSETTLED: TimeDelta = TimeDelta::minutes(1);
 
 /// What a comparison found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -66,6 +69,7 @@ pub async fn verify(
     ledger.rechecks.clear();
     let mut planner = Planner::new(account.settings.clone(), Mode::Asked, ledger, clock.now());
     planner.ask_for(span);
+    let settled = clock.now() - UNSETTLED;
     let mut asker = Asker::new(account, clock, generation, board);
     asker.patience = Some(engine::PATIENCE);
     let mut shown = BTreeMap::new();
@@ -83,13 +87,8 @@ pub async fn verify(
     }
     shown.retain(|_, shown: &mut Shown| span.contains(shown.started_at));
     verified.at_the_api = shown.len() as u64;
-    verified.unread = planner
-        .ledger()
-        .coverage
-        .holes(span)
-        .into_iter()
-        .filter(|hole| hole.from() < asker.clock.now())
-        .collect();
+    verified.unread =
+        planner.ledger().coverage.holes(span).into_iter().filter(|hole| hole.from() < settled).collect();
     compare(&mut verified, shown, store, &asker.account.name, span).await?;
     Ok(verified)
 }
