@@ -90,9 +90,9 @@ impl Knowledge {
         if round >= longest.max(1) { round } else { longest.midpoint(refused).max(1) }
     }
 
-    /// Whether a cut answer may be continued where it ended.
+    /// Whether a cut answer may be continued where it ended; hoped for until the API has answered.
     pub fn continues(&self) -> bool {
-        self.totals == Some(true) && self.sort_strikes < 2
+        self.totals != Some(false) && self.sort_strikes < 2
     }
 }
 

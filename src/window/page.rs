@@ -33,29 +33,52 @@ pub(super) enum Proof {
 
 impl Page {
     /// Whether the answer to `ask`, announcing `total`, proves this page: what was not on it must still come.
+    ///
+    /// Must be asked after `knowledge` has learned from that answer.
     pub fn proof(&self, ask: &Ask, total: Option<u64>, knowledge: &Knowledge, order: Order) -> Proof {
         let Some(total) = total else { return Proof::Unclear };
-        let (bound, inclusive) = match order {
-            Order::Ascending => (ask.sent.from, knowledge.from_inclusive),
-            Order::Descending => (ask.sent.to, knowledge.to_inclusive),
-        };
+        let (bound, inclusive) = bound(ask, knowledge, order);
         let passed = |date: &&DateTime<Utc>| match order {
             Order::Ascending => **date < bound,
             Order::Descending => **date > bound,
         };
         let before = self.dates.iter().filter(passed).count();
-        let on_bound = self.dates.iter().filter(|date| **date == bound).count();
-        let most = self.total.saturating_sub(before as u64);
-        let doubtful = self.undated + if inclusive { 0 } else { on_bound };
-        let least = most.saturating_sub(doubtful as u64);
-        if total < least {
+        // A bound that is inclusive would show these again, and thereby be known to be.
+        let on_bound = if inclusive { 0 } else { self.dates.iter().filter(|date| **date == bound).count() };
+        let expected = self.total.saturating_sub((before + on_bound) as u64);
+        if total < expected.saturating_sub(self.undated as u64) {
             Proof::Refuted
-        } else if total <= most || knowledge.sorts {
-            // More than `most` is calls that appeared meanwhile: believed only of a server that was exact before.
+        } else if total <= expected || knowledge.sorts {
+            // More than expected is calls that appeared meanwhile: believed only of a server that was exact before.
             Proof::Proven
         } else {
             Proof::Unclear
         }
+    }
+
+    /// What the proof by `ask` covers of this page: not what the widened bounds of `ask` ask for again, since a record
+    /// held back there would be counted with the next answer.
+    pub fn proven(&self, ask: &Ask, knowledge: &Knowledge, order: Order, unit: TimeDelta) -> Option<Window> {
+        let (bound, inclusive) = bound(ask, knowledge, order);
+        let all = self.tentative;
+        match order {
+            Order::Ascending => {
+                let first_asked_again = if inclusive { bound } else { bound + unit };
+                Window::new(all.from(), all.to().min(first_asked_again))
+            }
+            Order::Descending => {
+                let last_asked_again = if inclusive { bound + unit } else { bound };
+                Window::new(all.from().max(last_asked_again), all.to())
+            }
+        }
+    }
+}
+
+/// The bound at which `ask` goes on from a page before, and whether it is known to be inclusive.
+fn bound(ask: &Ask, knowledge: &Knowledge, order: Order) -> (DateTime<Utc>, bool) {
+    match order {
+        Order::Ascending => (ask.sent.from, knowledge.from_inclusive),
+        Order::Descending => (ask.sent.to, knowledge.to_inclusive),
     }
 }
 

@@ -239,14 +239,16 @@ impl Planner {
         if !due {
             return None;
         }
-        self.last_poll = Some(now);
+        let first = self.last_poll.replace(now).is_none();
         let to = floor(now, self.unit());
         let (reason, from) = match self.ledger.coverage.end() {
-            // The first question ever is small: it tells what kind of API this is. All else is backfill.
-            None => {
+            // Nothing was ever read: backfill begins with the newest calls, so no request is spent on the tail.
+            None if first => {
                 self.last_lookback = Some(now);
-                (Reason::Newest, now - self.settings.newest)
+                return None;
             }
+            // Backfill has got nowhere since: the tail must not wait for it.
+            None => (Reason::Newest, now - self.settings.newest),
             Some(end) => self.tail_from(end, now),
         };
         let from = floor(from, self.unit()).max(self.first_instant());
@@ -331,11 +333,13 @@ impl Planner {
         if self.mode == Mode::Asked {
             return None;
         }
-        let tail = self.last_poll.unwrap_or(now) - self.settings.lookback;
-        let to = self.ledger.coverage.end().filter(|end| *end >= tail).unwrap_or(floor(tail, self.unit()));
+        // What came after the last poll is for the next one.
+        let to = floor(self.last_poll.unwrap_or(now), self.unit());
         let history = Window::new(self.first_instant(), to)?;
         let holes = self.ledger.coverage.holes(history);
-        let newest = holes.into_iter().rev().flat_map(|hole| self.readable(hole).into_iter().rev()).next()?;
+        let mut unread = holes.into_iter().rev().flat_map(|hole| self.readable(hole).into_iter().rev());
+        let live = |hole: &Window| self.readings.get(&Lane::Live).is_some_and(|reading| reading.has(*hole));
+        let newest = unread.find(|hole| !live(hole))?;
         self.chunks(newest).pop()
     }
 
@@ -401,12 +405,8 @@ impl Planner {
     }
 
     fn uncover(&mut self, window: Window, progress: &mut Progress) {
-        let end = self.ledger.coverage.end();
         self.ledger.coverage.uncover(window);
         progress.uncover.push(window);
-        if self.ledger.coverage.end() < end && self.mode == Mode::Pass {
-            self.last_poll = None; // the tail was lost: it must be read in this pass
-        }
     }
 
     fn open_gap(&mut self, window: Window, reason: GapReason, now: DateTime<Utc>, progress: &mut Progress) {
@@ -432,9 +432,6 @@ impl Planner {
         if ask.reason == Reason::Gap {
             self.gap_now = self.gap_now.map(|(gap, _)| (gap, true));
             return;
-        }
-        if ask.lane == Lane::Live && self.mode == Mode::Pass {
-            self.last_poll = None; // the tail must still be read in this pass
         }
         let confirmed = self.suspects.failed(window);
         if confirmed && window.len() <= self.settings.gap_grain {

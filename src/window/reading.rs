@@ -115,9 +115,10 @@ impl Reading {
         self.todo.is_empty()
     }
 
-    /// What is left to read.
-    pub fn remaining(&self) -> impl Iterator<Item = Window> {
-        self.todo.iter().map(|part| part.window)
+    /// Whether something of `window` is still being read.
+    pub fn has(&self, window: Window) -> bool {
+        let pending = self.page.iter().map(|page| page.tentative);
+        self.todo.iter().map(|part| part.window).chain(pending).any(|part| part.intersect(&window).is_some())
     }
 
     /// The next request, or `None` when done.
@@ -202,8 +203,12 @@ impl Reading {
             Proof::Proven => {
                 context.knowledge.sorts = true;
                 context.knowledge.sort_strikes = 0;
-                self.observe(page.tentative, &page.dates, context);
-                self.claim(page.tentative, &page.dates, page.undated, context, step);
+                let proven = page.proven(ask, context.knowledge, self.order, context.unit());
+                self.hand_on(page.tentative, proven);
+                if let Some(proven) = proven {
+                    self.observe(proven, &page.dates, context);
+                    self.claim(proven, &page.dates, page.undated, context, step);
+                }
             }
             Proof::Unclear => self.give_back(page.tentative),
             Proof::Refuted => {
@@ -211,6 +216,19 @@ impl Reading {
                 context.knowledge.sort_strikes += 1;
                 self.give_back(page.tentative);
             }
+        }
+    }
+
+    /// What of a page was not proven borders on the current part and is asked for with it.
+    fn hand_on(&mut self, tentative: Window, proven: Option<Window>) {
+        let Some(part) = self.todo.last_mut() else { return };
+        let rest = match (self.order, proven) {
+            (_, None) => Some(tentative),
+            (Order::Ascending, Some(proven)) => Window::new(proven.to(), tentative.to()),
+            (Order::Descending, Some(proven)) => Window::new(tentative.from(), proven.from()),
+        };
+        if let Some(rest) = rest {
+            part.window = part.window.hull(&rest);
         }
     }
 
@@ -240,9 +258,11 @@ impl Reading {
         }
         if let (Some(total), Some(order)) = (total, ask.order)
             && evidence.is_sorted(order)
-            && let Some((tentative, rest)) = continuation(ask.window, evidence, order, context.unit())
             && let Some(part) = self.todo.last_mut()
+            && let Some((tentative, rest)) = continuation(part.window, evidence, order, context.unit())
             && context.knowledge.continues()
+            // The widened bounds of the next question take back up to two units: less would be no progress.
+            && tentative.len() > context.unit() * 2
         {
             part.window = rest;
             part.first_sent.get_or_insert(ask.sent);
