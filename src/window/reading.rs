@@ -301,9 +301,10 @@ impl Reading {
             let likely = context.knowledge.likely_limit(context.settings.limits.records) as f64;
             context.forecast.compare(expected, likely.max(expected) * 1.3);
         }
-        let parts = (expected / context.target()).ceil().clamp(2.0, 8.0) as usize;
+        // With nothing known yet, quarters find the right size with fewer refusals than halves.
+        let parts = if expected < 1.0 { 4.0 } else { (expected / context.target()).ceil().clamp(2.0, 8.0) };
         let kind = (outcome == Outcome::SplitTooMany).then_some(Kind::Refused);
-        self.split(kind, parts, None, context, step);
+        self.split(kind, parts as usize, None, context, step);
     }
 
     /// Replaces the current part by smaller ones; at the smallest window, by slices or a gap.
