@@ -179,8 +179,13 @@ impl Cli {
     }
 
     fn start(self) -> Result<Exit, CliError> {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(2)
+        let mut runtime = match self.command {
+            Command::Simulate(_) | Command::Demo(_) => tokio::runtime::Builder::new_multi_thread(),
+            // The daemon waits for others nearly always. On one thread the allocator keeps one arena: with two, the
+            // peak for answers of 10,000 records was 150 MB instead of 90.
+            _ => tokio::runtime::Builder::new_current_thread(),
+        };
+        let runtime = runtime
             .enable_all()
             .build()
             .map_err(|error| CliError::Failed(format!("the runtime cannot start: {error}")))?;
