@@ -238,7 +238,8 @@ async fn ring(world: crate::simulator::World, clock: Clock) {
         record.caller_number = format!("05{:08}", fastrand::u32(20_000_000..100_000_000));
         record.target_number = "0722776772".to_owned();
         record.dial_status = if fastrand::u8(..4) == 0 { "NOANSWER" } else { "ANSWER" }.to_owned();
-        record.duration = Some(i32::from(fastrand::u8(5..20)));
+        record.duration =
+            Some(if record.dial_status == "ANSWER" { i32::from(fastrand::u8(5..20)) } else { 0 });
         record.ring_time = Some(i32::from(fastrand::u8(1..9)));
         world.insert(record, now);
     }

@@ -16,7 +16,7 @@ use crate::clock::Clock;
 use crate::store::commit::Committed;
 use crate::store::lease::Holder;
 use crate::store::{Store, StoreError};
-use crate::voicenter::Generation;
+use crate::voicenter::{Answer, Generation};
 use crate::window::ask::{Ask, Reason, Reply};
 use crate::window::density::Forecast;
 use crate::window::knowledge::Knowledge;
@@ -28,6 +28,10 @@ use crate::window::{Lane, Window};
 const CALLS_ASKED: usize = 25;
 /// So many failures in a row end a single pass.
 pub(super) const PATIENCE: u32 = 8;
+/// Dates so far ahead of the API's clock are no mere skew.
+const FUTURE: TimeDelta = TimeDelta::minutes(5);
+/// How often they are warned of.
+const WARN_EVERY: TimeDelta = TimeDelta::hours(1);
 /// From so many weeks of stored calls the forecast starts.
 const FORECAST_FROM: TimeDelta = TimeDelta::weeks(5);
 
@@ -59,6 +63,8 @@ pub struct Engine {
     learned: Option<serde_json::Value>,
     held: BTreeMap<Lane, Held>,
     storing: Option<JoinHandle<Result<Committed, StoreError>>>,
+    /// When future dates were last warned of.
+    warned_at: Option<DateTime<Utc>>,
 }
 
 impl Engine {
@@ -96,8 +102,8 @@ impl Engine {
         let mut asker = Asker::new(account, clock, generation, board);
         asker.lease = Some(leadership.good_until());
         asker.patience = (mode != Mode::Daemon).then_some(PATIENCE);
-        let (held, storing, learned) = (BTreeMap::new(), None, None);
-        Ok(Self { asker, store, leadership, planner, learned, held, storing })
+        let (held, storing, learned, warned_at) = (BTreeMap::new(), None, None, None);
+        Ok(Self { asker, store, leadership, planner, learned, held, storing, warned_at })
     }
 
     /// Asks for a span to be read again.
@@ -162,6 +168,9 @@ impl Engine {
     async fn serve(&mut self, ask: Ask) -> Result<(), SyncError> {
         let (by_call_id, confirmed_gone, calls) = self.look_for_missing(&ask).await?;
         let fetched = self.asker.fetch(&ask).await?;
+        if let Some(answer) = &fetched.answer {
+            self.warn_of_future_dates(answer);
+        }
         let progress = self.planner.absorb(&ask, &fetched.reply, fetched.read_at);
         let earlier = self.held.remove(&ask.lane).unwrap_or_default();
         match &fetched.answer {
@@ -203,6 +212,23 @@ impl Engine {
             self.asker.wait_after_failure().await?;
         }
         Ok(())
+    }
+
+    /// A wrong `api.timezone` shows itself by calls from the future, and would silently ruin every chart.
+    fn warn_of_future_dates(&mut self, answer: &Answer) {
+        let newest = answer.records.iter().map(|record| record.started_at).max();
+        let (Some(newest), Some(theirs)) = (newest, answer.server_date) else { return };
+        if newest - theirs <= FUTURE || self.warned_at.is_some_and(|warned| theirs - warned < WARN_EVERY) {
+            return;
+        }
+        self.warned_at = Some(theirs);
+        let minutes = (newest - theirs).num_minutes();
+        tracing::warn!(
+            event = "future_dates",
+            account = self.asker.account.name,
+            minutes,
+            "records are dated in the future: api.timezone is likely wrong; cdr-sync check tells which zone fits"
+        );
     }
 
     /// Waits for the answer that is being stored, and takes over what the store found out. Whether there was one.
