@@ -16,7 +16,7 @@ use crate::store::commit::Committed;
 use crate::store::lease::Holder;
 use crate::store::{Store, StoreError};
 use crate::voicenter::{Answer, Generation};
-use crate::window::ask::{Ask, Reason, Reply};
+use crate::window::ask::{Ask, Reason};
 use crate::window::density::Forecast;
 use crate::window::knowledge::Knowledge;
 use crate::window::ledger::{Gap, Ledger, Recheck};
@@ -171,6 +171,7 @@ impl Engine {
             self.warn_of_future_dates(answer);
         }
         let progress = self.planner.absorb(&ask, &fetched.reply, fetched.read_at);
+        let failure = fetched.failure(progress.outcome);
         let earlier = self.held.remove(&ask.lane).unwrap_or_default();
         match &fetched.answer {
             Some(answer) => {
@@ -206,10 +207,7 @@ impl Engine {
             parcel,
             self.asker.board.clone(),
         )));
-        if let Reply::Failed = fetched.reply {
-            self.asker.wait_after_failure().await?;
-        }
-        Ok(())
+        self.asker.after(failure).await
     }
 
     /// A wrong `api.timezone` shows itself by calls from the future, and would silently ruin every chart.
