@@ -56,6 +56,8 @@ struct Api {
     poison: Option<i64>,
     /// Each n-th request fails.
     fails: Option<usize>,
+    /// How far its clock is behind.
+    behind: i64,
 }
 
 fn at(second: i64) -> DateTime<Utc> {
@@ -114,7 +116,7 @@ impl Api {
             returned: totals.then_some(found.len() as u64),
             minute_dates: self.minute_dates,
             exact_bounds: true,
-            server_date: Some(at(now)),
+            server_date: Some(at(now - self.behind)),
         };
         (Reply::Answer(evidence), found.iter().map(|record| record.id).collect())
     }
@@ -239,6 +241,7 @@ fn api() -> impl Strategy<Value = Api> {
             minute_dates,
             poison: None,
             fails: None,
+            behind: 0,
         })
     })
 }
@@ -319,10 +322,9 @@ proptest! {
     }
 }
 
-#[test]
-fn a_sorted_server_is_read_with_the_fewest_requests() {
+fn sorted_api() -> Api {
     let records = (0..5000).map(|id| Record { id, date: id as i64 * 50, appears: 0, cdr_type: 1 }).collect();
-    let api = Api {
+    Api {
         records,
         limit: 100,
         over: Over::CutWithTotals,
@@ -332,7 +334,24 @@ fn a_sorted_server_is_read_with_the_fewest_requests() {
         minute_dates: false,
         poison: None,
         fails: None,
-    };
+        behind: 0,
+    }
+}
+
+#[test]
+fn an_api_whose_clock_is_behind_is_not_asked_in_vain_for_what_it_cannot_tell_yet() {
+    let mut api = sorted_api();
+    api.behind = 90;
+    let now = SPREAD;
+    let planner = Planner::new(settings(10_000), Mode::Pass, ledger(0), at(now));
+    let run = run(&api, planner, 0, now, 100).unwrap();
+    let end = run.planner.ledger().coverage.end().map(second).unwrap();
+    assert!((now - 90..now).contains(&end) && run.asks.len() < 60, "{end}, {} requests", run.asks.len());
+}
+
+#[test]
+fn a_sorted_server_is_read_with_the_fewest_requests() {
+    let api = sorted_api();
     let now = SPREAD;
     let mut settings = settings(10_000);
     settings.max_window = TimeDelta::days(31);

@@ -96,6 +96,8 @@ pub struct Planner {
     /// The gap that is being tried again, and whether something of it failed.
     gap_now: Option<(Window, bool)>,
     last_poll: Option<DateTime<Utc>>,
+    /// Up to where the last poll could read: what came later is for the next one.
+    polled_until: Option<DateTime<Utc>>,
     last_lookback: Option<DateTime<Utc>>,
 }
 
@@ -117,6 +119,7 @@ impl Planner {
             asked_now: None,
             gap_now: None,
             last_poll: None,
+            polled_until: None,
             last_lookback: None,
         }
     }
@@ -237,6 +240,10 @@ impl Planner {
         progress: &mut Progress,
     ) {
         let unit = self.unit();
+        if window.to() > horizon {
+            // The API's clock is behind ours: asking for the rest again would not help before the next poll.
+            self.polled_until = self.polled_until.min(Some(floor(horizon, unit)));
+        }
         let Some(window) = Window::new(window.from(), window.to().min(horizon)) else { return };
         let Some(mut rest) = aligned(window, unit) else { return };
         let read = rest;

@@ -25,6 +25,7 @@ impl Planner {
         }
         let first = self.last_poll.replace(now).is_none();
         let to = floor(now, self.unit());
+        self.polled_until = Some(to);
         let (reason, from) = match self.ledger.coverage.end() {
             // Nothing was ever read: backfill begins with the newest calls, so no request is spent on the tail.
             None if first => {
@@ -117,8 +118,7 @@ impl Planner {
         if self.mode == Mode::Asked {
             return None;
         }
-        // What came after the last poll is for the next one.
-        let to = floor(self.last_poll.unwrap_or(now), self.unit());
+        let to = self.polled_until.unwrap_or_else(|| floor(now, self.unit()));
         let history = Window::new(self.first_instant(), to)?;
         let holes = self.ledger.coverage.holes(history);
         let mut unread = holes.into_iter().rev().flat_map(|hole| self.readable(hole).into_iter().rev());
