@@ -1,0 +1,266 @@
+//! The client against everything the API may do: what each trouble calls for, and that no credential leaks.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops where it is wrong")]
+
+use std::time::Duration;
+
+use cdr_sync::clock::{Clock, ManualClock};
+use cdr_sync::simulator::{self, DialectOptions, Fault, Simulator, SimulatorOptions, WorldOptions};
+use cdr_sync::voicenter::{
+    Action, Client, ClientSettings, Credential, Fields, Filter, Format, Generation, Granularity, Method,
+    Question,
+};
+use chrono::{DateTime, TimeDelta, Utc};
+use chrono_tz::Tz;
+use secrecy::SecretString;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+
+const SECRET: &str = "s3cret-code-of-nobody";
+
+fn now() -> DateTime<Utc> {
+    "2026-06-10T10:00:00Z".parse().unwrap()
+}
+
+async fn api(generation: simulator::Generation) -> Simulator {
+    let world =
+        WorldOptions { calls_per_day: 5_000.0, from: now() - TimeDelta::days(2), ..WorldOptions::default() };
+    let options = SimulatorOptions {
+        world,
+        generation,
+        code: SecretString::from(SECRET),
+        token: Some(SecretString::from(SECRET)),
+        requests_per_minute: 0,
+        dialect: DialectOptions { zone: Some(Tz::UTC), ..DialectOptions::default() },
+        ..SimulatorOptions::default()
+    };
+    Simulator::start(options, Clock::Manual(ManualClock::new(now()))).await.unwrap()
+}
+
+fn client(url: &str, method: Method, credential: Credential) -> Client {
+    Client::new(ClientSettings {
+        url: url.parse().unwrap(),
+        credential,
+        method,
+        timezone: Tz::UTC,
+        granularity: Granularity::Second,
+        timeout: Duration::from_millis(1500),
+        max_response_bytes: 900_000,
+        ca_file: None,
+    })
+    .unwrap()
+}
+
+fn code() -> Credential {
+    Credential::Code(SecretString::from(SECRET))
+}
+
+fn question(generation: Generation) -> Question {
+    Question {
+        from: now() - TimeDelta::hours(2),
+        to: now() - TimeDelta::hours(1),
+        order: None,
+        generation,
+        filter: Filter::default(),
+        fields: Fields::All,
+        format: Format::Json,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn both_generations_answer_both_methods_and_both_credentials() {
+    for (server, generation) in
+        [(simulator::Generation::V01, Generation::V01), (simulator::Generation::Current, Generation::Current)]
+    {
+        let api = api(server).await;
+        for method in [Method::Post, Method::Get] {
+            let answer = client(&api.url(), method, code()).ask(&question(generation)).await.unwrap();
+            assert!(answer.records.len() > 50 && answer.rejected.is_empty(), "{generation:?} {method:?}");
+            assert_eq!(answer.generation, generation);
+            assert_eq!(answer.server_date, Some(now()));
+        }
+    }
+    let api = api(simulator::Generation::Current).await;
+    let token = Credential::Token(SecretString::from(SECRET));
+    let answer = client(&api.url(), Method::Post, token).ask(&question(Generation::Current)).await.unwrap();
+    assert!(!answer.records.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_v01_server_refuses_the_current_form_and_the_older_one_is_called_for() {
+    let api = api(simulator::Generation::V01).await;
+    let error =
+        client(&api.url(), Method::Post, code()).ask(&question(Generation::Current)).await.unwrap_err();
+    assert_eq!(error.action(), Action::OlderForm, "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_trouble_calls_for_what_the_documents_say_and_leaks_no_credential() {
+    let troubles = [
+        (Fault::AuthorizationFailed, Action::Pause { ip: None }),
+        (Fault::LimitExceeded, Action::Split),
+        (Fault::UnknownError, Action::Retry),
+        (Fault::Http500, Action::Retry),
+        (Fault::Http502, Action::Retry),
+        (Fault::HtmlWith200, Action::Retry),
+        (Fault::EmptyBody, Action::Retry),
+        (Fault::CutBody, Action::Retry),
+        (Fault::Hang, Action::Retry),
+        (Fault::Reset, Action::Retry),
+        (Fault::AnswerLost, Action::Retry),
+        (Fault::TruncatedGzip, Action::Retry),
+        (Fault::HugeString, Action::SplitTooLarge),
+    ];
+    let api = api(simulator::Generation::Current).await;
+    for method in [Method::Post, Method::Get] {
+        let client = client(&api.url(), method, code());
+        for (fault, expected) in &troubles {
+            api.faults().next(*fault);
+            let error = client.ask(&question(Generation::Current)).await.unwrap_err();
+            assert_eq!(error.action(), *expected, "{} by {method:?}: {error}", fault.name());
+            let said = format!("{error} {error:?} {error:#?} {} {client:?}", error.advice());
+            assert!(!said.contains(SECRET), "{} by {method:?} leaks the credential", fault.name());
+        }
+        api.faults().next(Fault::Untrusted);
+        let error = client.ask(&question(Generation::Current)).await.unwrap_err();
+        assert!(matches!(error.action(), Action::Pause { ip: Some(_) }), "{error}");
+        for fault in [Fault::RateLimited, Fault::RateLimitedRetryAfter] {
+            api.faults().next(fault);
+            let error = client.ask(&question(Generation::Current)).await.unwrap_err();
+            let waits = matches!(error.action(), Action::SlowDown { retry_after } if retry_after.is_some() == (fault == Fault::RateLimitedRetryAfter));
+            assert!(waits, "{error:?}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn oddities_of_real_answers_are_taken_as_they_come() {
+    let api = api(simulator::Generation::Current).await;
+    let client = client(&api.url(), Method::Post, code());
+    let plain = client.ask(&question(Generation::Current)).await.unwrap();
+    for fault in [Fault::Bom, Fault::LowerCaseNames, Fault::ErrorNumberText, Fault::NumbersAsText] {
+        api.faults().next(fault);
+        let answer = client.ask(&question(Generation::Current)).await.unwrap();
+        let rows = |records: &[cdr_sync::cdr::Cdr]| {
+            // `DateEpoch` is kept under the name and in the spelling in which it came.
+            records
+                .iter()
+                .map(|record| cdr_sync::cdr::Cdr { extra: Default::default(), ..record.clone() })
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(rows(&answer.records), rows(&plain.records), "{}", fault.name());
+    }
+    for fault in [
+        Fault::Nul,
+        Fault::LoneSurrogate,
+        Fault::InvalidUtf8,
+        Fault::DuplicateKeys,
+        Fault::DeepNesting,
+        Fault::HugeNumber,
+        Fault::UnknownField,
+    ] {
+        api.faults().next(fault);
+        let answer = client.ask(&question(Generation::Current)).await.unwrap();
+        assert_eq!(answer.records.len(), plain.records.len(), "{}", fault.name());
+    }
+    for fault in [Fault::NoCallId, Fault::BadDate] {
+        api.faults().next(fault);
+        let answer = client.ask(&question(Generation::Current)).await.unwrap();
+        assert!(!answer.rejected.is_empty(), "{}", fault.name());
+        assert_eq!(answer.listed, plain.listed);
+    }
+}
+
+/// A server that gives one raw answer to each connection.
+async fn raw(answer: String) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/hub/cdr/", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut request = vec![0; 65_536];
+            let _ = stream.read(&mut request).await;
+            let _ = stream.write_all(answer.as_bytes()).await;
+        }
+    });
+    url
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redirect_to_another_host_is_not_followed() {
+    let api = api(simulator::Generation::Current).await;
+    let elsewhere = api.url().replace("127.0.0.1", "localhost");
+    for status in ["302 Found", "307 Temporary Redirect", "308 Permanent Redirect"] {
+        let url = raw(format!(
+            "HTTP/1.1 {status}\r\nLocation: {elsewhere}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+        ))
+        .await;
+        let error = client(&url, Method::Get, code()).ask(&question(Generation::Current)).await.unwrap_err();
+        assert_eq!(error.action(), Action::Stop, "{error}");
+        assert!(!format!("{error:?}").contains(SECRET));
+    }
+    assert!(api.requests().is_empty(), "the credential went elsewhere");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_echoes_the_credential_does_not_bring_it_into_our_errors() {
+    let body = format!(r#"{{"ERROR_NUMBER":77,"ERROR_DESCRIPTION":"no such code: {SECRET}"}}"#);
+    let url = raw(format!(
+        "HTTP/1.1 403 Forbidden\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+        body.len()
+    ))
+    .await;
+    let error = client(&url, Method::Post, code()).ask(&question(Generation::Current)).await.unwrap_err();
+    assert_eq!(error.to_string(), "the API answered error 77: no such code: ***");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_body_is_judged_before_the_status() {
+    let body = r#"{"ERROR_NUMBER":"3","ERROR_DESCRIPTION":"CDR limit exceeded."}"#;
+    for status in ["200 OK", "403 Forbidden", "404 Not Found", "500 Internal Server Error"] {
+        let url = raw(format!(
+            "HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+            body.len()
+        ))
+        .await;
+        let error = client(&url, Method::Post, code()).ask(&question(Generation::Current)).await.unwrap_err();
+        assert_eq!(error.action(), Action::Split, "{status}: {error}");
+    }
+    for (status, expected) in [
+        (
+            "429 Too Many Requests\r\nRetry-After: 7",
+            Action::SlowDown { retry_after: Some(Duration::from_secs(7)) },
+        ),
+        (
+            "503 Service Unavailable\r\nRetry-After: 7",
+            Action::SlowDown { retry_after: Some(Duration::from_secs(7)) },
+        ),
+        ("503 Service Unavailable", Action::Retry),
+        ("401 Unauthorized", Action::Pause { ip: None }),
+    ] {
+        let url =
+            raw(format!("HTTP/1.1 {status}\r\nContent-Length: 4\r\nConnection: close\r\n\r\nnope")).await;
+        let error = client(&url, Method::Post, code()).ask(&question(Generation::Current)).await.unwrap_err();
+        assert_eq!(error.action(), expected, "{status}: {error}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_small_body_that_grows_beyond_the_limit_when_unpacked_is_not_read_to_its_end() {
+    use std::io::Write as _;
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    packed.write_all(&vec![b' '; 50_000_000]).unwrap();
+    let packed = packed.finish().unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/hub/cdr/", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut request = vec![0; 65_536];
+        let _ = stream.read(&mut request).await;
+        let head =
+            format!("HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: {}\r\n\r\n", packed.len());
+        let _ = stream.write_all(head.as_bytes()).await;
+        let _ = stream.write_all(&packed).await;
+    });
+    let error = client(&url, Method::Post, code()).ask(&question(Generation::Current)).await.unwrap_err();
+    assert_eq!(error.action(), Action::SplitTooLarge, "{error}");
+}
