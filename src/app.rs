@@ -93,12 +93,7 @@ pub fn filter(account: &AccountConfig) -> Filter {
     Filter {
         phones: account.phones.clone(),
         extensions: account.extensions.clone(),
-        identity: account.identity_criteria.map(|identity| match identity {
-            config::IdentityCriteria::Account => IdentityCriteria::Account,
-            config::IdentityCriteria::Hierarchical => IdentityCriteria::Hierarchical,
-            config::IdentityCriteria::Department => IdentityCriteria::Department,
-            config::IdentityCriteria::User => IdentityCriteria::User,
-        }),
+        identity: account.identity_criteria,
         cdr_types: account.cdr_types.clone(),
         ..Filter::default()
     }
@@ -134,7 +129,7 @@ pub fn scope(account: &AccountConfig) -> Value {
     json!({
         "url": account.url.as_str(),
         "timezone": account.timezone.name(),
-        "identity_criteria": account.identity_criteria.map(config::IdentityCriteria::as_str),
+        "identity_criteria": account.identity_criteria.map(IdentityCriteria::as_str),
         "phones": account.phones,
         "extensions": account.extensions,
         "cdr_types": account.cdr_types,

@@ -70,9 +70,7 @@ pub enum SyncError {
         last: String,
     },
     /// Another process leads this account.
-    #[error(
-        "account {account} is synced by {holder} already; ask it by a row in cdr_sync.request, or stop it first"
-    )]
+    #[error("{holder} keeps this account in sync already: stop it first, or leave the work to it")]
     Led {
         /// The account.
         account: String,

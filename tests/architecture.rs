@@ -15,7 +15,7 @@ const MAY_KNOW: [(&str, &[&str]); 10] = [
     ("store", &["cdr", "window", "clock"]),
     ("pace", &["store", "clock"]),
     ("sync", &["cdr", "window", "voicenter", "store", "pace", "clock"]),
-    ("config", &[]),
+    ("config", &["voicenter"]),
     ("private_postgres", &[]),
     ("simulator", &["clock"]),
 ];

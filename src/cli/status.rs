@@ -29,7 +29,7 @@ pub(super) async fn run(config: &Config, as_json: bool, clock: Clock) -> Result<
     let rows: Vec<Vec<String>> = accounts.iter().map(|account| row(account, now)).collect();
     println!("{}", render(&heading, &rows));
     for account in &accounts {
-        for line in remarks(account) {
+        for line in remarks(account, now) {
             println!("{}: {line}", account.name);
         }
     }
@@ -60,14 +60,19 @@ fn row(account: &AccountStatus, now: DateTime<Utc>) -> Vec<String> {
     ]
 }
 
-fn remarks(account: &AccountStatus) -> Vec<String> {
+fn remarks(account: &AccountStatus, now: DateTime<Utc>) -> Vec<String> {
     let mut lines = Vec::new();
     if let Some((error, at)) = &account.last_error {
         let over = account.last_success_at.is_some_and(|success| success > *at);
         let over = if over { ", over since" } else { "" };
         lines.push(format!("last error at {}{over}: {error}", time(*at)));
     }
-    lines.extend(account.paused_until.map(|until| format!("paused until {}", time(until))));
+    lines.extend(
+        account
+            .paused_until
+            .filter(|until| *until > now)
+            .map(|until| format!("paused until {}", time(until))),
+    );
     lines.extend(account.horizon.map(|floor| {
         format!("the vendor returns nothing before {}: nothing older is marked removed", time(floor))
     }));

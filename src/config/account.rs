@@ -5,6 +5,8 @@ use config::{Map, Value};
 use secrecy::SecretString;
 use url::Url;
 
+pub use crate::voicenter::IdentityCriteria;
+
 use super::error::Problem;
 use super::reader::Section;
 use super::{ApiConfig, Start, SyncConfig, kind};
@@ -41,31 +43,6 @@ pub enum Credential {
     Code(SecretString),
     /// `token`, sent as a bearer.
     Token(SecretString),
-}
-
-/// `IdentityCriteria` of the API's search.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "each is the API's word of its name")]
-pub enum IdentityCriteria {
-    Account,
-    Hierarchical,
-    Department,
-    User,
-}
-
-impl IdentityCriteria {
-    /// All of them.
-    pub const ALL: [IdentityCriteria; 4] = [Self::Account, Self::Hierarchical, Self::Department, Self::User];
-
-    /// The word on the wire.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Account => "Account",
-            Self::Hierarchical => "Hierarchical",
-            Self::Department => "Department",
-            Self::User => "User",
-        }
-    }
 }
 
 /// Reads all accounts; `None` when something is wrong with one.

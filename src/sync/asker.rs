@@ -10,7 +10,7 @@ use super::{Account, SyncError, execute};
 use crate::clock::Clock;
 use crate::store::StoreError;
 use crate::voicenter::{Action, Answer, ApiError, Generation, Question};
-use crate::window::ask::{Ask, Reply};
+use crate::window::ask::{Ask, Outcome, Reply};
 
 /// Who asks for one account.
 #[derive(Debug)]
@@ -24,7 +24,6 @@ pub(super) struct Asker {
     /// How many failures in a row a single pass endures; a daemon goes on for ever.
     pub patience: Option<u32>,
     failures: u32,
-    last_error: String,
     /// Something has answered in the present form.
     answered: bool,
 }
@@ -38,11 +37,22 @@ pub(super) struct Fetched {
     pub read_at: DateTime<Utc>,
 }
 
+impl Fetched {
+    /// What was wrong with it, if it was of no use for planning.
+    pub fn failure(&self, outcome: Outcome) -> Option<String> {
+        match self.reply {
+            Reply::Failed => Some(self.error.clone()),
+            _ if outcome == Outcome::Failed => Some("the numbers of the answer contradict each other".into()),
+            _ => None,
+        }
+    }
+}
+
 impl Asker {
     pub fn new(account: Account, clock: Clock, generation: Generation, board: Board) -> Self {
         let answered = generation != Generation::Unknown;
-        let (patience, lease, last_error) = (None, None, String::new());
-        Self { account, clock, generation, board, lease, patience, failures: 0, last_error, answered }
+        let (patience, lease) = (None, None);
+        Self { account, clock, generation, board, lease, patience, failures: 0, answered }
     }
 
     /// A holder stops asking when its lease is over by its own monotonic clock.
@@ -59,7 +69,6 @@ impl Asker {
             let (read_at, result) = self.request(&question, &mut requests).await?;
             let (reply, answer, error) = match result {
                 Ok(answer) => {
-                    self.failures = 0;
                     self.learn_generation(&answer);
                     (Reply::Answer(execute::evidence(&answer)), Some(answer), String::new())
                 }
@@ -73,8 +82,6 @@ impl Asker {
                             event = "request_failed", account = self.account.name, lane = ask.lane.as_str(),
                             window = %ask.window, failures = self.failures + 1, %error, "no usable answer"
                         );
-                        self.failures += 1;
-                        self.last_error = error.to_string();
                         (Reply::Failed, None, error.to_string())
                     }
                 },
@@ -142,12 +149,18 @@ impl Asker {
         }
     }
 
-    pub async fn wait_after_failure(&mut self) -> Result<(), SyncError> {
+    /// Waits after a reply that was of no use; ends a pass after too many in a row.
+    pub async fn after(&mut self, failure: Option<String>) -> Result<(), SyncError> {
+        let Some(last) = failure else {
+            self.failures = 0;
+            return Ok(());
+        };
+        self.failures += 1;
         if self.patience.is_some_and(|patience| self.failures >= patience) {
-            return Err(SyncError::Failing { failures: self.failures, last: self.last_error.clone() });
+            return Err(SyncError::Failing { failures: self.failures, last });
         }
-        let wait = self.account.backoff.wait(self.failures.max(1), fastrand::f64(), None);
-        self.waits("after_failure", wait, "the last request had no usable answer");
+        let wait = self.account.backoff.wait(self.failures, fastrand::f64(), None);
+        self.waits("after_failure", wait, &last);
         self.clock.sleep(wait).await;
         Ok(())
     }

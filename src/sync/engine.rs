@@ -7,17 +7,16 @@ use serde::{Deserialize, Serialize};
 use tokio::task::JoinHandle;
 
 use super::asker::Asker;
-use super::execute::{self, Held, Parcel};
+use super::execute::{self, Held, Lookup, Parcel};
 use super::leadership::Leadership;
 use super::status::Board;
 use super::{Account, Start, SyncError};
-use crate::cdr::{Cdr, CdrKey};
 use crate::clock::Clock;
 use crate::store::commit::Committed;
 use crate::store::lease::Holder;
 use crate::store::{Store, StoreError};
 use crate::voicenter::{Answer, Generation};
-use crate::window::ask::{Ask, Reason, Reply};
+use crate::window::ask::{Ask, Reason};
 use crate::window::density::Forecast;
 use crate::window::knowledge::Knowledge;
 use crate::window::ledger::{Gap, Ledger, Recheck};
@@ -166,12 +165,13 @@ impl Engine {
     }
 
     async fn serve(&mut self, ask: Ask) -> Result<(), SyncError> {
-        let (by_call_id, confirmed_gone, calls) = self.look_for_missing(&ask).await?;
+        let lookup = self.look_for_missing(&ask).await?;
         let fetched = self.asker.fetch(&ask).await?;
         if let Some(answer) = &fetched.answer {
             self.warn_of_future_dates(answer);
         }
         let progress = self.planner.absorb(&ask, &fetched.reply, fetched.read_at);
+        let failure = fetched.failure(progress.outcome);
         let earlier = self.held.remove(&ask.lane).unwrap_or_default();
         match &fetched.answer {
             Some(answer) => {
@@ -187,7 +187,7 @@ impl Engine {
             account: self.asker.account.name.clone(),
             fence: self.leadership.fence,
             elapsed: self.asker.clock.now() - fetched.read_at,
-            requests: fetched.requests + calls,
+            requests: fetched.requests + lookup.requests,
             read_at: fetched.read_at,
             answer: fetched.answer,
             error: fetched.error,
@@ -196,8 +196,7 @@ impl Engine {
             knowledge,
             removal_after: self.asker.account.removal_after,
             history: self.asker.account.history,
-            by_call_id,
-            confirmed_gone,
+            lookup,
             ask,
         };
         self.settle().await?;
@@ -208,10 +207,7 @@ impl Engine {
             parcel,
             self.asker.board.clone(),
         )));
-        if let Reply::Failed = fetched.reply {
-            self.asker.wait_after_failure().await?;
-        }
-        Ok(())
+        self.asker.after(failure).await
     }
 
     /// A wrong `api.timezone` shows itself by calls from the future, and would silently ruin every chart.
@@ -258,38 +254,34 @@ impl Engine {
     }
 
     /// Before missing records are marked, the API is asked for each by its CallID: a changed Date or Type is no
-    /// removal. Returns what was found, the keys that were not, and the requests used.
-    async fn look_for_missing(
-        &mut self,
-        ask: &Ask,
-    ) -> Result<(Vec<Cdr>, Option<BTreeSet<CdrKey>>, u32), SyncError> {
-        if ask.reason != Reason::Recheck || self.asker.generation != Generation::Current {
-            return Ok((Vec::new(), None, 0));
-        }
+    /// removal.
+    async fn look_for_missing(&mut self, ask: &Ask) -> Result<Lookup, SyncError> {
         let now = self.asker.clock.now();
+        let rechecks = &self.planner.ledger().rechecks;
+        let due = ask.reason == Reason::Recheck
+            || rechecks.iter().any(|look| look.due_at <= now && look.window.intersect(&ask.window).is_some());
+        if !due || self.asker.generation != Generation::Current {
+            return Ok(Lookup::default());
+        }
+        self.settle().await?;
         let missing = self.store.missing_keys(&self.asker.account.name, ask.window, now).await?;
         if missing.len() > CALLS_ASKED {
-            return Ok((Vec::new(), None, 0));
+            return Ok(Lookup::default());
         }
-        let (mut found, mut gone, mut requests) = (Vec::new(), BTreeSet::new(), 0);
+        let mut lookup = Lookup { gone: Some(BTreeSet::new()), ..Lookup::default() };
         let start = self.planner.ledger().history_start.min(ask.window.from());
         for key in missing {
             let Some(span) = Window::new(start, now + TimeDelta::days(1)) else { break };
             let question = execute::question_for_call(&self.asker.account, &key, span, self.asker.generation);
-            match self.asker.request(&question, &mut requests).await?.1 {
-                Ok(answer) => {
-                    if !answer.records.iter().any(|record| record.key == key) && answer.rejected.is_empty() {
-                        gone.insert(key);
-                    }
-                    found.extend(answer.records);
-                }
+            match self.asker.request(&question, &mut lookup.requests).await?.1 {
+                Ok(answer) => lookup.take(key, answer),
                 // Not known to be gone: it is not marked this time.
                 Err(error) => {
-                    tracing::warn!(event = "call_not_asked", account = self.asker.account.name, %error)
+                    tracing::warn!(event = "call_not_asked", account = self.asker.account.name, %error);
                 }
             }
         }
-        Ok((found, Some(gone), requests))
+        Ok(lookup)
     }
 }
 

@@ -6,7 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
 
 use super::Account;
-use crate::cdr::{Cdr, CdrKey};
+use crate::cdr::{Cdr, CdrKey, Column};
 use crate::store::commit::{Claim, Commit, Committed, RemovalRules};
 use crate::store::gap::NewGap;
 use crate::store::window_read::WindowRead;
@@ -91,6 +91,30 @@ impl Held {
     }
 }
 
+/// What the API said of missing records when asked for them by CallID.
+#[derive(Debug, Default)]
+pub(super) struct Lookup {
+    /// What it returned: the same records with another Date, or with another Type.
+    pub records: Vec<Cdr>,
+    /// The columns that these had fields for.
+    pub columns: BTreeSet<Column>,
+    /// The keys that it no longer has; `None` when it was not asked.
+    pub gone: Option<BTreeSet<CdrKey>>,
+    /// Requests used.
+    pub requests: u32,
+}
+
+impl Lookup {
+    /// Takes in the answer to the question for `key`.
+    pub(super) fn take(&mut self, key: CdrKey, answer: Answer) {
+        if answer.rejected.is_empty() && !answer.records.iter().any(|record| record.key == key) {
+            self.gone.get_or_insert_default().insert(key);
+        }
+        self.columns.extend(answer.columns);
+        self.records.extend(answer.records);
+    }
+}
+
 /// Everything that one answer changes, owned, so that it can be stored while the next one is fetched.
 #[derive(Debug)]
 pub(super) struct Parcel {
@@ -107,9 +131,7 @@ pub(super) struct Parcel {
     pub error: String,
     pub removal_after: TimeDelta,
     pub history: bool,
-    /// Records found by CallID, and the keys that were not.
-    pub by_call_id: Vec<Cdr>,
-    pub confirmed_gone: Option<BTreeSet<CdrKey>>,
+    pub lookup: Lookup,
 }
 
 impl Parcel {
@@ -117,11 +139,12 @@ impl Parcel {
     pub(super) async fn commit(&self, store: &Store) -> Result<Committed, StoreError> {
         let mut records: &[Cdr] = self.answer.as_ref().map_or(&[], |answer| &answer.records);
         let joined;
-        if !self.by_call_id.is_empty() {
-            joined = [records, &self.by_call_id].concat();
+        if !self.lookup.records.is_empty() {
+            joined = [records, &self.lookup.records].concat();
             records = &joined;
         }
-        let none = BTreeSet::new();
+        let mut columns = self.lookup.columns.clone();
+        columns.extend(self.answer.iter().flat_map(|answer| &answer.columns));
         let claims = self.claims();
         let opened: Vec<NewGap<'_>> = self
             .progress
@@ -141,7 +164,7 @@ impl Parcel {
                 read_at: self.read_at,
                 records,
                 rejected: self.answer.as_ref().map_or(&[], |answer| &answer.rejected),
-                columns: self.answer.as_ref().map_or(&none, |answer| &answer.columns),
+                columns: &columns,
                 claims: &claims,
                 earlier_keys: &self.earlier.keys,
                 uncover: &self.progress.uncover,
@@ -150,7 +173,7 @@ impl Parcel {
                 knowledge: self.knowledge.as_ref(),
                 window_read: Some(self.window_read()),
                 removal: RemovalRules::new(self.removal_after),
-                confirmed_gone: self.confirmed_gone.as_ref(),
+                confirmed_gone: self.lookup.gone.as_ref(),
                 history: self.history,
             })
             .await

@@ -13,7 +13,6 @@ use crate::cdr::{Cdr, CdrKey};
 use crate::clock::Clock;
 use crate::store::Store;
 use crate::window::Window;
-use crate::window::ask::Reply;
 use crate::window::coverage::Coverage;
 use crate::window::planner::{Mode, Next, Planner};
 
@@ -76,14 +75,12 @@ pub async fn verify(
     let mut verified = Verified::default();
     while let Next::Ask(ask) = planner.next(asker.clock.now()) {
         let fetched = asker.fetch(&ask).await?;
-        planner.absorb(&ask, &fetched.reply, fetched.read_at);
+        let outcome = planner.absorb(&ask, &fetched.reply, fetched.read_at).outcome;
         if let Some(answer) = &fetched.answer {
             verified.rejected += answer.rejected.len() as u64;
             answer.records.iter().for_each(|record| show(&mut shown, record));
         }
-        if fetched.reply == Reply::Failed {
-            asker.wait_after_failure().await?;
-        }
+        asker.after(fetched.failure(outcome)).await?;
     }
     shown.retain(|_, shown: &mut Shown| span.contains(shown.started_at));
     verified.at_the_api = shown.len() as u64;

@@ -4,13 +4,18 @@
 //! Live tail, lookback, backfill, reconcile and gaps are not loops of their own: they are reasons for which
 //! one planner picks a window, and the map of coverage is all they share.
 
+mod choice;
+mod gaps;
+
 use std::collections::{BTreeMap, VecDeque};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::ask::{Ask, GapReason, Outcome, Reason, Reply};
-use super::coverage::{Coverage, Stretch};
-use super::knowledge::{aligned, ceil, floor};
+use choice::outward;
+
+use super::ask::{Ask, Outcome, Reason, Reply};
+use super::coverage::Stretch;
+use super::knowledge::{aligned, floor};
 use super::ledger::{Gap, Ledger, Progress, Recheck};
 use super::reading::{Context, Reading, ReadingSettings};
 use super::suspect::Suspects;
@@ -121,11 +126,6 @@ impl Planner {
         self.asked.push_back(Asked { span, window: span });
     }
 
-    /// Changes how far it goes.
-    pub fn set_mode(&mut self, mode: Mode) {
-        self.mode = mode;
-    }
-
     /// What is known now.
     pub fn ledger(&self) -> &Ledger {
         &self.ledger
@@ -228,152 +228,6 @@ impl Planner {
         (!reading.is_done()).then_some(reading)
     }
 
-    /// The tail: the newest minutes, and in turn the whole lookback.
-    fn live(&mut self, now: DateTime<Utc>) -> Option<(Reason, Order, Vec<Window>)> {
-        let due = match self.mode {
-            Mode::Daemon => self.last_poll.is_none_or(|last| now >= last + self.settings.poll_interval),
-            // A pass over years of history takes hours: the tail is kept fresh meanwhile.
-            Mode::Pass => self.last_poll.is_none_or(|last| now >= last + self.settings.lookback_every),
-            Mode::Asked => false,
-        };
-        if !due {
-            return None;
-        }
-        let first = self.last_poll.replace(now).is_none();
-        let to = floor(now, self.unit());
-        let (reason, from) = match self.ledger.coverage.end() {
-            // Nothing was ever read: backfill begins with the newest calls, so no request is spent on the tail.
-            None if first => {
-                self.last_lookback = Some(now);
-                return None;
-            }
-            // Backfill has got nowhere since: the tail must not wait for it.
-            None => (Reason::Newest, now - self.settings.newest),
-            Some(end) => self.tail_from(end, now),
-        };
-        let from = floor(from, self.unit()).max(self.first_instant());
-        Some((reason, Order::Ascending, self.readable(Window::new(from, to)?)))
-    }
-
-    fn tail_from(&mut self, end: DateTime<Utc>, now: DateTime<Utc>) -> (Reason, DateTime<Utc>) {
-        // A poll early rather than late: no instant of the lookback may wait longer than `lookback_every`.
-        let again_at =
-            |last: DateTime<Utc>| last + self.settings.lookback_every - self.settings.poll_interval;
-        let lookback = self.last_lookback.is_none_or(|last| now >= again_at(last) + TimeDelta::seconds(1));
-        let oldest = now - self.settings.lookback;
-        if !lookback && end > oldest {
-            return (Reason::Newest, end.min(now - self.settings.newest));
-        }
-        self.last_lookback = Some(now);
-        // What has just left the lookback is taken along: that is its re-read at the first age.
-        let leaving = self.ledger.coverage.stretches().iter();
-        let leaving =
-            leaving.filter(|stretch| stretch.tier < self.settings.lookback && stretch.window.to() > oldest);
-        let from = leaving.map(|stretch| stretch.window.from()).min().unwrap_or(oldest);
-        (Reason::Lookback, from.clamp(oldest - self.settings.slack(self.settings.lookback), oldest))
-    }
-
-    fn next_asked(&mut self, now: DateTime<Utc>) -> Option<(Reason, Order, Vec<Window>)> {
-        loop {
-            let asked = self.asked.pop_front()?;
-            let window = outward(asked.window, self.unit());
-            if let Some(window) = Window::new(window.from(), window.to().min(floor(now, self.unit()))) {
-                self.asked_now = Some(asked.span);
-                return Some((Reason::Asked, Order::Descending, self.chunks(window)));
-            }
-        }
-    }
-
-    /// Second looks, gap retries and re-reads by age.
-    fn again(&mut self, now: DateTime<Utc>) -> Option<(Reason, Order, Vec<Window>)> {
-        if self.mode == Mode::Asked {
-            return None;
-        }
-        let unit = self.unit();
-        let mut looks = Coverage::new();
-        for recheck in self.ledger.rechecks.extract_if(.., |recheck| recheck.due_at <= now) {
-            looks.claim(outward(recheck.window, unit), TimeDelta::zero());
-        }
-        let looks: Vec<Window> =
-            looks.stretches().iter().flat_map(|look| self.readable(look.window)).collect();
-        if let Some(windows) = some(looks) {
-            return Some((Reason::Recheck, Order::Descending, windows));
-        }
-        if let Some(gap) = self.ledger.gaps.iter().find(|gap| gap.next_try_at <= now) {
-            self.gap_now = Some((gap.window, false));
-            return Some((Reason::Gap, Order::Descending, vec![gap.window]));
-        }
-        some(self.due(now)).map(|windows| (Reason::Reconcile, Order::Descending, windows))
-    }
-
-    /// Stretches that reached a re-read age without having been read at it; all of them, once one is overdue.
-    fn due(&self, now: DateTime<Utc>) -> Vec<Window> {
-        let unit = self.unit();
-        let mut due = Coverage::new();
-        let mut overdue = false;
-        for stretch in self.ledger.coverage.stretches() {
-            let Some(age) = self.settings.ages().find(|age| *age > stretch.tier) else { continue };
-            let window = Window::new(stretch.window.from(), stretch.window.to().min(floor(now - age, unit)));
-            let from = self.first_instant();
-            if let Some(window) = window.and_then(|window| Window::new(window.from().max(from), window.to()))
-            {
-                overdue |= now - window.from() >= age + self.settings.slack(age);
-                due.claim(window, TimeDelta::zero());
-            }
-        }
-        if !overdue {
-            return Vec::new();
-        }
-        let windows = due.stretches().iter().flat_map(|stretch| self.readable(stretch.window));
-        windows.flat_map(|window| self.chunks(window)).collect()
-    }
-
-    /// The newest stretch of history that was never read.
-    fn hole(&self, now: DateTime<Utc>) -> Option<Window> {
-        if self.mode == Mode::Asked {
-            return None;
-        }
-        // What came after the last poll is for the next one.
-        let to = floor(self.last_poll.unwrap_or(now), self.unit());
-        let history = Window::new(self.first_instant(), to)?;
-        let holes = self.ledger.coverage.holes(history);
-        let mut unread = holes.into_iter().rev().flat_map(|hole| self.readable(hole).into_iter().rev());
-        let live = |hole: &Window| self.readings.get(&Lane::Live).is_some_and(|reading| reading.has(*hole));
-        let newest = unread.find(|hole| !live(hole))?;
-        self.chunks(newest).pop()
-    }
-
-    fn first_instant(&self) -> DateTime<Utc> {
-        floor(self.ledger.history_start, self.unit())
-    }
-
-    /// `window` without what stands under a gap or was set aside, cut where a suspected part begins or ends;
-    /// oldest first.
-    fn readable(&self, window: Window) -> Vec<Window> {
-        let mut barred = Coverage::new();
-        for window in self.ledger.gaps.iter().map(|gap| gap.window).chain(self.suspects.set_aside()) {
-            barred.claim(window, TimeDelta::zero());
-        }
-        let edges = self.suspects.narrowed().flat_map(|suspect| [suspect.from(), suspect.to()]);
-        let mut pieces = barred.holes(window);
-        for edge in edges {
-            pieces = pieces.into_iter().flat_map(|piece| cut_at(piece, edge)).collect();
-        }
-        pieces
-    }
-
-    /// `window` in pieces of at most `max_window`, oldest first; the newest is a full one.
-    fn chunks(&self, window: Window) -> Vec<Window> {
-        let mut chunks = Vec::new();
-        let mut to = window.to();
-        while let Some(chunk) = Window::new((to - self.settings.max_window).max(window.from()), to) {
-            chunks.push(chunk);
-            to = chunk.from();
-        }
-        chunks.reverse();
-        chunks
-    }
-
     /// Covers `window` as far as `horizon` lets it, split by the re-read ages it had at `read_at`.
     fn claim(
         &mut self,
@@ -409,87 +263,6 @@ impl Planner {
         progress.uncover.push(window);
     }
 
-    fn open_gap(&mut self, window: Window, reason: GapReason, now: DateTime<Utc>, progress: &mut Progress) {
-        let known = self.ledger.gaps.iter_mut().find(|gap| gap.window == window);
-        let gap = match known {
-            Some(gap) => {
-                gap.tries += 1;
-                gap.next_try_at = now + retry_delay(gap.tries);
-                gap.clone()
-            }
-            None => {
-                let gap = Gap { window, reason, tries: 0, next_try_at: now + retry_delay(0) };
-                self.ledger.gaps.push(gap.clone());
-                gap
-            }
-        };
-        progress.gaps.push(gap);
-    }
-
-    /// A window failed as often as it may: a gap's retry waits longer, another window is set aside, and
-    /// when the API answers all else, it is narrowed down to a gap.
-    fn failed(&mut self, ask: &Ask, window: Window, now: DateTime<Utc>, progress: &mut Progress) {
-        if ask.reason == Reason::Gap {
-            self.gap_now = self.gap_now.map(|(gap, _)| (gap, true));
-            return;
-        }
-        let confirmed = self.suspects.failed(window);
-        if confirmed && window.len() <= self.settings.gap_grain {
-            self.open_gap(window, GapReason::Unreadable, now, progress);
-            progress.outcome = Outcome::Gap;
-            return;
-        }
-        progress.set_aside = Some(window);
-        let parts = if confirmed {
-            self.ledger.forecast.divide(window, 2, self.settings.gap_grain)
-        } else {
-            vec![window]
-        };
-        for part in parts {
-            if confirmed {
-                self.suspects.confirm(part);
-            }
-            if let (Lane::Asked, Some(span)) = (ask.lane, self.asked_now) {
-                self.asked.push_back(Asked { span, window: part });
-            }
-        }
-    }
-
-    /// When a reading of a gap or of an asked span ends, says what became of it.
-    fn finish_reading(&mut self, ask: &Ask, now: DateTime<Utc>, progress: &mut Progress) {
-        if self.readings.get(&ask.lane).is_none_or(|reading| !reading.is_done()) {
-            return;
-        }
-        if ask.lane == Lane::Asked {
-            let span = self.asked_now.take();
-            progress.finished = span.filter(|span| self.asked.iter().all(|left| left.span != *span));
-        }
-        if ask.reason == Reason::Gap
-            && let Some((window, failed)) = self.gap_now.take()
-        {
-            self.finish_gap(window, failed, now, progress);
-        }
-    }
-
-    /// After a gap was tried again: it is closed, replaced by smaller gaps inside it, or put off.
-    fn finish_gap(&mut self, window: Window, failed: bool, now: DateTime<Utc>, progress: &mut Progress) {
-        let Some(gap) = self.ledger.gaps.iter().find(|gap| gap.window == window) else { return };
-        if gap.next_try_at > now {
-            return; // it was opened once more, and put off thereby
-        }
-        let reason = gap.reason;
-        let mut known = self.ledger.coverage.clone();
-        for gap in self.ledger.gaps.iter().filter(|gap| gap.window != window) {
-            known.claim(gap.window, TimeDelta::zero());
-        }
-        if !failed && known.covers(window) {
-            self.ledger.gaps.retain(|gap| gap.window != window);
-            progress.closed_gaps.push(window);
-        } else {
-            self.open_gap(window, reason, now, progress);
-        }
-    }
-
     fn wake_at(&self, now: DateTime<Utc>) -> DateTime<Utc> {
         let poll = self.last_poll.map_or(now, |last| last + self.settings.poll_interval);
         let rechecks = self.ledger.rechecks.iter().map(|recheck| recheck.due_at);
@@ -497,23 +270,4 @@ impl Planner {
         // Re-reads by age come due by the minute at most, and polls are at least that frequent or rarer by choice.
         rechecks.chain(gaps).fold(poll, DateTime::min).max(now + TimeDelta::seconds(1))
     }
-}
-
-/// A gap is retried for ever, ever more seldom: after 5 minutes first, once a day at last.
-fn retry_delay(tries: u32) -> TimeDelta {
-    TimeDelta::minutes(5 << tries.min(9)).min(TimeDelta::days(1))
-}
-
-/// `window` rounded outward to whole units.
-fn outward(window: Window, unit: TimeDelta) -> Window {
-    Window::new(floor(window.from(), unit), ceil(window.to(), unit)).unwrap_or(window)
-}
-
-fn cut_at(window: Window, edge: DateTime<Utc>) -> Vec<Window> {
-    let edge = edge.clamp(window.from(), window.to());
-    Window::new(window.from(), edge).into_iter().chain(Window::new(edge, window.to())).collect()
-}
-
-fn some<T>(list: Vec<T>) -> Option<Vec<T>> {
-    (!list.is_empty()).then_some(list)
 }

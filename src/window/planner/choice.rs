@@ -1,0 +1,174 @@
+//! What each lane reads next.
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::{Mode, Planner};
+use crate::window::ask::Reason;
+use crate::window::coverage::Coverage;
+use crate::window::knowledge::{ceil, floor};
+use crate::window::{Lane, Order, Window};
+
+/// A reason, an order, and the windows to read.
+type Choice = (Reason, Order, Vec<Window>);
+
+impl Planner {
+    /// The tail: the newest minutes, and in turn the whole lookback.
+    pub(super) fn live(&mut self, now: DateTime<Utc>) -> Option<Choice> {
+        let due = match self.mode {
+            Mode::Daemon => self.last_poll.is_none_or(|last| now >= last + self.settings.poll_interval),
+            // A pass over years of history takes hours: the tail is kept fresh meanwhile.
+            Mode::Pass => self.last_poll.is_none_or(|last| now >= last + self.settings.lookback_every),
+            Mode::Asked => false,
+        };
+        if !due {
+            return None;
+        }
+        let first = self.last_poll.replace(now).is_none();
+        let to = floor(now, self.unit());
+        let (reason, from) = match self.ledger.coverage.end() {
+            // Nothing was ever read: backfill begins with the newest calls, so no request is spent on the tail.
+            None if first => {
+                self.last_lookback = Some(now);
+                return None;
+            }
+            // Backfill has got nowhere since: the tail must not wait for it.
+            None => (Reason::Newest, now - self.settings.newest),
+            Some(end) => self.tail_from(end, now),
+        };
+        let from = floor(from, self.unit()).max(self.first_instant());
+        Some((reason, Order::Ascending, self.readable(Window::new(from, to)?)))
+    }
+
+    fn tail_from(&mut self, end: DateTime<Utc>, now: DateTime<Utc>) -> (Reason, DateTime<Utc>) {
+        // A poll early rather than late: no instant of the lookback may wait longer than `lookback_every`.
+        let again_at =
+            |last: DateTime<Utc>| last + self.settings.lookback_every - self.settings.poll_interval;
+        let lookback = self.last_lookback.is_none_or(|last| now >= again_at(last) + TimeDelta::seconds(1));
+        let oldest = now - self.settings.lookback;
+        if !lookback && end > oldest {
+            return (Reason::Newest, end.min(now - self.settings.newest));
+        }
+        self.last_lookback = Some(now);
+        // What has just left the lookback is taken along: that is its re-read at the first age.
+        let leaving = self.ledger.coverage.stretches().iter();
+        let leaving =
+            leaving.filter(|stretch| stretch.tier < self.settings.lookback && stretch.window.to() > oldest);
+        let from = leaving.map(|stretch| stretch.window.from()).min().unwrap_or(oldest);
+        (Reason::Lookback, from.clamp(oldest - self.settings.slack(self.settings.lookback), oldest))
+    }
+
+    pub(super) fn next_asked(&mut self, now: DateTime<Utc>) -> Option<Choice> {
+        loop {
+            let asked = self.asked.pop_front()?;
+            let window = outward(asked.window, self.unit());
+            if let Some(window) = Window::new(window.from(), window.to().min(floor(now, self.unit()))) {
+                self.asked_now = Some(asked.span);
+                return Some((Reason::Asked, Order::Descending, self.chunks(window)));
+            }
+        }
+    }
+
+    /// Second looks, gap retries and re-reads by age.
+    pub(super) fn again(&mut self, now: DateTime<Utc>) -> Option<Choice> {
+        if self.mode == Mode::Asked {
+            return None;
+        }
+        let unit = self.unit();
+        let mut looks = Coverage::new();
+        for recheck in self.ledger.rechecks.extract_if(.., |recheck| recheck.due_at <= now) {
+            looks.claim(outward(recheck.window, unit), TimeDelta::zero());
+        }
+        let looks: Vec<Window> =
+            looks.stretches().iter().flat_map(|look| self.readable(look.window)).collect();
+        if let Some(windows) = some(looks) {
+            return Some((Reason::Recheck, Order::Descending, windows));
+        }
+        if let Some(gap) = self.ledger.gaps.iter().find(|gap| gap.next_try_at <= now) {
+            self.gap_now = Some((gap.window, false));
+            return Some((Reason::Gap, Order::Descending, vec![gap.window]));
+        }
+        some(self.due(now)).map(|windows| (Reason::Reconcile, Order::Descending, windows))
+    }
+
+    /// Stretches that reached a re-read age without having been read at it; all of them, once one is overdue.
+    fn due(&self, now: DateTime<Utc>) -> Vec<Window> {
+        let unit = self.unit();
+        let mut due = Coverage::new();
+        let mut overdue = false;
+        for stretch in self.ledger.coverage.stretches() {
+            let Some(age) = self.settings.ages().find(|age| *age > stretch.tier) else { continue };
+            let window = Window::new(stretch.window.from(), stretch.window.to().min(floor(now - age, unit)));
+            let from = self.first_instant();
+            if let Some(window) = window.and_then(|window| Window::new(window.from().max(from), window.to()))
+            {
+                overdue |= now - window.from() >= age + self.settings.slack(age);
+                due.claim(window, TimeDelta::zero());
+            }
+        }
+        if !overdue {
+            return Vec::new();
+        }
+        let windows = due.stretches().iter().flat_map(|stretch| self.readable(stretch.window));
+        windows.flat_map(|window| self.chunks(window)).collect()
+    }
+
+    /// The newest stretch of history that was never read.
+    pub(super) fn hole(&self, now: DateTime<Utc>) -> Option<Window> {
+        if self.mode == Mode::Asked {
+            return None;
+        }
+        // What came after the last poll is for the next one.
+        let to = floor(self.last_poll.unwrap_or(now), self.unit());
+        let history = Window::new(self.first_instant(), to)?;
+        let holes = self.ledger.coverage.holes(history);
+        let mut unread = holes.into_iter().rev().flat_map(|hole| self.readable(hole).into_iter().rev());
+        let live = |hole: &Window| self.readings.get(&Lane::Live).is_some_and(|reading| reading.has(*hole));
+        let newest = unread.find(|hole| !live(hole))?;
+        self.chunks(newest).pop()
+    }
+
+    fn first_instant(&self) -> DateTime<Utc> {
+        floor(self.ledger.history_start, self.unit())
+    }
+
+    /// `window` without what stands under a gap or was set aside, cut where a suspected part begins or ends;
+    /// oldest first.
+    fn readable(&self, window: Window) -> Vec<Window> {
+        let mut barred = Coverage::new();
+        for window in self.ledger.gaps.iter().map(|gap| gap.window).chain(self.suspects.set_aside()) {
+            barred.claim(window, TimeDelta::zero());
+        }
+        let edges = self.suspects.narrowed().flat_map(|suspect| [suspect.from(), suspect.to()]);
+        let mut pieces = barred.holes(window);
+        for edge in edges {
+            pieces = pieces.into_iter().flat_map(|piece| cut_at(piece, edge)).collect();
+        }
+        pieces
+    }
+
+    /// `window` in pieces of at most `max_window`, oldest first; the newest is a full one.
+    fn chunks(&self, window: Window) -> Vec<Window> {
+        let mut chunks = Vec::new();
+        let mut to = window.to();
+        while let Some(chunk) = Window::new((to - self.settings.max_window).max(window.from()), to) {
+            chunks.push(chunk);
+            to = chunk.from();
+        }
+        chunks.reverse();
+        chunks
+    }
+}
+
+/// `window` rounded outward to whole units.
+pub(super) fn outward(window: Window, unit: TimeDelta) -> Window {
+    Window::new(floor(window.from(), unit), ceil(window.to(), unit)).unwrap_or(window)
+}
+
+fn cut_at(window: Window, edge: DateTime<Utc>) -> Vec<Window> {
+    let edge = edge.clamp(window.from(), window.to());
+    Window::new(window.from(), edge).into_iter().chain(Window::new(edge, window.to())).collect()
+}
+
+fn some<T>(list: Vec<T>) -> Option<Vec<T>> {
+    (!list.is_empty()).then_some(list)
+}
