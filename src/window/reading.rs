@@ -73,7 +73,8 @@ struct Part {
     attempts: u32,
     /// Read for the second time because its parts did not add up.
     again: bool,
-    /// The bounds of the first page: the far one must stay the same, or totals cannot be compared.
+    /// The bounds of the first page: the far one must stay the same, or totals cannot be compared. Of an overloaded
+    /// unit, the bounds for which its total was announced.
     first_sent: Option<Bounds>,
     slicing: Option<Slicing>,
 }
@@ -130,9 +131,11 @@ impl Reading {
         let part = self.todo.last()?;
         let mut sent = context.knowledge.bounds(part.window, context.unit());
         if let Some(first) = part.first_sent {
-            match self.order {
-                Order::Ascending => sent.to = first.to,
-                Order::Descending => sent.from = first.from,
+            match (&part.slicing, self.order) {
+                // Slices add up to what was announced for just these bounds.
+                (Some(_), _) => sent = first,
+                (None, Order::Ascending) => sent.to = first.to,
+                (None, Order::Descending) => sent.from = first.from,
             }
         }
         Some(Ask {
@@ -273,6 +276,15 @@ impl Reading {
             return;
         }
         step.outcome = Outcome::SplitUnproven;
+        if let Some(part) = self.todo.last_mut() {
+            let narrowest = context.knowledge.bounds(part.window, context.unit());
+            if part.window.len() <= context.smallest() && ask.sent != narrowest {
+                // The bounds need not be so wide: what overloads the answer may stand outside the window.
+                part.first_sent = None;
+                return;
+            }
+            part.first_sent = Some(ask.sent);
+        }
         let parts = total.map_or(2, |total| parts_for(total, context));
         let kind = total.map(|total| Kind::Announced { total });
         self.split(kind, parts, total, context, step);
@@ -343,7 +355,6 @@ impl Reading {
             (Some(total), Some((a, b))) => {
                 part.slicing =
                     Some(Slicing { total, seen: 0, dates: Vec::new(), undated: 0, todo: vec![b, a] });
-                part.first_sent = None;
                 self.todo.push(part);
             }
             _ => self.open_gap(part.window, step),

@@ -1,0 +1,14 @@
+//! The daemon held to its promises: a simulated Voicenter on one side, a real PostgreSQL on the other, and a
+//! comparison that shares nothing with the daemon's own decoder or with `verify`.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test stops where it is wrong"
+)]
+
+mod compare;
+mod dialects;
+mod first_sync;
+mod scene;
