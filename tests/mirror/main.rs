@@ -5,10 +5,12 @@
     clippy::expect_used,
     clippy::indexing_slicing,
     clippy::panic,
+    clippy::type_complexity,
     reason = "a test stops where it is wrong"
 )]
 
 mod compare;
 mod dialects;
 mod first_sync;
+#[allow(dead_code, reason = "shared by tests that come one by one")]
 mod scene;

@@ -1,4 +1,4 @@
-//! The real binary as its user runs it: killed at any moment, stopped by signals, and its exit status.
+//! The real binary as its user runs it: what it tells of trouble.
 
 #![allow(
     clippy::unwrap_used,
@@ -8,8 +8,5 @@
     reason = "a test stops where it is wrong"
 )]
 
-#[path = "../mirror/compare.rs"]
-mod compare;
-mod kill;
+mod outcomes;
 mod scene;
-mod signals;

@@ -1,13 +1,13 @@
 //! A database, a simulated API whose world stands still, and the binary configured for both.
 
 use std::process::Stdio;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use cdr_sync::clock::{Clock, ManualClock};
 use cdr_sync::private_postgres::TestDatabase;
 use cdr_sync::simulator::{DialectOptions, Simulator, SimulatorOptions, WorldOptions};
 use chrono::{DateTime, TimeDelta, Utc};
-use tokio::process::{Child, Command};
+use tokio::process::Command;
 
 /// Nothing that is waited for here takes longer.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -74,18 +74,4 @@ impl Scene {
         let text = [output.stdout, output.stderr].concat();
         (output.status.code(), String::from_utf8_lossy(&text).into_owned())
     }
-
-    /// Waits until the API has been asked so often, or `until`.
-    pub async fn asked(&self, requests: usize, until: Option<Instant>) {
-        let deadline = Instant::now() + PATIENCE;
-        while self.simulator.requests().len() < requests && until.is_none_or(|until| Instant::now() < until) {
-            assert!(Instant::now() < deadline, "the API is not asked");
-            tokio::task::yield_now().await;
-        }
-    }
-}
-
-/// Its exit status, waited for.
-pub async fn ended(child: &mut Child) -> std::process::ExitStatus {
-    tokio::time::timeout(PATIENCE, child.wait()).await.expect("it ends").unwrap()
 }
