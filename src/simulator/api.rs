@@ -209,7 +209,7 @@ impl Api {
             entry.outcome = Outcome::OverLimit;
             return Err(ApiError::over_limit());
         }
-        if let Some(fault) = self.faults.take() {
+        if let Some(fault) = self.faults.take(found.page.iter().map(|shown| shown.started)) {
             entry.outcome = Outcome::Spoilt(fault);
             if let Some(reply) = self.instead(fault, peer) {
                 entry.returned = 0;

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use chrono::{DateTime, Utc};
 use clap::ValueEnum;
 
 use super::random::Random;
@@ -107,13 +108,21 @@ struct Board {
     next: VecDeque<Fault>,
     always: Option<Fault>,
     shares: Vec<(Fault, f64)>,
+    /// Whose answers hold a record dated in the half-open stretch.
+    within: Vec<(Fault, DateTime<Utc>, DateTime<Utc>)>,
     random: Random,
 }
 
 impl Faults {
     pub(crate) fn new(seed: u64) -> Self {
         let random = Random::of(&[seed, 9]);
-        Self(Arc::new(Mutex::new(Board { next: VecDeque::new(), always: None, shares: Vec::new(), random })))
+        Self(Arc::new(Mutex::new(Board {
+            next: VecDeque::new(),
+            always: None,
+            shares: Vec::new(),
+            within: Vec::new(),
+            random,
+        })))
     }
 
     /// The next answer is wrong in this way; several wait in line.
@@ -136,11 +145,18 @@ impl Faults {
         self.board().shares.push((fault, share));
     }
 
+    /// Every answer with a record dated in `[from, to)` is wrong in this way, until `clear`; what waits in line comes
+    /// first.
+    pub fn within(&self, fault: Fault, from: DateTime<Utc>, to: DateTime<Utc>) {
+        self.board().within.push((fault, from, to));
+    }
+
     /// All is well again.
     pub fn clear(&self) {
         let mut board = self.board();
         board.next.clear();
         board.shares.clear();
+        board.within.clear();
         board.always = None;
     }
 
@@ -149,9 +165,14 @@ impl Faults {
         self.board().next.len()
     }
 
-    pub(crate) fn take(&self) -> Option<Fault> {
+    /// The fault that an answer with records of these dates meets.
+    pub(crate) fn take(&self, dates: impl Iterator<Item = DateTime<Utc>> + Clone) -> Option<Fault> {
         let mut board = self.board();
-        if let Some(fault) = board.next.pop_front().or(board.always) {
+        let inside = |(fault, from, to): &(Fault, DateTime<Utc>, DateTime<Utc>)| {
+            dates.clone().any(|date| *from <= date && date < *to).then_some(*fault)
+        };
+        let within = board.within.iter().find_map(inside);
+        if let Some(fault) = board.next.pop_front().or(board.always).or(within) {
             return Some(fault);
         }
         let Board { shares, random, .. } = &mut *board;
@@ -169,22 +190,24 @@ impl Faults {
 
 #[cfg(test)]
 mod tests {
+    use std::iter;
+
     use super::*;
 
     #[test]
     fn faults_come_in_line_then_always_then_by_share() {
         let faults = Faults::new(1);
-        assert_eq!(faults.take(), None);
+        assert_eq!(faults.take(iter::empty()), None);
         faults.next_times(Fault::Bom, 2);
         faults.always(Fault::Hang);
         assert_eq!(
-            [faults.take(), faults.take(), faults.take()],
+            [faults.take(iter::empty()), faults.take(iter::empty()), faults.take(iter::empty())],
             [Some(Fault::Bom), Some(Fault::Bom), Some(Fault::Hang)]
         );
         faults.clear();
         faults.share(Fault::Nul, 0.25);
         faults.share(Fault::Reset, 0.25);
-        let drawn: Vec<_> = (0..4000).filter_map(|_| faults.take()).collect();
+        let drawn: Vec<_> = (0..4000).filter_map(|_| faults.take(iter::empty())).collect();
         assert!((1_800..2_200).contains(&drawn.len()), "{}", drawn.len());
         assert!(drawn.contains(&Fault::Nul) && drawn.contains(&Fault::Reset));
     }

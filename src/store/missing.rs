@@ -238,6 +238,10 @@ impl Removal<'_> {
                             else m.reads >= 2 and m.last_missed_at - m.first_missed_at >= $6 end
                    and ($11::text[] is null or exists (
                             select from confirmed where confirmed.call_id = m.call_id and confirmed.type = m.type))
+                   -- A server that has had no record at all since then is more likely sick than these calls gone.
+                   and ($13 or exists (
+                            select from cdr_sync.window_read w
+                            where w.account = $1 and w.started_at >= m.first_missed_at and w.seen > 0))
                  returning m.call_id, m.type, m.first_missed_at
              ), replaced as (
                  insert into voicenter.cdr_history ({row}, valid_from, valid_to)
@@ -269,6 +273,7 @@ impl Removal<'_> {
             .bind(self.floor())
             .bind(call_ids)
             .bind(types)
+            .bind(!self.commit.records.is_empty())
             .fetch_one(conn)
             .await?;
         Ok(removed.unsigned_abs())

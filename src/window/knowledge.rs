@@ -54,6 +54,13 @@ impl Knowledge {
         }
     }
 
+    /// A longer answer than a limit that was found out: what taught it was wrong, such as a total or a refusal that a
+    /// server in trouble made up. Believed for ever, it would make every answer look cut and every window too large.
+    pub fn refute_limits(&mut self, evidence: &Evidence) {
+        self.record_limit = self.record_limit.filter(|limit| evidence.listed <= *limit);
+        self.refused = self.refused.filter(|refused| evidence.listed < *refused);
+    }
+
     /// Remembers the longest answer without a total: shorter ones cannot have been cut.
     pub fn note_length(&mut self, window: Window, evidence: &Evidence) {
         let longest = self.longest.map_or(0, |longest| longest.records);
@@ -119,4 +126,19 @@ pub fn ceil(instant: DateTime<Utc>, unit: TimeDelta) -> DateTime<Utc> {
 /// The part of `window` that is made of whole units.
 pub fn aligned(window: Window, unit: TimeDelta) -> Option<Window> {
     Window::new(ceil(window.from(), unit), floor(window.to(), unit))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_longer_than_the_learned_limit_refutes_it() {
+        let mut knowledge = Knowledge { record_limit: Some(700), refused: Some(701), ..Knowledge::default() };
+        let answer = |listed| Evidence { listed, ..Evidence::default() };
+        knowledge.refute_limits(&answer(700));
+        assert_eq!((knowledge.limit(10_000), knowledge.refused), (700, Some(701)));
+        knowledge.refute_limits(&answer(701));
+        assert_eq!((knowledge.limit(10_000), knowledge.refused), (10_000, None));
+    }
 }

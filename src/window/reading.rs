@@ -182,6 +182,7 @@ impl Reading {
     }
 
     fn answer(&mut self, ask: &Ask, evidence: &Evidence, context: &mut Context<'_>, step: &mut Step) {
+        context.knowledge.refute_limits(evidence);
         let verdict = judge(evidence, context.knowledge, context.settings.limits);
         if verdict == Verdict::Contradictory {
             return self.fail(context, step);
@@ -256,7 +257,8 @@ impl Reading {
         context: &mut Context<'_>,
         step: &mut Step,
     ) {
-        if total.is_some() {
+        // A lower one is no limit but a total that a server in trouble made up.
+        if total.is_some() && evidence.listed >= context.settings.limits.doubt_from {
             context.knowledge.record_limit = Some(evidence.listed);
         }
         if let (Some(total), Some(order)) = (total, ask.order)
@@ -457,6 +459,8 @@ impl Reading {
             }
             // Whole this time; but an answer of just this length is no proof that longer ones exist.
             Kind::Doubted { .. } => {}
+            // So few are no limit's fault.
+            Kind::Refused if (sum.seen as usize) < context.settings.limits.doubt_from => {}
             Kind::Refused => {
                 let read = sum.seen as usize;
                 let fewest = context.knowledge.refused.map_or(read, |known| known.min(read));

@@ -71,6 +71,8 @@ pub fn judge(evidence: &Evidence, knowledge: &Knowledge, limits: Limits) -> Verd
     let listed = evidence.listed;
     if evidence.returned.is_some_and(|returned| returned != listed as u64)
         || evidence.total.is_some_and(|total| total < listed as u64)
+        // No limit is so low that nothing comes.
+        || (listed == 0 && evidence.total.is_some_and(|total| total > 0))
     {
         return Verdict::Contradictory;
     }
@@ -129,6 +131,7 @@ mod tests {
         evidence.returned = Some(8);
         assert_eq!(judge(&evidence, &Knowledge::default(), LIMITS), Verdict::Contradictory);
         assert_eq!(judge(&answer(7, Some(6)), &Knowledge::default(), LIMITS), Verdict::Contradictory);
+        assert_eq!(judge(&answer(0, Some(7)), &Knowledge::default(), LIMITS), Verdict::Contradictory);
     }
 
     #[test]

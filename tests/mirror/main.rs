@@ -11,6 +11,7 @@
 
 mod compare;
 mod dialects;
+mod faults;
 mod first_sync;
-#[allow(dead_code, reason = "shared by tests that come one by one")]
+mod life;
 mod scene;

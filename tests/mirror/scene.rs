@@ -190,12 +190,15 @@ impl Scene {
             .await;
     }
 
-    /// Everything up to the last second stands in the coverage, and nothing is open.
+    /// Everything up to the last poll stands in the coverage, and nothing is open.
     pub async fn assert_complete(&self) {
         let status = self.status().await;
         assert_eq!((status.gaps, status.missing), (0, 0), "{status:?}");
         let cursor = status.cursor.unwrap();
-        assert!(cursor.from() <= self.start && cursor.to() >= self.now() - minutes(1), "{cursor}");
+        assert!(
+            cursor.from() <= self.start && cursor.to() >= self.now() - self.account.settings.poll_interval,
+            "{cursor}"
+        );
     }
 
     pub async fn status(&self) -> cdr_sync::store::account::AccountStatus {

@@ -6,7 +6,7 @@ use cdr_sync::store::commit::Commit;
 use cdr_sync::store::request::RequestState;
 use serde_json::json;
 
-use crate::scene::{ACCOUNT, Scene, at, cdrs, hour};
+use crate::scene::{ACCOUNT, Scene, at, cdr, cdrs, hour};
 
 #[tokio::test]
 async fn the_default_start_is_fixed_at_the_first_start_and_a_configured_one_holds() {
@@ -47,7 +47,7 @@ async fn a_changed_scope_empties_the_ledger_and_protects_rows_until_they_are_ret
     // 000002 is returned once under the new scope; the others never.
     scene.read(hour(1), &records[2..], at(12, 3)).await;
     for minute in [20, 40] {
-        scene.read(hour(1), &[], at(12, minute)).await;
+        scene.read(hour(1), &[cdr("elsewhere", at(2, 0))], at(12, minute)).await;
     }
     assert_eq!(scene.removed().await, ["000002"]);
     assert_eq!(

@@ -64,13 +64,25 @@ async fn a_removed_row_that_comes_back_is_unmarked_and_a_missing_one_is_forgotte
 }
 
 #[tokio::test]
+async fn a_server_that_has_no_record_at_all_removes_nothing_until_it_has_one() {
+    let scene = Scene::new().await;
+    scene.read(hour(1), &cdrs(2, at(1, 0)), at(12, 0)).await;
+    for minute in [1, 20, 40] {
+        assert_eq!(scene.read(hour(1), &[], at(12, minute)).await.removed, 0);
+    }
+    let alive = scene.read(hour(1), &[cdr("elsewhere", at(2, 0))], at(13, 0)).await;
+    assert_eq!(alive.removed, 2);
+}
+
+#[tokio::test]
 async fn only_the_claimed_window_is_compared_and_only_if_it_may_be() {
     let scene = Scene::new().await;
     let records = [cdr("in", at(1, 30)), cdr("out", at(2, 0))];
     scene.store(&records).await;
     for (minute, may_mark) in [(0, false), (20, false), (40, true), (50, true)] {
         let claims = [Claim { may_mark, ..claim(hour(1), at(12, minute)) }];
-        let commit = Commit { claims: &claims, ..scene.commit(&[], at(12, minute)) };
+        let elsewhere = [cdr("elsewhere", at(3, 0))];
+        let commit = Commit { claims: &claims, ..scene.commit(&elsewhere, at(12, minute)) };
         let done = scene.store.commit(&commit).await.unwrap();
         assert_eq!((done.missing_new, done.removed), ((minute == 40).into(), (minute == 50).into()));
     }
