@@ -260,6 +260,7 @@ fn unknown_fields_and_bad_values_are_kept_in_extra() {
 fn nasty_records_harm_no_neighbour_and_nothing_is_lost() {
     let nested = format!("{}1{}", "[".repeat(300), "]".repeat(300));
     let deeper = format!("{}1{}", "[".repeat(100_000), "]".repeat(100_000));
+    let shallow = format!("{}1{}", "[".repeat(90), "]".repeat(90));
     let huge = "x".repeat(1_000_000);
     let good = r#"{"CallID":"good","Date":"2024-06-10T09:04:58Z"}"#;
     let nasty = [
@@ -267,7 +268,9 @@ fn nasty_records_harm_no_neighbour_and_nothing_is_lost() {
         r#"{"CallID":"lone","Date":"2024-06-10T09:04:58Z","UserName":"a\ud800b","X":"\udc00"}"#.to_owned(),
         r#"{"CallID":"big","Date":"2024-06-10T09:04:58Z","Duration":1e400,"Far":1e999999999}"#.to_owned(),
         r#"{"CallID":"twice","Date":"2024-06-10T09:04:58Z","DID":"1","did":"2","DID":"1"}"#.to_owned(),
-        format!(r#"{{"CallID":"deep","Date":"2024-06-10T09:04:58Z","Nested":{nested},"Deeper":{deeper}}}"#),
+        format!(
+            r#"{{"CallID":"deep","Date":"2024-06-10T09:04:58Z","Nested":{nested},"Shallow":{shallow},"Deeper":{deeper}}}"#
+        ),
         format!(r#"{{"CallID":"long","Date":"2024-06-10T09:04:58Z","UserName":"{huge}"}}"#),
         r#"{"Date":"2024-06-10T09:04:58Z","X":1}"#.to_owned(),
         r#"{"CallID":"undated","Date":"soon"}"#.to_owned(),
@@ -300,7 +303,8 @@ fn nasty_records_harm_no_neighbour_and_nothing_is_lost() {
         Some("1e999999999")
     );
     assert_eq!((find("twice").did.as_deref(), &find("twice").extra["did"]), (Some("1"), &json!("2")));
-    assert_eq!(find("deep").extra["Nested"].to_string(), nested);
+    assert_eq!(find("deep").extra["Nested"], nested.as_str());
+    assert_eq!(find("deep").extra["Shallow"].to_string(), shallow);
     assert_eq!(find("deep").extra["Deeper"], deeper.as_str());
     assert_eq!(find("long").user_name.as_deref(), Some(huge.as_str()));
     assert_eq!(find("raw").user_name.as_deref(), Some("a\u{fffd}\u{1}b"));

@@ -8,7 +8,7 @@ use crate::clock::Clock;
 use crate::config::{AccountConfig, Config};
 use crate::pace::Pace;
 use crate::store::{Store, StoreError};
-use crate::voicenter::{Action, Answer, Client, Fields, Format, Generation, Question};
+use crate::voicenter::{Action, Answer, ApiError, Client, Fields, Format, Generation, Question};
 
 /// So far the API's clock and ours may be apart.
 const SKEW: TimeDelta = TimeDelta::seconds(30);
@@ -119,7 +119,7 @@ async fn api(
     match ask(&client, account, now).await {
         Ok(answer) => {
             findings.good(&format!(
-                "account {}: the API answers, {} records of the last hour",
+                "account {}: the API answers, {} records of the last minutes",
                 account.name, answer.listed
             ));
             clocks(account, &answer, now, findings);
@@ -134,16 +134,18 @@ async fn api(
 }
 
 /// In today's form; a server that does not know it is asked in that of v0.1.
-async fn ask(
-    client: &Client,
-    account: &AccountConfig,
-    now: DateTime<Utc>,
-) -> Result<Answer, crate::voicenter::ApiError> {
-    match ask_as(client, account, now, Generation::Unknown).await {
-        Err(error) if error.action() == Action::OlderForm => {
-            ask_as(client, account, now, Generation::V01).await
+async fn ask(client: &Client, account: &AccountConfig, now: DateTime<Utc>) -> Result<Answer, ApiError> {
+    let mut generation = Generation::Unknown;
+    let mut minutes = 60;
+    loop {
+        match ask_as(client, account, now, TimeDelta::minutes(minutes), generation).await {
+            Err(error) if error.action() == Action::OlderForm && generation != Generation::V01 => {
+                generation = Generation::V01;
+            }
+            // A few minutes of calls tell the zone just as well.
+            Err(error) if error.action() == Action::Split && minutes > 1 => minutes /= 8,
+            result => return result,
         }
-        result => result,
     }
 }
 
@@ -151,11 +153,12 @@ async fn ask_as(
     client: &Client,
     account: &AccountConfig,
     now: DateTime<Utc>,
+    back: TimeDelta,
     generation: Generation,
-) -> Result<Answer, crate::voicenter::ApiError> {
+) -> Result<Answer, ApiError> {
     let whole = |instant: DateTime<Utc>| DateTime::from_timestamp(instant.timestamp(), 0).unwrap_or(instant);
     let question = Question {
-        from: whole(now - TimeDelta::hours(1)),
+        from: whole(now - back),
         to: whole(now + TimeDelta::days(1)),
         order: None,
         generation,

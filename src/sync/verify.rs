@@ -77,6 +77,10 @@ pub async fn verify(
         let fetched = asker.fetch(&ask).await?;
         let outcome = planner.absorb(&ask, &fetched.reply, fetched.read_at).outcome;
         if let Some(answer) = &fetched.answer {
+            asker.board.update(|progress| {
+                progress.windows += 1;
+                progress.records += answer.listed as u64;
+            });
             verified.rejected += answer.rejected.len() as u64;
             answer.records.iter().for_each(|record| show(&mut shown, record));
         }

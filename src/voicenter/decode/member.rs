@@ -11,8 +11,8 @@ use super::Text;
 use super::text::{depth, storable, unquoted};
 use crate::cdr::decimal;
 
-/// Deeper nesting is kept as text: jsonb's own limit is the server's stack.
-const DEEPEST: usize = 512;
+/// Deeper nesting is kept as text: readers of jsonb give up at 128 levels (serde_json) or at their stack (PostgreSQL).
+const DEEPEST: usize = 100;
 /// PostgreSQL's numeric: up to 131072 digits before the point, 16383 after it (manual, 8.1 "Numeric Types").
 const LARGEST_EXPONENT: i64 = 131_000;
 const SMALLEST_EXPONENT: i64 = -16_000;
