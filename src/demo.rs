@@ -86,6 +86,11 @@ pub async fn run(args: DemoArgs, clock: Clock, stop: impl Future<Output = ()>) -
     let config = config(&server, &simulator, &code, start)?;
     let store = App::store(&config)?;
     store.migrate().await?;
+    // A kept database holds the calls of another simulated world: each demo begins anew.
+    match store.forget_account(ACCOUNT, true).await {
+        Ok(_) | Err(StoreError::UnknownAccount(_)) => {}
+        Err(error) => return Err(error.into()),
+    }
     let app = App::build(&config, store).await?;
     let agreed = if args.once {
         once(app, &simulator, start, now, clock).await?
@@ -209,10 +214,15 @@ async fn go_on(app: App, server: &Server, simulator: &Simulator, clock: Clock) -
     let _ = changes.wait_for(|progress| progress.caught_up).await;
     let synced = board.read();
     println!("\nsynced {} records of the last days in {} requests\n", synced.records, synced.requests);
-    println!("connection string:\n  {}\n", server.url().expose_secret());
+    let url = match server {
+        // Not ours to print: it may hold a password.
+        Server::Given(_) => "$DATABASE_URL".to_owned(),
+        Server::Private(_) => server.url().expose_secret().to_owned(),
+    };
+    println!("connection string:\n  {url}\n");
     println!("worth trying:");
     for query in QUERIES {
-        println!("  psql '{}' -c \"{query}\"", server.url().expose_secret());
+        println!("  psql \"{url}\" -c \"{query}\"");
     }
     println!("\ncalls as they come (Ctrl-C ends):");
     show_calls(&app.store, &clock).await

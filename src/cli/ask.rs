@@ -14,7 +14,7 @@ use crate::clock::Clock;
 use crate::config::{self, AccountConfig, Config};
 use crate::pace::{Pace, local_limiter};
 use crate::voicenter::{
-    Action, Answer, ApiError, Client, Fields, Filter, Format, Generation, IdentityCriteria, Question,
+    Action, Answer, Client, Fields, Filter, Format, Generation, IdentityCriteria, Question,
 };
 
 /// What to ask.
@@ -93,8 +93,16 @@ pub(super) async fn run(config: &Config, args: QueryArgs, clock: Clock) -> Resul
     }
     let account = choose(&config, args.account.as_deref())?;
     let client = app::client(&config, account).map_err(app::AppError::from)?;
+    let mut question = question(account, &args);
     pace(&config, account, &client, &clock).await;
-    let answer = match ask(&client, question(account, &args)).await {
+    let mut answered = client.ask(&question).await;
+    // A server that does not know today's form is asked in the older one.
+    if answered.as_ref().is_err_and(|error| error.action() == Action::OlderForm) {
+        question.generation = Generation::V01;
+        pace(&config, account, &client, &clock).await;
+        answered = client.ask(&question).await;
+    }
+    let answer = match answered {
         Ok(answer) => answer,
         Err(error) => {
             eprintln!("cdr-sync: {error}. {}", error.advice());
@@ -167,17 +175,6 @@ impl Identity {
             Identity::Department => IdentityCriteria::Department,
             Identity::User => IdentityCriteria::User,
         }
-    }
-}
-
-/// In the current form first; a server that does not know it is asked in the older one.
-async fn ask(client: &Client, mut question: Question) -> Result<Answer, ApiError> {
-    match client.ask(&question).await {
-        Err(error) if error.action() == Action::OlderForm => {
-            question.generation = Generation::V01;
-            client.ask(&question).await
-        }
-        result => result,
     }
 }
 

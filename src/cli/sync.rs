@@ -88,7 +88,9 @@ async fn one(
         () = stop.cancelled() => Ok(()),
         ended = engine.run() => ended,
     };
-    ended.and(engine.close().await)
+    // What cannot be stored in time is simply read again.
+    let closed = tokio::time::timeout(std::time::Duration::from_secs(8), engine.close()).await;
+    ended.and(closed.unwrap_or(Ok(())))
 }
 
 async fn report(

@@ -92,7 +92,9 @@ fn from_sqlstate(code: String, message: &str) -> StoreError {
     match class {
         // The message of these quotes the value, which may be a phone number: the code must do.
         "22" | "23" | "54" => StoreError::Data { code },
-        // Connection faults, resources used up, an operator's stop (timeouts included), system errors, a lock timeout,
+        // A statement that ran into its time limit would do so again: the caller must plan anew.
+        "57" if code == "57014" => StoreError::Refused { code, message: message.to_owned() },
+        // Connection faults, resources used up, an operator's stop , system errors, a lock timeout,
         // a standby, an idle transaction ended.
         "08" | "53" | "57" | "58" => StoreError::Away(format!("{code}: {message}")),
         _ if matches!(code.as_str(), "55P03" | "25006" | "25P03" | "25P04") => {

@@ -71,7 +71,8 @@ pub(super) async fn lock(conn: &mut PgConnection, account: &str, fence: i64) -> 
         "with locked as materialized (
              select history_from, updated_at from cdr_sync.cursor where account = $1 and fence = $2 for update
          )
-         select greatest(clock_timestamp(), updated_at + interval '1 microsecond'), history_from,
+         select greatest(clock_timestamp(), updated_at + interval '1 microsecond'),
+                (select min(lower(span)) from cdr_sync.coverage where account = $1),
                 (select horizon from cdr_sync.account where name = $1)
          from locked",
     )

@@ -41,7 +41,8 @@ impl Fetched {
     /// What was wrong with it, if it was of no use for planning.
     pub fn failure(&self, outcome: Outcome) -> Option<String> {
         match self.reply {
-            Reply::Failed => Some(self.error.clone()),
+            Reply::Invalid if outcome == Outcome::Gap => None, // it stands as a gap: nothing to wait for
+            Reply::Failed | Reply::Invalid => Some(self.error.clone()),
             _ if outcome == Outcome::Failed => Some("the numbers of the answer contradict each other".into()),
             _ => None,
         }
@@ -77,6 +78,10 @@ impl Asker {
                     Action::Split => (Reply::TooMany, None, error.to_string()),
                     Action::SplitTooLarge => (Reply::TooLarge, None, error.to_string()),
                     Action::Pause { .. } => return Err(self.refused(&error)),
+                    Action::Stop => {
+                        tracing::error!(event = "invalid_range", account = self.account.name, window = %ask.window, %error, advice = error.advice());
+                        (Reply::Invalid, None, error.to_string())
+                    }
                     _ => {
                         tracing::warn!(
                             event = "request_failed", account = self.account.name, lane = ask.lane.as_str(),

@@ -87,7 +87,9 @@ impl Engine {
         let opened = store.open_account(&account.name, &account.scope, start, now).await?;
         if let Some((before, after)) = &opened.scope_changed {
             tracing::warn!(
-                event = "scope_changed", account = account.name, %before, %after,
+                event = "scope_changed",
+                account = account.name,
+                keys = changed_keys(before, after),
                 "what this account reads has changed: everything is read again from the start"
             );
         }
@@ -269,15 +271,19 @@ impl Engine {
             return Ok(Lookup::default());
         }
         let mut lookup = Lookup { gone: Some(BTreeSet::new()), ..Lookup::default() };
-        let start = self.planner.ledger().history_start.min(ask.window.from());
+        // Around its stored date: far enough for a Date that moved, and no range that a server would refuse.
+        let around = TimeDelta::days(7);
+        let span =
+            Window::new(ask.window.from() - around, (ask.window.to() + around).min(now + TimeDelta::days(1)));
         for key in missing {
-            let Some(span) = Window::new(start, now + TimeDelta::days(1)) else { break };
+            let Some(span) = span else { break };
             let question = execute::question_for_call(&self.asker.account, &key, span, self.asker.generation);
             match self.asker.request(&question, &mut lookup.requests).await?.1 {
                 Ok(answer) => lookup.take(key, answer),
                 // Not known to be gone: it is not marked this time.
                 Err(error) => {
                     tracing::warn!(event = "call_not_asked", account = self.asker.account.name, %error);
+                    break;
                 }
             }
         }
@@ -387,4 +393,10 @@ pub(super) async fn load(
         forecast,
     };
     Ok((ledger, generation))
+}
+
+/// The names of what changed; the values may be phone numbers.
+fn changed_keys(before: &serde_json::Value, after: &serde_json::Value) -> String {
+    let keys = after.as_object().into_iter().flat_map(|object| object.keys());
+    keys.filter(|key| before.get(key) != after.get(key)).cloned().collect::<Vec<_>>().join(", ")
 }

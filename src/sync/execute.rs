@@ -107,7 +107,11 @@ pub(super) struct Lookup {
 impl Lookup {
     /// Takes in the answer to the question for `key`.
     pub(super) fn take(&mut self, key: CdrKey, answer: Answer) {
-        if answer.rejected.is_empty() && !answer.records.iter().any(|record| record.key == key) {
+        // Only a whole answer about this very call tells that it is gone.
+        let whole =
+            answer.rejected.is_empty() && answer.total_hits.is_none_or(|total| total <= answer.listed as u64);
+        let about_it = answer.records.iter().all(|record| record.key.call_id == key.call_id);
+        if whole && about_it && !answer.records.iter().any(|record| record.key == key) {
             self.gone.get_or_insert_default().insert(key);
         }
         self.columns.extend(answer.columns);

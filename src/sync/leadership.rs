@@ -26,8 +26,10 @@ pub fn this_process() -> Holder {
 
 /// Process ids mean something only within one namespace: two containers may share a host name.
 fn pid_namespace() -> String {
-    let link = std::fs::read_link("/proc/self/ns/pid").ok();
-    link.map(|link| link.to_string_lossy().into_owned()).unwrap_or_else(|| "-".into())
+    let link = std::fs::read_link("/proc/self/ns/pid").ok().map(|link| link.to_string_lossy().into_owned());
+    // The first namespace has the same number on every host, and cloned hosts have the same name.
+    let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok();
+    format!("{}@{}", link.unwrap_or_default(), boot.unwrap_or_default().trim())
 }
 
 /// Whether `holder` was a process of this host that is gone: its lease need not be waited for. If this should

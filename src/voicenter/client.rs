@@ -7,7 +7,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, DATE, HeaderMap, HeaderValue, RETRY_AFTER};
-use reqwest::redirect::{Attempt, Policy};
+use reqwest::redirect::Policy;
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 use url::Url;
@@ -100,7 +100,8 @@ impl Client {
             .user_agent(concat!("cdr-sync/", env!("CARGO_PKG_VERSION")))
             .timeout(settings.timeout)
             .connect_timeout(settings.timeout.min(Duration::from_secs(15)))
-            .redirect(Policy::custom(same_host))
+            // A redirect is a request that nobody budgeted, and could carry the credential elsewhere.
+            .redirect(Policy::none())
             .referer(false);
         if let Some(path) = &settings.ca_file {
             builder = builder.tls_certs_merge(certificates(path)?);
@@ -175,6 +176,9 @@ impl Client {
 
     async fn send(&self, question: &Question) -> Result<Came, ApiError> {
         let mut response = self.request(question).send().await.map_err(|error| self.transport(error))?;
+        if response.status().is_redirection() {
+            return Err(ApiError::Redirected);
+        }
         let status = response.status().as_u16();
         let header = |name| response.headers().get(name).and_then(|value: &HeaderValue| value.to_str().ok());
         let server_date = header(DATE).and_then(http_date);
@@ -191,9 +195,6 @@ impl Client {
     }
 
     fn transport(&self, error: reqwest::Error) -> ApiError {
-        if error.is_redirect() {
-            return ApiError::Redirected;
-        }
         let timed_out = error.is_timeout();
         // Without its URL: a GET's holds the code.
         let error = error.without_url();
@@ -221,8 +222,12 @@ impl Client {
     /// A server may echo what it was sent.
     fn scrub(&self, text: &str) -> String {
         let secret = self.settings.credential.secret();
-        let text = if secret.is_empty() { text.to_owned() } else { text.replace(secret, "***") };
-        text.chars().take(300).collect()
+        let encoded: String = url::form_urlencoded::byte_serialize(secret.as_bytes()).collect();
+        let escaped = serde_json::Value::from(secret).to_string();
+        let forms = [secret, &encoded, escaped.trim_matches('"')];
+        let hide =
+            |text: String, form: &&str| if form.is_empty() { text } else { text.replace(*form, "***") };
+        forms.iter().fold(text.to_owned(), hide).chars().take(300).collect()
     }
 }
 
@@ -254,17 +259,6 @@ fn answer(envelope: Envelope, came: &Came, exact_bounds: bool) -> Answer {
         exact_bounds,
         bytes: came.body.len(),
     }
-}
-
-/// Follows only what stays on the host and does not fall back to plain HTTP, and that three times at most.
-fn same_host(attempt: Attempt<'_>) -> reqwest::redirect::Action {
-    let next = attempt.url();
-    let allowed = attempt.previous().last().is_some_and(|last| {
-        let same = last.host_str() == next.host_str()
-            && last.port_or_known_default() == next.port_or_known_default();
-        same && last.scheme() == next.scheme() && attempt.previous().len() <= 3
-    });
-    if allowed { attempt.follow() } else { attempt.error("a redirect that is not followed") }
 }
 
 fn certificates(path: &PathBuf) -> Result<Vec<reqwest::Certificate>, ClientError> {

@@ -65,12 +65,12 @@ fn numbers<const N: usize>(text: &str, separator: char, widths: [usize; N]) -> O
     parts.next().is_none().then_some(values)
 }
 
-/// Nanoseconds; finer digits are cut off.
+/// Nanoseconds, cut off at microseconds: PostgreSQL holds no finer ones (manual, 8.5 "Date/Time Types").
 fn parse_fraction(digits: &str) -> Option<u32> {
     if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
     }
-    format!("{digits:0<9}").get(..9)?.parse().ok()
+    format!("{digits:0<6}").get(..6)?.parse::<u32>().ok().map(|micros| micros * 1000)
 }
 
 fn parse_offset(text: &str) -> Option<FixedOffset> {

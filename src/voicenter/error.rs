@@ -99,8 +99,8 @@ pub enum ApiError {
     /// Nothing came: refused, reset, timed out.
     #[error("the API could not be reached: {0}")]
     Transport(String),
-    /// A redirect to elsewhere, which is not followed: it would carry the credential along.
-    #[error("the API redirects to another host or to plain HTTP, which is not followed")]
+    /// A redirect: not followed, for it would carry the credential along and cost a request that nobody counted.
+    #[error("the API redirects elsewhere, which is not followed")]
     Redirected,
 }
 
@@ -116,9 +116,12 @@ impl ApiError {
             ApiError::AddressRefused { ip, .. } => Action::Pause { ip: ip.clone() },
             ApiError::TooManyRecords { .. } => Action::Split,
             ApiError::TooLarge { .. } => Action::SplitTooLarge,
-            ApiError::InvalidRange { .. } | ApiError::Redirected => Action::Stop,
+            ApiError::InvalidRange { .. } => Action::Stop,
             ApiError::OlderForm { .. } => Action::OlderForm,
-            ApiError::Unknown { .. } | ApiError::Unreadable { .. } | ApiError::Transport(_) => Action::Retry,
+            ApiError::Unknown { .. }
+            | ApiError::Unreadable { .. }
+            | ApiError::Transport(_)
+            | ApiError::Redirected => Action::Retry,
         }
     }
 

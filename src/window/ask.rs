@@ -65,6 +65,8 @@ pub enum Reply {
     TooMany,
     /// The answer was larger than `api.max_response_bytes`.
     TooLarge,
+    /// Error 5: the API will not be asked for such a range.
+    Invalid,
     /// No usable answer; counts as an attempt.
     Failed,
 }
@@ -88,12 +90,15 @@ pub enum GapReason {
     Overloaded,
     /// The API answers other windows, but not this one.
     Unreadable,
+    /// The API calls the range invalid (error 5).
+    Invalid,
 }
 
 impl GapReason {
     /// What a stored word means; an unknown one is as good as unreadable.
     pub fn from_word(word: &str) -> Self {
-        if word == GapReason::Overloaded.as_str() { GapReason::Overloaded } else { GapReason::Unreadable }
+        let all = [GapReason::Overloaded, GapReason::Unreadable, GapReason::Invalid];
+        all.into_iter().find(|reason| reason.as_str() == word).unwrap_or(GapReason::Unreadable)
     }
 
     /// The word kept in `cdr_sync.gap.reason`.
@@ -101,6 +106,7 @@ impl GapReason {
         match self {
             GapReason::Overloaded => "overloaded",
             GapReason::Unreadable => "unreadable",
+            GapReason::Invalid => "invalid_range",
         }
     }
 }

@@ -96,6 +96,10 @@ pub struct Planner {
     /// The gap that is being tried again, and whether something of it failed.
     gap_now: Option<(Window, bool)>,
     last_poll: Option<DateTime<Utc>>,
+    /// Coverage that lay in the future at the start: to be taken back in the database, too.
+    ahead: Option<Window>,
+    /// When missing records were last looked at.
+    last_look: Option<DateTime<Utc>>,
     /// Up to where the last poll could read: what came later is for the next one.
     polled_until: Option<DateTime<Utc>>,
     last_lookback: Option<DateTime<Utc>>,
@@ -106,7 +110,8 @@ impl Planner {
     ///
     /// Coverage ahead of `now` is cut back: a host's clock that ran fast must not hide calls.
     pub fn new(settings: Settings, mode: Mode, mut ledger: Ledger, now: DateTime<Utc>) -> Self {
-        if let Some(ahead) = Window::new(now, DateTime::<Utc>::MAX_UTC) {
+        let ahead = ledger.coverage.end().and_then(|end| Window::new(now, end));
+        if let Some(ahead) = ahead {
             ledger.coverage.uncover(ahead);
         }
         Self {
@@ -119,6 +124,8 @@ impl Planner {
             asked_now: None,
             gap_now: None,
             last_poll: None,
+            ahead,
+            last_look: None,
             polled_until: None,
             last_lookback: None,
         }
@@ -189,6 +196,7 @@ impl Planner {
             },
         );
         let mut progress = Progress { hold: step.hold, outcome: step.outcome, ..Progress::default() };
+        progress.uncover.extend(self.ahead.take());
         let server_date = match reply {
             Reply::Answer(evidence) => evidence.server_date,
             _ => None,

@@ -158,7 +158,9 @@ impl Reading {
             Reply::Answer(evidence) => self.answer(ask, evidence, context, &mut step),
             Reply::TooMany => self.overflow(ask, Outcome::SplitTooMany, context, &mut step),
             Reply::TooLarge => self.overflow(ask, Outcome::SplitTooLarge, context, &mut step),
-            Reply::Failed => self.fail(context, &mut step),
+            // The newest minutes are no invalid range, but a sign of clocks that disagree: that passes.
+            Reply::Invalid if self.lane != Lane::Live => self.invalid(&mut step),
+            Reply::Invalid | Reply::Failed => self.fail(context, &mut step),
         }
         step
     }
@@ -359,7 +361,7 @@ impl Reading {
                     Some(Slicing { total, seen: 0, dates: Vec::new(), undated: 0, todo: vec![b, a] });
                 self.todo.push(part);
             }
-            _ => self.open_gap(part.window, step),
+            _ => self.open_gap(part.window, GapReason::Overloaded, step),
         }
     }
 
@@ -375,7 +377,7 @@ impl Reading {
         } else if let Some((a, b)) = slice.halves() {
             slicing.todo.extend([b, a]);
         } else {
-            return self.open_gap(part.window, step);
+            return self.open_gap(part.window, GapReason::Overloaded, step);
         }
         if !slicing.todo.is_empty() {
             part.slicing = Some(slicing);
@@ -385,13 +387,23 @@ impl Reading {
             step.outcome = Outcome::Whole;
             self.claim(part.window, &slicing.dates, slicing.undated, context, step);
         } else {
-            self.open_gap(part.window, step);
+            self.open_gap(part.window, GapReason::Overloaded, step);
         }
     }
 
-    fn open_gap(&mut self, window: Window, step: &mut Step) {
+    /// Asking the same again would be no use: the window stands as a gap, to be tried again seldom.
+    fn invalid(&mut self, step: &mut Step) {
+        if let Some(page) = self.page.take() {
+            self.give_back(page.tentative);
+        }
+        if let Some(part) = self.todo.pop() {
+            self.open_gap(part.window, GapReason::Invalid, step);
+        }
+    }
+
+    fn open_gap(&mut self, window: Window, reason: GapReason, step: &mut Step) {
         self.sums.retain(|sum| !sum.holds(window));
-        step.gaps.push((window, GapReason::Overloaded));
+        step.gaps.push((window, reason));
         step.outcome = Outcome::Gap;
     }
 

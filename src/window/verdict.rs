@@ -79,7 +79,9 @@ pub fn judge(evidence: &Evidence, knowledge: &Knowledge, limits: Limits) -> Verd
     if let Some(total) = evidence.total.filter(|total| *total > listed as u64) {
         return Verdict::Cut { total: Some(total) };
     }
-    if listed >= knowledge.limit(limits.records) {
+    // A total that agrees with what came is believed below the configured limit, whatever was learned.
+    let limit = if evidence.total.is_some() { limits.records } else { knowledge.limit(limits.records) };
+    if listed >= limit {
         return Verdict::Cut { total: None };
     }
     if evidence.total.is_none() && is_suspicious(listed, knowledge, limits) {
@@ -90,10 +92,8 @@ pub fn judge(evidence: &Evidence, knowledge: &Knowledge, limits: Limits) -> Verd
 
 fn is_suspicious(listed: usize, knowledge: &Knowledge, limits: Limits) -> bool {
     let longest = knowledge.longest.map_or(0, |longest| longest.records);
-    if listed == 0 || listed < longest {
-        return false; // a longer answer than this has been seen, so this is not where answers end
-    }
-    listed.is_multiple_of(limits.round) || (listed == longest && listed >= limits.doubt_from)
+    // Round lengths stay suspicious although longer answers were seen: a server may lower its limit.
+    listed > 0 && (listed.is_multiple_of(limits.round) || (listed == longest && listed >= limits.doubt_from))
 }
 
 #[cfg(test)]
@@ -152,6 +152,10 @@ mod tests {
         let knowledge = Knowledge { longest: Some(longest), ..Knowledge::default() };
         assert_eq!(judge(&answer(730, None), &knowledge, LIMITS), Verdict::Doubted);
         assert_eq!(judge(&answer(729, None), &knowledge, LIMITS), Verdict::Whole);
-        assert_eq!(judge(&answer(500, None), &knowledge, LIMITS), Verdict::Whole);
+        assert_eq!(
+            judge(&answer(500, None), &knowledge, LIMITS),
+            Verdict::Doubted,
+            "the limit may be lower now"
+        );
     }
 }

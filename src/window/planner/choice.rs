@@ -74,14 +74,8 @@ impl Planner {
         if self.mode == Mode::Asked {
             return None;
         }
-        let unit = self.unit();
-        let mut looks = Coverage::new();
-        for recheck in self.ledger.rechecks.extract_if(.., |recheck| recheck.due_at <= now) {
-            looks.claim(outward(recheck.window, unit), TimeDelta::zero());
-        }
-        let looks: Vec<Window> =
-            looks.stretches().iter().flat_map(|look| self.readable(look.window)).collect();
-        if let Some(windows) = some(looks) {
+        if let Some(windows) = some(self.looks(now)) {
+            self.last_look = Some(now);
             return Some((Reason::Recheck, Order::Descending, windows));
         }
         if let Some(gap) = self.ledger.gaps.iter().find(|gap| gap.next_try_at <= now) {
@@ -89,6 +83,20 @@ impl Planner {
             return Some((Reason::Gap, Order::Descending, vec![gap.window]));
         }
         some(self.due(now)).map(|windows| (Reason::Reconcile, Order::Descending, windows))
+    }
+
+    /// Where records are missing that are due for another look. An answer that may not count leaves them due: looks
+    /// keep a distance, or they would leave nothing to the others.
+    fn looks(&mut self, now: DateTime<Utc>) -> Vec<Window> {
+        let mut looks = Coverage::new();
+        if self.last_look.is_some_and(|last| now < last + self.settings.lookback_every / 4) {
+            return Vec::new();
+        }
+        let unit = self.unit();
+        for recheck in self.ledger.rechecks.extract_if(.., |recheck| recheck.due_at <= now) {
+            looks.claim(outward(recheck.window, unit), TimeDelta::zero());
+        }
+        looks.stretches().iter().flat_map(|look| self.readable(look.window)).collect()
     }
 
     /// Stretches that reached a re-read age without having been read at it; all of them, once one is overdue.

@@ -23,7 +23,9 @@ impl Planner {
                 gap.clone()
             }
             None => {
-                let gap = Gap { window, reason, tries: 0, next_try_at: now + retry_delay(0) };
+                // Nobody mends an invalid range within minutes.
+                let delay = retry_delay(if reason == GapReason::Invalid { u32::MAX } else { 0 });
+                let gap = Gap { window, reason, tries: 0, next_try_at: now + delay };
                 self.ledger.gaps.push(gap.clone());
                 gap
             }
