@@ -364,8 +364,10 @@ pub(super) async fn load(
 ) -> Result<(Ledger, Generation), SyncError> {
     let stored = store.load(&account.name).await?;
     let learned = stored.knowledge.and_then(|value| serde_json::from_value::<Learned>(value).ok());
-    let (generation, knowledge) = learned
+    let (generation, mut knowledge) = learned
         .map_or((Generation::Unknown, Knowledge::default()), |learned| (learned.generation, learned.api));
+    // A start gives a server that was caught cutting before sorting one more chance.
+    knowledge.sort_strikes = knowledge.sort_strikes.min(1);
     let mut forecast = Forecast::default();
     let recent = now - FORECAST_FROM;
     for (hour, calls) in store.hourly_counts(&account.name, recent, now).await? {
