@@ -1,7 +1,10 @@
 //! The command line: what can be asked of the program, and its exit status.
 
+mod account;
 mod ask;
 mod check;
+mod documents;
+mod healthcheck;
 mod leftovers;
 mod progress;
 mod run;
@@ -46,9 +49,17 @@ Examples:
 Exit status: 0 done; 1 failed; 2 bad arguments or configuration; 3 the API refuses the credential or the address;
 4 done, but with gaps or rejected records.";
 
+const RUN_EXAMPLES: &str = "\
+Examples:
+  DATABASE_URL=postgres://user:password@host/database VOICENTER_CODE=... cdr-sync run
+  cdr-sync run --config /etc/cdr-sync/config.toml
+
+Serves page, metrics and probes at http.listen (http://127.0.0.1:8080/ by default).";
+
 #[derive(Debug, Subcommand)]
 enum Command {
     /// The daemon: migrate, then keep every account in sync until SIGTERM or SIGINT.
+    #[command(after_help = RUN_EXAMPLES)]
     Run,
     /// One pass and exit: everything from each account's start, or where it stopped, up to now.
     Sync(SpanArgs),
@@ -57,8 +68,12 @@ enum Command {
     /// How each account fares: cursor, lag, gaps, rejected records, last error.
     Status(StatusArgs),
     /// Try configuration, database and API: says what is wrong and how to mend it; changes nothing.
+    #[command(after_help = "Example:\n  DATABASE_URL=postgres://... VOICENTER_CODE=... cdr-sync check")]
     Check,
+    /// Ask the running daemon whether it is ready: exit status 0 or 1. For a container's HEALTHCHECK.
+    Healthcheck(HealthcheckArgs),
     /// Bring the database's schema up to date, and nothing else.
+    #[command(after_help = "Example:\n  DATABASE_URL=postgres://owner@host/database cdr-sync migrate")]
     Migrate,
     /// One question to the API, straight to the terminal; needs no database.
     Query(ask::QueryArgs),
@@ -66,16 +81,27 @@ enum Command {
     Gaps(RetryArgs),
     /// Records that could not be stored.
     Rejected(RetryArgs),
+    /// When the configuration names an account anew, or drops one.
+    #[command(subcommand)]
+    Account(account::AccountCommand),
     /// A Voicenter API to try things on.
     Simulate(SimulateArgs),
     /// All of it with nothing configured: simulator, a private database, and the daemon.
     Demo(DemoArgs),
     /// The effective configuration, secrets masked.
+    #[command(after_help = "Example:\n  cdr-sync config --config /etc/cdr-sync/config.toml")]
     Config,
+    /// Completions for a shell.
+    Completions(documents::CompletionsArgs),
+    /// The manual page.
+    Man(documents::ManArgs),
 }
 
 /// A span that may be left out.
 #[derive(Args, Clone, Copy, Debug)]
+#[command(
+    after_help = "Examples:\n  cdr-sync sync                                      everything up to now\n  cdr-sync sync --from 2026-11-01 --to 2026-11-02    that day once more"
+)]
 struct SpanArgs {
     /// Read again from here (RFC 3339, or YYYY-MM-DD in UTC).
     #[arg(long, value_name = "T", value_parser = instant, requires = "to")]
@@ -87,6 +113,7 @@ struct SpanArgs {
 
 /// A span.
 #[derive(Args, Clone, Copy, Debug)]
+#[command(after_help = "Example:\n  cdr-sync verify --from 2026-11-01 --to 2026-11-08")]
 struct FullSpanArgs {
     /// From here (RFC 3339, or YYYY-MM-DD in UTC).
     #[arg(long, value_name = "T", value_parser = instant)]
@@ -97,6 +124,9 @@ struct FullSpanArgs {
 }
 
 #[derive(Args, Clone, Copy, Debug)]
+#[command(
+    after_help = "Examples:\n  cdr-sync status\n  cdr-sync status --json | jq '.accounts[].lag_seconds'"
+)]
 struct StatusArgs {
     /// As JSON.
     #[arg(long)]
@@ -104,6 +134,17 @@ struct StatusArgs {
 }
 
 #[derive(Args, Clone, Copy, Debug)]
+#[command(after_help = "Example:\n  HEALTHCHECK CMD [\"/cdr-sync\", \"healthcheck\"]")]
+struct HealthcheckArgs {
+    /// Ask only whether it lives: without its database it still does.
+    #[arg(long)]
+    live: bool,
+}
+
+#[derive(Args, Clone, Copy, Debug)]
+#[command(
+    after_help = "Exit status 4 while there are any. --retry asks the API at once; stop the daemon first."
+)]
 struct RetryArgs {
     /// Try again at once.
     #[arg(long)]
@@ -179,6 +220,9 @@ impl Cli {
     }
 
     fn start(self) -> Result<Exit, CliError> {
+        if !matches!(self.command, Command::Run) {
+            end_with_the_reader();
+        }
         let mut runtime = match self.command {
             Command::Simulate(_) | Command::Demo(_) => tokio::runtime::Builder::new_multi_thread(),
             // The daemon waits for others nearly always. On one thread the allocator keeps one arena: with two, the
@@ -192,12 +236,13 @@ impl Cli {
         let exit = runtime.block_on(self.dispatch());
         // A stuck blocking task must not hold the process up.
         runtime.shutdown_timeout(std::time::Duration::from_secs(1));
+        telemetry::flush();
         exit
     }
 
     async fn dispatch(self) -> Result<Exit, CliError> {
         let clock = Clock::System;
-        // These two need no configuration.
+        // These need no configuration.
         match self.command {
             Command::Simulate(args) => {
                 telemetry::install(&LogConfig { format: None, level: "info".into() });
@@ -212,6 +257,8 @@ impl Cli {
                     Err(error) => Err(CliError::Failed(error.to_string())),
                 };
             }
+            Command::Completions(args) => return documents::completions(args),
+            Command::Man(args) => return documents::man(args),
             _ => {}
         }
         let config = Config::load(Sources::of_this_process(self.config))?;
@@ -222,6 +269,7 @@ impl Cli {
                 Ok(Exit::Done)
             }
             Command::Query(args) => ask::run(&config, args, clock).await,
+            Command::Healthcheck(args) => healthcheck::run(&config, args.live).await,
             Command::Check => check::run(&config, clock).await,
             Command::Migrate => {
                 let state = App::store(&config)?.migrate().await?;
@@ -245,9 +293,21 @@ impl Cli {
             Command::Status(args) => status::run(&config, args.json, clock).await,
             Command::Gaps(args) => leftovers::gaps(&config, args.retry, clock).await,
             Command::Rejected(args) => leftovers::rejected(&config, args.retry, clock).await,
-            Command::Simulate(_) | Command::Demo(_) => Ok(Exit::Done),
+            Command::Account(command) => account::run(&config, command).await,
+            Command::Simulate(_) | Command::Demo(_) | Command::Completions(_) | Command::Man(_) => {
+                Ok(Exit::Done)
+            }
         }
     }
+}
+
+/// Lets `cdr-sync status | head -1` end silently, as programs do that print: Rust's own start makes the next line an error
+/// and that a panic. Not for the daemon. Sockets are written to without this signal.
+fn end_with_the_reader() {
+    use nix::sys::signal::{SigHandler, Signal, signal};
+    #[expect(unsafe_code, reason = "the default disposition runs no code of ours in a signal's context")]
+    // A signal that keeps its old disposition only makes for an uglier end.
+    let _ = unsafe { signal(Signal::SIGPIPE, SigHandler::SigDfl) };
 }
 
 fn span(args: SpanArgs) -> Result<Option<Window>, CliError> {

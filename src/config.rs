@@ -7,12 +7,14 @@ mod account;
 mod error;
 mod kind;
 mod layer;
+mod lines;
 mod reader;
 mod validate;
 
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -20,7 +22,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
 pub use account::{AccountConfig, Credential, IdentityCriteria};
@@ -200,7 +202,7 @@ impl Config {
     /// # Errors
     /// All problems there are, each with its key, value, source, and what was expected.
     pub fn load<E: IntoIterator<Item = (String, String)>>(sources: Sources<E>) -> Result<Self, ConfigError> {
-        let env = sources.env.into_iter().collect();
+        let env: BTreeMap<String, String> = sources.env.into_iter().collect();
         let (tree, problems) = layer::merge(sources.file, &env, &sources.working_dir);
         let mut reader = Reader::new(problems);
         let mut root = reader.root(tree);
@@ -212,6 +214,7 @@ impl Config {
         let log = log(root.section("log"));
         let accounts = account::read(&mut root, api.as_ref(), sync.as_ref());
         root.leave();
+        reader.refuse_near_misses(env.keys());
         let effective = reader.effective();
         let parts = (|| Some((database?, api?, sync?, http?, log?, accounts?)))();
         if let Some((_, api, sync, _, _, accounts)) = &parts {
@@ -277,6 +280,10 @@ impl Config {
 
 fn database(mut section: Section<'_>) -> Option<DatabaseConfig> {
     let url = section.secret("url");
+    if let Some(wrong) = url.as_ref().and_then(|url| kind::not_postgres(url.expose_secret())) {
+        let source = Some(section.origin("database.url"));
+        section.problem(Problem { key: "database.url".to_owned(), value: None, source, message: wrong });
+    }
     let max_connections = section.value("max_connections", kind::POSITIVE, "5");
     let pooler = section.value("pooler", kind::POOLER, "none");
     section.leave();

@@ -1,18 +1,22 @@
 //! `demo`: simulator, private database and daemon, with nothing configured.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use chrono::{DateTime, DurationRound, TimeDelta, Utc};
 use clap::Args;
 use secrecy::{ExposeSecret, SecretString};
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::app::{App, AppError};
 use crate::clock::{Clock, ManualClock};
 use crate::config::{Config, ConfigError, LogConfig, Sources};
+use crate::http::{self, AccountSettings, BindError, Web};
+use crate::metrics::{Metrics, MetricsError};
 use crate::private_postgres::{self, Options, Server, Source};
 use crate::simulator::{Record, Simulator, SimulatorError, SimulatorOptions, WorldOptions};
 use crate::store::{Store, StoreError};
@@ -29,9 +33,13 @@ use crate::window::planner::Mode;
 const DAYS: TimeDelta = TimeDelta::days(3);
 const CALLS_PER_DAY: f64 = 20_000.0;
 const ACCOUNT: &str = "demo";
+const POLL_INTERVAL: TimeDelta = TimeDelta::seconds(5);
 
 /// How to run the demo.
 #[derive(Args, Debug)]
+#[command(
+    after_help = "Examples:\n  cdr-sync demo           until Ctrl-C: page, calls as they come, queries to try\n  cdr-sync demo --once    sync, compare with the API, exit"
+)]
 pub struct DemoArgs {
     /// Sync, compare with the API, and exit: status 0 only if they agree.
     #[arg(long)]
@@ -39,6 +47,9 @@ pub struct DemoArgs {
     /// Keep the database in this directory, and use what is there.
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
+    /// Where the status page is served; by default http://127.0.0.1:8080/, or on any free port when that is taken.
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<SocketAddr>,
 }
 
 /// Why the demo ended early.
@@ -56,6 +67,12 @@ pub enum DemoError {
     /// A fault of the demo's own wiring.
     #[error(transparent)]
     App(#[from] AppError),
+    /// The address of the page.
+    #[error(transparent)]
+    Page(#[from] BindError),
+    /// A fault of the metrics' own definition.
+    #[error(transparent)]
+    Metrics(#[from] MetricsError),
     /// Syncing failed.
     #[error(transparent)]
     Sync(#[from] SyncError),
@@ -96,7 +113,7 @@ pub async fn run(args: DemoArgs, clock: Clock, stop: impl Future<Output = ()>) -
         once(app, &simulator, start, now, clock).await?
     } else {
         tokio::select! {
-            ended = go_on(app, &server, &simulator, clock) => ended?,
+            ended = go_on(app, &server, &simulator, clock, args.listen) => ended?,
             () = stop => eprintln!("stopping ..."),
         }
         true
@@ -125,7 +142,7 @@ fn config(
         ("CDR_SYNC__ACCOUNTS__0__CODE", code.expose_secret().to_owned()),
         ("CDR_SYNC__API__URL", simulator.url()),
         ("CDR_SYNC__SYNC__START", start.to_rfc3339()),
-        ("CDR_SYNC__SYNC__POLL_INTERVAL", "5s".to_owned()),
+        ("CDR_SYNC__SYNC__POLL_INTERVAL", format!("{}s", POLL_INTERVAL.num_seconds())),
     ];
     let env = env.into_iter().map(|(name, value)| (name.to_owned(), value));
     // No file of the directory it happens to run in.
@@ -200,9 +217,21 @@ async fn by_day(
 }
 
 /// The daemon, and what comes in, until it is stopped.
-async fn go_on(app: App, server: &Server, simulator: &Simulator, clock: Clock) -> Result<(), DemoError> {
+async fn go_on(
+    app: App,
+    server: &Server,
+    simulator: &Simulator,
+    clock: Clock,
+    listen: Option<SocketAddr>,
+) -> Result<(), DemoError> {
     let stop = CancellationToken::new();
-    let board = Board::default();
+    let metrics = Metrics::new()?;
+    let board = Board::new(metrics.account(ACCOUNT));
+    let listener = listener(listen).await?;
+    let page = listener.local_addr().map(|address| format!("http://{address}/")).unwrap_or_default();
+    eprintln!("syncing; watch it at {page}");
+    let web = page_of(&app, &board, metrics, &clock);
+    let _page = AbortOnDropHandle::new(tokio::spawn(http::serve(listener, web, stop.clone())));
     let boards = BTreeMap::from([(ACCOUNT.to_owned(), board.clone())]);
     let common =
         Common { store: app.store.clone(), clock: clock.clone(), holder: leadership::this_process() };
@@ -219,6 +248,7 @@ async fn go_on(app: App, server: &Server, simulator: &Simulator, clock: Clock) -
         Server::Given(_) => "$DATABASE_URL".to_owned(),
         Server::Private(_) => server.url().expose_secret().to_owned(),
     };
+    println!("status page:\n  {page}\n");
     println!("connection string:\n  {url}\n");
     println!("worth trying:");
     for query in QUERIES {
@@ -226,6 +256,30 @@ async fn go_on(app: App, server: &Server, simulator: &Simulator, clock: Clock) -
     }
     println!("\ncalls as they come (Ctrl-C ends):");
     show_calls(&app.store, &clock).await
+}
+
+/// The wanted address, which must be free; else the usual one, or any.
+async fn listener(wanted: Option<SocketAddr>) -> Result<TcpListener, BindError> {
+    if let Some(wanted) = wanted {
+        return http::bind(wanted).await;
+    }
+    let usual = SocketAddr::from(([127, 0, 0, 1], 8080));
+    match http::bind(usual).await {
+        Ok(listener) => Ok(listener),
+        Err(_) => http::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await,
+    }
+}
+
+fn page_of(app: &App, board: &Board, metrics: Metrics, clock: &Clock) -> Web {
+    let requests_per_minute = 30;
+    let account = AccountSettings { requests_per_minute, board: board.clone() };
+    let settings = http::Settings {
+        poll_interval: POLL_INTERVAL,
+        accounts: BTreeMap::from([(ACCOUNT.to_owned(), account)]),
+    };
+    let web = Web::new(app.store.clone(), clock.clone(), metrics, settings);
+    web.migrated();
+    web
 }
 
 const QUERIES: [&str; 3] = [

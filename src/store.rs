@@ -24,9 +24,11 @@ pub mod ledger;
 mod merge;
 mod migration;
 pub mod missing;
+pub mod overview;
 pub mod rejected;
 pub mod request;
 pub mod row;
+pub mod shared_calls;
 pub mod stage;
 pub mod window_read;
 
@@ -38,7 +40,7 @@ use secrecy::{ExposeSecret, SecretString};
 use sqlx::postgres::types::{PgInterval, PgRange};
 use sqlx::postgres::{PgArguments, PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::query::{Query, QueryAs};
-use sqlx::{AssertSqlSafe, ConnectOptions, Postgres, Transaction};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection, Postgres, Transaction};
 
 use crate::window::Window;
 pub use error::StoreError;
@@ -123,6 +125,13 @@ impl Store {
         let mut tx = self.begin().await?;
         sql("select 1").execute(&mut *tx).await?;
         Ok(tx.commit().await?)
+    }
+
+    /// Makes one connection beside the others, at once: the reason of a failure is the server's own, where waiting
+    /// for a free connection would only say that none came.
+    pub async fn try_connecting(&self) -> Result<(), StoreError> {
+        let connection = PgConnection::connect_with(&self.pool.connect_options()).await?;
+        Ok(connection.close().await?)
     }
 
     /// Ends all connections.

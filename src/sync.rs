@@ -83,6 +83,6 @@ pub enum SyncError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// A task panicked: a fault of ours.
-    #[error("a task panicked while storing: this is a bug; the account is started again")]
+    #[error("a task panicked: this is a bug; the account is started again")]
     Panicked,
 }

@@ -1,13 +1,18 @@
-//! Log lines: to stderr, as JSON or for people; panics too.
+//! Log lines: to stderr, as JSON or for people; panics too. With the feature `otel`, spans to a collector.
+
+#[cfg(feature = "otel")]
+mod traces;
 
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::io::{self, IsTerminal};
 use std::panic::PanicHookInfo;
 
 use tracing::Subscriber;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{FilterExt, filter_fn};
 use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer, Registry};
 
 use crate::config::{LogConfig, LogFormat};
 
@@ -19,11 +24,23 @@ pub fn install(log: &LogConfig) -> bool {
     let colour = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let rust_log = std::env::var("RUST_LOG").ok();
     let (filter, refused) = filter(rust_log.as_deref(), &log.level);
-    if subscriber(format, colour, filter, io::stderr).try_init().is_err() {
+    #[cfg(feature = "otel")]
+    let (traces, traces_failed) = traces::layer();
+    #[cfg(not(feature = "otel"))]
+    let (traces, traces_failed) = (None::<BoxedLayer>, None::<String>);
+    if subscriber(format, colour, filter, io::stderr, traces).try_init().is_err() {
         return false;
+    }
+    if let Some(error) = traces_failed {
+        tracing::error!(
+            event = "traces_off",
+            error,
+            "no spans are exported: check OTEL_EXPORTER_OTLP_ENDPOINT"
+        );
     }
     if refused {
         tracing::warn!(
+            event = "rust_log_ignored",
             level = log.level,
             "RUST_LOG cannot be read as filter directives: log.level is in effect"
         );
@@ -33,28 +50,51 @@ pub fn install(log: &LogConfig) -> bool {
 }
 
 /// The filter in effect, and whether `RUST_LOG` had to be ignored.
+///
+/// A bare level from info down is ours: what sqlx would say of a lost connection comes back as an error and is told by
+/// our own line, with an event.
 fn filter(rust_log: Option<&str>, level: &str) -> (EnvFilter, bool) {
     let parse = |text: &str| EnvFilter::builder().parse(text).ok();
     let wanted = rust_log.map(str::trim).filter(|text| !text.is_empty());
     let parsed = wanted.and_then(parse);
     let refused = wanted.is_some() && parsed.is_none();
-    (parsed.or_else(|| parse(level)).unwrap_or_else(|| EnvFilter::new("info")), refused)
+    let level = match level.trim() {
+        level @ ("error" | "warn" | "info") => format!("{level},sqlx=off"),
+        level => level.to_owned(),
+    };
+    (parsed.or_else(|| parse(&level)).unwrap_or_else(|| EnvFilter::new("info")), refused)
 }
+
+type BoxedLayer = Box<dyn Layer<Registry> + Send + Sync>;
 
 fn subscriber<W>(
     format: LogFormat,
     colour: bool,
     filter: EnvFilter,
     writer: W,
-) -> Box<dyn Subscriber + Send + Sync>
+    traces: Option<BoxedLayer>,
+) -> impl Subscriber + Send + Sync
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer).with_ansi(colour);
-    match format {
-        LogFormat::Json => Box::new(lines.json().flatten_event(true).with_span_list(false).finish()),
-        LogFormat::Pretty => Box::new(lines.with_target(false).finish()),
-    }
+    // Lines tell what they need by their own fields; spans are for traces, and would only repeat it.
+    let filter = filter.and(filter_fn(|what| what.is_event()));
+    let lines = tracing_subscriber::fmt::layer().with_writer(writer).with_ansi(colour);
+    let lines: BoxedLayer = match format {
+        LogFormat::Json => {
+            lines.json().flatten_event(true).with_span_list(false).with_current_span(false).boxed()
+        }
+        LogFormat::Pretty => lines.with_target(false).boxed(),
+    };
+    let mut layers = vec![lines.with_filter(filter).boxed()];
+    layers.extend(traces);
+    tracing_subscriber::registry().with(layers)
+}
+
+/// Sends what is held of traces: before the process ends.
+pub fn flush() {
+    #[cfg(feature = "otel")]
+    traces::flush();
 }
 
 /// Where it happened, not what it said: a panic's message can hold a record's content.
@@ -63,7 +103,7 @@ fn log_panic(panic: &PanicHookInfo<'_>) {
     let thread = std::thread::current();
     let backtrace = Backtrace::capture();
     let backtrace = (backtrace.status() == BacktraceStatus::Captured).then(|| backtrace.to_string());
-    tracing::error!(location, thread = thread.name(), backtrace, "panicked");
+    tracing::error!(event = "panic", location, thread = thread.name(), backtrace, "panicked");
 }
 
 #[cfg(test)]
@@ -92,13 +132,13 @@ mod tests {
     fn written(format: LogFormat, log: impl FnOnce()) -> String {
         let kept = Kept::default();
         let writer = kept.clone();
-        let subscriber = subscriber(format, false, filter(None, "info").0, move || writer.clone());
+        let subscriber = subscriber(format, false, filter(None, "info").0, move || writer.clone(), None);
         tracing::subscriber::with_default(subscriber, log);
         String::from_utf8(kept.0.lock().unwrap().clone()).unwrap()
     }
 
     #[test]
-    fn json_is_one_flat_object_a_line_with_its_span() {
+    fn json_is_one_flat_object_a_line_without_its_spans() {
         let text = written(LogFormat::Json, || {
             let _span = tracing::info_span!("account", account = "sales").entered();
             tracing::info!(rows = 3, "stored");
@@ -109,7 +149,7 @@ mod tests {
             (&line["message"], &line["rows"], &line["level"]),
             (&"stored".into(), &3.into(), &"INFO".into())
         );
-        assert_eq!(line["span"]["account"], "sales");
+        assert_eq!(line.get("span"), None);
     }
 
     #[test]
@@ -124,10 +164,11 @@ mod tests {
             let (filter, refused) = filter(rust_log, level);
             (filter.to_string(), refused)
         };
-        assert_eq!(in_effect(None, "warn"), ("warn".to_owned(), false));
-        assert_eq!(in_effect(Some(""), "warn"), ("warn".to_owned(), false));
+        assert_eq!(in_effect(None, "warn"), ("sqlx=off,warn".to_owned(), false));
+        assert_eq!(in_effect(None, "debug"), ("debug".to_owned(), false));
+        assert_eq!(in_effect(Some(""), "warn"), ("sqlx=off,warn".to_owned(), false));
         assert_eq!(in_effect(Some("cdr_sync=debug"), "warn"), ("cdr_sync=debug".to_owned(), false));
-        assert_eq!(in_effect(Some("a=b=c"), "warn"), ("warn".to_owned(), true));
+        assert_eq!(in_effect(Some("a=b=c"), "warn"), ("sqlx=off,warn".to_owned(), true));
     }
 
     #[test]

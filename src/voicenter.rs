@@ -9,7 +9,7 @@ pub mod error;
 pub mod question;
 pub mod wire;
 
-pub use client::{Client, ClientError, ClientSettings, Credential};
+pub use client::{Client, ClientError, ClientSettings, Credential, install_crypto};
 pub use dates::Precision;
 pub use decode::{BadBody, Envelope, decode};
 pub use error::{Action, ApiError};

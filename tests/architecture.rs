@@ -7,16 +7,19 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// A module and all that it may name of this crate.
-const MAY_KNOW: [(&str, &[&str]); 10] = [
+const MAY_KNOW: [(&str, &[&str]); 13] = [
     ("clock", &[]),
     ("cdr", &[]),
     ("window", &[]),
     ("voicenter", &["cdr", "window"]),
     ("store", &["cdr", "window", "clock"]),
     ("pace", &["store", "clock"]),
-    ("sync", &["cdr", "window", "voicenter", "store", "pace", "clock"]),
+    ("metrics", &["window"]),
+    ("sync", &["cdr", "window", "voicenter", "store", "pace", "clock", "metrics", "memory"]),
+    ("http", &["window", "store", "sync", "clock", "metrics"]),
     ("config", &["voicenter"]),
     ("private_postgres", &[]),
+    ("service", &["clock"]),
     ("simulator", &["clock"]),
 ];
 

@@ -1,5 +1,6 @@
 //! `query`: one question to the API, straight to the terminal.
 
+use std::collections::BTreeMap;
 use std::io::Write as _;
 
 use chrono::{DateTime, Utc};
@@ -9,18 +10,18 @@ use serde_json::Value;
 use super::table::render;
 use super::{CliError, Exit, instant};
 use crate::app::{self, App};
-use crate::cdr::Cdr;
+use crate::cdr::{Cdr, Column};
 use crate::clock::Clock;
 use crate::config::{self, AccountConfig, Config};
 use crate::pace::{Pace, local_limiter};
 use crate::voicenter::{
-    Action, Answer, Client, Fields, Filter, Format, Generation, IdentityCriteria, Question,
+    Action, Answer, ApiError, Client, Fields, Filter, Format, Generation, IdentityCriteria, Question,
 };
 
 /// What to ask.
 #[derive(Args, Debug)]
 #[command(
-    after_help = "Example:\n  cdr-sync query --from 2026-11-01T08:00:00Z --to 2026-11-01T09:00:00Z --phone 972547588535"
+    after_help = "Examples:\n  cdr-sync query --from 2026-11-01T08:00:00Z --to 2026-11-01T09:00:00Z --phone 972547588535\n  cdr-sync query --from 2026-11-01 --to 2026-11-02 --format csv > calls.csv"
 )]
 pub(super) struct QueryArgs {
     /// From here (RFC 3339, or YYYY-MM-DD in UTC).
@@ -75,8 +76,14 @@ enum Sending {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Printing {
+    /// For people.
     Table,
+    /// An array of objects with the columns of voicenter.cdr.
     Json,
+    /// A row for each record, in the columns of voicenter.cdr.
+    Csv,
+    /// The API's own page, as it is.
+    Html,
 }
 
 /// Asks and prints.
@@ -94,6 +101,9 @@ pub(super) async fn run(config: &Config, args: QueryArgs, clock: Clock) -> Resul
     let account = choose(&config, args.account.as_deref())?;
     let client = app::client(&config, account).map_err(app::AppError::from)?;
     let mut question = question(account, &args);
+    if args.format == Printing::Html {
+        return html(&config, account, &client, &question, &clock).await;
+    }
     pace(&config, account, &client, &clock).await;
     let mut answered = client.ask(&question).await;
     // A server that does not know today's form is asked in the older one.
@@ -104,11 +114,7 @@ pub(super) async fn run(config: &Config, args: QueryArgs, clock: Clock) -> Resul
     }
     let answer = match answered {
         Ok(answer) => answer,
-        Err(error) => {
-            eprintln!("cdr-sync: {error}. {}", error.advice());
-            let refused = matches!(error.action(), Action::Pause { .. });
-            return Ok(if refused { Exit::Refused } else { Exit::Failed });
-        }
+        Err(error) => return Ok(told(&error)),
     };
     print(&answer, &args)?;
     let listed = answer.listed as u64;
@@ -117,6 +123,36 @@ pub(super) async fn run(config: &Config, args: QueryArgs, clock: Clock) -> Resul
         return Ok(Exit::Incomplete);
     }
     Ok(if answer.rejected.is_empty() { Exit::Done } else { Exit::Incomplete })
+}
+
+/// Passes the API's own page through.
+async fn html(
+    config: &Config,
+    account: &AccountConfig,
+    client: &Client,
+    question: &Question,
+    clock: &Clock,
+) -> Result<Exit, CliError> {
+    let mut question = Question { format: Format::Html, ..question.clone() };
+    pace(config, account, client, clock).await;
+    let mut answered = client.ask_html(&question).await;
+    if answered.as_ref().is_err_and(|error| error.action() == Action::OlderForm) {
+        question.generation = Generation::V01;
+        pace(config, account, client, clock).await;
+        answered = client.ask_html(&question).await;
+    }
+    match answered {
+        Ok(page) => {
+            std::io::stdout().lock().write_all(page.as_bytes())?;
+            Ok(Exit::Done)
+        }
+        Err(error) => Ok(told(&error)),
+    }
+}
+
+fn told(error: &ApiError) -> Exit {
+    eprintln!("cdr-sync: {error}. {}", error.advice());
+    if matches!(error.action(), Action::Pause { .. }) { Exit::Refused } else { Exit::Failed }
 }
 
 fn choose<'a>(config: &'a Config, name: Option<&str>) -> Result<&'a AccountConfig, CliError> {
@@ -187,12 +223,44 @@ fn print(answer: &Answer, args: &QueryArgs) -> Result<(), CliError> {
         writeln!(out, "[{}]", all.join(",\n"))?;
         return Ok(());
     }
+    if args.format == Printing::Csv {
+        return csv(out, answer);
+    }
     let heading = ["date", "type", "caller", "target", "status", " seconds", "agent", "call id"];
     let rows: Vec<Vec<String>> = answer.records.iter().map(row).collect();
     writeln!(out, "{}", render(&heading, &rows))?;
     writeln!(out, "{} records", answer.listed)?;
     for rejected in &answer.rejected {
         writeln!(out, "cannot be a row ({}): {}", rejected.reason.as_str(), rejected.raw)?;
+    }
+    Ok(())
+}
+
+/// A row for each record; what has no column stands in `extra`, as JSON. Records that cannot be a row go to stderr.
+fn csv(out: impl std::io::Write, answer: &Answer) -> Result<(), CliError> {
+    let failed = |error: csv::Error| match error.into_kind() {
+        csv::ErrorKind::Io(error) => CliError::Output(error),
+        kind => CliError::Failed(format!("{kind:?}")),
+    };
+    let key = ["call_id", "type", "started_at"];
+    let columns: Vec<&str> =
+        key.into_iter().chain(Column::ALL.iter().map(|column| column.name())).chain(["extra"]).collect();
+    let mut writer = csv::Writer::from_writer(out);
+    writer.write_record(&columns).map_err(failed)?;
+    for record in &answer.records {
+        let object: BTreeMap<String, Value> =
+            serde_json::from_str(&record.canonical_json()).unwrap_or_default();
+        let cell = |column: &&str| match object.get(*column) {
+            None | Some(Value::Null) => String::new(),
+            Some(Value::String(text)) => text.clone(),
+            Some(Value::Object(empty)) if empty.is_empty() => String::new(),
+            Some(value) => value.to_string(),
+        };
+        writer.write_record(columns.iter().map(cell)).map_err(failed)?;
+    }
+    writer.flush()?;
+    for rejected in &answer.rejected {
+        eprintln!("cdr-sync: cannot be a row ({}): {}", rejected.reason.as_str(), rejected.raw);
     }
     Ok(())
 }

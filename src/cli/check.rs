@@ -1,35 +1,42 @@
 //! `check`: everything tried out, and nothing changed.
 
+use std::time::Duration;
+
 use chrono::{DateTime, TimeDelta, Utc};
 
+use super::table::Paint;
 use super::{CliError, Exit};
-use crate::app::{self, App};
+use crate::app::{self, App, AppError};
 use crate::clock::Clock;
 use crate::config::{AccountConfig, Config};
 use crate::pace::Pace;
-use crate::store::{Store, StoreError};
+use crate::store::{SchemaState, Store, StoreError};
 use crate::voicenter::{Action, Answer, ApiError, Client, Fields, Format, Generation, Question};
 
 /// So far the API's clock and ours may be apart.
 const SKEW: TimeDelta = TimeDelta::seconds(30);
 
+/// A database that is there answers sooner.
+const CONNECTING: Duration = Duration::from_secs(5);
+
 /// The lines printed so far, and the worst of them.
 struct Findings {
     exit: Exit,
+    paint: Paint,
 }
 
 impl Findings {
     fn good(&self, line: &str) {
-        println!("✓ {line}");
+        println!("{} {line}", self.paint.good("✓"));
     }
 
     /// Something to know, nothing to mend.
     fn note(&self, line: &str) {
-        println!("· {line}");
+        println!("{} {line}", self.paint.quiet("·"));
     }
 
     fn bad(&mut self, line: &str, mend: &str, exit: Exit) {
-        println!("✗ {line}\n    → {mend}");
+        println!("{} {line}\n    → {mend}", self.paint.bad("✗"));
         if self.exit != Exit::Refused {
             self.exit = exit;
         }
@@ -38,15 +45,24 @@ impl Findings {
 
 /// Tries configuration, database and API.
 pub(super) async fn run(config: &Config, clock: Clock) -> Result<Exit, CliError> {
-    let mut findings = Findings { exit: Exit::Done };
+    let mut findings = Findings { exit: Exit::Done, paint: Paint::for_stdout() };
     findings.good("the configuration is valid");
+    proxy(&findings);
     let store = match App::store(config) {
         Ok(store) => database(store, &mut findings).await,
+        Err(AppError::Config(_)) => {
+            let mend = "set DATABASE_URL, for example postgres://user:password@host/database";
+            findings.bad("no database is configured (database.url)", mend, Exit::Usage);
+            None
+        }
         Err(error) => {
-            findings.bad(&error.to_string(), "set DATABASE_URL", Exit::Usage);
+            findings.bad(&error.to_string(), "check database.url", Exit::Usage);
             None
         }
     };
+    if let Some(store) = &store {
+        neighbours(config, store, &mut findings).await;
+    }
     match config.require_accounts() {
         Ok(accounts) => {
             for account in accounts {
@@ -54,29 +70,42 @@ pub(super) async fn run(config: &Config, clock: Clock) -> Result<Exit, CliError>
                 api(config, account, store.as_ref(), &clock, &mut findings).await?;
             }
         }
-        Err(error) => findings.bad(&error.to_string(), "set VOICENTER_CODE or VOICENTER_TOKEN", Exit::Usage),
+        Err(_) => {
+            let mend = "set VOICENTER_CODE or VOICENTER_TOKEN, or write an [[accounts]] table";
+            findings.bad("no account is configured (accounts)", mend, Exit::Usage);
+        }
     }
     Ok(findings.exit)
 }
 
 /// The store, if it is there and migrated.
 async fn database(store: Store, findings: &mut Findings) -> Option<Store> {
-    let state = match store.schema_state().await {
+    let state = match reached(&store).await {
         Ok(state) => state,
         Err(error) => {
-            let mend = match &error {
-                StoreError::Away(_) => {
-                    "check database.url, that PostgreSQL runs, and that its pg_hba.conf lets this host in"
-                }
-                _ => {
-                    "the message is PostgreSQL's own: the user needs the rights to create schemas and tables"
-                }
-            };
-            findings.bad(&format!("the database: {error}"), mend, Exit::Failed);
+            findings.bad(&format!("the database: {error}"), database_mend(&error), Exit::Failed);
             return None;
         }
     };
-    findings.good("the database answers");
+    let (version, may_create) = match store.server().await {
+        Ok(server) => server,
+        Err(error) => {
+            findings.bad(&format!("the database: {error}"), "the message is PostgreSQL's own", Exit::Failed);
+            return None;
+        }
+    };
+    findings.good(&format!("the database answers: PostgreSQL {version}"));
+    if !state.pending.is_empty() && !may_create {
+        findings.bad(
+            &format!(
+                "the user may not create schemas, and migrations are to come: {}",
+                state.pending.join(", ")
+            ),
+            "grant create on database ... to the user, or let its owner run cdr-sync migrate",
+            Exit::Failed,
+        );
+        return None;
+    }
     if !state.pending.is_empty() {
         findings.note(&format!(
             "migrations to come: {}; run, sync and migrate apply them",
@@ -86,6 +115,67 @@ async fn database(store: Store, findings: &mut Findings) -> Option<Store> {
     }
     findings.good("the schema is up to date");
     Some(store)
+}
+
+/// The schema's state, over a connection that was tried once: no waiting for a database that is not there.
+async fn reached(store: &Store) -> Result<SchemaState, StoreError> {
+    let tried = tokio::time::timeout(CONNECTING, store.try_connecting()).await;
+    tried.map_err(|_| StoreError::Away(format!("no answer within {} s", CONNECTING.as_secs())))??;
+    store.schema_state().await
+}
+
+/// By PostgreSQL's error codes (appendix A of its manual).
+fn database_mend(error: &StoreError) -> &'static str {
+    match error {
+        StoreError::Away(_) => {
+            "check the host and port in database.url, and that PostgreSQL runs there and lets this host in (pg_hba.conf)"
+        }
+        StoreError::Refused { code, .. } if code.starts_with("28") => {
+            "check the user and password in database.url, and pg_hba.conf"
+        }
+        StoreError::Refused { code, .. } if code == "3D000" => {
+            "create the database, or check its name in database.url"
+        }
+        StoreError::Migration { .. } => "run the version of cdr-sync that migrated it, or restore the schema",
+        _ => "the message is PostgreSQL's own: the user needs the rights to create schemas and tables",
+    }
+}
+
+/// Whether requests go through a proxy; its address may hold a password, so it is not shown.
+fn proxy(findings: &Findings) {
+    let set = |name: &&str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    if let Some(name) = ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"].iter().find(|name| set(name))
+    {
+        findings.note(&format!("requests to the API go through the proxy that {name} names"));
+    }
+}
+
+/// Accounts that the configuration lacks, and those that share calls.
+async fn neighbours(config: &Config, store: &Store, findings: &mut Findings) {
+    let known = match store.status().await {
+        Ok(known) => known,
+        Err(error) => return findings.bad(&error.to_string(), "see above", Exit::Failed),
+    };
+    for account in known.iter().filter(|known| config.accounts.iter().all(|ours| ours.name != known.name)) {
+        findings.bad(
+            &format!(
+                "account {}: in the database, but not in the configuration: its rows go stale",
+                account.name
+            ),
+            &format!("configure it again, or: cdr-sync account forget {}", account.name),
+            Exit::Failed,
+        );
+    }
+    for pair in store.shared_calls().await.unwrap_or_default() {
+        findings.bad(
+            &format!(
+                "accounts {} and {} share calls: {} of their {} newest rows stand under both",
+                pair.account, pair.other, pair.shared, pair.sampled
+            ),
+            "charts over both count them twice: leave one out, or narrow what it reads",
+            Exit::Failed,
+        );
+    }
 }
 
 async fn scope(account: &AccountConfig, store: Option<&Store>, findings: &mut Findings) {

@@ -1,9 +1,11 @@
 //! `gaps` and `rejected`: what could not be read or stored, and another try at it.
 
-use chrono::TimeDelta;
+use std::io::IsTerminal;
+
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::sync::pass;
-use super::table::render;
+use super::table::{render, span};
 use super::{CliError, Exit};
 use crate::app::App;
 use crate::clock::Clock;
@@ -28,21 +30,27 @@ pub(super) async fn gaps(config: &Config, retry: bool, clock: Clock) -> Result<E
         let spans = gaps.iter().map(|gap| (gap.account.as_str(), gap.window)).collect::<Vec<_>>();
         return read_again(config, spans, clock).await;
     }
+    let shown = Shown::on_stdout();
     let rows: Vec<Vec<String>> = gaps
         .iter()
         .map(|gap| {
             vec![
                 gap.account.clone(),
-                gap.window.from().to_rfc3339(),
-                gap.window.to().to_rfc3339(),
-                gap.reason.clone(),
+                time(gap.window.from()),
+                time(gap.window.to()),
+                span(gap.window.len()),
+                gap.reason.replace('_', " "),
                 gap.tries.to_string(),
-                gap.next_try_at.format("%Y-%m-%d %H:%M:%SZ").to_string(),
-                gap.last_error.clone().unwrap_or_default(),
+                time(gap.next_try_at),
+                shown.cell(gap.last_error.as_deref().unwrap_or_default()),
             ]
         })
         .collect();
-    println!("{}", render(&["account", "from", "to", "reason", " tries", "next try", "last error"], &rows));
+    let heading = ["account", "from (UTC)", "to", " long", "why", " tries", "next try", "last error"];
+    println!("{}", render(&heading, &rows));
+    println!(
+        "\nThe daemon tries them again by itself. With it stopped, cdr-sync gaps --retry does so at once."
+    );
     Ok(Exit::Incomplete)
 }
 
@@ -68,22 +76,56 @@ pub(super) async fn rejected(config: &Config, retry: bool, clock: Clock) -> Resu
         }
         return read_again(config, dated, clock).await;
     }
+    let shown = Shown::on_stdout();
     let rows: Vec<Vec<String>> = rejected
         .iter()
         .map(|record| {
             vec![
                 record.account.clone(),
-                record.reason.clone(),
+                record.reason.replace('_', " "),
                 record.error.clone().unwrap_or_default(),
-                record.started_at.map_or("-".into(), |date| date.to_rfc3339()),
+                record.started_at.map_or("-".into(), time),
                 record.times_seen.to_string(),
-                record.last_seen_at.format("%Y-%m-%d %H:%M:%SZ").to_string(),
-                record.raw.chars().take(120).collect(),
+                time(record.last_seen_at),
+                shown.cell(&record.raw),
             ]
         })
         .collect();
-    println!("{}", render(&["account", "reason", "error", "date", " seen", "last seen", "record"], &rows));
+    let heading = ["account", "reason", "error", "date (UTC)", " seen", "last seen", "record"];
+    println!("{}", render(&heading, &rows));
+    if rejected.len() as i64 == LISTED {
+        println!("\nThese are the newest {LISTED}; cdr_sync.rejected has all.");
+    }
+    if rejected.iter().any(|record| record.reason == "duplicate_key") {
+        println!(
+            "\nduplicate key: another record has the same CallID and Type, and a later Date; that one is stored."
+        );
+    }
+    println!(
+        "\nThey are tried again whenever they come. With the daemon stopped, cdr-sync rejected --retry asks for them at once."
+    );
     Ok(Exit::Incomplete)
+}
+
+fn time(instant: DateTime<Utc>) -> String {
+    instant.format("%Y-%m-%d %H:%M:%S").to_string()
+}
+
+/// How much of a long text a cell shows: on a terminal what fits into a line or so, else all.
+struct Shown(usize);
+
+impl Shown {
+    fn on_stdout() -> Self {
+        Self(if std::io::stdout().is_terminal() { 60 } else { usize::MAX })
+    }
+
+    fn cell(&self, text: &str) -> String {
+        let text = text.replace(['\n', '\r', '\t'], " ");
+        if text.chars().count() <= self.0 {
+            return text;
+        }
+        text.chars().take(self.0).chain(['…']).collect()
+    }
 }
 
 /// Reads spans again, each for its account.

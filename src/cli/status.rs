@@ -1,109 +1,115 @@
-//! `status`: how each account fares.
+//! `status`: how each account fares, at a glance.
 
-use chrono::{DateTime, Utc};
-use serde_json::{Value, json};
+use chrono::{DateTime, TimeDelta, Utc};
 
-use super::table::{render, span};
+use super::table::{Paint, render, span, thousands};
 use super::{CliError, Exit};
 use crate::app::App;
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::http::ledger::{self, AccountFacts};
+use crate::http::problems::{Level, Problem, problems, stale};
+use crate::http::status;
 use crate::store::account::AccountStatus;
 
-/// Prints a table, or JSON.
+/// Prints a table with what is wrong below it, or JSON.
 pub(super) async fn run(config: &Config, as_json: bool, clock: Clock) -> Result<Exit, CliError> {
     let store = App::store(config)?;
-    let accounts = store.status().await?;
     let now = clock.now();
+    let accounts = ledger::accounts(&store, now).await?;
     if as_json {
-        let accounts: Vec<Value> = accounts.iter().map(|account| json_of(account, now)).collect();
-        println!("{}", json!({ "now": now, "accounts": accounts }));
+        let accounts: Vec<AccountStatus> = accounts.into_iter().map(|account| account.status).collect();
+        println!("{}", status::json(&accounts, now));
         return Ok(Exit::Done);
     }
     if accounts.is_empty() {
         println!("no account was synced yet: cdr-sync check tells whether everything is set up");
         return Ok(Exit::Done);
     }
-    let heading =
-        ["account", "synced until", " lag", "history from", "of", " gaps", " rejected", " missing", "leader"];
-    let rows: Vec<Vec<String>> = accounts.iter().map(|account| row(account, now)).collect();
-    println!("{}", render(&heading, &rows));
+    let paint = Paint::for_stdout();
+    let poll = config.sync.poll_interval;
+    let heading = ["account", "state", " behind", "history", " gaps", " rejected", "leader"];
+    let rows: Vec<Vec<String>> = accounts.iter().map(|account| row(account, poll, now)).collect();
+    for (line, text) in render(&heading, &rows).lines().enumerate() {
+        let broken = rows
+            .get(line.wrapping_sub(1))
+            .and_then(|row| row.get(1))
+            .is_some_and(|state| state.starts_with('✗'));
+        println!(
+            "{}",
+            if line == 0 {
+                paint.quiet(text)
+            } else if broken {
+                paint.bad(text)
+            } else {
+                text.to_owned()
+            }
+        );
+    }
     for account in &accounts {
-        for line in remarks(account, now) {
-            println!("{}: {line}", account.name);
+        let name = &account.status.name;
+        let configured = config.accounts.iter().any(|known| known.name == *name);
+        for problem in problems(account, configured, None, poll, now) {
+            println!("\n{}", told(name, &problem, &paint));
         }
     }
-    for account in
-        accounts.iter().filter(|known| config.accounts.iter().all(|account| account.name != known.name))
-    {
-        println!("{}: in the database, but not in the configuration: its rows go stale", account.name);
+    for pair in store.shared_calls().await? {
+        println!(
+            "\n{} {} and {} share calls: {} of their {} newest rows stand under both.\n  → Charts over both count them twice: leave one out, or narrow what it reads.",
+            paint.warn("!"),
+            pair.account,
+            pair.other,
+            thousands(pair.shared.unsigned_abs()),
+            thousands(pair.sampled.unsigned_abs())
+        );
     }
     Ok(Exit::Done)
 }
 
-fn time(instant: DateTime<Utc>) -> String {
-    instant.format("%Y-%m-%d %H:%M:%SZ").to_string()
+/// A problem in two lines: what, and what to do.
+fn told(name: &str, problem: &Problem, paint: &Paint) -> String {
+    let sign = match problem.level {
+        Level::Bad => paint.bad("✗"),
+        Level::Warn => paint.warn("!"),
+        Level::Note => paint.quiet("·"),
+    };
+    format!("{sign} {name}: {}\n  → {}", problem.text, problem.mend)
 }
 
-fn row(account: &AccountStatus, now: DateTime<Utc>) -> Vec<String> {
-    let cursor = account.cursor;
+fn row(account: &AccountFacts, poll: TimeDelta, now: DateTime<Utc>) -> Vec<String> {
+    let status = &account.status;
+    let behind = status.cursor.map(|cursor| now - cursor.to());
     vec![
-        account.name.clone(),
-        cursor.map_or("-".into(), |cursor| time(cursor.to())),
-        cursor.map_or("-".into(), |cursor| span(now - cursor.to())),
-        cursor.map_or("-".into(), |cursor| time(cursor.from())),
-        time(account.history_start),
-        account.gaps.to_string(),
-        account.rejected.to_string(),
-        account.missing.to_string(),
-        account.leader.clone().unwrap_or_else(|| "-".into()),
+        status.name.clone(),
+        state(account, poll, now).to_owned(),
+        behind.map_or("-".into(), span),
+        history(account),
+        thousands(status.gaps.unsigned_abs()),
+        thousands(status.rejected.unsigned_abs()),
+        status.leader.clone().unwrap_or_else(|| "-".into()),
     ]
 }
 
-fn remarks(account: &AccountStatus, now: DateTime<Utc>) -> Vec<String> {
-    let mut lines = Vec::new();
-    if let Some((error, at)) = &account.last_error {
-        let over = account.last_success_at.is_some_and(|success| success > *at);
-        let over = if over { ", over since" } else { "" };
-        lines.push(format!("last error at {}{over}: {error}", time(*at)));
+fn state(account: &AccountFacts, poll: TimeDelta, now: DateTime<Utc>) -> &'static str {
+    let status = &account.status;
+    let refused =
+        status::unresolved_error(status).is_some() && status.paused_until.is_some_and(|until| until > now);
+    match status.cursor {
+        _ if refused => "✗ paused",
+        None => "starting",
+        Some(cursor) if stale(Some(cursor.to()), poll, now) => "✗ behind",
+        Some(_) if status.leader.is_none() => "✗ no leader",
+        Some(_) => "✓ fresh",
     }
-    lines.extend(
-        account
-            .paused_until
-            .filter(|until| *until > now)
-            .map(|until| format!("paused until {}", time(until))),
-    );
-    lines.extend(account.horizon.map(|floor| {
-        format!("the vendor returns nothing before {}: nothing older is marked removed", time(floor))
-    }));
-    if account.suspicious > 0 {
-        lines.push(format!("{} rows went missing at once, which is suspicious: none is marked before three reads over six hours agree", account.suspicious));
-    }
-    if account.gaps > 0 {
-        lines.push("cdr-sync gaps tells what could not be read, and why".into());
-    }
-    if account.rejected > 0 {
-        lines.push("cdr-sync rejected tells what could not be stored, and why".into());
-    }
-    lines
 }
 
-fn json_of(account: &AccountStatus, now: DateTime<Utc>) -> Value {
-    json!({
-        "account": account.name,
-        "synced_until": account.cursor.map(|cursor| cursor.to()),
-        "lag_seconds": account.cursor.map(|cursor| (now - cursor.to()).num_seconds()),
-        "history_from": account.cursor.map(|cursor| cursor.from()),
-        "history_start": account.history_start,
-        "horizon": account.horizon,
-        "last_success_at": account.last_success_at,
-        "last_error": account.last_error.as_ref().map(|(error, _)| error),
-        "last_error_at": account.last_error.as_ref().map(|(_, at)| at),
-        "paused_until": account.paused_until,
-        "open_gaps": account.gaps,
-        "rejected_records": account.rejected,
-        "missing_rows": account.missing,
-        "suspicious_rows": account.suspicious,
-        "leader": account.leader,
-    })
+fn history(account: &AccountFacts) -> String {
+    let status = &account.status;
+    let Some(cursor) = status.cursor else { return "nothing read yet".into() };
+    let day = |instant: DateTime<Utc>| instant.format("%Y-%m-%d").to_string();
+    let from = day(cursor.from());
+    if account.unread <= TimeDelta::zero() {
+        return format!("complete from {from}");
+    }
+    format!("from {from}, {} to {} left", span(account.unread), day(status.history_start))
 }

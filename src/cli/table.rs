@@ -1,4 +1,6 @@
-//! Plain tables for terminals: columns as wide as their widest cell.
+//! Plain tables for terminals: columns as wide as their widest cell. Colours where a person looks.
+
+use std::io::IsTerminal;
 
 /// Renders rows under a heading. Numbers are the caller's to align: a column is left-aligned unless its heading
 /// starts with a space.
@@ -20,6 +22,36 @@ pub(super) fn render(heading: &[&str], rows: &[Vec<String>]) -> String {
     let mut lines = vec![line(heading.iter().map(|head| head.trim_start()).collect())];
     lines.extend(rows.iter().map(|row| line(row.iter().map(String::as_str).collect())));
     lines.join("\n")
+}
+
+/// Colours, on a terminal that wants them (<https://no-color.org>).
+pub(super) struct Paint(bool);
+
+impl Paint {
+    pub(super) fn for_stdout() -> Self {
+        let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        Self(std::io::stdout().is_terminal() && !refused)
+    }
+
+    pub(super) fn good(&self, text: &str) -> String {
+        self.with("32", text)
+    }
+
+    pub(super) fn warn(&self, text: &str) -> String {
+        self.with("33", text)
+    }
+
+    pub(super) fn bad(&self, text: &str) -> String {
+        self.with("31", text)
+    }
+
+    pub(super) fn quiet(&self, text: &str) -> String {
+        self.with("2", text)
+    }
+
+    fn with(&self, code: &str, text: &str) -> String {
+        if self.0 { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+    }
 }
 
 /// A number with its thousands set apart.

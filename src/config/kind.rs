@@ -8,6 +8,7 @@ use chrono_tz::Tz;
 use tracing_subscriber::EnvFilter;
 use url::Url;
 
+use super::error::nearest;
 use super::{IdentityCriteria, LogFormat, Method, Pooler};
 
 /// Reads one value from its text; the error is what was expected.
@@ -33,8 +34,7 @@ pub(super) const BOOLEAN: Kind<bool> = |text| text.parse().map_err(|_| "expected
 /// An instant.
 pub(super) const INSTANT: Kind<DateTime<Utc>> = instant;
 /// A time zone.
-pub(super) const TIMEZONE: Kind<Tz> =
-    |text| text.parse().map_err(|_| "expected an IANA time zone such as UTC or Asia/Jerusalem".to_owned());
+pub(super) const TIMEZONE: Kind<Tz> = |text| text.trim().parse().map_err(|_| no_zone(text));
 /// Text with something in it.
 pub(super) const TEXT: Kind<String> = |text| match text.trim() {
     "" => Err("expected some text".to_owned()),
@@ -52,6 +52,19 @@ pub(super) const URL: Kind<Url> = |text| {
             )
         })
 };
+/// What is wrong with a database's address, which itself is not shown: it holds a password.
+pub(super) fn not_postgres(text: &str) -> Option<String> {
+    let wrong = match Url::parse(text.trim()) {
+        Ok(url) if !matches!(url.scheme(), "postgres" | "postgresql") => "it begins otherwise".to_owned(),
+        Ok(url) if url.fragment().is_some() => "it has a #, which in a password is written %23".to_owned(),
+        Ok(_) => return None,
+        Err(error) => {
+            format!("{error}; in a password, write @ as %40, / as %2F, : as %3A, # as %23, % as %25")
+        }
+    };
+    Some(format!("expected postgres://user:password@host/database (what is there is not shown): {wrong}"))
+}
+
 /// Where the HTTP server listens, or nowhere.
 pub(super) const LISTEN: Kind<Option<SocketAddr>> = |text| match text.trim() {
     "" => Ok(None),
@@ -83,6 +96,15 @@ pub(super) const LOG_LEVEL: Kind<String> = |text| match EnvFilter::builder().par
 /// Whose records are asked for.
 pub(super) const IDENTITY: Kind<IdentityCriteria> =
     |text| one_of(text, &IdentityCriteria::ALL.map(|criteria| (criteria.as_str(), criteria)));
+
+fn no_zone(text: &str) -> String {
+    let expected = "expected an IANA time zone such as UTC or Asia/Jerusalem";
+    let names: Vec<String> = chrono_tz::TZ_VARIANTS.iter().map(|zone| zone.name().to_owned()).collect();
+    match nearest(text.trim(), &names) {
+        Some(near) => format!("{expected}; did you mean {near}?"),
+        None => expected.to_owned(),
+    }
+}
 
 fn one_of<T: Copy>(text: &str, choices: &[(&str, T)]) -> Result<T, String> {
     let chosen = choices.iter().find(|(name, _)| name.eq_ignore_ascii_case(text.trim()));

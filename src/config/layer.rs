@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use config::{FileFormat, Format, Map, Source, Value, ValueKind};
 
 use super::error::Problem;
+use super::lines;
 
 /// The file that is read when it is there.
 const DEFAULT_FILE: &str = "config/default.toml";
@@ -81,7 +82,8 @@ fn file(name: &Path, dir: &Path, problems: &mut Vec<Problem>) -> Layer {
         }
     };
     match FileFormat::Toml.parse(Some(&shown), &text) {
-        Ok(mut values) => {
+        Ok(values) => {
+            let mut values = lines::with_lines(values, &shown, &text);
             read_secret_files(&mut values, dir, problems);
             Layer(values)
         }
@@ -149,7 +151,17 @@ fn read_secret_file(
 }
 
 fn secret_in(file: &str, origin: &str, dir: &Path) -> Result<Value, String> {
-    let text = fs::read_to_string(dir.join(file)).map_err(|error| format!("cannot read {file}: {error}"))?;
+    let path = dir.join(file);
+    let text = fs::read_to_string(&path).map_err(|error| {
+        // Somebody may have put the secret itself where its file's name belongs.
+        let is_path = file.contains('/') && path.parent().is_some_and(Path::exists);
+        match is_path {
+            true => format!("cannot read {file}: {error}"),
+            false => "names no file that is there (not shown, in case it is the secret itself): give the path of a file \
+                      that holds it"
+                .to_owned(),
+        }
+    })?;
     Ok(Value::new(Some(&format!("{file}, named by {origin}")), text))
 }
 

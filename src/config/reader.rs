@@ -46,6 +46,30 @@ impl Reader {
         self.problems.push(Problem { key: key.to_owned(), value, source, message });
     }
 
+    /// Notes the variables of the environment that were meant for a key but name none: `CDR_SYNC_API__URL`, `CDR_SYNC_API_URL`.
+    /// Others may be called like us: Kubernetes sets CDR_SYNC_SERVICE_HOST for a service of our name.
+    pub(super) fn refuse_near_misses<'n>(&mut self, variables: impl Iterator<Item = &'n String>) {
+        let bare = |text: &str| text.replace(['_', '.', '[', ']'], "").to_uppercase();
+        for name in variables {
+            let Some(rest) = name.strip_prefix("CDR_SYNC_").filter(|rest| !rest.starts_with('_')) else {
+                continue;
+            };
+            let same = |key: &&String| bare(key) == bare(rest.strip_suffix("_FILE").unwrap_or(rest));
+            let near = || {
+                nearest(&rest.to_lowercase().replace("__", "."), &self.known).filter(|_| rest.contains("__"))
+            };
+            let meant = self.known.iter().find(same).or_else(near);
+            let message = match meant {
+                Some(key) => format!("no such variable; did you mean {}?", variable_of(key)),
+                None if rest.contains("__") => {
+                    "no such variable: one for a key begins with CDR_SYNC__".to_owned()
+                }
+                None => continue,
+            };
+            self.problems.push(Problem { key: name.clone(), value: None, source: None, message });
+        }
+    }
+
     pub(super) fn effective(&self) -> Vec<Effective> {
         self.effective.clone()
     }
@@ -64,6 +88,11 @@ impl Reader {
         }
         self.problems
     }
+}
+
+/// `CDR_SYNC__ACCOUNTS__0__CODE` of `accounts[0].code`.
+fn variable_of(key: &str) -> String {
+    format!("CDR_SYNC__{}", key.replace('[', "__").replace(']', "").replace('.', "__").to_uppercase())
 }
 
 /// A table of the configuration while it is being read.

@@ -158,8 +158,8 @@ fn secrets_are_read_from_files_in_every_layer() {
         assert_eq!(config.require_database().unwrap().expose_secret(), "postgres://from-a-file");
     }
     assert_eq!(
-        told(dir.load(None, &[("VOICENTER_CODE_FILE", "gone")])),
-        ["VOICENTER_CODE_FILE: cannot read gone: No such file or directory (os error 2)"]
+        told(dir.load(None, &[("VOICENTER_CODE_FILE", "./gone")])),
+        ["VOICENTER_CODE_FILE: cannot read ./gone: No such file or directory (os error 2)"]
     );
     assert_eq!(
         told(dir.load(None, &[("DATABASE_URL_FILE", "url"), ("DATABASE_URL", "postgres://x")])),
@@ -179,7 +179,7 @@ fn a_bad_value_is_told_with_its_key_its_source_and_what_was_expected() {
     assert_eq!(
         told_of_file("bad-number", "[sync]\npoll_interval = 60\n"),
         [
-            "sync.poll_interval = 60 (my.toml): expected a duration with its unit, such as 30s, 15m, 3h or 7d; \
+            "sync.poll_interval = 60 (my.toml:2): expected a duration with its unit, such as 30s, 15m, 3h or 7d; \
           write 60s for seconds"
         ]
     );
@@ -247,19 +247,19 @@ fn a_bad_value_is_told_with_its_key_its_source_and_what_was_expected() {
 fn an_unknown_key_is_told_with_the_nearest_known_one() {
     assert_eq!(
         told_of_file("typo", "[sync]\npol_interval = '30s'\n"),
-        ["sync.pol_interval = \"30s\" (my.toml): no such key; did you mean sync.poll_interval?"]
+        ["sync.pol_interval = \"30s\" (my.toml:2): no such key; did you mean sync.poll_interval?"]
     );
     assert_eq!(
         told_of_file("section", "[sync]\ntimeout = '30s'\n"),
-        ["sync.timeout = \"30s\" (my.toml): no such key; did you mean api.timeout?"]
+        ["sync.timeout = \"30s\" (my.toml:2): no such key; did you mean api.timeout?"]
     );
     assert_eq!(
         told_of_file("table", "[datebase]\npooler = 'none'\n"),
-        ["datebase (my.toml): no such key; did you mean database?"]
+        ["datebase (my.toml:2): no such key; did you mean database?"]
     );
     assert_eq!(
         told_of_file("far", "[sync]\ncolour = 'blue'\n"),
-        ["sync.colour = \"blue\" (my.toml): no such key"]
+        ["sync.colour = \"blue\" (my.toml:2): no such key"]
     );
     assert_eq!(
         told(from_env(&[("CDR_SYNC__POLL_INTERVAL", "30s")])),
@@ -278,9 +278,9 @@ fn all_problems_are_told_at_once() {
     assert_eq!(
         error.to_string(),
         "the configuration has 3 problems:\
-         \n  api.method = \"put\" (my.toml): expected post or get\
-         \n  sync.lookback = \"long\" (my.toml): expected a duration with its unit, such as 30s, 15m, 3h or 7d\
-         \n  log.levle = \"info\" (my.toml): no such key; did you mean log.level?"
+         \n  api.method = \"put\" (my.toml:2): expected post or get\
+         \n  sync.lookback = \"long\" (my.toml:4): expected a duration with its unit, such as 30s, 15m, 3h or 7d\
+         \n  log.levle = \"info\" (my.toml:6): no such key; did you mean log.level?"
     );
 }
 
@@ -308,13 +308,13 @@ fn an_account_has_exactly_one_credential() {
     assert_eq!(
         told(dir.load(Some("my.toml"), &[("VOICENTER_TOKEN", "y")])),
         [
-            "accounts[0].code (my.toml and VOICENTER_TOKEN): both accounts[0].code and accounts[0].token are set: \
+            "accounts[0].code (my.toml:2 and VOICENTER_TOKEN): both accounts[0].code and accounts[0].token are set: \
           an account has one of them"
         ]
     );
     assert_eq!(
         told_of_file("empty", "[[accounts]]\ncode = ''\n"),
-        ["accounts[0].code (my.toml): expected some text, but it is empty"]
+        ["accounts[0].code (my.toml:2): expected some text, but it is empty"]
     );
 }
 
@@ -322,7 +322,7 @@ fn an_account_has_exactly_one_credential() {
 fn several_accounts_have_names_of_their_own() {
     assert_eq!(
         told_of_file("same", "[[accounts]]\nname = 'a'\ncode = 'x'\n[[accounts]]\nname = 'a'\ncode = 'y'\n"),
-        ["accounts[1].name = \"a\" (my.toml): accounts[0] has that name already"]
+        ["accounts[1].name = \"a\" (my.toml:5): accounts[0] has that name already"]
     );
     assert_eq!(
         told_of_file("nameless", "[[accounts]]\nname = 'a'\ncode = 'x'\n[[accounts]]\ncode = 'y'\n"),
@@ -342,7 +342,7 @@ fn a_poll_interval_that_the_budget_cannot_pay_shows_the_sum() {
     assert_eq!(
         told_of_file("budget", text),
         [
-            "sync.poll_interval = \"5s\" (my.toml): the budget cannot pay for it: 3 accounts that share a credential \
+            "sync.poll_interval = \"5s\" (my.toml:2): the budget cannot pay for it: 3 accounts that share a credential \
           × 60s / 5s = 36.0 requests a minute, more than 80 % of requests_per_minute = 30; poll every 8s or more seldom"
         ]
     );
@@ -356,23 +356,23 @@ fn values_that_do_not_go_together_are_told() {
     let cases = [
         (
             "[api]\nburst = 40\n",
-            "api.burst = 40 (my.toml): must not be more than api.requests_per_minute, 30",
+            "api.burst = 40 (my.toml:2): must not be more than api.requests_per_minute, 30",
         ),
         (
             "[api]\nbackoff_min = '10m'\n",
-            "api.backoff_min = \"10m\" (my.toml): must not be longer than api.backoff_max, 300s",
+            "api.backoff_min = \"10m\" (my.toml:2): must not be longer than api.backoff_max, 300s",
         ),
         (
             "[sync]\nmin_window = '2d'\nmax_window = '1d'\n",
-            "sync.min_window = \"2d\" (my.toml): must not be longer than sync.max_window, 86400s",
+            "sync.min_window = \"2d\" (my.toml:2): must not be longer than sync.max_window, 86400s",
         ),
         (
             "[api]\ngranularity = '1m'\n[sync]\nmin_window = '30s'\n",
-            "sync.min_window = \"30s\" (my.toml): must be a multiple of api.granularity, 60s",
+            "sync.min_window = \"30s\" (my.toml:4): must be a multiple of api.granularity, 60s",
         ),
         (
             "[sync]\nreconcile = ['7d', '1d']\n",
-            "sync.reconcile = [\"7d\", \"1d\"] (my.toml): the ages must grow, such as [\"1d\", \"7d\", \"30d\"]",
+            "sync.reconcile = [\"7d\", \"1d\"] (my.toml:2): the ages must grow, such as [\"1d\", \"7d\", \"30d\"]",
         ),
     ];
     for (text, expected) in cases {

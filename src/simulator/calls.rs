@@ -198,7 +198,7 @@ fn call(options: &WorldOptions, seed: u64, started: i64, entries: &mut Vec<Entry
 fn record(options: &WorldOptions, random: &mut Random, call: (u64, i64), kind: Kind, started: i64) -> Entry {
     let status = random.weighted(kind.statuses());
     let ring = random.between(0, 35) as i32;
-    let duration = talk(random, status);
+    let duration = talk(options, random, status);
     let lag = if random.chance(options.late_share) { options.late_lag } else { options.lag };
     let lag = random.between(lag.0.num_seconds(), lag.1.num_seconds());
     let appears = started + i64::from(ring + duration) + lag;
@@ -227,10 +227,10 @@ fn record(options: &WorldOptions, random: &mut Random, call: (u64, i64), kind: K
     }
 }
 
-/// Seconds of talk: most calls are short, one in a hundred takes hours.
-fn talk(random: &mut Random, status: &str) -> i32 {
+/// Seconds of talk: most calls are short, some take hours.
+fn talk(options: &WorldOptions, random: &mut Random, status: &str) -> i32 {
     match status {
-        "ANSWER" if random.chance(0.01) => random.between(3_600, 3 * 3_600) as i32,
+        "ANSWER" if random.chance(options.long_share) => random.between(3_600, 3 * 3_600) as i32,
         "ANSWER" => {
             let unit = random.unit();
             5 + (unit * unit * unit * 1_400.0) as i32

@@ -18,6 +18,9 @@ use crate::clock::Clock;
 
 /// A Voicenter API to try things on, with made-up calls that go on as you watch.
 #[derive(Args, Clone, Debug)]
+#[command(
+    after_help = "Examples:\n  cdr-sync simulate\n  cdr-sync simulate --generation v0.1 --calls-per-day 3000 --record-limit 500\n  cdr-sync simulate --fault rate-limited=0.05 --fault http500=0.02"
+)]
 pub struct SimulateArgs {
     /// Where to listen
     #[arg(long, default_value = "127.0.0.1:8081")]
@@ -85,23 +88,27 @@ pub struct SimulateArgs {
     /// Share of CDRs that vanish
     #[arg(long, default_value_t = 0.0005, value_parser = share)]
     pub vanish_share: f64,
+    /// Nothing is late, changes or vanishes, and no call is longer than half an hour: what was read once stays true
+    #[arg(long, conflicts_with_all = ["late_share", "change_share", "vanish_share"])]
+    pub steady: bool,
 }
 
 impl SimulateArgs {
     /// The options that these arguments amount to, `now` being the present.
     pub fn options(&self, now: DateTime<Utc>) -> SimulatorOptions {
         let month_ago = now.trunc_subsecs(0) - TimeDelta::days(30);
+        let world = WorldOptions {
+            seed: self.seed,
+            calls_per_day: self.calls_per_day,
+            from: self.from.unwrap_or(month_ago),
+            late_share: self.late_share,
+            change_share: self.change_share,
+            vanish_share: self.vanish_share,
+            ..WorldOptions::default()
+        };
         SimulatorOptions {
             listen: self.listen,
-            world: WorldOptions {
-                seed: self.seed,
-                calls_per_day: self.calls_per_day,
-                from: self.from.unwrap_or(month_ago),
-                late_share: self.late_share,
-                change_share: self.change_share,
-                vanish_share: self.vanish_share,
-                ..WorldOptions::default()
-            },
+            world: if self.steady { WorldOptions { long_share: 0.0, ..world.unchanging() } } else { world },
             generation: self.generation,
             dialect: DialectOptions {
                 zone: self.zone,

@@ -86,6 +86,8 @@ pub struct WorldOptions {
     pub from: DateTime<Utc>,
     /// How long after its end a CDR appears, mostly: shortest and longest.
     pub lag: (TimeDelta, TimeDelta),
+    /// Share of answered calls that take one to three hours: they appear far behind the newest.
+    pub long_share: f64,
     /// Share of CDRs that appear later than that: after `late_lag`.
     pub late_share: f64,
     /// How long after its end such a CDR appears: shortest and longest.
@@ -109,6 +111,7 @@ impl Default for WorldOptions {
             calls_per_day: 10_000.0,
             from: DateTime::UNIX_EPOCH,
             lag: (TimeDelta::minutes(1), TimeDelta::minutes(8)),
+            long_share: 0.01,
             late_share: 0.01,
             late_lag: (TimeDelta::hours(1), TimeDelta::hours(5)),
             change_share: 0.15,

@@ -167,6 +167,30 @@ impl Store {
         rows.iter().map(status_from_row).collect()
     }
 
+    /// How many rows of `voicenter.cdr` an account has, removed ones included.
+    pub async fn count_rows(&self, name: &str) -> Result<i64, StoreError> {
+        let mut tx = self.begin().await?;
+        unlimited(&mut tx).await?;
+        let (rows,): (i64,) = sql_as("select count(*) from voicenter.cdr where account = $1")
+            .bind(name)
+            .fetch_one(&mut *tx)
+            .await?;
+        Ok(rows)
+    }
+
+    /// Whether rows stand under a name, replaced ones included. A forgotten account may have left them.
+    pub async fn has_rows(&self, name: &str) -> Result<bool, StoreError> {
+        let mut tx = self.begin().await?;
+        let (found,): (bool,) = sql_as(
+            "select exists (select from voicenter.cdr where account = $1)
+                 or exists (select from voicenter.cdr_history where account = $1)",
+        )
+        .bind(name)
+        .fetch_one(&mut *tx)
+        .await?;
+        Ok(found)
+    }
+
     /// Gives an account another name, everywhere. Fails with [`StoreError::Data`] when the new name is taken.
     pub async fn rename_account(&self, old: &str, new: &str) -> Result<(), StoreError> {
         let mut tx = self.begin().await?;
@@ -186,15 +210,13 @@ impl Store {
         Ok(tx.commit().await?)
     }
 
-    /// Forgets an account's ledger; with `delete` its rows too. Returns how many rows of `voicenter.cdr` went.
+    /// Forgets an account's ledger; with `delete` its rows too, which may be all that is left of an account forgotten earlier.
+    /// Returns how many rows of `voicenter.cdr` went.
     pub async fn forget_account(&self, name: &str, delete: bool) -> Result<u64, StoreError> {
         let mut tx = self.begin().await?;
         unlimited(&mut tx).await?;
         sql("select from cdr_sync.cursor where account = $1 for update").bind(name).execute(&mut *tx).await?;
-        let known = sql("delete from cdr_sync.account where name = $1").bind(name).execute(&mut *tx).await?;
-        if known.rows_affected() == 0 {
-            return Err(StoreError::UnknownAccount(name.to_owned()));
-        }
+        sql("delete from cdr_sync.account where name = $1").bind(name).execute(&mut *tx).await?;
         for statement in FORGET {
             sql(statement).bind(name).execute(&mut *tx).await?;
         }

@@ -6,7 +6,10 @@ use sqlx::{Postgres, Transaction};
 use super::{Store, StoreError, sql_as};
 
 /// The migrations of this program, in order. One that was released is never edited.
-const MIGRATIONS: [(&str, &str); 1] = [("0001_schema", include_str!("../../migrations/0001_schema.sql"))];
+const MIGRATIONS: [(&str, &str); 2] = [
+    ("0001_schema", include_str!("../../migrations/0001_schema.sql")),
+    ("0002_readers", include_str!("../../migrations/0002_readers.sql")),
+];
 
 /// Any number that no other program on the database uses for an advisory lock.
 const LOCK: i64 = 0x0063_6472_5f73_796e;

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::watch;
+use tracing::Instrument;
 
 use super::status::Board;
 use super::{Account, SyncError, execute};
@@ -56,6 +57,11 @@ impl Asker {
         Self { account, clock, generation, board, lease, patience, failures: 0, answered }
     }
 
+    /// How many requests in a row had no usable answer.
+    pub fn failures(&self) -> u32 {
+        self.failures
+    }
+
     /// A holder stops asking when its lease is over by its own monotonic clock.
     pub fn check_lease(&self) -> Result<(), SyncError> {
         let over = self.lease.as_ref().is_some_and(|until| Instant::now() >= *until.borrow());
@@ -106,7 +112,13 @@ impl Asker {
             self.ready().await?;
             self.check_lease()?;
             let read_at = self.clock.now();
-            let result = self.account.client.ask(question).await;
+            let sent = Instant::now();
+            let span = tracing::info_span!("request", otel.kind = "client", outcome = tracing::field::Empty);
+            let result = self.account.client.ask(question).instrument(span.clone()).await;
+            let outcome = result.as_ref().err().map_or("ok", ApiError::name);
+            span.record("outcome", outcome);
+            drop(span);
+            self.board.metrics.request(outcome, sent.elapsed());
             *requests += 1;
             self.board.update(|progress| {
                 progress.requests += 1;

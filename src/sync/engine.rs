@@ -1,10 +1,12 @@
 //! One account's loop. `tick` is one turn of it: plan, ask, decode, judge, and hand over to be stored.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Instant;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use tokio::task::JoinHandle;
+use tracing::Instrument;
 
 use super::asker::Asker;
 use super::execute::{self, Held, Lookup, Parcel};
@@ -12,6 +14,7 @@ use super::leadership::Leadership;
 use super::status::Board;
 use super::{Account, Start, SyncError};
 use crate::clock::Clock;
+use crate::metrics::Changes;
 use crate::store::commit::Committed;
 use crate::store::lease::Holder;
 use crate::store::{Store, StoreError};
@@ -31,6 +34,9 @@ pub(super) const PATIENCE: u32 = 8;
 const FUTURE: TimeDelta = TimeDelta::minutes(5);
 /// How often they are warned of.
 const WARN_EVERY: TimeDelta = TimeDelta::hours(1);
+/// The failure in a row that is noted for `status`, and how often after it.
+const NOTED_FROM: u32 = 3;
+const NOTED_EVERY: u32 = 10;
 /// From so many weeks of stored calls the forecast starts.
 const FORECAST_FROM: TimeDelta = TimeDelta::weeks(5);
 
@@ -139,7 +145,11 @@ impl Engine {
                     progress.reading = Some((ask.lane, ask.window));
                     progress.caught_up = false;
                 });
-                self.serve(ask).await?;
+                let span = tracing::info_span!(
+                    "window", account = self.asker.account.name, lane = ask.lane.as_str(),
+                    reason = ask.reason.as_str(), window = %ask.window
+                );
+                self.serve(ask).instrument(span).await?;
                 Ok(Turn::Asked)
             }
             Next::Wait(until) => {
@@ -202,14 +212,32 @@ impl Engine {
             ask,
         };
         self.settle().await?;
-        self.storing = Some(tokio::spawn(store_parcel(
+        let storing = store_parcel(
             self.store.clone(),
             self.asker.clock.clone(),
             self.asker.account.backoff,
             parcel,
             self.asker.board.clone(),
-        )));
+        );
+        let span = tracing::info_span!("store", account = self.asker.account.name);
+        self.storing = Some(tokio::spawn(storing.instrument(span)));
+        if let Some(error) = &failure {
+            self.note_failure(error).await;
+        }
         self.asker.after(failure).await
+    }
+
+    /// So that `status` on any host tells of an API that does not answer. The first failures of a row are commonplace.
+    async fn note_failure(&self, error: &str) {
+        let failures = self.asker.failures() + 1;
+        if failures != NOTED_FROM && !failures.is_multiple_of(NOTED_EVERY) {
+            return;
+        }
+        let account = &self.asker.account.name;
+        let error = format!("{failures} requests in a row had no usable answer; the last: {error}");
+        if let Err(error) = self.store.note_error(account, &error, None, self.asker.clock.now()).await {
+            tracing::debug!(event = "error_not_noted", account, %error);
+        }
     }
 
     /// A wrong `api.timezone` shows itself by calls from the future, and would silently ruin every chart.
@@ -301,7 +329,12 @@ async fn store_parcel(
 ) -> Result<Committed, StoreError> {
     let mut failures = 0;
     let committed = loop {
-        match parcel.commit(&store).await {
+        let began = Instant::now();
+        let result = parcel.commit(&store).await;
+        if result.is_ok() {
+            board.metrics.stored(began.elapsed());
+        }
+        match result {
             Err(error) if error.is_away() => {
                 failures += 1;
                 let wait = backoff.wait(failures, fastrand::f64(), None);
@@ -327,6 +360,17 @@ fn report(parcel: &Parcel, committed: &Committed, board: &Board) {
         progress.rejected += committed.rejected + committed.duplicates;
         progress.cursor = committed.cursor;
     });
+    let changes = Changes {
+        inserted: committed.inserted,
+        updated: committed.updated,
+        unchanged: committed.unchanged,
+        removed: committed.removed,
+        rejected: committed.rejected + committed.duplicates,
+    };
+    board.metrics.window(parcel.ask.lane, parcel.progress.outcome, changes);
+    if !parcel.progress.claims.is_empty() {
+        board.metrics.success(parcel.ask.lane.as_str(), parcel.read_at);
+    }
     tracing::info!(
         event = "window", account = parcel.account, lane = parcel.ask.lane.as_str(), reason = parcel.ask.reason.as_str(),
         window = %parcel.ask.window, outcome = parcel.progress.outcome.as_str(), requests = parcel.requests,

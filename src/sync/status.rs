@@ -1,8 +1,9 @@
-//! What an engine tells about itself while it works: for the progress bar, logs and, later, metrics.
+//! What an engine tells about itself while it works: for the progress bar, the page and metrics.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::watch;
 
+use crate::metrics::AccountMetrics;
 use crate::window::{Lane, Window};
 
 /// How far an engine has come since it started.
@@ -38,27 +39,36 @@ pub struct Progress {
 
 /// Where an engine writes its progress and anybody may read it.
 #[derive(Clone, Debug)]
-pub struct Board(watch::Sender<Progress>);
+pub struct Board {
+    progress: watch::Sender<Progress>,
+    /// What is counted beside it.
+    pub metrics: AccountMetrics,
+}
 
 impl Default for Board {
     fn default() -> Self {
-        Self(watch::channel(Progress::default()).0)
+        Self::new(AccountMetrics::default())
     }
 }
 
 impl Board {
+    /// A board that counts in `metrics`.
+    pub fn new(metrics: AccountMetrics) -> Self {
+        Self { progress: watch::channel(Progress::default()).0, metrics }
+    }
+
     /// The progress now.
     pub fn read(&self) -> Progress {
-        self.0.borrow().clone()
+        self.progress.borrow().clone()
     }
 
     /// To be woken by changes.
     pub fn subscribe(&self) -> watch::Receiver<Progress> {
-        self.0.subscribe()
+        self.progress.subscribe()
     }
 
     /// Changes it.
     pub fn update(&self, change: impl FnOnce(&mut Progress)) {
-        self.0.send_modify(change);
+        self.progress.send_modify(change);
     }
 }

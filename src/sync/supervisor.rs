@@ -13,12 +13,15 @@ use super::engine::{Engine, Turn};
 use super::status::Board;
 use super::{Account, SyncError};
 use crate::clock::Clock;
+use crate::memory;
 use crate::store::lease::Holder;
 use crate::store::{Store, StoreError};
 use crate::window::planner::Mode;
 
 /// After errors 2 and 4 the API is asked again so seldom: the operator may have mended it.
 const REFUSED_WAIT: Duration = Duration::from_secs(300);
+/// An account led for so long was well.
+const HEALTHY: TimeDelta = TimeDelta::minutes(10);
 /// What is being stored when the stop comes has so long to end; the rest of the 10 s is for letting go.
 const CLOSING: Duration = Duration::from_secs(8);
 
@@ -33,13 +36,14 @@ pub struct Common {
     pub holder: Holder,
 }
 
-/// Keeps every account in sync until `stop`. Returns within 10 s of it.
+/// Keeps every account in sync until `stop`; returns within 10 s of it. `false` when a fault of ours ended it instead.
 pub async fn run(
     accounts: Vec<Account>,
     common: Common,
     boards: BTreeMap<String, Board>,
     stop: CancellationToken,
-) {
+) -> bool {
+    let mut sound = true;
     let mut tasks = JoinSet::new();
     for account in accounts {
         let board = boards.get(&account.name).cloned().unwrap_or_default();
@@ -49,16 +53,24 @@ pub async fn run(
         if let Err(error) = ended {
             // `keep_in_sync` catches its engine's panics, so this is its own: end loudly rather than go on in silence.
             tracing::error!(event = "supervisor_panicked", %error, "an account's task ended");
+            sound = false;
             stop.cancel();
         }
     }
+    sound
 }
 
 async fn keep_in_sync(account: Account, common: Common, board: Board, stop: CancellationToken) {
     let mut failures = 0;
     loop {
-        let lead = AssertUnwindSafe(lead(&account, &common, &board, &stop)).catch_unwind();
-        let wait = match lead.await {
+        let began = common.clock.now();
+        let ended = AssertUnwindSafe(lead(&account, &common, &board, &stop)).catch_unwind().await;
+        board.metrics.leads(false);
+        // What went well for long was no part of a row of failures.
+        if common.clock.now() - began > HEALTHY {
+            failures = 0;
+        }
+        let wait = match ended {
             Ok(Ok(())) => return,
             Ok(Err(error)) => {
                 failures += 1;
@@ -74,7 +86,10 @@ async fn keep_in_sync(account: Account, common: Common, board: Board, stop: Canc
                     failures,
                     "this is a bug; the account is started again"
                 );
-                account.backoff.wait(failures, fastrand::f64(), None)
+                board.metrics.panicked();
+                let wait = account.backoff.wait(failures, fastrand::f64(), None);
+                note(&account, &common, &SyncError::Panicked, wait).await;
+                wait
             }
         };
         tokio::select! {
@@ -140,6 +155,7 @@ async fn lead(
         () = stop.cancelled() => return Ok(()),
         opened = opening => opened?,
     };
+    board.metrics.leads(true);
     tracing::info!(event = "leading", account = account.name, "this process keeps the account in sync");
     let ended = turn_until(&mut engine, clock, stop).await;
     // Commit is the only truth: what does not end in time is simply read again.
@@ -157,13 +173,18 @@ async fn lead(
 }
 
 async fn turn_until(engine: &mut Engine, clock: &Clock, stop: &CancellationToken) -> Result<(), SyncError> {
+    let mut asked = false;
     loop {
         let turn = tokio::select! {
             biased;
             () = stop.cancelled() => return Ok(()),
             turn = engine.tick() => turn?,
         };
+        asked |= turn == Turn::Asked;
         if let Turn::Idle(until) = turn {
+            if std::mem::take(&mut asked) {
+                memory::give_back();
+            }
             tokio::select! {
                 () = stop.cancelled() => return Ok(()),
                 () = clock.sleep_until(until) => {}

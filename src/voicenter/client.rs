@@ -52,7 +52,8 @@ pub struct ClientSettings {
     pub timeout: Duration,
     /// `api.max_response_bytes`, decompressed.
     pub max_response_bytes: u64,
-    /// A private CA's certificates in PEM, trusted besides the system's.
+    /// A private CA's certificates in PEM. Whether the system's are trusted besides is up to SSL_CERT_FILE and SSL_CERT_DIR,
+    /// which the system's store goes by too.
     pub ca_file: Option<PathBuf>,
 }
 
@@ -82,12 +83,17 @@ pub struct Client {
     settings: ClientSettings,
 }
 
+/// Makes ring the cryptography of every TLS connection of this process.
+pub fn install_crypto() {
+    static PROVIDER: Once = Once::new();
+    // Fails only if one is installed already, which does as well.
+    PROVIDER.call_once(|| drop(rustls::crypto::ring::default_provider().install_default()));
+}
+
 impl Client {
     /// A client for one account.
     pub fn new(settings: ClientSettings) -> Result<Self, ClientError> {
-        static PROVIDER: Once = Once::new();
-        // Fails only if one is installed already, which does as well.
-        PROVIDER.call_once(|| drop(rustls::crypto::ring::default_provider().install_default()));
+        install_crypto();
         let mut headers = HeaderMap::new();
         if let Credential::Token(token) = &settings.credential {
             let mut bearer = HeaderValue::from_str(&format!("Bearer {}", token.expose_secret()))

@@ -125,6 +125,23 @@ impl ApiError {
         }
     }
 
+    /// Its name in metrics.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            ApiError::RateLimited { .. } => "rate_limited",
+            ApiError::CredentialRefused { .. } => "credential_refused",
+            ApiError::TooManyRecords { .. } => "too_many_records",
+            ApiError::AddressRefused { .. } => "address_refused",
+            ApiError::InvalidRange { .. } => "invalid_range",
+            ApiError::OlderForm { .. } => "older_form",
+            ApiError::Unknown { .. } => "unknown_error",
+            ApiError::TooLarge { .. } => "too_large",
+            ApiError::Unreadable { .. } => "unreadable",
+            ApiError::Transport(_) => "unreachable",
+            ApiError::Redirected => "redirected",
+        }
+    }
+
     /// What the operator can do about it.
     pub fn advice(&self) -> &'static str {
         match self {

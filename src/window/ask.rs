@@ -127,6 +127,18 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// All there are.
+    pub const ALL: [Outcome; 8] = [
+        Outcome::Whole,
+        Outcome::Continued,
+        Outcome::SplitUnproven,
+        Outcome::SplitTooMany,
+        Outcome::SplitTooLarge,
+        Outcome::Doubted,
+        Outcome::Gap,
+        Outcome::Failed,
+    ];
+
     /// Its name in tables, logs and metrics.
     pub const fn as_str(self) -> &'static str {
         match self {

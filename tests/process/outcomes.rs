@@ -16,7 +16,7 @@ async fn what_cannot_be_stored_is_told_and_status_4_says_so() {
     assert!(said.contains("1 rejected"), "{said}");
     let (status, said) = scene.output(&["rejected"]).await;
     assert_eq!(status, Some(4));
-    assert!(said.contains("no_call_id"), "{said}");
+    assert!(said.contains("no call id"), "{said}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -55,6 +55,7 @@ impl Scene {
             .env("CDR_SYNC__API__REQUESTS_PER_MINUTE", "60000")
             .env("CDR_SYNC__API__BURST", "1000")
             .env("CDR_SYNC__API__BACKOFF_MIN", "1s")
+            .env("CDR_SYNC__HTTP__LISTEN", "")
             .env("CDR_SYNC__LOG__LEVEL", "warn")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

@@ -1,0 +1,139 @@
+//! `account rename` and `account forget`: when the configuration names an account anew, or drops one.
+
+use std::io::{IsTerminal, Write};
+
+use clap::Subcommand;
+
+use super::table::thousands;
+use super::{CliError, Exit};
+use crate::app::App;
+use crate::config::Config;
+use crate::store::Store;
+use crate::store::account::AccountStatus;
+
+/// What to do with an account of the database.
+#[derive(Debug, Subcommand)]
+pub(super) enum AccountCommand {
+    /// Give an account another name, in its rows and in the ledger. Nothing is read again.
+    #[command(after_help = "Example:\n  cdr-sync account rename default sales")]
+    Rename {
+        /// Its name in the database.
+        old: String,
+        /// The name that the configuration will use.
+        new: String,
+    },
+    /// Drop an account's ledger; its rows stay unless --delete.
+    #[command(
+        after_help = "Examples:\n  cdr-sync account forget sales            keeps its rows\n  cdr-sync account forget sales --delete   deletes them, too"
+    )]
+    Forget {
+        /// Its name in the database.
+        name: String,
+        /// Delete its rows and their history, too.
+        #[arg(long)]
+        delete: bool,
+        /// Do not ask before deleting.
+        #[arg(long, requires = "delete")]
+        yes: bool,
+    },
+}
+
+pub(super) async fn run(config: &Config, command: AccountCommand) -> Result<Exit, CliError> {
+    let store = App::store(config)?;
+    match command {
+        AccountCommand::Rename { old, new } => rename(config, &store, &old, &new).await,
+        AccountCommand::Forget { name, delete, yes } => forget(config, &store, &name, delete, yes).await,
+    }
+}
+
+async fn rename(config: &Config, store: &Store, old: &str, new: &str) -> Result<Exit, CliError> {
+    let known = store.status().await?;
+    find(&known, old)?.ok_or_else(|| unknown(&known, old))?;
+    if new.is_empty() || new.len() > 200 {
+        return Err(CliError::Usage("a name has 1 to 200 bytes".into()));
+    }
+    if known.iter().any(|account| account.name == new) {
+        return Err(CliError::Failed(format!(
+            "the database has an account {new:?} already: two accounts cannot become one. \
+             cdr-sync account forget {new} --delete makes room, if its rows are not wanted"
+        )));
+    }
+    // Two histories of one name would be one account whose ledger speaks for half of it.
+    if store.has_rows(new).await? {
+        return Err(CliError::Failed(format!(
+            "rows of a forgotten account {new:?} are there still. \
+             cdr-sync account forget {new} --delete makes room, if they are not wanted"
+        )));
+    }
+    store.rename_account(old, new).await?;
+    println!("account {old} is now {new}");
+    if config.accounts.iter().any(|account| account.name == old) {
+        println!("change its name in the configuration, too, before the next start: else {old} is read anew");
+    }
+    Ok(Exit::Done)
+}
+
+async fn forget(
+    config: &Config,
+    store: &Store,
+    name: &str,
+    delete: bool,
+    yes: bool,
+) -> Result<Exit, CliError> {
+    let known = store.status().await?;
+    if find(&known, name)?.is_none() {
+        if !store.has_rows(name).await? {
+            return Err(unknown(&known, name));
+        }
+        if !delete {
+            return Err(CliError::Failed(format!(
+                "account {name} is forgotten already, and its rows stay. --delete deletes them, too"
+            )));
+        }
+    }
+    let rows = store.count_rows(name).await?.unsigned_abs();
+    if delete && !yes && !confirmed(name, rows)? {
+        println!("nothing was changed");
+        return Ok(Exit::Failed);
+    }
+    let deleted = store.forget_account(name, delete).await?;
+    if delete {
+        println!("account {name} is forgotten, and its {} rows are deleted", thousands(deleted));
+    } else {
+        println!(
+            "account {name} is forgotten; its {} rows stay, and nothing keeps them fresh any more",
+            thousands(rows)
+        );
+    }
+    if config.accounts.iter().any(|account| account.name == name) {
+        println!("the configuration still names it: the next start reads all of it again");
+    }
+    Ok(Exit::Done)
+}
+
+/// The account, if the ledger knows it; an error when somebody syncs it.
+fn find<'a>(known: &'a [AccountStatus], name: &str) -> Result<Option<&'a AccountStatus>, CliError> {
+    let found = known.iter().find(|account| account.name == name);
+    match found.and_then(|account| account.leader.as_ref()) {
+        Some(leader) => Err(CliError::Failed(format!("{leader} keeps {name} in sync: stop it first"))),
+        None => Ok(found),
+    }
+}
+
+fn unknown(known: &[AccountStatus], name: &str) -> CliError {
+    let names: Vec<_> = known.iter().map(|account| account.name.as_str()).collect();
+    let names = if names.is_empty() { "none".into() } else { names.join(", ") };
+    CliError::Usage(format!("the database has no account {name:?}; it has: {names}"))
+}
+
+/// Asks on a terminal; elsewhere --delete alone is word enough.
+fn confirmed(name: &str, rows: u64) -> Result<bool, CliError> {
+    if !std::io::stdin().is_terminal() {
+        return Ok(true);
+    }
+    print!("delete {} rows of {name} and their history? [y/N] ", thousands(rows));
+    std::io::stdout().flush()?;
+    let mut answer = String::new();
+    std::io::stdin().read_line(&mut answer)?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+}

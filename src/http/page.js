@@ -1,0 +1,219 @@
+'use strict';
+// Draws /api/overview every few seconds. Text goes in as text, never as markup.
+
+const EVERY_MS = 5000;
+const SVG = 'http://www.w3.org/2000/svg';
+const LANES = { live: 'newest calls', asked: 'asked for', reconcile: 'read again', backfill: 'history' };
+const DAY_WORDS = {
+  read_again: 'read again', read: 'read', partly: 'partly read', unread: 'not yet', gap: 'gap',
+};
+
+let updates = 0;
+let recentOpen = new Set();
+
+function el(tag, attributes, ...children) {
+  const svg = ['svg', 'rect', 'path', 'text', 'line', 'title'].includes(tag);
+  const node = svg ? document.createElementNS(SVG, tag) : document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes || {})) node.setAttribute(name, value);
+  node.append(...children.filter((child) => child !== null && child !== undefined));
+  return node;
+}
+
+const number = (n) => n.toLocaleString('en');
+const two = (n) => String(n).padStart(2, '0');
+const local = (text) => new Date(text);
+const day = (date) => `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())}`;
+const clock = (date) => `${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())}`;
+const minute = (date) => `${two(date.getHours())}:${two(date.getMinutes())}`;
+
+function span(seconds) {
+  const units = [['d', 86400], ['h', 3600], ['min', 60], ['s', 1]];
+  const first = units.findIndex(([, size]) => seconds >= size);
+  if (first < 0) return '0 s';
+  const [name, size] = units[first];
+  const next = units[first + 1];
+  const rest = next ? Math.floor((seconds % size) / next[1]) : 0;
+  return `${Math.floor(seconds / size)} ${name}` + (rest ? ` ${rest} ${next[0]}` : '');
+}
+
+function fact(heading, value, note) {
+  return el('div', { class: 'fact' }, el('small', {}, heading), el('b', {}, value), el('small', {}, note || ''));
+}
+
+function facts(account, now) {
+  const { status } = account;
+  const box = el('div', { class: 'facts' });
+  const until = status.synced_until && local(status.synced_until);
+  box.append(fact('behind', until ? span(Math.max(0, (now - until) / 1000)) : '–', until ? `synced until ${day(until)} ${clock(until)}` : 'nothing is read yet'));
+  const success = status.last_success_at && local(status.last_success_at);
+  box.append(fact('last success', success ? `${span(Math.max(0, (now - success) / 1000))} ago` : '–', success ? clock(success) : ''));
+  const read = account.wanted_seconds ? 1 - account.unread_seconds / account.wanted_seconds : 0;
+  const from = status.history_from && local(status.history_from);
+  box.append(fact('history', account.unread_seconds > 0 ? `${(Math.floor(read * 1000) / 10).toFixed(1)} %` : from ? 'complete' : '–', from ? `from ${day(from)}` : ''));
+  box.append(fact('open gaps', number(status.open_gaps), status.open_gaps ? 'see below' : ''));
+  box.append(fact('rejected records', number(status.rejected_records), ''));
+  box.append(fact('leader', status.leader ? status.leader.split(',')[0] : 'none', status.leader ? status.leader.split(', ')[1] || '' : ''));
+  return box;
+}
+
+function problems(list) {
+  return list.map((problem) => el('div', { class: `problem ${problem.level}` }, problem.text, el('small', {}, problem.mend)));
+}
+
+function part(heading, ...children) {
+  return el('section', { class: 'part' }, el('h3', {}, heading), ...children);
+}
+
+function calls(rows) {
+  const width = 480, height = 130, left = 34, bottom = 16, top = 8;
+  const most = Math.max(1, ...rows.map(([, now, before]) => Math.max(now, before)));
+  const x = (i) => left + (i * (width - left)) / rows.length;
+  const y = (value) => height - bottom - (value / most) * (height - bottom - top);
+  const chart = el('svg', { viewBox: `0 0 ${width} ${height}`, role: 'img', 'aria-label': 'calls per hour of the last two days' });
+  for (const share of [0, 0.5, 1]) {
+    const value = Math.round(most * share);
+    chart.append(el('line', { class: 'grid', x1: left, x2: width, y1: y(value), y2: y(value) }));
+    chart.append(el('text', { class: 'axis', x: left - 4, y: y(value) + 3, 'text-anchor': 'end' }, number(value)));
+  }
+  const bar = (width - left) / rows.length;
+  rows.forEach(([hour, now, before], i) => {
+    const date = local(hour);
+    const last = i === rows.length - 1;
+    const rect = el('rect', { class: last ? 'bar now' : 'bar', x: x(i) + 0.8, width: bar - 1.6, y: y(now), height: height - bottom - y(now) });
+    rect.append(el('title', {}, `${day(date)} ${minute(date)}: ${number(now)} calls${last ? ' so far' : ''}; a week before ${number(before)}`));
+    chart.append(rect);
+    if (date.getHours() % 12 === 0) {
+      const label = date.getHours() === 0 ? date.toLocaleDateString('en', { weekday: 'short', day: 'numeric' }) : '12:00';
+      chart.append(el('text', { class: 'axis', x: x(i), y: height - 4 }, label));
+    }
+  });
+  const steps = rows.map(([, , before], i) => `${i ? 'L' : 'M'}${x(i).toFixed(1)} ${y(before).toFixed(1)}H${(x(i) + bar).toFixed(1)}`);
+  chart.append(el('path', { class: 'before', d: steps.join('') }));
+  const key = el('div', { class: 'key' },
+    el('span', {}, el('i', { class: 'live' }), 'these two days'),
+    el('span', {}, el('i', { class: 'line' }), 'a week before'));
+  return part('Calls per hour', chart, key);
+}
+
+function calendar(data) {
+  const days = el('div', { class: 'days' });
+  for (const one of data.days) {
+    let words = DAY_WORDS[one.state];
+    if (one.state === 'read_again') words = `read, and again after ${one.again_days} ${one.again_days === 1 ? 'day' : 'days'}`;
+    if (one.state === 'gap') words = `${one.gap_minutes} min could not be read`;
+    days.append(el('span', { class: `day ${one.state}`, title: `${one.date}: ${words}` }));
+  }
+  const count = {};
+  for (const one of data.days) count[one.state] = (count[one.state] || 0) + 1;
+  const key = el('div', { class: 'key' });
+  for (const state of Object.keys(DAY_WORDS)) {
+    if (count[state]) key.append(el('span', {}, el('i', { class: `day ${state}` }), `${DAY_WORDS[state]}: ${count[state]}`));
+  }
+  const section = part('Days covered (UTC), the oldest first', days, key);
+  if (data.earlier_days) {
+    const open = data.earlier_incomplete ? `${number(data.earlier_incomplete)} of them not complete` : 'all complete';
+    section.append(el('p', { class: 'key' }, `and ${number(data.earlier_days)} days before, ${open}`));
+  }
+  return section;
+}
+
+function budget(data) {
+  const stack = el('div', { class: 'stack' });
+  const key = el('div', { class: 'key' });
+  const hour = data.lanes.reduce((sum, lane) => sum + lane.hour, 0);
+  const five = data.lanes.reduce((sum, lane) => sum + lane.five_minutes, 0);
+  const whole = data.per_minute ? data.per_minute * 60 : Math.max(1, hour);
+  for (const lane of data.lanes) {
+    const piece = el('span', { class: lane.lane, title: `${LANES[lane.lane]}: ${lane.hour} requests` });
+    piece.style.width = `${(100 * lane.hour) / whole}%`;
+    stack.append(piece);
+    key.append(el('span', {}, el('i', { class: lane.lane }), `${LANES[lane.lane]}: ${number(lane.hour)}`));
+  }
+  const allowed = data.per_minute ? ` of ${number(whole)} allowed` : '';
+  return part(`Requests in the last hour: ${number(hour)}${allowed}; ${(five / 5).toFixed(1)} a minute lately`, stack, key);
+}
+
+function backfill(account) {
+  if (!(account.unread_seconds > 0)) return null;
+  const bar = el('progress', { max: account.wanted_seconds, value: account.wanted_seconds - account.unread_seconds });
+  const eta = account.eta_seconds === null ? 'no estimate yet' : `done in about ${span(account.eta_seconds)}`;
+  return part(`History: ${span(account.unread_seconds)} still to be read, ${eta}`, bar);
+}
+
+function gaps(list) {
+  if (!list.length) return null;
+  const table = el('table', {}, row('th', ['from', 'to', 'why', 'tries', 'next try'], [3]));
+  for (const gap of list.slice(0, 20)) {
+    const [from, to, next] = [gap.from, gap.to, gap.next_try_at].map(local);
+    table.append(row('td', [`${day(from)} ${clock(from)}`, `${day(to)} ${clock(to)}`, gap.reason.replaceAll('_', ' '), gap.tries, `${day(next)} ${minute(next)}`], [3]));
+  }
+  const more = list.length > 20 ? el('p', { class: 'key' }, `and ${number(list.length - 20)} more: cdr-sync gaps`) : null;
+  const section = part('Gaps', el('div', { class: 'scroll' }, table), more);
+  section.classList.add('wide', 'gaps');
+  return section;
+}
+
+function row(tag, cells, numeric) {
+  return el('tr', {}, ...cells.map((cell, i) => el(tag, numeric.includes(i) ? { class: 'n' } : {}, cell instanceof Node ? cell : String(cell))));
+}
+
+function recent(name, list) {
+  const numeric = [3, 4, 5, 6, 7, 9];
+  const table = el('table', {}, row('th', ['asked', 'why', 'window', 'requests', 'records', 'new', 'changed', 'removed', 'outcome', 'ms'], numeric));
+  for (const read of list) {
+    const [from, to] = [read.from, read.to].map(local);
+    const window = `${day(from)} ${clock(from)} – ${day(from) === day(to) ? clock(to) : `${day(to)} ${clock(to)}`}`;
+    const why = el('span', {}, el('span', { class: `tag ${read.lane}` }), read.reason);
+    table.append(row('td', [clock(local(read.started_at)), why, window, read.requests, number(read.seen), number(read.inserted), number(read.updated), number(read.removed), read.outcome.replaceAll('_', ' '), number(read.elapsed_ms)], numeric));
+  }
+  const details = el('details', {}, el('summary', {}, `Recent windows (${list.length})`), el('div', { class: 'scroll' }, table));
+  if (recentOpen.has(name)) details.setAttribute('open', '');
+  details.addEventListener('toggle', () => (details.open ? recentOpen.add(name) : recentOpen.delete(name)));
+  return el('section', { class: 'part wide' }, details);
+}
+
+function draw(account, now) {
+  const name = account.status.account;
+  const words = { fresh: 'fresh', stale: 'behind', starting: 'starting' };
+  const box = el('article', { class: 'account', 'data-account': name });
+  const title = el('div', { class: 'title' }, el('h2', {}, name), el('span', { class: `badge ${account.freshness}` }, words[account.freshness]));
+  if (account.reading) title.append(el('span', { class: 'key' }, `reading: ${LANES[account.reading.lane]}`));
+  box.append(title, ...problems(account.problems), facts(account, now));
+  const parts = el('div', { class: 'parts' });
+  for (const piece of [calls(account.calls), calendar(account.calendar), budget(account.budget), backfill(account), gaps(account.gaps), recent(name, account.recent)]) {
+    if (piece) parts.append(piece);
+  }
+  box.append(parts);
+  return box;
+}
+
+function trouble(text, mend) {
+  document.getElementById('trouble').replaceChildren(...(text ? problems([{ level: 'bad', text, mend }]) : []));
+}
+
+async function update() {
+  try {
+    const answer = await fetch('api/overview', { cache: 'no-store' });
+    if (!answer.ok) throw new Error(`HTTP ${answer.status}`);
+    const data = await answer.json();
+    const now = local(data.now);
+    trouble(data.database_failure && `The database does not answer: ${data.database_failure}`, 'What is shown is what it said last. Answers are held and stored when it is back.');
+    const cards = data.accounts.map((account) => draw(account, now));
+    for (const name of data.starting) cards.push(el('article', { class: 'account' }, el('div', { class: 'title' }, el('h2', {}, name), el('span', { class: 'badge starting' }, 'starting'))));
+    const scrolled = [...document.querySelectorAll('.scroll')].map((box) => box.scrollLeft);
+    document.getElementById('accounts').replaceChildren(...cards);
+    document.querySelectorAll('.scroll').forEach((box, i) => { box.scrollLeft = scrolled[i] || 0; });
+    const bad = data.accounts.some((account) => account.problems.some((problem) => problem.level === 'bad'));
+    document.title = (bad ? '✗ ' : '') + 'cdr-sync';
+    document.getElementById('clock').textContent = `${day(now)} ${clock(now)}, updates every ${EVERY_MS / 1000} s`;
+    document.getElementById('version').textContent = `cdr-sync ${data.version}`;
+    updates += 1;
+    document.body.dataset.updates = updates;
+  } catch (error) {
+    trouble(`cdr-sync does not answer (${error.message}).`, 'The page goes on trying.');
+    document.title = '✗ cdr-sync';
+  }
+  setTimeout(update, EVERY_MS);
+}
+
+update();

@@ -1,0 +1,39 @@
+//! Status as JSON: what `status --json` and `/api/status` both print.
+
+use chrono::{DateTime, Utc};
+use serde_json::{Value, json};
+
+use crate::store::account::AccountStatus;
+
+/// All accounts at `now`.
+pub fn json(accounts: &[AccountStatus], now: DateTime<Utc>) -> Value {
+    let accounts: Vec<Value> = accounts.iter().map(|account| account_json(account, now)).collect();
+    json!({ "now": now, "accounts": accounts })
+}
+
+/// What went wrong last, unless a read succeeded since.
+pub fn unresolved_error(account: &AccountStatus) -> Option<&str> {
+    let (error, at) = account.last_error.as_ref()?;
+    let over = account.last_success_at.is_some_and(|success| success > *at);
+    (!over).then_some(error.as_str())
+}
+
+pub(super) fn account_json(account: &AccountStatus, now: DateTime<Utc>) -> Value {
+    json!({
+        "account": account.name,
+        "synced_until": account.cursor.map(|cursor| cursor.to()),
+        "lag_seconds": account.cursor.map(|cursor| (now - cursor.to()).num_seconds()),
+        "history_from": account.cursor.map(|cursor| cursor.from()),
+        "history_start": account.history_start,
+        "horizon": account.horizon,
+        "last_success_at": account.last_success_at,
+        "last_error": account.last_error.as_ref().map(|(error, _)| error),
+        "last_error_at": account.last_error.as_ref().map(|(_, at)| at),
+        "paused_until": account.paused_until,
+        "open_gaps": account.gaps,
+        "rejected_records": account.rejected,
+        "missing_rows": account.missing,
+        "suspicious_rows": account.suspicious,
+        "leader": account.leader,
+    })
+}

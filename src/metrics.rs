@@ -1,0 +1,468 @@
+//! What is counted and measured, for Prometheus. Labels are few and closed: accounts come from the configuration,
+//! everything else from the lists here. No phone number, no name, no CallID.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use prometheus::core::Collector;
+use prometheus::{
+    Encoder, GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder,
+};
+
+use crate::window::Lane;
+use crate::window::ask::Outcome;
+
+/// How a request can end, as the label `outcome` says it.
+pub const REQUEST_OUTCOMES: [&str; 12] = [
+    "ok",
+    "rate_limited",
+    "credential_refused",
+    "address_refused",
+    "too_many_records",
+    "too_large",
+    "invalid_range",
+    "older_form",
+    "unknown_error",
+    "unreadable",
+    "unreachable",
+    "redirected",
+];
+
+/// Why a window was divided, as the label `reason` says it.
+const SPLIT_REASONS: [&str; 4] = ["unproven", "too_many", "too_large", "doubted"];
+
+/// What became of records, as the label `change` says it.
+const CHANGES: [&str; 5] = ["inserted", "updated", "unchanged", "removed", "rejected"];
+
+/// A request has 60 s by default; most answers take well below one.
+const REQUEST_BUCKETS: [f64; 11] = [0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 40.0, 60.0];
+/// A commit takes milliseconds; one of 10,000 new records a good part of a second.
+const STORE_BUCKETS: [f64; 10] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0];
+
+/// All metrics of this process. A clone shows the same.
+#[derive(Clone, Debug)]
+pub struct Metrics(Arc<Families>);
+
+#[derive(Debug)]
+struct Families {
+    registry: Registry,
+    requests: IntCounterVec,
+    request_seconds: HistogramVec,
+    rate_limited: IntCounterVec,
+    windows: IntCounterVec,
+    splits: IntCounterVec,
+    records: IntCounterVec,
+    store_seconds: HistogramVec,
+    panics: IntCounterVec,
+    leader: IntGaugeVec,
+    last_success: GaugeVec,
+    budget: IntGaugeVec,
+    ledger: LedgerFamilies,
+}
+
+/// What the ledger says, written anew at each exposition: an account that was forgotten shows no more.
+#[derive(Debug)]
+struct LedgerFamilies {
+    database_up: IntGaugeVec,
+    lag: GaugeVec,
+    synced_until: GaugeVec,
+    history_from: GaugeVec,
+    history_start: GaugeVec,
+    unread: GaugeVec,
+    gaps: IntGaugeVec,
+    rejected: IntGaugeVec,
+    suspicious: IntGaugeVec,
+}
+
+/// What the ledger says of one account.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LedgerFacts {
+    /// The account.
+    pub account: String,
+    /// How far it is read, if anything is.
+    pub synced_until: Option<DateTime<Utc>>,
+    /// From where on.
+    pub history_from: Option<DateTime<Utc>>,
+    /// How far back history is to be filled.
+    pub history_start: DateTime<Utc>,
+    /// History still unread, in seconds.
+    pub unread_seconds: i64,
+    /// Open gaps.
+    pub gaps: i64,
+    /// Open rejected records.
+    pub rejected: i64,
+    /// Rows that went missing with suspiciously many others.
+    pub suspicious: i64,
+}
+
+/// What one stored window came to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the words say it")]
+pub struct Changes {
+    pub inserted: u64,
+    pub updated: u64,
+    pub unchanged: u64,
+    pub removed: u64,
+    pub rejected: u64,
+}
+
+/// A metric's definition breaks the format: a fault of ours that any start shows.
+#[derive(Debug, thiserror::Error)]
+#[error("a metric cannot be defined: {0}")]
+pub struct MetricsError(#[from] prometheus::Error);
+
+impl Metrics {
+    /// Metrics at zero.
+    ///
+    /// # Errors
+    /// Only for a definition that breaks the format.
+    pub fn new() -> Result<Self, MetricsError> {
+        let registry = Registry::new();
+        let define = Definer(&registry);
+        let account = &["account"];
+        define
+            .int_gauges("build_info", "Always 1; the label says which version runs.", &["version"])?
+            .with_label_values(&[env!("CARGO_PKG_VERSION")])
+            .set(1);
+        let ledger = LedgerFamilies {
+            database_up: define.int_gauges("database_up", "1 while the database answers, else 0.", &[])?,
+            lag: define.gauges("lag_seconds", "How far the mirror is behind the present.", account)?,
+            synced_until: define.gauges(
+                "synced_until_timestamp_seconds",
+                "The first instant not read yet, as Unix time.",
+                account,
+            )?,
+            history_from: define.gauges(
+                "history_from_timestamp_seconds",
+                "From here to synced_until everything was read or stands as a gap, as Unix time.",
+                account,
+            )?,
+            history_start: define.gauges(
+                "history_start_timestamp_seconds",
+                "How far back history is to be filled, as Unix time.",
+                account,
+            )?,
+            unread: define.gauges(
+                "unread_seconds",
+                "History that is still to be read for the first time.",
+                account,
+            )?,
+            gaps: define.int_gauges(
+                "gaps",
+                "Spans that could not be read in full and stand open.",
+                account,
+            )?,
+            rejected: define.int_gauges(
+                "rejected_records",
+                "Records that could not be stored and stand open.",
+                account,
+            )?,
+            suspicious: define.int_gauges(
+                "suspicious_rows",
+                "Rows that went missing with very many others, not marked removed yet.",
+                account,
+            )?,
+        };
+        Ok(Self(Arc::new(Families {
+            requests: define.counters(
+                "api_requests_total",
+                "Requests to the API, retries included.",
+                &["account", "outcome"],
+            )?,
+            request_seconds: define.histograms(
+                "api_request_duration_seconds",
+                "From sending a request to the end of its answer.",
+                &REQUEST_BUCKETS,
+            )?,
+            rate_limited: define.counters(
+                "api_rate_limited_total",
+                "Answers that said we asked too often (error 1, HTTP 429).",
+                account,
+            )?,
+            windows: define.counters(
+                "windows_total",
+                "Windows asked for, by what the answer led to.",
+                &["account", "lane", "outcome"],
+            )?,
+            splits: define.counters(
+                "window_splits_total",
+                "Windows that were divided.",
+                &["account", "reason"],
+            )?,
+            records: define.counters(
+                "records_total",
+                "Records, by what became of them.",
+                &["account", "lane", "change"],
+            )?,
+            store_seconds: define.histograms(
+                "store_duration_seconds",
+                "One commit: rows and ledger.",
+                &STORE_BUCKETS,
+            )?,
+            panics: define.counters(
+                "panics_total",
+                "Panics of an account's task: bugs. The account was started again.",
+                account,
+            )?,
+            leader: define.int_gauges(
+                "leader",
+                "1 in the process that syncs the account, else 0.",
+                account,
+            )?,
+            last_success: define.gauges(
+                "last_success_timestamp_seconds",
+                "Start of the last request whose window was read completely and stored, as Unix time; 0 for never.",
+                &["account", "lane"],
+            )?,
+            budget: define.int_gauges(
+                "requests_per_minute",
+                "The most requests that may leave in any 60 seconds for the account's credential.",
+                account,
+            )?,
+            ledger,
+            registry,
+        })))
+    }
+
+    /// The metrics of one account, all its series at zero: a counter that appears at 1 would hide its first increase.
+    pub fn account(&self, name: &str) -> AccountMetrics {
+        let all = &self.0;
+        for outcome in REQUEST_OUTCOMES {
+            all.requests.with_label_values(&[name, outcome]);
+        }
+        for lane in Lane::ALL.map(Lane::as_str) {
+            for outcome in Outcome::ALL.map(Outcome::as_str) {
+                all.windows.with_label_values(&[name, lane, outcome]);
+            }
+            for change in CHANGES {
+                all.records.with_label_values(&[name, lane, change]);
+            }
+            // Never is 0, not absent: an alert must see an account that never succeeded.
+            all.last_success.with_label_values(&[name, lane]);
+        }
+        for reason in SPLIT_REASONS {
+            all.splits.with_label_values(&[name, reason]);
+        }
+        all.request_seconds.with_label_values(&[name]);
+        all.store_seconds.with_label_values(&[name]);
+        all.rate_limited.with_label_values(&[name]);
+        all.panics.with_label_values(&[name]);
+        all.leader.with_label_values(&[name]);
+        AccountMetrics(Some((self.clone(), name.to_owned())))
+    }
+
+    /// Everything in Prometheus's text format, with what the ledger says at `now`. While the database is away, the
+    /// last facts stand: lag goes on growing from them.
+    pub fn expose(&self, facts: &[LedgerFacts], database_up: bool, now: DateTime<Utc>) -> String {
+        let ledger = &self.0.ledger;
+        ledger.database_up.with_label_values::<&str>(&[]).set(i64::from(database_up));
+        for family in
+            [&ledger.lag, &ledger.synced_until, &ledger.history_from, &ledger.history_start, &ledger.unread]
+        {
+            family.reset();
+        }
+        for family in [&ledger.gaps, &ledger.rejected, &ledger.suspicious] {
+            family.reset();
+        }
+        for fact in facts {
+            let name = &[fact.account.as_str()];
+            if let Some(until) = fact.synced_until {
+                ledger.synced_until.with_label_values(name).set(unix(until));
+                ledger.lag.with_label_values(name).set((now - until).as_seconds_f64().max(0.0));
+            }
+            if let Some(from) = fact.history_from {
+                ledger.history_from.with_label_values(name).set(unix(from));
+            }
+            ledger.history_start.with_label_values(name).set(unix(fact.history_start));
+            ledger.unread.with_label_values(name).set(fact.unread_seconds as f64);
+            ledger.gaps.with_label_values(name).set(fact.gaps);
+            ledger.rejected.with_label_values(name).set(fact.rejected);
+            ledger.suspicious.with_label_values(name).set(fact.suspicious);
+        }
+        let mut text = Vec::new();
+        // Writing into memory fails only for a metric that breaks the format, which tests would have shown.
+        if let Err(error) = TextEncoder::new().encode(&self.0.registry.gather(), &mut text) {
+            tracing::error!(event = "metrics_not_encoded", %error, "this is a bug");
+        }
+        String::from_utf8(text).unwrap_or_default()
+    }
+}
+
+/// The metrics of one account; by default shown nowhere, for passes and tests.
+#[derive(Clone, Debug, Default)]
+pub struct AccountMetrics(Option<(Metrics, String)>);
+
+impl AccountMetrics {
+    fn parts(&self) -> Option<(&Families, &str)> {
+        self.0.as_ref().map(|(metrics, account)| (&*metrics.0, account.as_str()))
+    }
+
+    /// A request ended so (one of [`REQUEST_OUTCOMES`]) after `elapsed`.
+    pub fn request(&self, outcome: &str, elapsed: Duration) {
+        let Some((all, account)) = self.parts() else { return };
+        all.requests.with_label_values(&[account, outcome]).inc();
+        all.request_seconds.with_label_values(&[account]).observe(elapsed.as_secs_f64());
+        if outcome == "rate_limited" {
+            all.rate_limited.with_label_values(&[account]).inc();
+        }
+    }
+
+    /// The answer for a window was judged and stored.
+    pub fn window(&self, lane: Lane, outcome: Outcome, changes: Changes) {
+        let Some((all, account)) = self.parts() else { return };
+        all.windows.with_label_values(&[account, lane.as_str(), outcome.as_str()]).inc();
+        let counts =
+            [changes.inserted, changes.updated, changes.unchanged, changes.removed, changes.rejected];
+        for (change, count) in CHANGES.into_iter().zip(counts) {
+            all.records.with_label_values(&[account, lane.as_str(), change]).inc_by(count);
+        }
+        let reason = match outcome {
+            Outcome::SplitUnproven => "unproven",
+            Outcome::SplitTooMany => "too_many",
+            Outcome::SplitTooLarge => "too_large",
+            Outcome::Doubted => "doubted",
+            Outcome::Whole | Outcome::Continued | Outcome::Gap | Outcome::Failed => return,
+        };
+        all.splits.with_label_values(&[account, reason]).inc();
+    }
+
+    /// A commit took so long.
+    pub fn stored(&self, elapsed: Duration) {
+        let Some((all, account)) = self.parts() else { return };
+        all.store_seconds.with_label_values(&[account]).observe(elapsed.as_secs_f64());
+    }
+
+    /// A window of `lane` was read completely by a request that started `at`.
+    pub fn success(&self, lane: &str, at: DateTime<Utc>) {
+        let Some((all, account)) = self.parts() else { return };
+        all.last_success.with_label_values(&[account, lane]).set(unix(at));
+    }
+
+    /// How many requests a minute the account may make.
+    pub fn budget(&self, per_minute: u32) {
+        let Some((all, account)) = self.parts() else { return };
+        all.budget.with_label_values(&[account]).set(i64::from(per_minute));
+    }
+
+    /// Whether this process leads the account.
+    pub fn leads(&self, leads: bool) {
+        let Some((all, account)) = self.parts() else { return };
+        all.leader.with_label_values(&[account]).set(i64::from(leads));
+    }
+
+    /// The account's task panicked.
+    pub fn panicked(&self) {
+        let Some((all, account)) = self.parts() else { return };
+        all.panics.with_label_values(&[account]).inc();
+    }
+}
+
+fn unix(instant: DateTime<Utc>) -> f64 {
+    instant.timestamp_micros() as f64 / 1e6
+}
+
+/// Defines metrics in a registry.
+struct Definer<'a>(&'a Registry);
+
+impl Definer<'_> {
+    fn counters(&self, name: &str, help: &str, labels: &[&str]) -> Result<IntCounterVec, prometheus::Error> {
+        self.registered(IntCounterVec::new(options(name, help), labels)?)
+    }
+
+    fn gauges(&self, name: &str, help: &str, labels: &[&str]) -> Result<GaugeVec, prometheus::Error> {
+        self.registered(GaugeVec::new(options(name, help), labels)?)
+    }
+
+    fn int_gauges(&self, name: &str, help: &str, labels: &[&str]) -> Result<IntGaugeVec, prometheus::Error> {
+        self.registered(IntGaugeVec::new(options(name, help), labels)?)
+    }
+
+    fn histograms(&self, name: &str, help: &str, buckets: &[f64]) -> Result<HistogramVec, prometheus::Error> {
+        let options = HistogramOpts { common_opts: options(name, help), buckets: buckets.to_vec() };
+        self.registered(HistogramVec::new(options, &["account"])?)
+    }
+
+    fn registered<C: Collector + Clone + 'static>(&self, family: C) -> Result<C, prometheus::Error> {
+        self.0.register(Box::new(family.clone()))?;
+        Ok(family)
+    }
+}
+
+fn options(name: &str, help: &str) -> Opts {
+    Opts::new(name, help).namespace("cdr_sync")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn facts(account: &str) -> LedgerFacts {
+        let instant = |seconds| DateTime::from_timestamp(seconds, 0);
+        LedgerFacts {
+            account: account.into(),
+            synced_until: instant(1_000_000),
+            history_from: instant(500_000),
+            history_start: DateTime::from_timestamp(400_000, 0).unwrap(),
+            unread_seconds: 100_000,
+            gaps: 2,
+            rejected: 1,
+            suspicious: 0,
+        }
+    }
+
+    fn expose(metrics: &Metrics, facts: &[LedgerFacts]) -> String {
+        metrics.expose(facts, true, DateTime::from_timestamp(1_000_090, 0).unwrap())
+    }
+
+    #[test]
+    fn every_series_of_an_account_stands_at_zero_from_the_start() {
+        let metrics = Metrics::new().unwrap();
+        metrics.account("sales");
+        let text = expose(&metrics, &[]);
+        assert!(
+            text.contains("cdr_sync_api_requests_total{account=\"sales\",outcome=\"address_refused\"} 0")
+        );
+        assert!(
+            text.contains("cdr_sync_windows_total{account=\"sales\",lane=\"backfill\",outcome=\"gap\"} 0")
+        );
+        assert!(text.contains("cdr_sync_leader{account=\"sales\"} 0"));
+        assert!(
+            text.contains("cdr_sync_last_success_timestamp_seconds{account=\"sales\",lane=\"live\"} 0"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn events_are_counted() {
+        let metrics = Metrics::new().unwrap();
+        let sales = metrics.account("sales");
+        sales.request("rate_limited", Duration::from_millis(300));
+        sales.request("ok", Duration::from_millis(30));
+        sales.window(Lane::Live, Outcome::SplitTooMany, Changes { inserted: 7, ..Changes::default() });
+        sales.leads(true);
+        sales.budget(30);
+        let text = expose(&metrics, &[]);
+        for line in [
+            "cdr_sync_api_requests_total{account=\"sales\",outcome=\"ok\"} 1",
+            "cdr_sync_api_rate_limited_total{account=\"sales\"} 1",
+            "cdr_sync_api_request_duration_seconds_count{account=\"sales\"} 2",
+            "cdr_sync_window_splits_total{account=\"sales\",reason=\"too_many\"} 1",
+            "cdr_sync_records_total{account=\"sales\",change=\"inserted\",lane=\"live\"} 7",
+            "cdr_sync_leader{account=\"sales\"} 1",
+            "cdr_sync_requests_per_minute{account=\"sales\"} 30",
+        ] {
+            assert!(text.contains(line), "{line} is not in {text}");
+        }
+    }
+
+    #[test]
+    fn lag_goes_on_growing_from_the_last_facts_and_forgotten_accounts_go() {
+        let metrics = Metrics::new().unwrap();
+        let text = expose(&metrics, &[facts("sales"), facts("old")]);
+        assert!(text.contains("cdr_sync_lag_seconds{account=\"sales\"} 90"), "{text}");
+        assert!(text.contains("cdr_sync_gaps{account=\"old\"} 2"));
+        let text = expose(&metrics, &[facts("sales")]);
+        assert!(!text.contains("account=\"old\""), "{text}");
+    }
+}

@@ -1,0 +1,63 @@
+//! Accounts that see the same calls: one credential configured twice, or a department beside its hierarchy. Every chart
+//! over both would count those calls twice.
+
+use super::{Store, StoreError, sql_as};
+
+/// The newest rows of each account that are looked up under the others.
+const SAMPLE: i64 = 500;
+
+/// Two accounts that share CallIDs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SharedCalls {
+    /// The first by name.
+    pub account: String,
+    /// The other.
+    pub other: String,
+    /// How many of the newest rows of either stand under both.
+    pub shared: i64,
+    /// How many were looked up.
+    pub sampled: i64,
+}
+
+impl Store {
+    /// Pairs of accounts whose newest calls stand under both. A sample: each account's newest 500 rows, by the index on
+    /// account and time, are looked up under every other account by the primary key; so it is as fast on a large table.
+    pub async fn shared_calls(&self) -> Result<Vec<SharedCalls>, StoreError> {
+        let mut tx = self.begin().await?;
+        let rows: Vec<(String, String, i64, i64)> = sql_as(
+            "select least(a.name, b.name), greatest(a.name, b.name),
+                    count(*) filter (where shared.found), count(*)
+             from cdr_sync.account a
+             join cdr_sync.account b on a.name <> b.name
+             cross join lateral (
+                 select c.call_id from voicenter.cdr c
+                 where c.account = a.name and c.removed_at is null
+                 order by c.started_at desc limit $1
+             ) newest
+             cross join lateral (
+                 select exists (
+                     select from voicenter.cdr o where o.account = b.name and o.call_id = newest.call_id and o.removed_at is null
+                 ) as found
+                 offset 0 -- looked up once, though it is asked for twice
+             ) shared
+             group by 1, 2
+             having count(*) filter (where shared.found) > 0
+             order by 1, 2",
+        )
+        .bind(SAMPLE)
+        .fetch_all(&mut *tx)
+        .await?;
+        let pair = |(account, other, shared, sampled)| SharedCalls { account, other, shared, sampled };
+        Ok(rows.into_iter().map(pair).collect())
+    }
+
+    /// What PostgreSQL says of itself, and whether this user may make schemas in this database.
+    pub async fn server(&self) -> Result<(String, bool), StoreError> {
+        let mut tx = self.begin().await?;
+        Ok(sql_as(
+            "select current_setting('server_version'), has_database_privilege(current_database(), 'create')",
+        )
+        .fetch_one(&mut *tx)
+        .await?)
+    }
+}

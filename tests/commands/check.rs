@@ -1,0 +1,107 @@
+//! `check`, with everything right and with each thing wrong.
+
+use cdr_sync::clock::Clock;
+use cdr_sync::private_postgres::TestDatabase;
+use cdr_sync::simulator::SimulatorOptions;
+use chrono::TimeDelta;
+
+use crate::scene::{Ledger, printed, program, simulator, steady};
+
+/// What `check` prints against an API with these options, its clock so far from ours.
+async fn checked(
+    database: &str,
+    change: impl FnOnce(&mut SimulatorOptions),
+    ahead: TimeDelta,
+    more: &[(&str, &str)],
+) -> String {
+    let simulator = simulator(Clock::System.now() + ahead, change).await;
+    let url = simulator.url();
+    let mut environment =
+        vec![("DATABASE_URL", database), ("VOICENTER_URL", &url), ("VOICENTER_CODE", "simulated-code")];
+    environment.extend(more);
+    let text = steady(&printed(program(&["check"], &environment)).await);
+    // How many calls the last hour had differs from day to day, and which PostgreSQL is here.
+    let line = |line: &str| match line.split_once("the API answers, ") {
+        Some((before, _)) => format!("{before}the API answers, N records of the last minutes"),
+        None => match line.split_once("PostgreSQL ") {
+            Some((before, after)) if after.starts_with(|c: char| c.is_ascii_digit()) => {
+                format!("{before}PostgreSQL VERSION")
+            }
+            _ => line.to_owned(),
+        },
+    };
+    text.lines().map(line).collect::<Vec<_>>().join("\n")
+}
+
+#[tokio::test]
+async fn everything_is_right() {
+    let ledger = Ledger::new("").await;
+    insta::assert_snapshot!(checked(ledger.0.url(), |_| {}, TimeDelta::zero(), &[]).await);
+}
+
+#[tokio::test]
+async fn migrations_are_to_come() {
+    let database = TestDatabase::new().await.unwrap();
+    insta::assert_snapshot!(checked(database.url(), |_| {}, TimeDelta::zero(), &[]).await);
+}
+
+#[tokio::test]
+async fn the_database_is_away() {
+    let url = "postgres://nobody:hidden-password@127.0.0.1:1/nothing";
+    let text = checked(url, |_| {}, TimeDelta::zero(), &[]).await;
+    assert!(!text.contains("hidden-password"), "{text}");
+    insta::assert_snapshot!(text);
+}
+
+#[tokio::test]
+async fn the_credential_is_refused() {
+    let ledger = Ledger::new("").await;
+    let wrong = [("VOICENTER_CODE", "wrong-code")];
+    insta::assert_snapshot!(checked(ledger.0.url(), |_| {}, TimeDelta::zero(), &wrong).await);
+}
+
+#[tokio::test]
+async fn the_address_is_not_trusted() {
+    let ledger = Ledger::new("").await;
+    insta::assert_snapshot!(
+        checked(ledger.0.url(), |options| options.refuse_address = true, TimeDelta::zero(), &[]).await
+    );
+}
+
+#[tokio::test]
+async fn the_clocks_differ() {
+    let ledger = Ledger::new("").await;
+    let text = checked(ledger.0.url(), |_| {}, TimeDelta::minutes(10), &[]).await;
+    // Some seconds pass meanwhile.
+    let apart = text.split("the API's clock is ").nth(1).and_then(|rest| rest.split(' ').next());
+    let apart = apart.and_then(|seconds| seconds.parse::<u32>().ok());
+    assert!(apart.is_some_and(|seconds| (540..=600).contains(&seconds)), "{text}");
+    assert!(text.contains("→ set this host's clock by NTP") && text.contains("--- exit status 1"), "{text}");
+}
+
+#[tokio::test]
+async fn accounts_are_left_over_and_share_calls() {
+    let ledger = Ledger::new(
+        "insert into cdr_sync.account (name, scope, scope_since, history_start)
+         values ('default', '{}', now(), now()), ('old', '{}', now(), now());
+         insert into voicenter.cdr (account, call_id, type, started_at, first_seen_at, updated_at)
+         select account, n::text, '', now(), now(), now() from unnest(array['default', 'old']) as account, generate_series(1, 3) as n;",
+    )
+    .await;
+    let text = checked(
+        ledger.0.url(),
+        |_| {},
+        TimeDelta::zero(),
+        &[("HTTPS_PROXY", "http://user:proxy-password@127.0.0.1:1")],
+    )
+    .await;
+    assert!(!text.contains("proxy-password"), "{text}");
+    // What the account reads holds the simulator's port, and is told at length.
+    let text: Vec<&str> = text.lines().filter(|line| !line.contains("what it reads has changed")).collect();
+    insta::assert_snapshot!(text.join("\n"));
+}
+
+#[tokio::test]
+async fn nothing_is_configured() {
+    insta::assert_snapshot!(steady(&printed(program(&["check"], &[])).await));
+}

@@ -1,0 +1,14 @@
+//! What the commands print, by snapshots: the real binary, a simulated API, a real database.
+//!
+//! `INSTA_UPDATE=always scripts/test --test commands` writes the snapshots anew; look at the difference.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test stops where it is wrong")]
+
+mod accounts;
+mod check;
+mod configuration;
+mod documents;
+mod leftovers;
+mod query;
+mod scene;
+mod status;

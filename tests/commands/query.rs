@@ -1,0 +1,48 @@
+//! `query` in every format.
+
+use chrono::{DateTime, Utc};
+
+use crate::scene::{printed, program, simulator, steady};
+
+fn now() -> DateTime<Utc> {
+    "2026-11-18T12:00:00Z".parse().unwrap()
+}
+
+async fn asked(more: &[&str], code: &str) -> String {
+    let simulator = simulator(now(), |_| {}).await;
+    let arguments =
+        [&["query", "--from", "2026-11-18T08:00:00Z", "--to", "2026-11-18T08:04:00Z"], more].concat();
+    let url = simulator.url();
+    let environment = [("VOICENTER_URL", url.as_str()), ("VOICENTER_CODE", code)];
+    printed(program(&arguments, &environment)).await
+}
+
+#[tokio::test]
+async fn as_a_table() {
+    insta::assert_snapshot!(asked(&[], "simulated-code").await);
+}
+
+#[tokio::test]
+async fn as_json() {
+    insta::assert_snapshot!(asked(&["--format", "json"], "simulated-code").await);
+}
+
+#[tokio::test]
+async fn as_csv() {
+    insta::assert_snapshot!(asked(&["--format", "csv", "--method", "get"], "simulated-code").await);
+}
+
+#[tokio::test]
+async fn as_the_apis_own_page() {
+    insta::assert_snapshot!(asked(&["--format", "html"], "simulated-code").await);
+}
+
+#[tokio::test]
+async fn refused_or_wrong() {
+    let mut all = steady(&asked(&[], "another-code").await);
+    all.push_str(&asked(&["--format", "html"], "another-code").await);
+    all.push_str(&asked(&["--account", "sales"], "simulated-code").await);
+    all.push_str(&asked(&["--format", "xml"], "simulated-code").await);
+    assert!(!all.contains("another-code"));
+    insta::assert_snapshot!(all);
+}
