@@ -103,13 +103,15 @@ function calendar(data) {
     if (one.state === 'gap') words = `${one.gap_minutes} min could not be read`;
     days.append(el('span', { class: `day ${one.state}`, title: `${one.date}: ${words}` }));
   }
+  const [first, last] = [data.days[0], data.days[data.days.length - 1]];
+  const ends = first && el('div', { class: 'ends' }, el('span', {}, first.date), el('span', {}, last.date));
   const count = {};
   for (const one of data.days) count[one.state] = (count[one.state] || 0) + 1;
   const key = el('div', { class: 'key' });
   for (const state of Object.keys(DAY_WORDS)) {
     if (count[state]) key.append(el('span', {}, el('i', { class: `day ${state}` }), `${DAY_WORDS[state]}: ${count[state]}`));
   }
-  const section = part('Days covered (UTC), the oldest first', days, key);
+  const section = part('Days covered (UTC)', days, ends, key);
   if (data.earlier_days) {
     const open = data.earlier_incomplete ? `${number(data.earlier_incomplete)} of them not complete` : 'all complete';
     section.append(el('p', { class: 'key' }, `and ${number(data.earlier_days)} days before, ${open}`));
@@ -193,7 +195,8 @@ function trouble(text, mend) {
 
 async function update() {
   try {
-    const answer = await fetch('api/overview', { cache: 'no-store' });
+    // A process that hangs, or a host that went away, must show as such.
+    const answer = await fetch('api/overview', { cache: 'no-store', signal: AbortSignal.timeout(2 * EVERY_MS) });
     if (!answer.ok) throw new Error(`HTTP ${answer.status}`);
     const data = await answer.json();
     const now = local(data.now);
