@@ -29,9 +29,9 @@ use crate::telemetry;
 use crate::window::Window;
 use crate::window::planner::Mode;
 
-/// Calls of the last days that the simulator starts with.
-const DAYS: TimeDelta = TimeDelta::days(3);
-const CALLS_PER_DAY: f64 = 20_000.0;
+/// Calls of the last days that the simulator starts with: enough for the page to show a week before the last two.
+const DAYS: TimeDelta = TimeDelta::days(9);
+const CALLS_PER_DAY: f64 = 10_000.0;
 const ACCOUNT: &str = "demo";
 const POLL_INTERVAL: TimeDelta = TimeDelta::seconds(5);
 
@@ -285,14 +285,14 @@ fn page_of(app: &App, board: &Board, metrics: Metrics, clock: &Clock) -> Web {
 const QUERIES: [&str; 3] = [
     "select date_trunc('hour', started_at) as hour, count(*) as calls from voicenter.cdr group by 1 order by 1 desc limit 24",
     "select started_at, type, caller_number, target_number, dial_status, duration_seconds from voicenter.cdr order by started_at desc limit 10",
-    "select representative_name, count(*) as answered, avg(duration_seconds)::int as seconds from voicenter.cdr where dial_status = 'ANSWER' group by 1 order by 2 desc limit 10",
+    "select day, calls, incoming, missed, answer_rate, talk_seconds / 3600 as talk_hours from voicenter.calls_daily order by day",
 ];
 
-/// A short call every second, whatever the hour, besides those of the simulated company.
+/// A short call every other second, whatever the hour, besides those of the simulated company.
 async fn ring(world: crate::simulator::World, clock: Clock) {
     let mut number = 0_u32;
     loop {
-        clock.sleep(Duration::from_secs(1)).await;
+        clock.sleep(Duration::from_secs(2)).await;
         number += 1;
         let now = clock.now();
         let started = now.duration_trunc(TimeDelta::seconds(1)).unwrap_or(now) - TimeDelta::seconds(20);

@@ -155,7 +155,7 @@ async fn status_is_the_commands_and_the_overview_says_more() {
     let (_, overview) = scene.json("/api/overview").await;
     let sales = &overview["accounts"][1];
     assert_eq!(sales["status"]["account"], "sales");
-    assert_eq!(sales["freshness"], "stale");
+    assert_eq!(sales["standing"], "behind");
     assert_eq!(sales["calls"].as_array().unwrap().len(), 48);
     // Two legs are one call; a week before there was one, too.
     let nine = &sales["calls"][46];

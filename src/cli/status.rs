@@ -8,7 +8,7 @@ use crate::app::App;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::http::ledger::{self, AccountFacts};
-use crate::http::problems::{Level, Problem, problems, stale};
+use crate::http::problems::{Level, Problem, Standing, problems, standing};
 use crate::http::status;
 use crate::store::account::AccountStatus;
 
@@ -91,15 +91,12 @@ fn row(account: &AccountFacts, poll: TimeDelta, now: DateTime<Utc>) -> Vec<Strin
 }
 
 fn state(account: &AccountFacts, poll: TimeDelta, now: DateTime<Utc>) -> &'static str {
-    let status = &account.status;
-    let refused =
-        status::unresolved_error(status).is_some() && status.paused_until.is_some_and(|until| until > now);
-    match status.cursor {
-        _ if refused => "✗ paused",
-        None => "starting",
-        Some(cursor) if stale(Some(cursor.to()), poll, now) => "✗ behind",
-        Some(_) if status.leader.is_none() => "✗ no leader",
-        Some(_) => "✓ fresh",
+    match standing(account, poll, now) {
+        Standing::Paused => "✗ paused",
+        Standing::Starting => "starting",
+        Standing::Behind => "✗ behind",
+        Standing::NoLeader => "✗ no leader",
+        Standing::Fresh => "✓ fresh",
     }
 }
 

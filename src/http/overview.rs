@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::calendar::calendar;
 use super::ledger::{AccountFacts, Facts, HOURS};
-use super::problems::{problems, stale};
+use super::problems::{problems, standing};
 use super::{AccountSettings, Web, json_answer, status};
 use crate::store::overview::{Backfill, HourOfCalls, RecentRead};
 use crate::window::Lane;
@@ -46,7 +46,7 @@ fn account_json(web: &Web, all: &Facts, facts: &AccountFacts, now: DateTime<Utc>
     let problems = problems(facts, settings.is_some(), progress.as_ref(), poll, now);
     json!({
         "status": status::account_json(status, now),
-        "freshness": freshness(facts, poll, now),
+        "standing": standing(facts, poll, now),
         "unread_seconds": unread.num_seconds(),
         "wanted_seconds": (end - start).num_seconds().max(0),
         "eta_seconds": overview.backfill.and_then(|backfill| eta(backfill, *unread, now)),
@@ -62,15 +62,6 @@ fn account_json(web: &Web, all: &Facts, facts: &AccountFacts, now: DateTime<Utc>
         "reading": progress.and_then(|progress| progress.reading)
             .map(|(lane, window)| json!({ "lane": lane.as_str(), "from": window.from(), "to": window.to() })),
     })
-}
-
-/// In a word, how fresh the mirror is.
-fn freshness(facts: &AccountFacts, poll: TimeDelta, now: DateTime<Utc>) -> &'static str {
-    match facts.status.cursor {
-        None => "starting",
-        Some(cursor) if stale(Some(cursor.to()), poll, now) => "stale",
-        Some(_) => "fresh",
-    }
 }
 
 /// When history will be filled, going on at the pace of the last hour. `None` while that says nothing.

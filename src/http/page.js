@@ -104,14 +104,13 @@ function calendar(data) {
     days.append(el('span', { class: `day ${one.state}`, title: `${one.date}: ${words}` }));
   }
   const [first, last] = [data.days[0], data.days[data.days.length - 1]];
-  const ends = first && el('div', { class: 'ends' }, el('span', {}, first.date), el('span', {}, last.date));
   const count = {};
   for (const one of data.days) count[one.state] = (count[one.state] || 0) + 1;
   const key = el('div', { class: 'key' });
   for (const state of Object.keys(DAY_WORDS)) {
     if (count[state]) key.append(el('span', {}, el('i', { class: `day ${state}` }), `${DAY_WORDS[state]}: ${count[state]}`));
   }
-  const section = part('Days covered (UTC)', days, ends, key);
+  const section = part(`Days covered (UTC)${first ? `, ${first.date} to ${last.date}` : ''}`, days, key);
   if (data.earlier_days) {
     const open = data.earlier_incomplete ? `${number(data.earlier_incomplete)} of them not complete` : 'all complete';
     section.append(el('p', { class: 'key' }, `and ${number(data.earlier_days)} days before, ${open}`));
@@ -137,7 +136,9 @@ function budget(data) {
 
 function backfill(account) {
   if (!(account.unread_seconds > 0)) return null;
-  const bar = el('progress', { max: account.wanted_seconds, value: account.wanted_seconds - account.unread_seconds });
+  const done = el('span', { class: 'backfill' });
+  done.style.width = `${100 * (1 - account.unread_seconds / account.wanted_seconds)}%`;
+  const bar = el('div', { class: 'stack' }, done);
   const eta = account.eta_seconds === null ? 'no estimate yet' : `done in about ${span(account.eta_seconds)}`;
   return part(`History: ${span(account.unread_seconds)} still to be read, ${eta}`, bar);
 }
@@ -176,9 +177,8 @@ function recent(name, list) {
 
 function draw(account, now) {
   const name = account.status.account;
-  const words = { fresh: 'fresh', stale: 'behind', starting: 'starting' };
   const box = el('article', { class: 'account', 'data-account': name });
-  const title = el('div', { class: 'title' }, el('h2', {}, name), el('span', { class: `badge ${account.freshness}` }, words[account.freshness]));
+  const title = el('div', { class: 'title' }, el('h2', {}, name), el('span', { class: `badge ${account.standing}` }, account.standing.replaceAll('_', ' ')));
   if (account.reading) title.append(el('span', { class: 'key' }, `reading: ${LANES[account.reading.lane]}`));
   box.append(title, ...problems(account.problems), facts(account, now));
   const parts = el('div', { class: 'parts' });

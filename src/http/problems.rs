@@ -49,7 +49,7 @@ pub(crate) fn problems(
             "The configuration lacks this account: its rows go stale.",
             "Configure it again, or forget it: cdr-sync account forget NAME.",
         ));
-    } else if status.leader.is_none() {
+    } else if status.leader.is_none() && standing(facts, poll_interval, now) != Standing::Paused {
         found.push(problem(
             Level::Bad,
             "No process leads this account at present.",
@@ -102,6 +102,34 @@ pub(crate) fn problems(
         ));
     }
     found
+}
+
+/// How an account fares, in a word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Standing {
+    /// It ended with an error, the API's refusal perhaps, and is started again later.
+    Paused,
+    /// Nothing was read yet.
+    Starting,
+    /// The newest part is missing.
+    Behind,
+    /// Fresh still, but no process goes on.
+    NoLeader,
+    /// All is well.
+    Fresh,
+}
+
+pub(crate) fn standing(facts: &AccountFacts, poll_interval: TimeDelta, now: DateTime<Utc>) -> Standing {
+    let status = &facts.status;
+    let paused = status.paused_until.is_some_and(|until| until > now);
+    match status.cursor {
+        _ if paused && unresolved_error(status).is_some() => Standing::Paused,
+        None => Standing::Starting,
+        Some(cursor) if stale(Some(cursor.to()), poll_interval, now) => Standing::Behind,
+        Some(_) if status.leader.is_none() => Standing::NoLeader,
+        Some(_) => Standing::Fresh,
+    }
 }
 
 /// Whether the newest part is so far behind that it is more than a slow moment.

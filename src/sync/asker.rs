@@ -185,7 +185,9 @@ impl Asker {
     fn waits(&self, why: &str, wait: Duration, error: &str) {
         let until = self.clock.now() + TimeDelta::from_std(wait).unwrap_or_default();
         tracing::info!(event = "waiting", account = self.account.name, why, seconds = wait.as_secs(), %until, error);
-        self.board.update(|progress| progress.waiting = Some((format!("{why}: {error}"), until)));
+        self.board.update(|progress| {
+            progress.waiting = Some((format!("{}: {error}", why.replace('_', " ")), until))
+        });
     }
 
     fn refused(&self, error: &ApiError) -> SyncError {

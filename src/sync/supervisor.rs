@@ -66,6 +66,8 @@ async fn keep_in_sync(account: Account, common: Common, board: Board, stop: Canc
         let began = common.clock.now();
         let ended = AssertUnwindSafe(lead(&account, &common, &board, &stop)).catch_unwind().await;
         board.metrics.leads(false);
+        // What was going on when it ended is not going on any more.
+        board.update(|progress| (progress.reading, progress.waiting) = (None, None));
         // What went well for long was no part of a row of failures.
         if common.clock.now() - began > HEALTHY {
             failures = 0;
