@@ -220,7 +220,7 @@ impl Cli {
     }
 
     fn start(self) -> Result<Exit, CliError> {
-        if !matches!(self.command, Command::Run) {
+        if self.command.only_prints() {
             end_with_the_reader();
         }
         let mut runtime = match self.command {
@@ -301,8 +301,24 @@ impl Cli {
     }
 }
 
+impl Command {
+    /// Whether it prints and is done. What serves or syncs writes to sockets, where a peer that went away raises SIGPIPE, too
+    /// (hyper's writev), and must not end the process.
+    fn only_prints(&self) -> bool {
+        match self {
+            Command::Gaps(args) | Command::Rejected(args) => !args.retry,
+            Command::Status(_)
+            | Command::Query(_)
+            | Command::Config
+            | Command::Completions(_)
+            | Command::Man(_) => true,
+            _ => false,
+        }
+    }
+}
+
 /// Lets `cdr-sync status | head -1` end silently, as programs do that print: Rust's own start makes the next line an error
-/// and that a panic. Not for the daemon. Sockets are written to without this signal.
+/// and that a panic.
 fn end_with_the_reader() {
     use nix::sys::signal::{SigHandler, Signal, signal};
     #[expect(unsafe_code, reason = "the default disposition runs no code of ours in a signal's context")]

@@ -33,6 +33,8 @@ use crate::window::planner::Mode;
 const DAYS: TimeDelta = TimeDelta::days(9);
 const CALLS_PER_DAY: f64 = 10_000.0;
 const ACCOUNT: &str = "demo";
+/// The default, as the demo sets none.
+const REQUESTS_PER_MINUTE: u32 = 30;
 const POLL_INTERVAL: TimeDelta = TimeDelta::seconds(5);
 
 /// How to run the demo.
@@ -233,7 +235,9 @@ async fn go_on(
 ) -> Result<(), DemoError> {
     let stop = CancellationToken::new();
     let metrics = Metrics::new()?;
-    let board = Board::new(metrics.account(ACCOUNT));
+    let counts = metrics.account(ACCOUNT);
+    counts.budget(REQUESTS_PER_MINUTE);
+    let board = Board::new(counts);
     let listener = listener(listen).await?;
     let page = listener.local_addr().map(|address| format!("http://{address}/")).unwrap_or_default();
     eprintln!("syncing; watch it at {page}");
@@ -278,8 +282,7 @@ async fn listener(wanted: Option<SocketAddr>) -> Result<TcpListener, BindError> 
 }
 
 fn page_of(app: &App, board: &Board, metrics: Metrics, clock: &Clock) -> Web {
-    let requests_per_minute = 30;
-    let account = AccountSettings { requests_per_minute, board: board.clone() };
+    let account = AccountSettings { requests_per_minute: REQUESTS_PER_MINUTE, board: board.clone() };
     let settings = http::Settings {
         poll_interval: POLL_INTERVAL,
         accounts: BTreeMap::from([(ACCOUNT.to_owned(), account)]),

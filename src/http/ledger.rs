@@ -17,6 +17,8 @@ use crate::window::Window;
 const FRESH: TimeDelta = TimeDelta::seconds(2);
 /// Counting calls touches a few days of rows: once a minute is enough for a chart of hours.
 const CALLS_FRESH: TimeDelta = TimeDelta::seconds(60);
+/// Counting that failed is tried again after this.
+const CALLS_AGAIN: TimeDelta = TimeDelta::seconds(15);
 /// The longest to wait for the database.
 const PATIENCE: Duration = Duration::from_secs(3);
 /// The chart of calls: so many hours, each beside the same hour a week earlier.
@@ -27,8 +29,8 @@ pub(super) const HOURS: i64 = 48;
 pub(super) struct Facts {
     /// Every account that the ledger knows.
     pub accounts: Vec<AccountFacts>,
-    /// Calls by hour, of the last two days and of the same days a week before.
-    pub calls: Arc<Vec<HourOfCalls>>,
+    /// Calls by hour, of the last two days and of the same days a week before; none when they were never counted.
+    pub calls: Option<Arc<Vec<HourOfCalls>>>,
     /// Why these facts are not of now, when the database did not answer.
     pub failure: Option<String>,
 }
@@ -101,13 +103,17 @@ impl LedgerCache {
                 }
                 Err(failure) => last.facts.failure = Some(failure),
             }
-            last.read_at = Some(now);
+            // After the wait for a database that hangs: whoever queued behind it need not wait again.
+            last.read_at = Some(self.clock.now());
         }
         if with_calls && last.facts.failure.is_none() && stale(last.calls_at, CALLS_FRESH) {
-            if let Ok(calls) = within_patience(self.calls(now)).await {
-                last.facts.calls = Arc::new(calls);
-            }
-            last.calls_at = Some(now);
+            last.calls_at = match within_patience(self.calls(now)).await {
+                Ok(calls) => {
+                    last.facts.calls = Some(Arc::new(calls));
+                    Some(self.clock.now())
+                }
+                Err(_) => Some(self.clock.now() - CALLS_FRESH + CALLS_AGAIN),
+            };
         }
         last.facts.clone()
     }

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::calendar::calendar;
 use super::ledger::{AccountFacts, Facts, HOURS};
-use super::problems::{problems, standing};
+use super::problems::{allowance, problems, standing};
 use super::{AccountSettings, Web, json_answer, status};
 use crate::store::overview::{Backfill, HourOfCalls, RecentRead};
 use crate::window::Lane;
@@ -50,12 +50,13 @@ fn account_json(web: &Web, all: &Facts, facts: &AccountFacts, now: DateTime<Utc>
         "unread_seconds": unread.num_seconds(),
         "wanted_seconds": (end - start).num_seconds().max(0),
         "eta_seconds": overview.backfill.and_then(|backfill| eta(backfill, *unread, now)),
-        "calendar": calendar(start, end.max(start), overview.coverage.stretches(), &gaps),
+        // Newest days that are missing for longer than a slow moment are days not read.
+        "calendar": calendar(start, end.max(now - allowance(poll)).max(start), overview.coverage.stretches(), &gaps),
         "gaps": overview.gaps.iter().map(|gap| json!({
             "from": gap.window.from(), "to": gap.window.to(), "reason": gap.reason, "tries": gap.tries,
             "next_try_at": gap.next_try_at,
         })).collect::<Vec<_>>(),
-        "calls": calls(&all.calls, &status.name, now),
+        "calls": all.calls.as_ref().map(|all| calls(all, &status.name, now)),
         "budget": budget(facts, settings),
         "problems": problems,
         "recent": overview.recent.iter().map(read_json).collect::<Vec<_>>(),

@@ -65,6 +65,7 @@ function part(heading, ...children) {
 }
 
 function calls(rows) {
+  if (!rows) return part('Calls per hour', el('p', { class: 'key' }, 'They could not be counted: the database takes too long.'));
   const width = 480, height = 130, left = 34, bottom = 16, top = 8;
   const most = Math.max(1, ...rows.map(([, now, before]) => Math.max(now, before)));
   const x = (i) => left + (i * (width - left)) / rows.length;

@@ -134,7 +134,12 @@ pub(crate) fn standing(facts: &AccountFacts, poll_interval: TimeDelta, now: Date
 
 /// Whether the newest part is so far behind that it is more than a slow moment.
 pub(crate) fn stale(until: Option<DateTime<Utc>>, poll_interval: TimeDelta, now: DateTime<Utc>) -> bool {
-    until.is_some_and(|until| now - until > (poll_interval * 5).max(TimeDelta::minutes(10)))
+    until.is_some_and(|until| now - until > allowance(poll_interval))
+}
+
+/// So far behind the present is a slow moment.
+pub(crate) fn allowance(poll_interval: TimeDelta) -> TimeDelta {
+    (poll_interval * 5).max(TimeDelta::minutes(10))
 }
 
 /// An error's text and its advice, which stands behind it where the API refused us.

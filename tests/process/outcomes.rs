@@ -51,3 +51,38 @@ async fn an_api_that_answers_nothing_ends_a_pass_with_status_1_and_opens_no_gap(
     assert_eq!(status, Some(1), "{said}");
     assert_eq!(scene.output(&["gaps"]).await.1.trim(), "no open gaps");
 }
+
+/// A browser that reloads, a client that gives up: what serves goes on.
+#[test]
+fn a_client_that_goes_away_ends_no_server() {
+    use std::io::{BufRead as _, BufReader, Write as _};
+    use std::net::{Shutdown, TcpStream};
+    use std::process::{Command, Stdio};
+
+    let mut server = Command::new(env!("CARGO_BIN_EXE_cdr-sync"))
+        .args(["simulate", "--listen", "127.0.0.1:0", "--calls-per-day", "30000", "--code", "c"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(server.stdout.take().unwrap()).lines();
+    let address = lines
+        .find_map(|line| Some(line.unwrap().split("http://").nth(1)?.split('/').next()?.to_owned()))
+        .expect("it prints its address");
+    let ask = "GET /hub/cdr/?code=c&format=JSON&fromdate=2020-01-01T00:00&todate=2030-01-01T00:00 HTTP/1.1\r\nhost: x\r\n\r\n";
+    for _ in 0..30 {
+        let mut client = TcpStream::connect(&address).unwrap();
+        client.write_all(ask.repeat(3).as_bytes()).unwrap();
+        client.shutdown(Shutdown::Both).unwrap();
+    }
+    // One more that is answered tells that it lives, and that it has dealt with those before.
+    let mut last = TcpStream::connect(&address).unwrap();
+    last.write_all(ask.as_bytes()).unwrap();
+    let mut status = String::new();
+    BufReader::new(last).read_line(&mut status).unwrap();
+    let ended = server.try_wait().unwrap();
+    server.kill().unwrap();
+    server.wait().unwrap();
+    assert!(ended.is_none() && status.starts_with("HTTP/1.1 "), "{ended:?} {status:?}");
+}
