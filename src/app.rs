@@ -140,7 +140,7 @@ fn settings(config: &Config, account: &AccountConfig) -> Settings {
     let cdr_types = if account.cdr_types.is_empty() { CDR_TYPES.to_vec() } else { account.cdr_types.clone() };
     Settings {
         reading: ReadingSettings {
-            limits: Limits { records: config.api.record_limit as usize, round: 500, doubt_from: 100 },
+            limits: Limits { records: config.api.record_limit as usize, round: 500, doubt_from: 10 },
             granularity: config.api.granularity,
             min_window: config.sync.min_window,
             attempts: 3,

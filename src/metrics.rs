@@ -30,7 +30,8 @@ pub const REQUEST_OUTCOMES: [&str; 12] = [
 ];
 
 /// Why a window was divided, as the label `reason` says it.
-const SPLIT_REASONS: [&str; 4] = ["unproven", "too_many", "too_large", "doubted"];
+const SPLIT_REASONS: [&str; 6] =
+    ["unproven", "too_many", "too_large", "doubted", "range_refused", "too_slow"];
 
 /// What became of records, as the label `change` says it.
 const CHANGES: [&str; 5] = ["inserted", "updated", "unchanged", "removed", "rejected"];
@@ -322,6 +323,8 @@ impl AccountMetrics {
             Outcome::SplitTooMany => "too_many",
             Outcome::SplitTooLarge => "too_large",
             Outcome::Doubted => "doubted",
+            Outcome::Refused => "range_refused",
+            Outcome::TooSlow => "too_slow",
             Outcome::Whole | Outcome::Continued | Outcome::Gap | Outcome::Failed => return,
         };
         all.splits.with_label_values(&[account, reason]).inc();

@@ -75,7 +75,7 @@ impl Api {
 
     fn answer(&self, ask: &Ask, request: usize, now: i64) -> (Reply, Vec<usize>) {
         let (from, to) = (second(ask.sent.from), second(ask.sent.to));
-        assert!(from < to, "an inverted question: {ask:?}");
+        assert!(from <= to, "an inverted question: {ask:?}");
         if self.poison.is_some_and(|poison| from <= poison && poison <= to)
             || self.fails.is_some_and(|n| request.is_multiple_of(n))
         {
@@ -101,7 +101,7 @@ impl Api {
         }
         if total > self.limit {
             if self.over == Over::TooMany {
-                return (Reply::TooMany, Vec::new());
+                return (Reply::TooMany { exact: true }, Vec::new());
             }
             found.truncate(self.limit);
         }
@@ -115,6 +115,7 @@ impl Api {
             total: totals.then_some(total as u64),
             returned: totals.then_some(found.len() as u64),
             minute_dates: self.minute_dates,
+            second_dates: false,
             exact_bounds: true,
             server_date: Some(at(now - self.behind)),
         };

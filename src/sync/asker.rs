@@ -42,8 +42,12 @@ impl Fetched {
     /// What was wrong with it, if it was of no use for planning.
     pub fn failure(&self, outcome: Outcome) -> Option<String> {
         match self.reply {
-            Reply::Invalid if outcome == Outcome::Gap => None, // it stands as a gap: nothing to wait for
-            Reply::Failed | Reply::Invalid => Some(self.error.clone()),
+            // Less is asked for next: nothing to wait for.
+            Reply::Invalid { .. } | Reply::TimedOut if outcome != Outcome::Failed => None,
+            Reply::Failed | Reply::Invalid { .. } | Reply::TimedOut => Some(self.error.clone()),
+            Reply::TooMany { .. } if outcome == Outcome::Failed => {
+                Some(format!("even the smallest window is refused: {}", self.error))
+            }
             _ if outcome == Outcome::Failed => Some("the numbers of the answer contradict each other".into()),
             _ => None,
         }
@@ -81,12 +85,15 @@ impl Asker {
                 }
                 Err(error) => match error.action() {
                     _ if self.older_form_may_do(&error) => continue,
-                    Action::Split => (Reply::TooMany, None, error.to_string()),
+                    Action::Split => {
+                        let exact = self.account.client.sends_exactly(&question);
+                        (Reply::TooMany { exact }, None, error.to_string())
+                    }
                     Action::SplitTooLarge => (Reply::TooLarge, None, error.to_string()),
                     Action::Pause { .. } => return Err(self.refused(&error)),
                     Action::Stop => {
                         tracing::error!(event = "invalid_range", account = self.account.name, window = %ask.window, %error, advice = error.advice());
-                        (Reply::Invalid, None, error.to_string())
+                        (Reply::Invalid { server_date: error.server_date() }, None, error.to_string())
                     }
                     _ => {
                         tracing::warn!(

@@ -64,6 +64,7 @@ pub(super) fn evidence(answer: &Answer) -> Evidence {
         total: answer.total_hits,
         returned: answer.return_hits,
         minute_dates: answer.precision == Some(Precision::Minute),
+        second_dates: answer.records.iter().any(|record| record.started_at.timestamp().rem_euclid(60) != 0),
         exact_bounds: answer.exact_bounds,
         server_date: answer.server_date,
     }
@@ -186,7 +187,8 @@ impl Parcel {
     fn claims(&self) -> Vec<Claim> {
         // A record that could not be decoded may be the very one that seems to be missing.
         let readable = self.answer.as_ref().is_some_and(|answer| answer.rejected.is_empty());
-        let may_mark = readable && !self.earlier.rejected && self.progress.uncover.is_empty();
+        let may_mark =
+            readable && !self.earlier.rejected && self.progress.uncover.is_empty() && !self.progress.by_count;
         let read_at = self.earlier.read_at.unwrap_or(self.read_at);
         let claim = |claim: &crate::window::coverage::Stretch| Claim {
             window: claim.window,

@@ -137,10 +137,15 @@ impl Client {
         if let Some(number) = envelope.error_number
             && let Some(error) = of_number(number, self.scrub(&envelope.error_description), came.retry_after)
         {
-            return Err(error);
+            return Err(error.dated(came.server_date));
         }
         let exact_bounds = wire::is_exact(question, self.date_form());
         Ok(answer(envelope, &came, exact_bounds))
+    }
+
+    /// Whether the bounds of `question` go out as they are: a clock change of a zoned API widens them.
+    pub fn sends_exactly(&self, question: &Question) -> bool {
+        wire::is_exact(question, self.date_form())
     }
 
     /// The API's own HTML page for a question with `Format::Html`.

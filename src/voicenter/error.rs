@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
+
 /// What to do about an [`ApiError`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
@@ -63,6 +65,8 @@ pub enum ApiError {
     InvalidRange {
         /// What it said.
         description: String,
+        /// The `Date` header: a range may be refused for ending after it.
+        server_date: Option<DateTime<Utc>>,
     },
     /// The server names a key that only the current generation has.
     #[error("the API does not know the current form of request (error {number}: {description})")]
@@ -125,6 +129,22 @@ impl ApiError {
         }
     }
 
+    /// With the answer's own time, where that bears on the error.
+    pub(super) fn dated(mut self, date: Option<DateTime<Utc>>) -> Self {
+        if let ApiError::InvalidRange { server_date, .. } = &mut self {
+            *server_date = date;
+        }
+        self
+    }
+
+    /// The server's time when it refused a range.
+    pub(crate) fn server_date(&self) -> Option<DateTime<Utc>> {
+        match self {
+            ApiError::InvalidRange { server_date, .. } => *server_date,
+            _ => None,
+        }
+    }
+
     /// Its name in metrics.
     pub const fn name(&self) -> &'static str {
         match self {
@@ -175,7 +195,7 @@ pub(super) fn of_number(number: i64, description: String, retry_after: Option<Du
         2 => ApiError::CredentialRefused { description },
         3 => ApiError::TooManyRecords { description },
         4 => ApiError::AddressRefused { ip: address_in(&description), description },
-        5 => ApiError::InvalidRange { description },
+        5 => ApiError::InvalidRange { description, server_date: None },
         _ if names_current_key(&description) => ApiError::OlderForm { number, description },
         _ => ApiError::Unknown { number, description },
     })

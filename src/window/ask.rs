@@ -1,5 +1,7 @@
 //! What is asked, what came of it, and what follows: the words between the planner and the world.
 
+use chrono::{DateTime, Utc};
+
 use super::knowledge::Bounds;
 use super::slice::Slice;
 use super::verdict::Evidence;
@@ -54,6 +56,9 @@ pub struct Ask {
     pub order: Option<Order>,
     /// What the question is narrowed to, within one overloaded unit.
     pub slice: Option<Slice>,
+    /// The bounds are to be written as the wall times of the window itself, also where a clock shows them twice: the
+    /// wider form, which is clear, holds too many records.
+    pub narrow: bool,
 }
 
 /// What came of a request.
@@ -62,11 +67,19 @@ pub enum Reply {
     /// An answer with error 0.
     Answer(Evidence),
     /// Error 3: more records than the server gives out at once.
-    TooMany,
+    TooMany {
+        /// The bounds went out as planned: a clock change of a zoned API widens them.
+        exact: bool,
+    },
     /// The answer was larger than `api.max_response_bytes`.
     TooLarge,
     /// Error 5: the API will not be asked for such a range.
-    Invalid,
+    Invalid {
+        /// The `Date` header of the refusal.
+        server_date: Option<DateTime<Utc>>,
+    },
+    /// It took too long to answer, or its answer ended early.
+    TimedOut,
     /// No usable answer; counts as an attempt.
     Failed,
 }
@@ -92,12 +105,14 @@ pub enum GapReason {
     Unreadable,
     /// The API calls the range invalid (error 5).
     Invalid,
+    /// The API announces more records than it gives, however it is asked.
+    Incomplete,
 }
 
 impl GapReason {
     /// What a stored word means; an unknown one is as good as unreadable.
     pub fn from_word(word: &str) -> Self {
-        let all = [GapReason::Overloaded, GapReason::Unreadable, GapReason::Invalid];
+        let all = [GapReason::Overloaded, GapReason::Unreadable, GapReason::Invalid, GapReason::Incomplete];
         all.into_iter().find(|reason| reason.as_str() == word).unwrap_or(GapReason::Unreadable)
     }
 
@@ -107,6 +122,7 @@ impl GapReason {
             GapReason::Overloaded => "overloaded",
             GapReason::Unreadable => "unreadable",
             GapReason::Invalid => "invalid_range",
+            GapReason::Incomplete => "incomplete",
         }
     }
 }
@@ -122,19 +138,23 @@ pub enum Outcome {
     SplitTooMany,
     SplitTooLarge,
     Doubted,
+    Refused,
+    TooSlow,
     Gap,
     Failed,
 }
 
 impl Outcome {
     /// All there are.
-    pub const ALL: [Outcome; 8] = [
+    pub const ALL: [Outcome; 10] = [
         Outcome::Whole,
         Outcome::Continued,
         Outcome::SplitUnproven,
         Outcome::SplitTooMany,
         Outcome::SplitTooLarge,
         Outcome::Doubted,
+        Outcome::Refused,
+        Outcome::TooSlow,
         Outcome::Gap,
         Outcome::Failed,
     ];
@@ -148,6 +168,8 @@ impl Outcome {
             Outcome::SplitTooMany => "split_too_many",
             Outcome::SplitTooLarge => "split_too_large",
             Outcome::Doubted => "doubted",
+            Outcome::Refused => "range_refused",
+            Outcome::TooSlow => "split_too_slow",
             Outcome::Gap => "gap",
             Outcome::Failed => "failed",
         }
@@ -163,8 +185,12 @@ pub struct Step {
     pub uncover: Vec<Window>,
     /// Spans given up for now.
     pub gaps: Vec<(Window, GapReason)>,
-    /// A window that failed as often as it may.
-    pub failed: Option<Window>,
+    /// A window that failed as often as it may, and why.
+    pub failed: Option<(Window, GapReason)>,
+    /// A short range that the API refuses for where it lies.
+    pub out_of_reach: Option<Window>,
+    /// The claims follow from counts: the records of the answer are not all that the windows hold.
+    pub by_count: bool,
     /// Whose records must be remembered.
     pub hold: Hold,
     /// The word for it.

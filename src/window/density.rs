@@ -1,5 +1,7 @@
 //! How many calls to expect in a window: sizes windows where the API only says "too many".
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, Datelike, TimeDelta, Timelike, Utc};
 
 use super::knowledge::{ceil, floor};
@@ -17,6 +19,8 @@ pub struct Forecast {
     all: Cell,
     /// Actual over expected, smoothed: lets the whole forecast rise and fall with the business.
     level: f64,
+    /// The same of late for hours of the week that were never seen before: they are like their neighbours.
+    drift: f64,
     /// Mean relative error of late, smoothed: the safety margin follows it.
     error: f64,
 }
@@ -46,18 +50,53 @@ impl Default for Forecast {
             day: vec![Cell::default(); 24],
             all: Cell::default(),
             level: 1.0,
+            drift: 1.0,
             error: 0.2,
         }
     }
 }
 
 impl Forecast {
-    /// Takes in a window that was read completely for the first time, with the dates of its records.
-    pub fn observe(&mut self, window: Window, dates: &[DateTime<Utc>]) {
+    /// Takes in a window that was read completely, with the dates of its records: compares them with what was expected,
+    /// then counts them. A campaign's burst counts as a busy minute, not as what it is: it says nothing of other days.
+    pub fn learn(&mut self, window: Window, dates: &[DateTime<Utc>]) {
+        let inside: Vec<_> = dates.iter().copied().filter(|date| window.contains(*date)).collect();
+        let usual = without_bursts(window, &inside, self.all.rate(0.0, 1.0) * 60.0);
+        self.compare(window, usual.len() as f64);
+        self.observe(window, &usual);
+    }
+
+    /// Takes in some records of a window that holds `total` of them: worth as much as the time that they stand for. A
+    /// burst makes a guessed total worthless.
+    pub fn learn_sample(&mut self, window: Window, dates: &[DateTime<Utc>], total: f64, guessed: bool) {
+        let inside: Vec<_> = dates.iter().copied().filter(|date| window.contains(*date)).collect();
+        let usual = without_bursts(window, &inside, self.all.rate(0.0, 1.0) * 60.0);
+        let burst = (usual.len() as f64) < 0.8 * inside.len() as f64;
+        if guessed && burst {
+            return;
+        }
+        self.compare(window, total * usual.len() as f64 / inside.len().max(1) as f64);
+        let share = (usual.len() as f64 / total.max(1.0)).min(1.0);
+        for hour in hours(window) {
+            self.add(hour.from(), 0.0, seconds(hour) * share);
+        }
+        for date in usual {
+            self.add(date, 1.0, 0.0);
+        }
+    }
+
+    /// How many records a window holds of which these are some: as many times more as those of its ordinary minutes fall
+    /// short of what was expected. A burst among them says nothing of that.
+    pub fn expected_with(&self, window: Window, dates: &[DateTime<Utc>]) -> f64 {
+        let usual = without_bursts(window, dates, self.all.rate(0.0, 1.0) * 60.0);
+        self.expected(window) * dates.len() as f64 / usual.len().max(1) as f64
+    }
+
+    fn observe(&mut self, window: Window, dates: &[DateTime<Utc>]) {
         for hour in hours(window) {
             self.add(hour.from(), 0.0, seconds(hour));
         }
-        for date in dates.iter().filter(|date| window.contains(**date)) {
+        for date in dates {
             self.add(*date, 1.0, 0.0);
         }
     }
@@ -67,14 +106,27 @@ impl Forecast {
         self.add(hour.from(), calls, seconds(hour));
     }
 
-    /// Compares what came with what was expected before it was observed.
-    pub fn compare(&mut self, expected: f64, actual: f64) {
+    /// Compares what came with what was expected before it was observed. More than expected counts for the margin, since
+    /// less overloads no answer.
+    pub fn compare(&mut self, window: Window, actual: f64) {
+        let expected = self.expected(window);
         if expected < 20.0 {
             return; // noise, not a trend
         }
         let ratio = (actual / expected).clamp(0.1, 10.0);
-        self.error = 0.7 * self.error + 0.3 * (ratio - 1.0).abs().min(1.5);
-        self.level = (self.level * (0.8 + 0.2 * ratio)).clamp(0.2, 5.0);
+        let error = if ratio > 1.0 { ratio - 1.0 } else { (1.0 - ratio) / 4.0 };
+        self.error = 0.7 * self.error + 0.3 * error.min(1.5);
+        // An hour of the week that was never seen says nothing of the business as a whole.
+        let seen = |hour: &Window| self.has_seen_hour(hour.from());
+        let known: f64 = hours(window).filter(seen).map(seconds).sum();
+        let known = known / seconds(window).max(1.0);
+        self.level = (self.level * (0.8 + 0.2 * ratio).powf(known)).clamp(0.2, 5.0);
+        self.drift = (self.drift * ratio.powf(0.5 * (1.0 - known))).clamp(0.2, 4.0);
+    }
+
+    /// Whether it has seen enough for its word to count against an answer's.
+    pub fn has_seen(&self, time: TimeDelta) -> bool {
+        self.all.seconds >= time.num_seconds() as f64
     }
 
     /// The number of calls to expect in `window`.
@@ -159,8 +211,34 @@ impl Forecast {
         let cell = |cells: &[Cell], at: usize| cells.get(at).copied().unwrap_or_default();
         let overall = self.all.rate(0.0, 1.0);
         let by_day = cell(&self.day, day).rate(overall, 1800.0);
-        cell(&self.week, week).rate(by_day, 1200.0) * self.level
+        let trend = if self.has_seen_hour(instant) { self.level } else { self.level * self.drift };
+        cell(&self.week, week).rate(by_day, 1200.0) * trend
     }
+
+    fn has_seen_hour(&self, instant: DateTime<Utc>) -> bool {
+        self.week.get(cells(instant).0).is_some_and(|cell| cell.seconds > 3000.0)
+    }
+}
+
+/// The dates without those that make a minute far busier than the others; `usual` calls a minute are no burst.
+fn without_bursts(window: Window, dates: &[DateTime<Utc>], usual: f64) -> Vec<DateTime<Utc>> {
+    let minute = |date: &DateTime<Utc>| date.timestamp().div_euclid(60);
+    let mut counts: HashMap<i64, f64> = HashMap::new();
+    dates.iter().for_each(|date| *counts.entry(minute(date)).or_default() += 1.0);
+    let minutes = (seconds(window) / 60.0).max(1.0);
+    let mut most = f64::INFINITY;
+    // The bursts raise the mean that they are measured by: less with each round.
+    for _ in 0..5 {
+        let mean = counts.values().map(|count| count.min(most)).sum::<f64>() / minutes;
+        most = 6.0 * mean.max(usual) + 5.0;
+    }
+    counts.clear();
+    let fits = |date: &&DateTime<Utc>| {
+        let count = counts.entry(minute(date)).or_default();
+        *count += 1.0;
+        *count <= most
+    };
+    dates.iter().filter(fits).copied().collect()
 }
 
 fn cells(instant: DateTime<Utc>) -> (usize, usize) {
@@ -214,7 +292,7 @@ mod tests {
         let step = HOUR / calls_per_hour as i64;
         let dates: Vec<_> =
             (0..24 * calls_per_hour as i64).map(|n| day.from() + TimeDelta::seconds(n * step)).collect();
-        forecast.observe(day, &dates);
+        forecast.learn(day, &dates);
         forecast
     }
 
@@ -237,18 +315,29 @@ mod tests {
     #[test]
     fn little_evidence_makes_small_steps() {
         let mut forecast = Forecast::default();
-        forecast.observe(window(0, 900), &[]);
+        forecast.learn(window(0, 900), &[]);
         let step = forecast.take(window(0, 1000 * HOUR), Order::Descending, 300.0, UNIT);
         assert_eq!(step.len(), TimeDelta::hours(16));
+    }
+
+    #[test]
+    fn a_campaign_does_not_move_the_forecast() {
+        let mut forecast = busy(60);
+        let before = forecast.expected(window(0, 24 * HOUR));
+        let burst: Vec<_> = (0..700).map(|n| window(0, 1).from() + TimeDelta::seconds(n / 6)).collect();
+        forecast.learn(window(0, HOUR), &burst);
+        let after = forecast.expected(window(0, 24 * HOUR));
+        assert!((after - before).abs() < before * 0.35, "{before} {after}");
     }
 
     #[test]
     fn a_forecast_that_errs_widens_its_margin() {
         let mut forecast = busy(60);
         let before = forecast.margin();
-        (0..5).for_each(|_| forecast.compare(100.0, 300.0));
+        let hours = window(0, 2 * HOUR);
+        (0..5).for_each(|_| forecast.compare(hours, 300.0));
         assert!(forecast.margin() < before);
-        (0..50).for_each(|_| forecast.compare(100.0, 100.0));
+        (0..50).for_each(|_| forecast.compare(hours, forecast.expected(hours)));
         assert!(forecast.margin() > before);
     }
 

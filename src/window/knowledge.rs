@@ -1,50 +1,87 @@
 //! What was learned of one account's API: values that answers teach, kept in the ledger.
+//!
+//! Everything here can be unlearned: a longer answer refutes a limit, and evidence ages.
 
 use chrono::{DateTime, DurationRound, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::Window;
+use super::range::RangeLimits;
 use super::verdict::Evidence;
+use super::{Order, Window};
+
+/// How long a server's ways are believed without new evidence.
+const BELIEVED: TimeDelta = TimeDelta::days(7);
+/// Pages claimed on an order proven before, between two checks of it.
+const UNCHECKED_PAGES: usize = 16;
 
 /// What answers have taught about this account's API. Part of the ledger, so a restart knows it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Knowledge {
-    /// Dates came with minutes only: the unit of windows is a minute.
+    /// A date came with minutes only.
     pub minute_dates: bool,
+    /// A date showed seconds: minutes alone are then a trimmed `:00`.
+    pub second_dates: bool,
     /// A record dated exactly on a lower bound was seen: it need not be widened.
     pub from_inclusive: bool,
     /// A record dated exactly on an upper bound was seen.
     pub to_inclusive: bool,
     /// Whether answers announce `TOTAL_HITS`; unknown before the first answer.
     pub totals: Option<bool>,
-    /// A limit of the server lower than the configured one, found out.
+    /// When a total above what came was last proven right: such a server announces its cuts.
+    pub honest_at: Option<DateTime<Utc>>,
+    /// Totals found to count records that are never shown, and when last.
+    pub inflated: Strikes,
+    /// The length at which answers were found to be cut.
     pub record_limit: Option<usize>,
     /// Continuation was proven here: the server sorts before it cuts.
     pub sorts: bool,
     /// Failed proofs in a row; two end continuation for this account.
     pub sort_strikes: u8,
-    /// The longest answer that came without a total, and its window: limits lie at or above it.
-    pub longest: Option<Longest>,
+    /// Cut answers in a row whose records came in no order.
+    pub unsorted: u8,
+    /// Refusals with error 3 since the last cut answer.
+    pub refusals: u8,
     /// The fewest records known to have been refused with error 3.
     pub refused: Option<usize>,
+    /// When that was.
+    pub refused_at: Option<DateTime<Utc>>,
+    /// The longest answer of each of the last days.
+    pub lengths: Vec<Length>,
+    /// Pages claimed without a total since the order was last checked.
+    pub unchecked: Vec<Bounds>,
+    /// Which ranges of dates the API accepts.
+    pub range: RangeLimits,
 }
 
-/// The longest answer that came without a total to prove it whole.
+/// Strikes against a belief, which age.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Strikes {
+    /// How many.
+    pub count: u8,
+    /// The last of them.
+    pub at: Option<DateTime<Utc>>,
+}
+
+/// The longest answer of a day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Longest {
+pub struct Length {
+    /// Days since 1970.
+    pub day: i64,
     /// Records in it.
     pub records: usize,
-    /// First instant of its window.
-    pub from: DateTime<Utc>,
-    /// First instant after its window.
-    pub to: DateTime<Utc>,
+}
+
+fn is_recent(at: Option<DateTime<Utc>>, now: DateTime<Utc>) -> bool {
+    at.is_some_and(|at| now - at < BELIEVED)
 }
 
 impl Knowledge {
     /// Takes in what an answer to a question with the bounds `sent` shows, whatever its verdict.
     pub fn learn(&mut self, sent: Bounds, evidence: &Evidence) {
         self.minute_dates |= evidence.minute_dates;
+        self.second_dates |= evidence.second_dates;
         self.from_inclusive |= evidence.exact_bounds && evidence.dates.contains(&sent.from);
         self.to_inclusive |= evidence.exact_bounds && evidence.dates.contains(&sent.to);
         if evidence.total.is_some() {
@@ -55,23 +92,61 @@ impl Knowledge {
     }
 
     /// A longer answer than a limit that was found out: what taught it was wrong, such as a total or a refusal that a
-    /// server in trouble made up. Believed for ever, it would make every answer look cut and every window too large.
+    /// server in trouble made up. Believed for good, it would make every answer look cut and every window too large.
     pub fn refute_limits(&mut self, evidence: &Evidence) {
         self.record_limit = self.record_limit.filter(|limit| evidence.listed <= *limit);
         self.refused = self.refused.filter(|refused| evidence.listed < *refused);
     }
 
-    /// Remembers the longest answer without a total: shorter ones cannot have been cut.
-    pub fn note_length(&mut self, window: Window, evidence: &Evidence) {
-        let longest = self.longest.map_or(0, |longest| longest.records);
-        if evidence.total.is_none() && evidence.listed > longest {
-            self.longest = Some(Longest { records: evidence.listed, from: window.from(), to: window.to() });
+    /// Remembers how long an answer was: later ones that are shorter cannot have been cut at this server's limit.
+    pub fn note_length(&mut self, records: usize, now: DateTime<Utc>) {
+        let day = now.timestamp().div_euclid(86_400);
+        self.lengths.retain(|length| day - length.day < BELIEVED.num_days() && length.day <= day);
+        match self.lengths.iter_mut().find(|length| length.day == day) {
+            Some(length) => length.records = length.records.max(records),
+            None if records > 0 => self.lengths.push(Length { day, records }),
+            None => {}
         }
+    }
+
+    /// The longest answer of late.
+    pub fn longest(&self, now: DateTime<Utc>) -> usize {
+        let day = now.timestamp().div_euclid(86_400);
+        let recent = self.lengths.iter().filter(|length| day - length.day < BELIEVED.num_days());
+        recent.map(|length| length.records).max().unwrap_or(0)
+    }
+
+    /// Whether this server was seen lately to announce what it held back.
+    pub fn is_honest(&self, now: DateTime<Utc>) -> bool {
+        is_recent(self.honest_at, now)
+    }
+
+    /// Whether totals count records that are never shown: they prove nothing then.
+    pub fn is_inflated(&self, now: DateTime<Utc>) -> bool {
+        self.inflated.count >= 2 && is_recent(self.inflated.at, now)
+    }
+
+    /// A total announced more than two readings, divided differently, could show.
+    pub fn strike_totals(&mut self, now: DateTime<Utc>) {
+        let count = if is_recent(self.inflated.at, now) { self.inflated.count.saturating_add(1) } else { 1 };
+        self.inflated = Strikes { count, at: Some(now) };
+    }
+
+    /// A total above what came was proven right.
+    pub fn confirm_totals(&mut self, now: DateTime<Utc>) {
+        self.honest_at = Some(now);
+        self.inflated = Strikes::default();
+    }
+
+    /// Whether a server that holds this many records refuses with error 3 instead of cutting.
+    pub fn refuses_above(&self, listed: usize, now: DateTime<Utc>) -> bool {
+        self.refused.is_none_or(|refused| listed < refused) && is_recent(self.refused_at, now)
     }
 
     /// The unit of windows: the coarser of the wire's granularity and the precision of dates seen.
     pub fn unit(&self, granularity: TimeDelta) -> TimeDelta {
-        if self.minute_dates { granularity.max(TimeDelta::minutes(1)) } else { granularity }
+        let minutes = self.minute_dates && !self.second_dates;
+        if minutes { granularity.max(TimeDelta::minutes(1)) } else { granularity }
     }
 
     /// What is sent for `window`: a granule wider on each side until that bound is known to be inclusive.
@@ -89,27 +164,55 @@ impl Knowledge {
     }
 
     /// Where the server's limit probably lies, from what it gave and what it refused. Limits are round numbers.
-    pub fn likely_limit(&self, configured: usize) -> usize {
+    pub fn likely_limit(&self, configured: usize, now: DateTime<Utc>) -> usize {
         let limit = self.limit(configured);
         let Some(refused) = self.refused.filter(|refused| *refused <= limit) else { return limit };
-        let longest = self.longest.map_or(0, |longest| longest.records);
+        let longest = self.longest(now);
         let round = (refused.saturating_sub(1) / 500) * 500;
         if round >= longest.max(1) { round } else { longest.midpoint(refused).max(1) }
     }
 
     /// Whether a cut answer may be continued where it ended; hoped for until the API has answered.
     pub fn continues(&self) -> bool {
-        self.totals != Some(false) && self.sort_strikes < 2
+        self.sort_strikes < 2
+    }
+
+    /// Whether windows must be sized to fit one answer, because a cut one cannot be continued here.
+    pub fn must_fit(&self) -> bool {
+        !self.continues() || self.unsorted >= 2 || self.refusals > if self.sorts { 2 } else { 0 }
+    }
+
+    /// Whether cut answers come with totals, so that their records are a sample of known weight.
+    pub fn samples(&self, now: DateTime<Utc>) -> bool {
+        self.totals == Some(true) && self.refusals == 0 && !self.is_inflated(now)
+    }
+
+    /// A cut answer came, in order or not.
+    pub fn note_cut(&mut self, shown: Option<Order>) {
+        self.refusals = 0;
+        self.unsorted = if shown.is_some() { 0 } else { self.unsorted.saturating_add(1) };
+    }
+
+    /// Whether a page without a total may be claimed on the order proven before.
+    pub fn trusts_order(&self) -> bool {
+        self.sorts && self.unchecked.len() < UNCHECKED_PAGES
     }
 }
 
 /// The bounds that are sent, wider than the window they are meant for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Bounds {
     /// `fromdate`.
     pub from: DateTime<Utc>,
     /// `todate`.
     pub to: DateTime<Utc>,
+}
+
+impl Bounds {
+    /// How long the range is that the API sees.
+    pub fn len(&self) -> TimeDelta {
+        self.to - self.from
+    }
 }
 
 /// `instant` rounded down to a whole multiple of `unit`.
@@ -132,6 +235,10 @@ pub fn aligned(window: Window, unit: TimeDelta) -> Option<Window> {
 mod tests {
     use super::*;
 
+    fn day(number: i64) -> DateTime<Utc> {
+        DateTime::from_timestamp(number * 86_400 + 7, 0).unwrap()
+    }
+
     #[test]
     fn an_answer_longer_than_the_learned_limit_refutes_it() {
         let mut knowledge = Knowledge { record_limit: Some(700), refused: Some(701), ..Knowledge::default() };
@@ -140,5 +247,31 @@ mod tests {
         assert_eq!((knowledge.limit(10_000), knowledge.refused), (700, Some(701)));
         knowledge.refute_limits(&answer(701));
         assert_eq!((knowledge.limit(10_000), knowledge.refused), (10_000, None));
+    }
+
+    #[test]
+    fn the_longest_answer_is_forgotten_after_a_week() {
+        let mut knowledge = Knowledge::default();
+        knowledge.note_length(730, day(100));
+        knowledge.note_length(20, day(103));
+        assert_eq!(knowledge.longest(day(106)), 730);
+        assert_eq!(knowledge.longest(day(107)), 20);
+        assert_eq!(knowledge.longest(day(120)), 0);
+    }
+
+    #[test]
+    fn one_date_with_seconds_makes_minutes_a_trimmed_form() {
+        let mut knowledge = Knowledge { minute_dates: true, ..Knowledge::default() };
+        assert_eq!(knowledge.unit(TimeDelta::seconds(1)), TimeDelta::minutes(1));
+        knowledge.second_dates = true;
+        assert_eq!(knowledge.unit(TimeDelta::seconds(1)), TimeDelta::seconds(1));
+    }
+
+    #[test]
+    fn a_ledger_of_the_version_before_is_read() {
+        let old = r#"{"minute_dates":false,"from_inclusive":true,"to_inclusive":true,"totals":true,"record_limit":500,
+            "sorts":true,"sort_strikes":0,"longest":{"records":9,"from":"2026-11-01T00:00:00Z","to":"2026-11-02T00:00:00Z"},"refused":null}"#;
+        let knowledge: Knowledge = serde_json::from_str(old).unwrap();
+        assert!(knowledge.from_inclusive && knowledge.sorts && knowledge.record_limit == Some(500));
     }
 }

@@ -64,6 +64,8 @@ pub struct Progress {
     pub set_aside: Option<Window>,
     /// The word for it.
     pub outcome: Outcome,
+    /// The claims follow from counts: rows missing from the answer say nothing.
+    pub by_count: bool,
     /// An asked span that is finished with this reply.
     pub finished: Option<Window>,
 }

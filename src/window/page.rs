@@ -3,7 +3,8 @@
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::ask::Ask;
-use super::knowledge::{Knowledge, floor};
+use super::knowledge::{Bounds, Knowledge, floor};
+use super::sum::Read;
 use super::verdict::Evidence;
 use super::{Order, Window};
 
@@ -18,6 +19,10 @@ pub(super) struct Page {
     pub dates: Vec<DateTime<Utc>>,
     /// Records on it without a date.
     pub undated: usize,
+    /// The bounds that were sent for it.
+    pub sent: Bounds,
+    /// The order in which it came: its records lie from this end of the window on.
+    pub order: Order,
 }
 
 /// What the next answer says about a page.
@@ -35,7 +40,8 @@ impl Page {
     /// Whether the answer to `ask`, announcing `total`, proves this page: what was not on it must still come.
     ///
     /// Must be asked after `knowledge` has learned from that answer.
-    pub fn proof(&self, ask: &Ask, total: Option<u64>, knowledge: &Knowledge, order: Order) -> Proof {
+    pub fn proof(&self, ask: &Ask, total: Option<u64>, knowledge: &Knowledge) -> Proof {
+        let order = self.order;
         let Some(total) = total else { return Proof::Unclear };
         let (bound, inclusive) = bound(ask, knowledge, order);
         let passed = |date: &&DateTime<Utc>| match order {
@@ -56,9 +62,15 @@ impl Page {
         }
     }
 
+    /// What of it was proven, as something that was read.
+    pub fn read(&self, proven: Window) -> Read<'_> {
+        Read { window: proven, sent: self.sent, dates: &self.dates, undated: self.undated }
+    }
+
     /// What the proof by `ask` covers of this page: not what the widened bounds of `ask` ask for again, since a record
     /// held back there would be counted with the next answer.
-    pub fn proven(&self, ask: &Ask, knowledge: &Knowledge, order: Order, unit: TimeDelta) -> Option<Window> {
+    pub fn proven(&self, ask: &Ask, knowledge: &Knowledge, unit: TimeDelta) -> Option<Window> {
+        let order = self.order;
         let (bound, inclusive) = bound(ask, knowledge, order);
         let all = self.tentative;
         match order {

@@ -16,7 +16,7 @@ use choice::outward;
 use super::ask::{Ask, Outcome, Reason, Reply};
 use super::coverage::Stretch;
 use super::knowledge::{aligned, floor};
-use super::ledger::{Gap, Ledger, Progress, Recheck};
+use super::ledger::{Ledger, Progress, Recheck};
 use super::reading::{Context, Reading, ReadingSettings};
 use super::suspect::Suspects;
 use super::{Lane, Order, Window};
@@ -48,11 +48,20 @@ impl Settings {
         std::iter::once(self.lookback).chain(self.reconcile.iter().copied())
     }
 
-    /// How long a stretch may wait beyond its age, so that many are read with one request.
+    /// How long a stretch may wait beyond its age, so that many are read with one request. What leaves the lookback is
+    /// read with the lookback itself.
     fn slack(&self, age: TimeDelta) -> TimeDelta {
-        (age / 24).clamp(self.lookback_every * 3, TimeDelta::hours(12).max(self.lookback_every * 3))
+        if age == self.lookback {
+            return self.lookback_every * 3;
+        }
+        (age / 24).min(TimeDelta::hours(12)).max(self.poll_interval)
     }
 }
+
+/// No gap is longer: what fails is narrowed down first.
+const LONG_GAP: TimeDelta = TimeDelta::hours(1);
+/// A live reading that needs more requests than this gives way to the newest minutes.
+const LIVE_REQUESTS: u32 = 10;
 
 /// How far the planner goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,8 +102,8 @@ pub struct Planner {
     suspects: Suspects,
     asked: VecDeque<Asked>,
     asked_now: Option<Window>,
-    /// The gap that is being tried again, and whether something of it failed.
-    gap_now: Option<(Window, bool)>,
+    /// The gap that is being tried again.
+    gap_now: Option<Window>,
     last_poll: Option<DateTime<Utc>>,
     /// Coverage that lay in the future at the start: to be taken back in the database, too.
     ahead: Option<Window>,
@@ -103,6 +112,10 @@ pub struct Planner {
     /// Up to where the last poll could read: what came later is for the next one.
     polled_until: Option<DateTime<Utc>>,
     last_lookback: Option<DateTime<Utc>>,
+    /// A short window that the API refuses for where it lies, until an older one shows whether history ends there.
+    refused_at: Option<Window>,
+    /// The live reading has used many requests: the newest minutes come first from now on.
+    hurried: bool,
 }
 
 impl Planner {
@@ -113,6 +126,10 @@ impl Planner {
         let ahead = ledger.coverage.end().and_then(|end| Window::new(now, end));
         if let Some(ahead) = ahead {
             ledger.coverage.uncover(ahead);
+        }
+        // Long ones are of an earlier version, which gave whole plans up.
+        for gap in ledger.gaps.iter_mut().filter(|gap| gap.window.len() > LONG_GAP) {
+            gap.next_try_at = gap.next_try_at.min(now);
         }
         Self {
             settings,
@@ -128,6 +145,8 @@ impl Planner {
             last_look: None,
             polled_until: None,
             last_lookback: None,
+            refused_at: None,
+            hurried: false,
         }
     }
 
@@ -148,12 +167,13 @@ impl Planner {
 
     /// How much of history is still to be read for the first time.
     pub fn unread(&self, now: DateTime<Utc>) -> TimeDelta {
-        let all = Window::new(self.ledger.history_start, now);
+        let all = Window::new(self.first_instant(now), now);
         all.map_or(TimeDelta::zero(), |all| self.ledger.coverage.holes(all).iter().map(Window::len).sum())
     }
 
     /// What to do at `now`.
     pub fn next(&mut self, now: DateTime<Utc>) -> Next {
+        self.hurry(now);
         for lane in Lane::ALL {
             if self.readings.get(&lane).is_none_or(Reading::is_done) {
                 self.readings.remove(&lane);
@@ -166,6 +186,8 @@ impl Planner {
                     knowledge: &mut self.ledger.knowledge,
                     forecast: &mut self.ledger.forecast,
                     settings: &self.settings.reading,
+                    coverage: &self.ledger.coverage,
+                    now,
                 })
             {
                 return Next::Ask(ask);
@@ -193,9 +215,13 @@ impl Planner {
                 knowledge: &mut self.ledger.knowledge,
                 forecast: &mut self.ledger.forecast,
                 settings: &self.settings.reading,
+                coverage: &self.ledger.coverage,
+                now: read_at,
             },
         );
-        let mut progress = Progress { hold: step.hold, outcome: step.outcome, ..Progress::default() };
+        let by_count = step.by_count;
+        let mut progress =
+            Progress { hold: step.hold, outcome: step.outcome, by_count, ..Progress::default() };
         progress.uncover.extend(self.ahead.take());
         let server_date = match reply {
             Reply::Answer(evidence) => evidence.server_date,
@@ -211,12 +237,18 @@ impl Planner {
         for (window, reason) in step.gaps {
             self.open_gap(window, reason, read_at, &mut progress);
         }
+        if let Some(window) = step.out_of_reach {
+            self.out_of_reach(ask, window, read_at, &mut progress);
+        } else if self.refused_at.is_some() && matches!(reply, Reply::Answer(_)) && ask.lane == Lane::Backfill
+        {
+            self.reached_beyond(ask, read_at, &mut progress);
+        }
         match (step.failed, reply) {
-            (Some(window), _) => self.failed(ask, window, read_at, &mut progress),
-            (None, Reply::Failed) => {}
-            // A contradictory answer is no sign of life either: it is a failure that was not the last.
-            (None, _) if progress.outcome == Outcome::Failed => {}
-            (None, _) => self.suspects.api_answered(),
+            (Some((window, reason)), _) => self.failed(ask, window, reason, read_at, &mut progress),
+            // A contradictory answer is no sign of life: it is a failure that was not the last.
+            (None, Reply::Answer(_)) if progress.outcome != Outcome::Failed => self.suspects.api_answered(),
+            // Nor is a refusal, which an API in trouble gives to everything.
+            (None, _) => {}
         }
         self.finish_reading(ask, read_at, &mut progress);
         progress
@@ -226,12 +258,31 @@ impl Planner {
         self.ledger.knowledge.unit(self.settings.reading.granularity)
     }
 
+    /// A live reading that goes on past its poll, in a burst of calls, must not keep the newest minutes waiting: what it
+    /// leaves is a hole like any other.
+    fn hurry(&mut self, now: DateTime<Utc>) {
+        let overdue = self.last_poll.is_some_and(|last| now >= last + self.settings.poll_interval);
+        let long = self.readings.get(&Lane::Live).is_some_and(|reading| reading.requests() >= LIVE_REQUESTS);
+        if self.mode == Mode::Daemon && overdue && long {
+            self.readings.remove(&Lane::Live);
+            self.hurried = true;
+        }
+    }
+
+    /// The end of what can be asked for now.
+    fn present(&self, now: DateTime<Utc>) -> DateTime<Utc> {
+        floor(self.ledger.knowledge.range.present(now), self.unit())
+    }
+
     fn start(&mut self, lane: Lane, now: DateTime<Utc>) -> Option<Reading> {
         let (reason, order, windows) = match lane {
             Lane::Live => self.live(now)?,
             Lane::Asked => self.next_asked(now)?,
             Lane::Reconcile => self.again(now)?,
-            Lane::Backfill => (Reason::Backfill, Order::Descending, vec![self.hole(now)?]),
+            Lane::Backfill => {
+                let window = self.beyond_reach(now).or_else(|| self.hole(now))?;
+                (Reason::Backfill, Order::Descending, vec![window])
+            }
         };
         let unit = self.unit();
         let windows = windows.into_iter().map(|window| outward(window, unit)).collect();
@@ -268,9 +319,7 @@ impl Planner {
                 }
             }
         }
-        let whole = |gap: &mut Gap| gap.window.intersect(&read) == Some(gap.window);
-        let closed = self.ledger.gaps.extract_if(.., whole).map(|gap| gap.window);
-        progress.closed_gaps.extend(closed);
+        self.fill_gaps(read, progress);
     }
 
     fn uncover(&mut self, window: Window, progress: &mut Progress) {

@@ -1,19 +1,32 @@
 //! One reading of some windows: what to ask next, and what the answers prove.
 //!
-//! A cut answer is continued where it ended, but what it held is claimed only when the next answer announces
-//! as many records as must be left: a server may cut first and sort the page afterwards. What cannot be
-//! continued is split, and the parts must add up to what was announced for the whole.
+//! A cut answer is continued where it ended, in the order that the server shows, but what it held is claimed only when
+//! the next answer announces as many records as must be left: a server may cut first and sort the page afterwards. What
+//! cannot be continued is divided where its records show that they lie, and the parts must add up to what was announced
+//! for the whole.
+
+mod overfull;
+mod sums;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::ask::{Ask, GapReason, Hold, Outcome, Reason, Reply, Step};
+use super::coverage::Coverage;
 use super::density::Forecast;
 use super::knowledge::{Bounds, Knowledge};
-use super::page::{Page, Proof, continuation};
+use super::page::{Page, Proof};
+use super::range::{Refusal, SHORT};
+use super::sample::{Fit, Samples};
 use super::slice::Slice;
-use super::sum::{Kind, Sum};
-use super::verdict::{Evidence, Limits, Verdict, judge};
+use super::sum::{Read, Sum};
+use super::verdict::{Asked, Evidence, Limits, Verdict, judge};
 use super::{Lane, Order, Window};
+
+/// Refusals of single smallest windows in a row that are trouble of the API's rather than of the windows.
+const REFUSED_SMALLEST: u32 = 3;
+
+/// How much around a smallest window is asked for besides, where its number of records may be a limit.
+const AROUND: TimeDelta = TimeDelta::hours(12);
 
 /// The settings that reading needs.
 #[derive(Clone, Debug)]
@@ -38,6 +51,10 @@ pub struct Context<'a> {
     pub forecast: &'a mut Forecast,
     /// The settings.
     pub settings: &'a ReadingSettings,
+    /// What was read before.
+    pub coverage: &'a Coverage,
+    /// When the request is made.
+    pub now: DateTime<Utc>,
 }
 
 impl Context<'_> {
@@ -47,11 +64,6 @@ impl Context<'_> {
 
     fn smallest(&self) -> TimeDelta {
         self.unit().max(self.settings.min_window)
-    }
-
-    /// How many records to aim at where the API says nothing but "too many".
-    fn target(&self) -> f64 {
-        self.knowledge.likely_limit(self.settings.limits.records) as f64 * self.forecast.margin()
     }
 }
 
@@ -65,6 +77,12 @@ pub struct Reading {
     todo: Vec<Part>,
     page: Option<Page>,
     sums: Vec<Sum>,
+    samples: Samples,
+    /// Smallest windows refused in a row.
+    refused: u32,
+    requests: u32,
+    /// Where the limit may lie, by what was expected of windows that were refused; used until more is known.
+    guess: f64,
 }
 
 #[derive(Clone, Debug)]
@@ -73,21 +91,82 @@ struct Part {
     attempts: u32,
     /// Read for the second time because its parts did not add up.
     again: bool,
-    /// The bounds of the first page: the far one must stay the same, or totals cannot be compared. Of an overloaded
-    /// unit, the bounds for which its total was announced.
-    first_sent: Option<Bounds>,
+    /// A second opinion on an answer that held too little: what it shows is believed.
+    confirms: bool,
+    /// Totals are left out of account, to find out what they count.
+    ignores_totals: bool,
+    /// To be sent as the wall times of the window itself.
+    narrow: bool,
+    tight: Tight,
+    /// Of a continuation, its order and the bounds of its first page: the far one must stay the same, or totals cannot be
+    /// compared.
+    chain: Option<(Order, Bounds)>,
+    /// Of an overloaded unit, the bounds for which its total was announced, and what was read of it.
     slicing: Option<Slicing>,
+    /// Asked once more only for its total: so many records were seen in its parts.
+    recount: Option<u64>,
+    /// A smallest window whose number of records may be a limit: asked with more around it, to see longer answers.
+    around: Option<usize>,
+    /// A longer answer was seen for it: the length of its own is no limit.
+    cleared: bool,
+}
+
+/// How far the bounds of a smallest window are drawn in, after it held too many records with wider ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Tight {
+    /// Widened where a bound is not known to be inclusive.
+    Wide,
+    /// Just the window's own bounds.
+    Bounds,
+    /// One unit: `fromdate` equals `todate`.
+    Unit,
 }
 
 impl Part {
     fn new(window: Window) -> Self {
-        Self { window, attempts: 0, again: false, first_sent: None, slicing: None }
+        Self {
+            window,
+            attempts: 0,
+            again: false,
+            confirms: false,
+            ignores_totals: false,
+            narrow: false,
+            tight: Tight::Wide,
+            chain: None,
+            slicing: None,
+            recount: None,
+            around: None,
+            cleared: false,
+        }
+    }
+
+    /// A part of this one, to be read in the same way.
+    fn piece(&self, window: Window) -> Self {
+        Self {
+            again: self.again,
+            confirms: self.confirms,
+            ignores_totals: self.ignores_totals,
+            narrow: self.narrow,
+            ..Self::new(window)
+        }
+    }
+
+    /// Whether two parts may be read as one.
+    fn is_like(&self, other: &Part) -> bool {
+        let ways = |part: &Part| (part.again, part.confirms, part.ignores_totals, part.narrow);
+        ways(self) == ways(other) && self.is_plain() && other.is_plain()
+    }
+
+    /// Nothing special is being found out about it.
+    fn is_plain(&self) -> bool {
+        self.slicing.is_none() && self.recount.is_none() && self.around.is_none()
     }
 }
 
 /// An overloaded unit being read slice by slice.
 #[derive(Clone, Debug)]
 struct Slicing {
+    sent: Bounds,
     total: u64,
     seen: u64,
     dates: Vec<DateTime<Utc>>,
@@ -103,12 +182,38 @@ impl Reading {
             windows.reverse();
         }
         let todo = windows.into_iter().map(Part::new).collect();
-        Self { lane, reason, order, todo, page: None, sums: Vec::new() }
+        Self {
+            lane,
+            reason,
+            order,
+            todo,
+            page: None,
+            sums: Vec::new(),
+            samples: Samples::default(),
+            refused: 0,
+            requests: 0,
+            guess: f64::INFINITY,
+        }
+    }
+
+    fn limit(&self, context: &Context<'_>) -> f64 {
+        let likely = context.knowledge.likely_limit(context.settings.limits.records, context.now) as f64;
+        if context.knowledge.refused.is_some() { likely } else { likely.min(self.guess) }
+    }
+
+    /// How many records to aim at where a cut answer is not continued.
+    fn target(&self, context: &Context<'_>) -> f64 {
+        self.limit(context) * context.forecast.margin()
     }
 
     /// Why it reads.
     pub fn reason(&self) -> Reason {
         self.reason
+    }
+
+    /// Requests made for it.
+    pub fn requests(&self) -> u32 {
+        self.requests
     }
 
     /// Whether nothing is left to ask.
@@ -124,27 +229,20 @@ impl Reading {
 
     /// The next request, or `None` when done.
     pub fn next_ask(&mut self, context: &Context<'_>) -> Option<Ask> {
-        let continues = context.knowledge.continues();
-        if !continues && self.page.is_none() {
+        if self.page.is_none() {
+            self.limit_range(context);
             self.fit(context);
         }
         let part = self.todo.last()?;
-        let mut sent = context.knowledge.bounds(part.window, context.unit());
-        if let Some(first) = part.first_sent {
-            match (&part.slicing, self.order) {
-                // Slices add up to what was announced for just these bounds.
-                (Some(_), _) => sent = first,
-                (None, Order::Ascending) => sent.to = first.to,
-                (None, Order::Descending) => sent.from = first.from,
-            }
-        }
+        let order = part.chain.map_or(self.order, |(order, _)| order);
         Some(Ask {
             lane: self.lane,
             reason: self.reason,
             window: part.window,
-            sent,
-            order: continues.then_some(self.order),
+            sent: sent(part, context),
+            order: context.knowledge.continues().then_some(order),
             slice: part.slicing.as_ref().and_then(|slicing| slicing.todo.last().cloned()),
+            narrow: part.narrow,
         })
     }
 
@@ -154,50 +252,106 @@ impl Reading {
         if self.todo.last().is_none_or(|part| part.window != ask.window) {
             return step;
         }
+        self.requests += 1;
         match reply {
             Reply::Answer(evidence) => self.answer(ask, evidence, context, &mut step),
-            Reply::TooMany => self.overflow(ask, Outcome::SplitTooMany, context, &mut step),
-            Reply::TooLarge => self.overflow(ask, Outcome::SplitTooLarge, context, &mut step),
-            // The newest minutes are no invalid range, but a sign of clocks that disagree: that passes.
-            Reply::Invalid if self.lane != Lane::Live => self.invalid(&mut step),
-            Reply::Invalid | Reply::Failed => self.fail(context, &mut step),
+            Reply::TooMany { exact } => self.refused(ask, *exact, context, &mut step),
+            Reply::TooLarge => self.overflow(Outcome::SplitTooLarge, context, &mut step),
+            Reply::Invalid { server_date } => self.invalid(ask, *server_date, context, &mut step),
+            Reply::TimedOut => self.timed_out(ask, context, &mut step),
+            Reply::Failed => self.fail(GapReason::Unreadable, context, &mut step),
         }
         step
     }
 
-    /// Where overflow is answered with nothing, reads only as much at once as is likely to fit.
-    fn fit(&mut self, context: &Context<'_>) {
-        let Some(part) = self.todo.last_mut().filter(|part| part.slicing.is_none()) else { return };
-        if self.reason == Reason::Newest {
-            return; // a few minutes; also the first question ever, which tells what kind of API this is
-        }
-        let piece = context.forecast.take(part.window, self.order, context.target(), context.smallest());
-        let rest = match self.order {
-            Order::Ascending => Window::new(piece.to(), part.window.to()),
-            Order::Descending => Window::new(part.window.from(), piece.from()),
+    /// Asks for no longer a range than the API accepts and answers in time.
+    fn limit_range(&mut self, context: &Context<'_>) {
+        let Some(part) = self.todo.last().filter(|part| part.is_plain()) else {
+            return;
         };
-        if let Some(rest) = rest {
-            part.window = rest;
-            let again = part.again;
-            self.todo.push(Part { again, ..Part::new(piece) });
+        let longest = context.knowledge.range.at_most(TimeDelta::MAX, context.now).max(context.smallest());
+        if part.window.len() <= longest || longest == TimeDelta::MAX {
+            return;
+        }
+        let longest = super::knowledge::floor(DateTime::UNIX_EPOCH + longest, context.smallest())
+            - DateTime::UNIX_EPOCH;
+        let piece = match self.order {
+            Order::Ascending => Window::new(part.window.from(), part.window.from() + longest),
+            Order::Descending => Window::new(part.window.to() - longest, part.window.to()),
+        };
+        if let Some(piece) = piece {
+            self.put_before(piece);
         }
     }
 
+    /// Where a cut answer cannot be continued, reads only as much at once as is likely to fit.
+    fn fit(&mut self, context: &Context<'_>) {
+        let Some(part) = self.todo.last().filter(|part| part.is_plain()) else {
+            return;
+        };
+        let known = self.samples.touches(part.window);
+        // The newest minutes also are the first question ever, which shows what kind of API this is.
+        if !known && (!context.knowledge.must_fit() || self.reason == Reason::Newest) {
+            return;
+        }
+        let fit = Fit {
+            order: self.order,
+            limit: self.limit(context),
+            target: self.target(context),
+            smallest: context.smallest(),
+            samples: context.knowledge.samples(context.now),
+        };
+        let piece = self.samples.take(part.window, context.forecast, fit);
+        if piece != part.window {
+            self.put_before(piece);
+        }
+    }
+
+    /// Divides the current part: `piece`, at its starting end, first, and then the rest.
+    fn put_before(&mut self, piece: Window) {
+        let Some(part) = self.todo.pop() else { return };
+        let older = Window::new(part.window.from(), piece.from());
+        let newer = Window::new(piece.to(), part.window.to());
+        let rest = match self.order {
+            Order::Ascending => [newer, older],
+            Order::Descending => [older, newer],
+        };
+        self.todo.extend(rest.into_iter().flatten().chain([piece]).map(|window| part.piece(window)));
+    }
+
     fn answer(&mut self, ask: &Ask, evidence: &Evidence, context: &mut Context<'_>, step: &mut Step) {
+        let Some(part) = self.todo.last() else { return };
+        let cleared = part.cleared;
+        let asked =
+            Asked { sent: ask.sent, ignores_totals: part.ignores_totals, again: part.again, at: context.now };
         context.knowledge.refute_limits(evidence);
-        let verdict = judge(evidence, context.knowledge, context.settings.limits);
+        let verdict = judge(evidence, asked, context.knowledge, context.settings.limits);
         if verdict == Verdict::Contradictory {
-            return self.fail(context, step);
+            return self.fail(GapReason::Unreadable, context, step);
         }
         context.knowledge.learn(ask.sent, evidence);
+        context.knowledge.range.accept(ask.sent, context.now);
+        self.refused = 0;
+        if let Some(listed) = part.around {
+            return self.looked_around(listed, evidence, context, step);
+        }
+        if let Some(seen) = part.recount {
+            return self.recounted(ask, seen, evidence, context, step);
+        }
         self.settle(ask, evidence, context, step);
+        self.exceed(ask, evidence, context);
         if ask.slice.is_some() {
             return self.sliced(evidence, verdict == Verdict::Whole, context, step);
         }
         match verdict {
-            Verdict::Whole => self.finish(evidence, context, step),
+            Verdict::Whole if self.is_scarce(ask, evidence, context) => {
+                self.confirm(ask, evidence, context, step)
+            }
+            Verdict::Whole => self.finish(ask, evidence, context, step),
             Verdict::Cut { total } => self.cut(ask, evidence, total, context, step),
-            Verdict::Doubted => self.doubt(evidence, context, step),
+            Verdict::Short { total } => self.short(ask, evidence, total, context, step),
+            Verdict::Doubted if cleared => self.finish(ask, evidence, context, step),
+            Verdict::Doubted => self.doubt(ask, evidence, context, step),
             Verdict::Contradictory => {}
         }
     }
@@ -205,15 +359,17 @@ impl Reading {
     /// Claims or gives back what the page before tentatively held.
     fn settle(&mut self, ask: &Ask, evidence: &Evidence, context: &mut Context<'_>, step: &mut Step) {
         let Some(page) = self.page.take() else { return };
-        match page.proof(ask, evidence.total, context.knowledge, self.order) {
+        let total = evidence.total.filter(|_| !context.knowledge.is_inflated(context.now));
+        match page.proof(ask, total, context.knowledge) {
             Proof::Proven => {
                 context.knowledge.sorts = true;
                 context.knowledge.sort_strikes = 0;
-                let proven = page.proven(ask, context.knowledge, self.order, context.unit());
-                self.hand_on(page.tentative, proven);
+                context.knowledge.confirm_totals(context.now);
+                let proven = page.proven(ask, context.knowledge, context.unit());
+                self.hand_on(&page, proven);
                 if let Some(proven) = proven {
                     self.observe(proven, &page.dates, context);
-                    self.claim(proven, &page.dates, page.undated, context, step);
+                    self.claim(&page.read(proven), context, step);
                 }
             }
             Proof::Unclear => self.give_back(page.tentative),
@@ -226,12 +382,12 @@ impl Reading {
     }
 
     /// What of a page was not proven borders on the current part and is asked for with it.
-    fn hand_on(&mut self, tentative: Window, proven: Option<Window>) {
+    fn hand_on(&mut self, page: &Page, proven: Option<Window>) {
         let Some(part) = self.todo.last_mut() else { return };
-        let rest = match (self.order, proven) {
-            (_, None) => Some(tentative),
-            (Order::Ascending, Some(proven)) => Window::new(proven.to(), tentative.to()),
-            (Order::Descending, Some(proven)) => Window::new(tentative.from(), proven.from()),
+        let rest = match (page.order, proven) {
+            (_, None) => Some(page.tentative),
+            (Order::Ascending, Some(proven)) => Window::new(proven.to(), page.tentative.to()),
+            (Order::Descending, Some(proven)) => Window::new(page.tentative.from(), proven.from()),
         };
         if let Some(rest) = rest {
             part.window = part.window.hull(&rest);
@@ -241,173 +397,106 @@ impl Reading {
     /// Puts a window that is still unread below the current part.
     fn give_back(&mut self, window: Window) {
         let below = self.todo.len().saturating_sub(1);
-        self.todo.insert(below, Part::new(window));
+        let part = self.todo.last().map_or_else(|| Part::new(window), |part| part.piece(window));
+        self.todo.insert(below, part);
     }
 
-    fn finish(&mut self, evidence: &Evidence, context: &mut Context<'_>, step: &mut Step) {
-        let Some(part) = self.todo.pop() else { return };
-        context.knowledge.note_length(part.window, evidence);
-        self.observe(part.window, &evidence.dates, context);
-        self.claim(part.window, &evidence.dates, evidence.undated(), context, step);
-    }
-
-    fn cut(
-        &mut self,
-        ask: &Ask,
-        evidence: &Evidence,
-        total: Option<u64>,
-        context: &mut Context<'_>,
-        step: &mut Step,
-    ) {
-        // A lower one is no limit but a total that a server in trouble made up.
-        if total.is_some() && evidence.listed >= context.settings.limits.doubt_from {
-            context.knowledge.record_limit = Some(evidence.listed);
-        }
-        if let (Some(total), Some(order)) = (total, ask.order)
-            && evidence.is_sorted(order)
-            && let Some(part) = self.todo.last_mut()
-            && let Some((tentative, rest)) = continuation(part.window, evidence, order, context.unit())
-            && context.knowledge.continues()
-            // The widened bounds of the next question take back up to two units: less would be no progress.
-            && tentative.len() > context.unit() * 2
-        {
-            part.window = rest;
-            part.first_sent.get_or_insert(ask.sent);
-            let (dates, undated) = (evidence.dates.clone(), evidence.undated());
-            self.page = Some(Page { tentative, total, dates, undated });
-            step.hold = Hold::ThisAnswer;
-            step.outcome = Outcome::Continued;
-            return;
-        }
-        step.outcome = Outcome::SplitUnproven;
-        if let Some(part) = self.todo.last_mut() {
-            let narrowest = context.knowledge.bounds(part.window, context.unit());
-            if part.window.len() <= context.smallest() && ask.sent != narrowest {
-                // The bounds need not be so wide: what overloads the answer may stand outside the window.
-                part.first_sent = None;
-                return;
-            }
-            part.first_sent = Some(ask.sent);
-        }
-        let parts = total.map_or(2, |total| parts_for(total, context));
-        let kind = total.map(|total| Kind::Announced { total });
-        self.split(kind, parts, total, context, step);
-    }
-
-    /// A length that may be a silent limit: the halves tell.
-    fn doubt(&mut self, evidence: &Evidence, context: &mut Context<'_>, step: &mut Step) {
-        step.outcome = Outcome::Doubted;
-        let Some(part) = self.todo.last() else { return };
-        let inside = evidence.dates.iter().filter(|date| part.window.contains(**date)).count() as u64;
-        let kind = Kind::Doubted { listed: evidence.listed, inside };
-        context.knowledge.note_length(part.window, evidence);
-        self.split(Some(kind), 2, None, context, step);
-    }
-
-    fn overflow(&mut self, ask: &Ask, outcome: Outcome, context: &mut Context<'_>, step: &mut Step) {
+    fn give_page_back(&mut self) {
         if let Some(page) = self.page.take() {
             self.give_back(page.tentative);
         }
-        if ask.slice.is_some() {
-            return self.sliced(&Evidence::default(), false, context, step);
-        }
-        step.outcome = outcome;
-        let expected = context.forecast.expected(ask.window);
-        if outcome == Outcome::SplitTooMany {
-            let likely = context.knowledge.likely_limit(context.settings.limits.records) as f64;
-            context.forecast.compare(expected, likely.max(expected) * 1.3);
-        }
-        // With nothing known yet, quarters find the right size with fewer refusals than halves.
-        let parts = if expected < 1.0 { 4.0 } else { (expected / context.target()).ceil().clamp(2.0, 8.0) };
-        let kind = (outcome == Outcome::SplitTooMany).then_some(Kind::Refused);
-        self.split(kind, parts as usize, None, context, step);
     }
 
-    /// Replaces the current part by smaller ones; at the smallest window, by slices or a gap.
-    fn split(
+    fn finish(&mut self, ask: &Ask, evidence: &Evidence, context: &mut Context<'_>, step: &mut Step) {
+        let Some(part) = self.todo.pop() else { return };
+        // A range of one unit proves itself by what it shows, or where both bounds are known to count.
+        let inclusive = context.knowledge.from_inclusive && context.knowledge.to_inclusive;
+        if ask.sent.from == ask.sent.to && evidence.listed == 0 && !inclusive {
+            return self.overloaded(part, context, step);
+        }
+        context.knowledge.note_length(evidence.listed, context.now);
+        if evidence.listed as f64 > self.guess {
+            self.guess = f64::INFINITY;
+        }
+        let fit = self.target(context);
+        self.done(part.window, evidence.listed, fit, context);
+        self.observe(part.window, &evidence.dates, context);
+        let (dates, undated) = (&evidence.dates[..], evidence.undated());
+        self.claim(&Read { window: part.window, sent: ask.sent, dates, undated }, context, step);
+    }
+
+    /// A window was read, or given up: what is known of those around it changes.
+    fn done(&mut self, window: Window, count: usize, fit: f64, context: &Context<'_>) {
+        if let Some(fewest) = self.samples.done(window, count, context.forecast, fit) {
+            self.guess = self.guess.min(fewest.max(1.0));
+        }
+    }
+
+    /// A range that the API refuses: its end, its length or its beginning is to blame.
+    fn invalid(
         &mut self,
-        kind: Option<Kind>,
-        parts: usize,
-        total: Option<u64>,
+        ask: &Ask,
+        server_date: Option<DateTime<Utc>>,
         context: &mut Context<'_>,
         step: &mut Step,
     ) {
-        let Some(mut part) = self.todo.pop() else { return };
-        if part.window.len() <= context.smallest() {
-            return self.too_small_to_split(part, total, context, step);
+        self.give_page_back();
+        step.outcome = Outcome::Refused;
+        match context.knowledge.range.refuse(ask.sent, server_date, context.now) {
+            Refusal::EndAt(end) => {
+                let end = super::knowledge::floor(end, context.unit());
+                self.cut_off_at(end);
+                if !self.todo.iter().any(|part| part.window.to() == end) {
+                    // Nothing is left of it before that instant: the next poll asks for it.
+                    step.outcome = Outcome::Failed;
+                }
+            }
+            Refusal::AtMost(_) => {}
+            Refusal::Unexplained if ask.sent.len() <= SHORT + context.unit() * 4 => {
+                let Some(part) = self.todo.pop() else { return };
+                self.sums.retain(|sum| !sum.touches(part.window));
+                step.out_of_reach = Some(part.window);
+            }
+            Refusal::Unexplained => {
+                let parts = context.forecast.divide(ask.window, 2, context.smallest());
+                self.replace(parts);
+            }
         }
-        let mut windows = context.forecast.divide(part.window, parts, context.smallest());
+    }
+
+    /// Leaves out whatever lies after `end`.
+    fn cut_off_at(&mut self, end: DateTime<Utc>) {
+        self.todo = std::mem::take(&mut self.todo)
+            .into_iter()
+            .filter_map(|part| {
+                let window = Window::new(part.window.from(), part.window.to().min(end))?;
+                Some(if window == part.window { part } else { part.piece(window) })
+            })
+            .collect();
+        self.sums.retain(|sum| sum.window.to() <= end);
+    }
+
+    /// An answer that took too long, or ended early: a shorter range may do.
+    fn timed_out(&mut self, ask: &Ask, context: &mut Context<'_>, step: &mut Step) {
+        if ask.slice.is_some() || !context.knowledge.range.too_slow(ask.sent, ask.window) {
+            return self.fail(GapReason::Unreadable, context, step);
+        }
+        self.give_page_back();
+        step.outcome = Outcome::TooSlow;
+        let parts = context.forecast.divide(ask.window, 2, context.smallest());
+        self.replace(parts);
+    }
+
+    /// Reads the current part in these parts, oldest first in the list.
+    fn replace(&mut self, mut windows: Vec<Window>) {
+        let Some(part) = self.todo.pop() else { return };
         if self.order == Order::Ascending {
             windows.reverse();
         }
-        if let Some(kind) = kind {
-            self.sums.push(Sum::new(part.window, kind, part.again));
-        }
-        part.first_sent = None;
-        self.todo.extend(windows.into_iter().map(|window| Part { again: part.again, ..Part::new(window) }));
+        self.todo.extend(windows.into_iter().map(|window| part.piece(window)));
     }
 
-    fn too_small_to_split(
-        &mut self,
-        mut part: Part,
-        total: Option<u64>,
-        context: &mut Context<'_>,
-        step: &mut Step,
-    ) {
-        match (total, context.settings.slice.halves()) {
-            // Without a total nobody could tell whether the slices add up.
-            (Some(total), Some((a, b))) => {
-                part.slicing =
-                    Some(Slicing { total, seen: 0, dates: Vec::new(), undated: 0, todo: vec![b, a] });
-                self.todo.push(part);
-            }
-            _ => self.open_gap(part.window, GapReason::Overloaded, step),
-        }
-    }
-
-    fn sliced(&mut self, evidence: &Evidence, whole: bool, context: &mut Context<'_>, step: &mut Step) {
-        let Some(mut part) = self.todo.pop() else { return };
-        let Some(mut slicing) = part.slicing.take() else { return };
-        let slice = slicing.todo.pop().unwrap_or_default();
-        step.outcome = Outcome::SplitUnproven;
-        if whole {
-            slicing.seen += evidence.total.unwrap_or(evidence.listed as u64);
-            slicing.dates.extend(&evidence.dates);
-            slicing.undated += evidence.undated();
-        } else if let Some((a, b)) = slice.halves() {
-            slicing.todo.extend([b, a]);
-        } else {
-            return self.open_gap(part.window, GapReason::Overloaded, step);
-        }
-        if !slicing.todo.is_empty() {
-            part.slicing = Some(slicing);
-            self.todo.push(part);
-            step.hold = Hold::AndEarlier;
-        } else if slicing.seen == slicing.total {
-            step.outcome = Outcome::Whole;
-            self.claim(part.window, &slicing.dates, slicing.undated, context, step);
-        } else {
-            self.open_gap(part.window, GapReason::Overloaded, step);
-        }
-    }
-
-    /// Asking the same again would be no use: the window stands as a gap, to be tried again seldom.
-    fn invalid(&mut self, step: &mut Step) {
-        if let Some(page) = self.page.take() {
-            self.give_back(page.tentative);
-        }
-        if let Some(part) = self.todo.pop() {
-            self.open_gap(part.window, GapReason::Invalid, step);
-        }
-    }
-
-    fn open_gap(&mut self, window: Window, reason: GapReason, step: &mut Step) {
-        self.sums.retain(|sum| !sum.holds(window));
-        step.gaps.push((window, reason));
-        step.outcome = Outcome::Gap;
-    }
-
-    fn fail(&mut self, context: &Context<'_>, step: &mut Step) {
+    fn fail(&mut self, reason: GapReason, context: &Context<'_>, step: &mut Step) {
         step.outcome = Outcome::Failed;
         // The page before may have been right, but its proof did not come: keep it waiting for the retry.
         step.hold = if self.page.is_some() { Hold::AndEarlier } else { Hold::Nothing };
@@ -416,74 +505,49 @@ impl Reading {
         if part.attempts < context.settings.attempts {
             return;
         }
-        let window = part.window;
-        if let Some(page) = self.page.take() {
-            self.give_back(page.tentative);
-        }
-        self.todo.pop();
-        self.sums.retain(|sum| !sum.holds(window));
-        step.failed = Some(window);
+        self.set_aside(reason, step);
+    }
+
+    /// Gives the current part up for now.
+    fn set_aside(&mut self, reason: GapReason, step: &mut Step) {
+        self.give_page_back();
+        let Some(part) = self.todo.pop() else { return };
+        self.sums.retain(|sum| !sum.touches(part.window));
+        step.failed = Some((part.window, reason));
     }
 
     fn observe(&self, window: Window, dates: &[DateTime<Utc>], context: &mut Context<'_>) {
         if self.reason == Reason::Newest {
             return; // calls of the last minutes are still to appear
         }
-        let actual = dates.iter().filter(|date| window.contains(**date)).count();
-        context.forecast.compare(context.forecast.expected(window), actual as f64);
-        context.forecast.observe(window, dates);
-    }
-
-    fn claim(
-        &mut self,
-        window: Window,
-        dates: &[DateTime<Utc>],
-        undated: usize,
-        context: &mut Context<'_>,
-        step: &mut Step,
-    ) {
-        step.claims.push(window);
-        for sum in &mut self.sums {
-            sum.add(window, dates, undated);
-        }
-        // Innermost sums stand last: they close first.
-        while let Some(at) = self.sums.iter().rposition(Sum::is_complete) {
-            let sum = self.sums.remove(at);
-            self.close(sum, context, step);
-        }
-    }
-
-    fn close(&mut self, sum: Sum, context: &mut Context<'_>, step: &mut Step) {
-        match sum.kind {
-            Kind::Announced { total } if sum.seen < total && !sum.again => {
-                self.sums.iter_mut().for_each(|outer| outer.take_back(&sum));
-                step.uncover.push(sum.window);
-                self.todo.push(Part { again: true, ..Part::new(sum.window) });
-            }
-            Kind::Announced { .. } => {}
-            Kind::Doubted { listed, inside } if sum.inside > inside => {
-                context.knowledge.record_limit = Some(listed);
-                // An earlier answer of this length was believed: it was cut as well.
-                if let Some(longest) = context.knowledge.longest.filter(|longest| longest.records >= listed) {
-                    step.uncover.extend(Window::new(longest.from, longest.to));
-                    context.knowledge.longest = None;
-                }
-            }
-            // Whole this time; but an answer of just this length is no proof that longer ones exist.
-            Kind::Doubted { .. } => {}
-            // So few are no limit's fault.
-            Kind::Refused if (sum.seen as usize) < context.settings.limits.doubt_from => {}
-            Kind::Refused => {
-                let read = sum.seen as usize;
-                let fewest = context.knowledge.refused.map_or(read, |known| known.min(read));
-                context.knowledge.refused = Some(fewest);
-            }
-        }
+        context.forecast.learn(window, dates);
     }
 }
 
-fn parts_for(total: u64, context: &Context<'_>) -> usize {
-    let limit = context.knowledge.limit(context.settings.limits.records).max(1);
-    let parts = (total as f64 / (limit as f64 * context.forecast.margin())).ceil();
-    parts.clamp(2.0, 64.0) as usize
+/// The bounds to send for a part.
+fn sent(part: &Part, context: &Context<'_>) -> Bounds {
+    let unit = context.unit();
+    let mut sent = context.knowledge.bounds(part.window, unit);
+    match part.tight {
+        Tight::Wide => {}
+        Tight::Bounds => sent = Bounds { from: part.window.from(), to: part.window.to() },
+        Tight::Unit => sent = Bounds { from: part.window.from(), to: part.window.to() - unit },
+    }
+    if let Some(slicing) = &part.slicing {
+        return slicing.sent;
+    }
+    if part.around.is_some() {
+        sent = Bounds { from: part.window.from() - AROUND, to: part.window.to() + AROUND };
+        sent.to = sent.to.min(context.knowledge.range.present(context.now)).max(part.window.to());
+    }
+    // An end in the API's future is refused; nothing dated before the window's end is left out thereby.
+    if context.knowledge.range.refuses_future(context.now) {
+        sent.to = sent.to.min(context.knowledge.range.present(context.now)).max(part.window.to());
+    }
+    match part.chain {
+        Some((Order::Ascending, first)) => sent.to = first.to,
+        Some((Order::Descending, first)) => sent.from = first.from,
+        None => {}
+    }
+    sent
 }

@@ -3,24 +3,56 @@
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::Window;
+use super::knowledge::Bounds;
 
 /// What is checked when all parts of a split window were read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// The API announced this many for the whole.
     Announced {
         /// `TOTAL_HITS`.
         total: u64,
     },
+    /// The API announced more than it showed in an answer shorter than others: the parts are read by what they show.
+    Short {
+        /// `TOTAL_HITS`.
+        total: u64,
+        /// Records that came.
+        listed: usize,
+    },
     /// The whole answer had a suspicious length.
     Doubted {
         /// Its length.
         listed: usize,
-        /// How many of its records were dated inside the window.
-        inside: u64,
+        /// The dates of its records, sorted.
+        dates: Vec<DateTime<Utc>>,
     },
     /// The API refused the whole as too much: the sum bounds its limit from above.
     Refused,
+    /// The whole answer held nothing, or far too little: the parts are a second opinion.
+    Scarce {
+        /// Its length.
+        listed: usize,
+    },
+    /// The first records of a cut answer that came in order, asked for by themselves: whether the server sorts before it
+    /// cuts.
+    Ordered {
+        /// How many the cut answer had there.
+        inside: u64,
+    },
+}
+
+/// A window that was read completely.
+#[derive(Clone, Copy, Debug)]
+pub struct Read<'a> {
+    /// The window.
+    pub window: Window,
+    /// The bounds that were sent for it.
+    pub sent: Bounds,
+    /// The dates of the records that came.
+    pub dates: &'a [DateTime<Utc>],
+    /// Records that came without a date.
+    pub undated: usize,
 }
 
 /// The running sum over the parts of one split window.
@@ -28,6 +60,8 @@ pub enum Kind {
 pub struct Sum {
     /// The window that was split.
     pub window: Window,
+    /// The bounds for which the whole was asked.
+    sent: Bounds,
     /// What is checked at the end.
     pub kind: Kind,
     /// The window is already being read for the second time.
@@ -36,34 +70,60 @@ pub struct Sum {
     pub seen: u64,
     /// Records read that are dated inside.
     pub inside: u64,
+    /// Parts that held nothing.
+    pub empty: Vec<Window>,
+    /// Its outermost parts were asked for with bounds as wide as its own.
+    pub comparable: bool,
     left: TimeDelta,
 }
 
 impl Sum {
     /// Nothing read yet.
-    pub fn new(window: Window, kind: Kind, again: bool) -> Self {
-        Self { window, kind, again, seen: 0, inside: 0, left: window.len() }
+    pub fn new(window: Window, sent: Bounds, kind: Kind, again: bool) -> Self {
+        Self {
+            window,
+            sent,
+            kind,
+            again,
+            seen: 0,
+            inside: 0,
+            empty: Vec::new(),
+            comparable: true,
+            left: window.len(),
+        }
     }
 
-    /// Whether `window` is a part of this one.
+    /// Whether all of `window` lies in this one.
     pub fn holds(&self, window: Window) -> bool {
         self.window.intersect(&window) == Some(window)
     }
 
-    /// Counts a part that was read completely.
+    /// Whether any of `window` lies in this one.
+    pub fn touches(&self, window: Window) -> bool {
+        self.window.intersect(&window).is_some()
+    }
+
+    /// Counts a part that was read completely; it may reach beyond this window.
     ///
     /// The announced total counts what the widened bounds let in, so the outermost parts count their margins.
-    pub fn add(&mut self, part: Window, dates: &[DateTime<Utc>], undated: usize) {
-        if !self.holds(part) {
-            return;
-        }
-        let belongs = |date: &DateTime<Utc>| {
-            (part.from() <= *date || part.from() == self.window.from())
-                && (*date < part.to() || part.to() == self.window.to())
+    pub fn add(&mut self, read: &Read<'_>) {
+        let (part, dates) = (read.window, read.dates);
+        let Some(common) = part.intersect(&self.window) else { return };
+        let (first, last) = (part.from() <= self.window.from(), part.to() >= self.window.to());
+        let narrower = (first && read.sent.from > self.sent.from) || (last && read.sent.to < self.sent.to);
+        self.comparable &= !narrower;
+        let belongs = |date: &&DateTime<Utc>| {
+            common.contains(**date)
+                || (first && self.sent.from <= **date && **date < self.window.from())
+                || (last && self.window.to() <= **date && **date <= self.sent.to)
         };
-        self.seen += (dates.iter().filter(|date| belongs(date)).count() + undated) as u64;
-        self.inside += dates.iter().filter(|date| part.contains(**date)).count() as u64;
-        self.left -= part.len();
+        self.seen += (dates.iter().filter(belongs).count() + read.undated) as u64;
+        let inside = dates.iter().filter(|date| common.contains(**date)).count() as u64;
+        self.inside += inside;
+        if inside == 0 {
+            self.empty.push(common);
+        }
+        self.left -= common.len();
     }
 
     /// Forgets what an inner sum had counted, because its window is read again.
@@ -75,8 +135,26 @@ impl Sum {
         }
     }
 
+    /// A part that held nothing is read again.
+    pub fn forget(&mut self, part: Window) {
+        if let Some(common) = part.intersect(&self.window) {
+            self.left += common.len();
+        }
+    }
+
     /// Whether every part was read.
     pub fn is_complete(&self) -> bool {
         self.left <= TimeDelta::zero()
+    }
+
+    /// Whether an answer for `part`, whole or not, shows more records than the doubted answer had there: then that one
+    /// was cut.
+    pub fn is_exceeded_by(&self, part: Window, shown: &[DateTime<Utc>]) -> bool {
+        let (Kind::Doubted { dates, .. }, Some(common)) = (&self.kind, part.intersect(&self.window)) else {
+            return false;
+        };
+        let inside = |dates: &[DateTime<Utc>]| dates.iter().filter(|date| common.contains(**date)).count();
+        // One or two may have appeared in between.
+        inside(shown) > inside(dates) + 2
     }
 }

@@ -1,9 +1,12 @@
 //! What an answer proves about the window it was asked for.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::Order;
-use super::knowledge::Knowledge;
+use super::knowledge::{Bounds, Knowledge};
+
+/// How far outside the bounds a record may be dated: beyond it, an answer made of such records answers another question.
+const OUTSIDE: TimeDelta = TimeDelta::minutes(1);
 
 /// The facts of an answer that count for planning, without its records.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -18,6 +21,8 @@ pub struct Evidence {
     pub returned: Option<u64>,
     /// At least one date came with minutes only.
     pub minute_dates: bool,
+    /// At least one date came with seconds that are not zero.
+    pub second_dates: bool,
     /// The bounds went out as planned: a clock change of a zoned API widens them.
     pub exact_bounds: bool,
     /// The `Date` header of the answer.
@@ -30,12 +35,25 @@ impl Evidence {
         self.listed.saturating_sub(self.dates.len())
     }
 
-    /// Whether the dates really came in `order`.
-    pub fn is_sorted(&self, order: Order) -> bool {
-        match order {
-            Order::Ascending => self.dates.is_sorted(),
-            Order::Descending => self.dates.is_sorted_by(|a, b| a >= b),
+    /// The order in which the dates really came, whatever was asked for; `None` when in none. Where all are equal, it is
+    /// the one asked for.
+    pub fn shown_order(&self, asked: Order) -> Option<Order> {
+        match (self.dates.is_sorted(), self.dates.is_sorted_by(|a, b| a >= b)) {
+            (true, true) => Some(asked),
+            (true, false) => Some(Order::Ascending),
+            (false, true) => Some(Order::Descending),
+            (false, false) => None,
         }
+    }
+
+    /// Its own numbers, or its dates and the question, contradict each other.
+    fn contradicts_itself(&self, sent: Bounds) -> bool {
+        // A trimmed date may lie up to a minute before its call.
+        let (from, to) = (sent.from - OUTSIDE, sent.to + OUTSIDE);
+        let strays = |date: &DateTime<Utc>| *date < from || to < *date;
+        self.returned.is_some_and(|returned| returned != self.listed as u64)
+            || self.total.is_some_and(|total| total < self.listed as u64)
+            || (!self.dates.is_empty() && self.dates.iter().all(strays))
     }
 }
 
@@ -49,7 +67,13 @@ pub enum Verdict {
         /// `TOTAL_HITS`, if it is above what came.
         total: Option<u64>,
     },
-    /// It may have been cut silently: without a total, its length is suspicious.
+    /// It announces more than came although longer answers were not cut: either it was cut all the same, or the total
+    /// counts records that are never shown.
+    Short {
+        /// `TOTAL_HITS`.
+        total: u64,
+    },
+    /// It may have been cut silently: its length is suspicious, and nothing credible says otherwise.
     Doubted,
     /// Its own numbers contradict each other: no evidence at all, ask again.
     Contradictory,
@@ -60,51 +84,69 @@ pub enum Verdict {
 pub struct Limits {
     /// `api.record_limit`.
     pub records: usize,
-    /// Without totals, multiples of this are doubted: servers have round limits.
+    /// Without credible totals, multiples of this are doubted: many servers have round limits.
     pub round: usize,
-    /// The shortest answer that can be doubted for being as long as the longest one ever seen.
+    /// The shortest answer that can be doubted for being as long as the longest one seen lately.
     pub doubt_from: usize,
 }
 
-/// Judges an answer. Only `Whole` lets its window be covered.
-pub fn judge(evidence: &Evidence, knowledge: &Knowledge, limits: Limits) -> Verdict {
-    let listed = evidence.listed;
-    if evidence.returned.is_some_and(|returned| returned != listed as u64)
-        || evidence.total.is_some_and(|total| total < listed as u64)
-        // No limit is so low that nothing comes.
-        || (listed == 0 && evidence.total.is_some_and(|total| total > 0))
-    {
-        return Verdict::Contradictory;
-    }
-    if let Some(total) = evidence.total.filter(|total| *total > listed as u64) {
-        return Verdict::Cut { total: Some(total) };
-    }
-    // A total that agrees with what came is believed below the configured limit, whatever was learned.
-    let limit = if evidence.total.is_some() { limits.records } else { knowledge.limit(limits.records) };
-    if listed >= limit {
-        return Verdict::Cut { total: None };
-    }
-    if evidence.total.is_none() && is_suspicious(listed, knowledge, limits) {
-        return Verdict::Doubted;
-    }
-    Verdict::Whole
+/// What of a question bears on the verdict.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked {
+    /// The bounds that were sent.
+    pub sent: Bounds,
+    /// Totals are left out of account, to find out what they count.
+    pub ignores_totals: bool,
+    /// It was read before, and its parts did not add up: nothing is explained away.
+    pub again: bool,
+    /// When it was asked.
+    pub at: DateTime<Utc>,
 }
 
-fn is_suspicious(listed: usize, knowledge: &Knowledge, limits: Limits) -> bool {
-    let longest = knowledge.longest.map_or(0, |longest| longest.records);
-    // Round lengths stay suspicious although longer answers were seen: a server may lower its limit.
-    listed > 0 && (listed.is_multiple_of(limits.round) || (listed == longest && listed >= limits.doubt_from))
+/// Judges an answer. Only `Whole` lets its window be covered.
+pub fn judge(evidence: &Evidence, asked: Asked, knowledge: &Knowledge, limits: Limits) -> Verdict {
+    let (listed, now) = (evidence.listed, asked.at);
+    if evidence.contradicts_itself(asked.sent) {
+        return Verdict::Contradictory;
+    }
+    let ignored = asked.ignores_totals || knowledge.is_inflated(now);
+    let total = evidence.total.filter(|_| !ignored);
+    if let Some(total) = total.filter(|total| *total > listed as u64) {
+        let shorter = listed == 0 || listed < knowledge.longest(now);
+        return match (shorter, asked.again) {
+            (false, _) => Verdict::Cut { total: Some(total) },
+            (true, false) => Verdict::Short { total },
+            (true, true) if listed > 0 => Verdict::Cut { total: Some(total) },
+            // No limit is so low that nothing comes.
+            (true, true) => Verdict::Contradictory,
+        };
+    }
+    let honest = total.is_some() && knowledge.is_honest(now);
+    // A total that agrees with what came is believed below the configured limit of a server that announces its cuts.
+    if listed == limits.records || (!honest && knowledge.record_limit == Some(listed)) {
+        return Verdict::Cut { total: None };
+    }
+    if honest || (total.is_none() && knowledge.refuses_above(listed, now)) {
+        return Verdict::Whole;
+    }
+    // A new longest answer may be the server's limit. Round lengths stay suspicious although longer answers were seen: a
+    // server may lower its limit.
+    let as_long_as_any = listed >= limits.doubt_from && listed >= knowledge.longest(now);
+    let round = listed > 0 && listed.is_multiple_of(limits.round);
+    if as_long_as_any || round { Verdict::Doubted } else { Verdict::Whole }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::knowledge::Length;
     use super::*;
 
-    const LIMITS: Limits = Limits { records: 10_000, round: 500, doubt_from: 100 };
+    const LIMITS: Limits = Limits { records: 10_000, round: 500, doubt_from: 10 };
+    const NOW: DateTime<Utc> = DateTime::UNIX_EPOCH;
 
     fn answer(listed: usize, total: Option<u64>) -> Evidence {
         Evidence {
-            dates: vec![DateTime::UNIX_EPOCH; listed],
+            dates: vec![NOW; listed],
             listed,
             total,
             returned: total.map(|_| listed as u64),
@@ -112,50 +154,80 @@ mod tests {
         }
     }
 
+    fn judged(evidence: &Evidence, knowledge: &Knowledge) -> Verdict {
+        let sent = Bounds { from: NOW, to: NOW + TimeDelta::hours(1) };
+        judge(evidence, Asked { sent, ignores_totals: false, again: false, at: NOW }, knowledge, LIMITS)
+    }
+
+    fn after(longest: usize) -> Knowledge {
+        Knowledge { lengths: vec![Length { day: 0, records: longest }], ..Knowledge::default() }
+    }
+
+    fn honest() -> Knowledge {
+        Knowledge { honest_at: Some(NOW), ..Knowledge::default() }
+    }
+
     #[test]
     fn a_full_answer_is_cut_even_when_its_total_says_otherwise() {
-        let full = judge(&answer(10_000, Some(10_000)), &Knowledge::default(), LIMITS);
-        assert_eq!(full, Verdict::Cut { total: None });
+        assert_eq!(judged(&answer(10_000, Some(10_000)), &honest()), Verdict::Cut { total: None });
+        let longer = judged(&answer(10_001, Some(10_001)), &honest());
+        assert_eq!(longer, Verdict::Whole, "a server without that limit");
     }
 
     #[test]
     fn a_total_above_what_came_means_cut_at_any_length() {
-        let cut = judge(&answer(7, Some(8)), &Knowledge::default(), LIMITS);
-        assert_eq!(cut, Verdict::Cut { total: Some(8) });
-        assert_eq!(judge(&answer(8, Some(8)), &Knowledge::default(), LIMITS), Verdict::Whole);
+        assert_eq!(judged(&answer(7, Some(8)), &Knowledge::default()), Verdict::Cut { total: Some(8) });
+        assert_eq!(judged(&answer(8, Some(8)), &Knowledge::default()), Verdict::Whole);
+    }
+
+    #[test]
+    fn a_total_above_a_short_answer_may_count_what_is_never_shown() {
+        assert_eq!(judged(&answer(7, Some(8)), &after(20)), Verdict::Short { total: 8 });
+        assert_eq!(judged(&answer(0, Some(1)), &Knowledge::default()), Verdict::Short { total: 1 });
+        let mut knowledge = after(20);
+        knowledge.strike_totals(NOW);
+        knowledge.strike_totals(NOW);
+        assert_eq!(judged(&answer(7, Some(8)), &knowledge), Verdict::Whole);
     }
 
     #[test]
     fn numbers_that_contradict_each_other_prove_nothing() {
         let mut evidence = answer(7, Some(7));
         evidence.returned = Some(8);
-        assert_eq!(judge(&evidence, &Knowledge::default(), LIMITS), Verdict::Contradictory);
-        assert_eq!(judge(&answer(7, Some(6)), &Knowledge::default(), LIMITS), Verdict::Contradictory);
-        assert_eq!(judge(&answer(0, Some(7)), &Knowledge::default(), LIMITS), Verdict::Contradictory);
+        assert_eq!(judged(&evidence, &honest()), Verdict::Contradictory);
+        assert_eq!(judged(&answer(7, Some(6)), &honest()), Verdict::Contradictory);
     }
 
     #[test]
-    fn without_totals_a_round_length_is_doubted() {
-        let knowledge = Knowledge::default();
-        assert_eq!(judge(&answer(500, None), &knowledge, LIMITS), Verdict::Doubted);
-        assert_eq!(judge(&answer(501, None), &knowledge, LIMITS), Verdict::Whole);
-        assert_eq!(judge(&answer(500, Some(500)), &knowledge, LIMITS), Verdict::Whole);
+    fn an_answer_made_of_other_times_proves_nothing() {
+        let mut evidence = answer(3, None);
+        evidence.dates = vec![NOW + TimeDelta::hours(3); 3];
+        assert_eq!(judged(&evidence, &Knowledge::default()), Verdict::Contradictory);
+        evidence.dates.push(NOW);
+        assert_eq!(judged(&evidence, &Knowledge::default()), Verdict::Whole);
     }
 
     #[test]
-    fn without_totals_an_answer_as_long_as_the_longest_is_doubted() {
-        let longest = super::super::knowledge::Longest {
-            records: 730,
-            from: DateTime::UNIX_EPOCH,
-            to: DateTime::UNIX_EPOCH,
-        };
-        let knowledge = Knowledge { longest: Some(longest), ..Knowledge::default() };
-        assert_eq!(judge(&answer(730, None), &knowledge, LIMITS), Verdict::Doubted);
-        assert_eq!(judge(&answer(729, None), &knowledge, LIMITS), Verdict::Whole);
+    fn a_new_longest_answer_is_doubted_at_any_length_until_totals_are_proven_honest() {
+        for listed in [250, 500, 730] {
+            assert_eq!(judged(&answer(listed, None), &Knowledge::default()), Verdict::Doubted);
+            assert_eq!(judged(&answer(listed, Some(listed as u64)), &Knowledge::default()), Verdict::Doubted);
+            assert_eq!(judged(&answer(listed, Some(listed as u64)), &honest()), Verdict::Whole);
+            assert_eq!(judged(&answer(listed, None), &after(listed)), Verdict::Doubted);
+        }
+        assert_eq!(judged(&answer(729, None), &after(730)), Verdict::Whole);
+        assert_eq!(judged(&answer(500, None), &after(730)), Verdict::Doubted, "the limit may be lower now");
         assert_eq!(
-            judge(&answer(500, None), &knowledge, LIMITS),
-            Verdict::Doubted,
-            "the limit may be lower now"
+            judged(&answer(9, None), &Knowledge::default()),
+            Verdict::Whole,
+            "too short to be a limit"
         );
+    }
+
+    #[test]
+    fn what_is_shorter_than_a_refused_answer_was_not_cut() {
+        let refuses = Knowledge { refused: Some(501), refused_at: Some(NOW), ..Knowledge::default() };
+        assert_eq!(judged(&answer(480, None), &refuses), Verdict::Whole);
+        assert_eq!(judged(&answer(501, None), &refuses), Verdict::Doubted);
     }
 }

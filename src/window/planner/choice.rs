@@ -24,8 +24,9 @@ impl Planner {
             return None;
         }
         let first = self.last_poll.replace(now).is_none();
-        let to = floor(now, self.unit());
+        let to = self.present(now);
         self.polled_until = Some(to);
+        let hurried = std::mem::take(&mut self.hurried);
         let (reason, from) = match self.ledger.coverage.end() {
             // Nothing was ever read: backfill begins with the newest calls, so no request is spent on the tail.
             None if first => {
@@ -34,10 +35,13 @@ impl Planner {
             }
             // Backfill has got nowhere since: the tail must not wait for it.
             None => (Reason::Newest, now - self.settings.newest),
+            Some(_) if hurried => (Reason::Newest, now - self.settings.newest),
             Some(end) => self.tail_from(end, now),
         };
-        let from = floor(from, self.unit()).max(self.first_instant());
-        Some((reason, Order::Ascending, self.readable(Window::new(from, to)?)))
+        let from = floor(from, self.unit()).max(self.first_instant(now));
+        let order = if hurried { Order::Descending } else { Order::Ascending };
+        let windows = self.readable(Window::new(from, to)?);
+        Some((reason, order, windows.into_iter().flat_map(|window| self.chunks(window, now)).collect()))
     }
 
     fn tail_from(&mut self, end: DateTime<Utc>, now: DateTime<Utc>) -> (Reason, DateTime<Utc>) {
@@ -62,9 +66,9 @@ impl Planner {
         loop {
             let asked = self.asked.pop_front()?;
             let window = outward(asked.window, self.unit());
-            if let Some(window) = Window::new(window.from(), window.to().min(floor(now, self.unit()))) {
+            if let Some(window) = Window::new(window.from(), window.to().min(self.present(now))) {
                 self.asked_now = Some(asked.span);
-                return Some((Reason::Asked, Order::Descending, self.chunks(window)));
+                return Some((Reason::Asked, Order::Descending, self.chunks(window, now)));
             }
         }
     }
@@ -79,8 +83,10 @@ impl Planner {
             return Some((Reason::Recheck, Order::Descending, windows));
         }
         if let Some(gap) = self.ledger.gaps.iter().find(|gap| gap.next_try_at <= now) {
-            self.gap_now = Some((gap.window, false));
-            return Some((Reason::Gap, Order::Descending, vec![gap.window]));
+            self.gap_now = Some(gap.window);
+            let window = Window::new(gap.window.from().max(self.first_instant(now)), gap.window.to())
+                .unwrap_or(gap.window);
+            return Some((Reason::Gap, Order::Descending, self.chunks(window, now)));
         }
         some(self.due(now)).map(|windows| (Reason::Reconcile, Order::Descending, windows))
     }
@@ -107,7 +113,7 @@ impl Planner {
         for stretch in self.ledger.coverage.stretches() {
             let Some(age) = self.settings.ages().find(|age| *age > stretch.tier) else { continue };
             let window = Window::new(stretch.window.from(), stretch.window.to().min(floor(now - age, unit)));
-            let from = self.first_instant();
+            let from = self.first_instant(now);
             if let Some(window) = window.and_then(|window| Window::new(window.from().max(from), window.to()))
             {
                 overdue |= now - window.from() >= age + self.settings.slack(age);
@@ -118,7 +124,7 @@ impl Planner {
             return Vec::new();
         }
         let windows = due.stretches().iter().flat_map(|stretch| self.readable(stretch.window));
-        windows.flat_map(|window| self.chunks(window)).collect()
+        windows.flat_map(|window| self.chunks(window, now)).collect()
     }
 
     /// The newest stretch of history that was never read.
@@ -126,24 +132,29 @@ impl Planner {
         if self.mode == Mode::Asked {
             return None;
         }
-        let to = self.polled_until.unwrap_or_else(|| floor(now, self.unit()));
-        let history = Window::new(self.first_instant(), to)?;
+        let present = self.present(now);
+        let history =
+            Window::new(self.first_instant(now), self.polled_until.unwrap_or(present).min(present))?;
         let holes = self.ledger.coverage.holes(history);
         let mut unread = holes.into_iter().rev().flat_map(|hole| self.readable(hole).into_iter().rev());
         let live = |hole: &Window| self.readings.get(&Lane::Live).is_some_and(|reading| reading.has(*hole));
         let newest = unread.find(|hole| !live(hole))?;
-        self.chunks(newest).pop()
+        self.chunks(newest, now).pop()
     }
 
-    fn first_instant(&self) -> DateTime<Utc> {
-        floor(self.ledger.history_start, self.unit())
+    /// Where history starts: as configured, or where the API's own ends.
+    pub(super) fn first_instant(&self, now: DateTime<Utc>) -> DateTime<Utc> {
+        let start = floor(self.ledger.history_start, self.unit());
+        let oldest = self.ledger.knowledge.range.oldest(now).map(|oldest| ceil(oldest, self.unit()));
+        oldest.map_or(start, |oldest| oldest.max(start))
     }
 
     /// `window` without what stands under a gap or was set aside, cut where a suspected part begins or ends;
     /// oldest first.
     fn readable(&self, window: Window) -> Vec<Window> {
         let mut barred = Coverage::new();
-        for window in self.ledger.gaps.iter().map(|gap| gap.window).chain(self.suspects.set_aside()) {
+        let gaps = self.ledger.gaps.iter().map(|gap| gap.window);
+        for window in gaps.chain(self.suspects.set_aside()).chain(self.refused_at) {
             barred.claim(window, TimeDelta::zero());
         }
         let edges = self.suspects.narrowed().flat_map(|suspect| [suspect.from(), suspect.to()]);
@@ -154,11 +165,13 @@ impl Planner {
         pieces
     }
 
-    /// `window` in pieces of at most `max_window`, oldest first; the newest is a full one.
-    fn chunks(&self, window: Window) -> Vec<Window> {
+    /// `window` in pieces as long as the configuration and the API allow, oldest first; the newest is a full one.
+    fn chunks(&self, window: Window, now: DateTime<Utc>) -> Vec<Window> {
+        let unit = self.unit();
+        let longest = self.ledger.knowledge.range.at_most(self.settings.max_window, now).max(unit);
         let mut chunks = Vec::new();
         let mut to = window.to();
-        while let Some(chunk) = Window::new((to - self.settings.max_window).max(window.from()), to) {
+        while let Some(chunk) = Window::new(ceil(to - longest, unit).max(window.from()), to) {
             chunks.push(chunk);
             to = chunk.from();
         }

@@ -2,12 +2,14 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::{Asked, Planner};
+use super::{Asked, LONG_GAP, Mode, Planner};
 use crate::window::ask::{Ask, GapReason, Outcome, Reason};
+use crate::window::knowledge::floor;
 use crate::window::ledger::{Gap, Progress};
 use crate::window::{Lane, Window};
 
 impl Planner {
+    /// Opens a gap, together with those of the same reason that border on it, or puts off the one that stands there.
     pub(super) fn open_gap(
         &mut self,
         window: Window,
@@ -15,40 +17,81 @@ impl Planner {
         now: DateTime<Utc>,
         progress: &mut Progress,
     ) {
-        let known = self.ledger.gaps.iter_mut().find(|gap| gap.window == window);
-        let gap = match known {
-            Some(gap) => {
-                gap.tries += 1;
-                gap.next_try_at = now + retry_delay(gap.tries);
-                gap.clone()
-            }
-            None => {
-                // Nobody mends an invalid range within minutes.
-                let delay = retry_delay(if reason == GapReason::Invalid { u32::MAX } else { 0 });
-                let gap = Gap { window, reason, tries: 0, next_try_at: now + delay };
-                self.ledger.gaps.push(gap.clone());
-                gap
-            }
+        if let Some(gap) = self.ledger.gaps.iter_mut().find(|gap| gap.window == window) {
+            gap.tries += 1;
+            gap.next_try_at = now + retry_delay(gap.tries);
+            let gap = gap.clone();
+            return self.note_gap(gap, now, progress);
+        }
+        let borders = |gap: &mut Gap| {
+            let (a, b) = (gap.window, window);
+            gap.reason == reason && a.from() <= b.to() && b.from() <= a.to()
         };
+        let joined: Vec<Gap> = self.ledger.gaps.extract_if(.., borders).collect();
+        let window = joined.iter().fold(window, |all, gap| all.hull(&gap.window));
+        let tries = joined.iter().map(|gap| gap.tries).min().unwrap_or(0);
+        for gap in &joined {
+            progress.gaps.retain(|new| new.window != gap.window);
+            progress.closed_gaps.push(gap.window);
+        }
+        let gap = Gap { window, reason, tries, next_try_at: now + retry_delay(tries) };
+        self.ledger.gaps.push(gap.clone());
+        self.note_gap(gap, now, progress);
+    }
+
+    /// Gaps in the lookback are tried again soon: they must not keep new calls from being seen.
+    fn note_gap(&mut self, mut gap: Gap, now: DateTime<Utc>, progress: &mut Progress) {
+        if gap.window.to() > now - self.settings.lookback {
+            gap.next_try_at = gap.next_try_at.min(now + self.settings.lookback_every);
+            if let Some(known) = self.ledger.gaps.iter_mut().find(|known| known.window == gap.window) {
+                known.next_try_at = gap.next_try_at;
+            }
+        }
+        progress.gaps.retain(|new| new.window != gap.window);
         progress.gaps.push(gap);
+    }
+
+    /// `read` was read: whoever read it, no gap is left there.
+    pub(super) fn fill_gaps(&mut self, read: Window, progress: &mut Progress) {
+        let touched: Vec<Gap> =
+            self.ledger.gaps.extract_if(.., |gap| gap.window.intersect(&read).is_some()).collect();
+        for gap in touched {
+            progress.gaps.retain(|new| new.window != gap.window);
+            progress.closed_gaps.push(gap.window);
+            let left = [
+                Window::new(gap.window.from(), read.from().min(gap.window.to())),
+                Window::new(read.to().max(gap.window.from()), gap.window.to()),
+            ];
+            for window in left.into_iter().flatten() {
+                let gap = Gap { window, ..gap.clone() };
+                self.ledger.gaps.push(gap.clone());
+                progress.gaps.push(gap);
+            }
+        }
     }
 
     /// A window failed as often as it may: a gap's retry waits longer, another window is set aside, and
     /// when the API answers all else, it is narrowed down to a gap.
-    pub(super) fn failed(&mut self, ask: &Ask, window: Window, now: DateTime<Utc>, progress: &mut Progress) {
+    pub(super) fn failed(
+        &mut self,
+        ask: &Ask,
+        window: Window,
+        reason: GapReason,
+        now: DateTime<Utc>,
+        progress: &mut Progress,
+    ) {
         if ask.reason == Reason::Gap {
-            self.gap_now = self.gap_now.map(|(gap, _)| (gap, true));
             return;
         }
         let confirmed = self.suspects.failed(window);
         if confirmed && window.len() <= self.settings.gap_grain {
-            self.open_gap(window, GapReason::Unreadable, now, progress);
+            self.open_gap(window, reason, now, progress);
             progress.outcome = Outcome::Gap;
             return;
         }
         progress.set_aside = Some(window);
         let parts = if confirmed {
-            self.ledger.forecast.divide(window, 2, self.settings.gap_grain)
+            self.ledger.forecast.divide(window, 2, self.unit().max(self.settings.gap_grain / 2))
         } else {
             vec![window]
         };
@@ -62,6 +105,50 @@ impl Planner {
         }
     }
 
+    /// A short window is refused for where it lies. If an older one is refused too, the API's history ends there.
+    pub(super) fn out_of_reach(
+        &mut self,
+        ask: &Ask,
+        window: Window,
+        now: DateTime<Utc>,
+        progress: &mut Progress,
+    ) {
+        let older = self.refused_at.filter(|first| window.to() <= first.from());
+        let first = older.unwrap_or(window);
+        let room = first.from() - self.first_instant(now) > LONG_GAP;
+        if older.is_none() && room && self.mode != Mode::Asked && ask.lane != Lane::Asked {
+            self.refused_at = Some(window);
+            return;
+        }
+        self.refused_at = None;
+        self.ledger.knowledge.range.end_reach(first.to(), now);
+        let below = |gap: &mut Gap| gap.window.to() <= first.to();
+        progress.closed_gaps.extend(self.ledger.gaps.extract_if(.., below).map(|gap| gap.window));
+    }
+
+    /// An older window was answered: the refused one is a hole in the middle.
+    pub(super) fn reached_beyond(&mut self, ask: &Ask, now: DateTime<Utc>, progress: &mut Progress) {
+        if let Some(window) = self.refused_at.take_if(|window| ask.window.to() <= window.from()) {
+            self.failed(ask, window, GapReason::Invalid, now, progress);
+        }
+    }
+
+    /// What to ask for to find out where the API's history ends.
+    pub(super) fn beyond_reach(&self, now: DateTime<Utc>) -> Option<Window> {
+        if self.mode == Mode::Asked {
+            return None;
+        }
+        let range = &self.ledger.knowledge.range;
+        if let Some(refused) = self.refused_at {
+            let from = (refused.from() - TimeDelta::days(1)).max(self.first_instant(now));
+            return Window::new(from, (from + LONG_GAP).min(refused.from()));
+        }
+        let oldest = range.oldest(now).filter(|_| range.reach_is_due(now))?;
+        let to = floor(oldest, self.unit());
+        let from = (to - LONG_GAP).max(floor(self.ledger.history_start, self.unit()));
+        Window::new(from, to)
+    }
+
     /// When a reading of a gap or of an asked span ends, says what became of it.
     pub(super) fn finish_reading(&mut self, ask: &Ask, now: DateTime<Utc>, progress: &mut Progress) {
         if self.readings.get(&ask.lane).is_none_or(|reading| !reading.is_done()) {
@@ -72,33 +159,23 @@ impl Planner {
             progress.finished = span.filter(|span| self.asked.iter().all(|left| left.span != *span));
         }
         if ask.reason == Reason::Gap
-            && let Some((window, failed)) = self.gap_now.take()
+            && let Some(window) = self.gap_now.take()
         {
-            self.finish_gap(window, failed, now, progress);
+            self.finish_gap(window, now, progress);
         }
     }
 
-    /// After a gap was tried again: it is closed, replaced by smaller gaps inside it, or put off.
-    fn finish_gap(&mut self, window: Window, failed: bool, now: DateTime<Utc>, progress: &mut Progress) {
-        let Some(gap) = self.ledger.gaps.iter().find(|gap| gap.window == window) else { return };
-        if gap.next_try_at > now {
-            return; // it was opened once more, and put off thereby
-        }
-        let reason = gap.reason;
-        let mut known = self.ledger.coverage.clone();
-        for gap in self.ledger.gaps.iter().filter(|gap| gap.window != window) {
-            known.claim(gap.window, TimeDelta::zero());
-        }
-        if !failed && known.covers(window) {
-            self.ledger.gaps.retain(|gap| gap.window != window);
-            progress.closed_gaps.push(window);
-        } else {
-            self.open_gap(window, reason, now, progress);
+    /// After a gap was tried again: what is left of it is put off.
+    fn finish_gap(&mut self, window: Window, now: DateTime<Utc>, progress: &mut Progress) {
+        let left = self.ledger.gaps.iter().filter(|gap| gap.window.intersect(&window).is_some());
+        let left: Vec<_> = left.filter(|gap| gap.next_try_at <= now).cloned().collect();
+        for gap in left {
+            self.open_gap(gap.window, gap.reason, now, progress);
         }
     }
 }
 
-/// A gap is retried for ever, ever more seldom: after 5 minutes first, once a day at last.
+/// A gap is retried at growing intervals: after 5 minutes first, once a day at last.
 fn retry_delay(tries: u32) -> TimeDelta {
     TimeDelta::minutes(5 << tries.min(9)).min(TimeDelta::days(1))
 }

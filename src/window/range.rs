@@ -1,0 +1,236 @@
+//! Which ranges of dates the API accepts: a refusal (error 5) speaks of a range's length, its end or its beginning.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::{Deserialize, Serialize};
+
+use super::Window;
+use super::knowledge::Bounds;
+
+/// After this long a limit of ranges is tried again: servers and clocks are set right.
+const BELIEVED: TimeDelta = TimeDelta::days(1);
+/// Lengths that servers set limits at, tried from the longest.
+const LENGTHS: [TimeDelta; 14] = [
+    TimeDelta::days(31),
+    TimeDelta::days(30),
+    TimeDelta::days(28),
+    TimeDelta::days(14),
+    TimeDelta::days(10),
+    TimeDelta::days(7),
+    TimeDelta::days(5),
+    TimeDelta::days(3),
+    TimeDelta::days(2),
+    TimeDelta::days(1),
+    TimeDelta::hours(12),
+    TimeDelta::hours(6),
+    TimeDelta::hours(3),
+    TimeDelta::hours(1),
+];
+/// A range this short is refused for where it lies, not for its length.
+pub const SHORT: TimeDelta = TimeDelta::hours(1);
+/// How far from the present a range must end where its own `Date` does not say, tried from the nearest.
+const MARGINS: [TimeDelta; 5] = [
+    TimeDelta::seconds(5),
+    TimeDelta::seconds(30),
+    TimeDelta::minutes(2),
+    TimeDelta::minutes(10),
+    TimeDelta::hours(1),
+];
+
+/// What refusals have taught of ranges.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RangeLimits {
+    /// The longest range to ask for, when longer ones were refused, in seconds.
+    longest: Option<i64>,
+    longest_at: Option<DateTime<Utc>>,
+    /// The longest range accepted since, in seconds.
+    accepted: i64,
+    /// How far behind this host's clock a range must end, in seconds.
+    margin: Option<i64>,
+    margin_at: Option<DateTime<Utc>>,
+    /// How far back the API lets itself be asked, in seconds before now.
+    reach: Option<i64>,
+    reach_at: Option<DateTime<Utc>>,
+    /// The longest range to ask for where longer ones took too long to answer, in seconds.
+    patience: Option<i64>,
+    /// The longest range that was answered in time, in seconds.
+    in_time: i64,
+}
+
+/// What to do about a refused range.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// Ask again only up to this instant.
+    EndAt(DateTime<Utc>),
+    /// Ask for at most this much at once.
+    AtMost(TimeDelta),
+    /// Neither its length nor its end explains it.
+    Unexplained,
+}
+
+fn is_recent(at: Option<DateTime<Utc>>, now: DateTime<Utc>) -> bool {
+    at.is_some_and(|at| now - at < BELIEVED)
+}
+
+impl RangeLimits {
+    /// The longest range to ask for.
+    pub fn at_most(&self, configured: TimeDelta, now: DateTime<Utc>) -> TimeDelta {
+        let refused = self.longest.filter(|_| is_recent(self.longest_at, now));
+        let limits = [refused, self.patience].into_iter().flatten().map(TimeDelta::seconds);
+        limits.fold(configured, TimeDelta::min)
+    }
+
+    /// The latest `todate` that the API is expected to accept.
+    pub fn present(&self, now: DateTime<Utc>) -> DateTime<Utc> {
+        let margin = self.margin.filter(|_| is_recent(self.margin_at, now)).unwrap_or(0);
+        now - TimeDelta::seconds(margin)
+    }
+
+    /// Whether a `todate` in the API's future was refused.
+    pub fn refuses_future(&self, now: DateTime<Utc>) -> bool {
+        self.margin.is_some() && is_recent(self.margin_at, now)
+    }
+
+    /// The oldest `fromdate` that the API is expected to accept.
+    pub fn oldest(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        self.reach.map(|reach| now - TimeDelta::seconds(reach))
+    }
+
+    /// Whether it is time to ask once more beyond the oldest accepted instant.
+    pub fn reach_is_due(&self, now: DateTime<Utc>) -> bool {
+        self.reach.is_some() && !is_recent(self.reach_at, now)
+    }
+
+    /// A range was answered.
+    pub fn accept(&mut self, sent: Bounds, now: DateTime<Utc>) {
+        let length = sent.len().num_seconds();
+        self.accepted = self.accepted.max(length);
+        if self.longest.is_some_and(|longest| length > longest) {
+            self.longest = None;
+        }
+        if self.oldest(now).is_some_and(|oldest| sent.from < oldest) {
+            self.reach = None;
+        }
+        self.in_time = self.in_time.max(length);
+        // Twice what was answered in time: trouble that has passed is forgotten step by step.
+        self.patience =
+            self.patience.map(|patience| if length * 10 >= patience * 9 { patience * 2 } else { patience });
+        if self.patience.is_some_and(|patience| TimeDelta::seconds(patience) > TimeDelta::days(62)) {
+            self.patience = None;
+        }
+    }
+
+    /// A range was refused: what to do next.
+    pub fn refuse(
+        &mut self,
+        sent: Bounds,
+        server_date: Option<DateTime<Utc>>,
+        now: DateTime<Utc>,
+    ) -> Refusal {
+        let present = server_date.unwrap_or(now);
+        if server_date.is_some() && sent.to > present {
+            // A second besides: the header is cut off at whole seconds.
+            self.learn_margin((now - present).max(TimeDelta::zero()) + TimeDelta::seconds(1), now);
+            return Refusal::EndAt(self.present(now));
+        }
+        let length = sent.len();
+        let shorter = LENGTHS.into_iter().find(|shorter| *shorter + TimeDelta::seconds(4) < length);
+        if length.num_seconds() > self.accepted.max(SHORT.num_seconds() + 8)
+            && let Some(shorter) = shorter
+        {
+            (self.longest, self.longest_at) = (Some(shorter.num_seconds()), Some(now));
+            return Refusal::AtMost(shorter);
+        }
+        let behind = now - sent.to;
+        if let Some(margin) = MARGINS.into_iter().find(|margin| *margin > behind)
+            && behind < TimeDelta::hours(1)
+        {
+            self.learn_margin(margin, now);
+            // Lengths were blamed for what the end did.
+            (self.longest, self.longest_at) = (None, None);
+            return Refusal::EndAt(self.present(now));
+        }
+        Refusal::Unexplained
+    }
+
+    fn learn_margin(&mut self, margin: TimeDelta, now: DateTime<Utc>) {
+        let known = self.margin.filter(|_| is_recent(self.margin_at, now)).unwrap_or(0);
+        (self.margin, self.margin_at) = (Some(margin.num_seconds().max(known)), Some(now));
+    }
+
+    /// The API keeps nothing before `instant`.
+    pub fn end_reach(&mut self, instant: DateTime<Utc>, now: DateTime<Utc>) {
+        (self.reach, self.reach_at) = (Some((now - instant).num_seconds()), Some(now));
+    }
+
+    /// A range took too long to answer, or its answer was cut: whether to ask for less at once. A range no longer than
+    /// one that was answered in time is not to blame.
+    pub fn too_slow(&mut self, sent: Bounds, window: Window) -> bool {
+        let length = sent.len().num_seconds();
+        if window.len() <= TimeDelta::minutes(1) || length <= self.in_time / 2 && self.patience.is_none() {
+            return false;
+        }
+        self.patience = Some((length / 2).max(60));
+        self.in_time = self.in_time.min(length / 2);
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(hours: i64) -> DateTime<Utc> {
+        DateTime::from_timestamp(1_700_000_000 + hours * 3600, 0).unwrap()
+    }
+
+    fn sent(from: i64, to: i64) -> Bounds {
+        Bounds { from: at(from), to: at(to) }
+    }
+
+    #[test]
+    fn lengths_are_tried_from_the_longest_until_one_is_accepted() {
+        let mut limits = RangeLimits::default();
+        let mut length = TimeDelta::days(31);
+        while length > TimeDelta::days(7) {
+            let refusal = limits.refuse(Bounds { from: at(-100) - length, to: at(-100) }, None, at(0));
+            let Refusal::AtMost(shorter) = refusal else { panic!("{refusal:?}") };
+            length = shorter;
+        }
+        assert_eq!(length, TimeDelta::days(7));
+        limits.accept(Bounds { from: at(-100) - length, to: at(-100) }, at(0));
+        assert_eq!(limits.at_most(TimeDelta::days(31), at(1)), TimeDelta::days(7));
+        assert_eq!(
+            limits.at_most(TimeDelta::days(31), at(25)),
+            TimeDelta::days(31),
+            "tried again after a day"
+        );
+    }
+
+    #[test]
+    fn an_end_after_the_servers_own_time_is_to_blame_before_the_length() {
+        let mut limits = RangeLimits::default();
+        let servers = at(0) - TimeDelta::seconds(20);
+        let refusal = limits.refuse(sent(-700, 0), Some(servers), at(0));
+        assert_eq!(refusal, Refusal::EndAt(servers - TimeDelta::seconds(1)));
+        assert_eq!(limits.present(at(3)), at(3) - TimeDelta::seconds(21));
+    }
+
+    #[test]
+    fn without_a_date_the_end_is_blamed_when_no_length_helps() {
+        let mut limits = RangeLimits::default();
+        limits.accept(sent(-5, -2), at(0));
+        assert!(matches!(limits.refuse(sent(-1, 0), None, at(0)), Refusal::EndAt(_)));
+        assert_eq!(limits.refuse(sent(-50, -49), None, at(0)), Refusal::Unexplained);
+    }
+
+    #[test]
+    fn what_took_too_long_is_asked_for_in_halves_and_trusted_again_step_by_step() {
+        let mut limits = RangeLimits::default();
+        let window = Window::new(at(-48), at(0)).unwrap();
+        assert!(limits.too_slow(sent(-48, 0), window));
+        assert_eq!(limits.at_most(TimeDelta::days(31), at(0)), TimeDelta::hours(24));
+        limits.accept(sent(-24, 0), at(0));
+        assert_eq!(limits.at_most(TimeDelta::days(31), at(0)), TimeDelta::hours(48));
+    }
+}

@@ -1,0 +1,402 @@
+//! Answers that do not hold all of their window: cut, refused, too large, or of a length that may be a limit.
+
+use chrono::TimeDelta;
+
+use super::{Context, Part, REFUSED_SMALLEST, Reading, Slicing, Tight};
+use crate::window::Window;
+use crate::window::ask::{Ask, GapReason, Hold, Outcome, Step};
+use crate::window::page::{Page, continuation};
+use crate::window::sum::{Kind, Read, Sum};
+use crate::window::verdict::Evidence;
+
+/// An answer this much shorter than expected is looked at twice …
+const SCARCE: f64 = 10.0;
+/// … where at least this many records were expected.
+const EXPECTED: f64 = 50.0;
+/// An empty first answer for more than this is looked at twice, whatever was expected.
+const EMPTY: TimeDelta = TimeDelta::hours(1);
+/// How much more than it shows a cut answer without a total is taken to stand for, at least and at most.
+const LEAST: f64 = 1.7;
+const MOST: f64 = 2.5;
+/// A shorter page may come in order by chance although its server cuts before it sorts: it is always checked.
+const TRUSTED: usize = 100;
+/// The widest window whose bounds may be written as its own wall times.
+const NARROW: TimeDelta = TimeDelta::hours(2);
+
+impl Reading {
+    /// A cut answer: continued in the order it shows, else divided.
+    pub(super) fn cut(
+        &mut self,
+        ask: &Ask,
+        evidence: &Evidence,
+        total: Option<u64>,
+        context: &mut Context<'_>,
+        step: &mut Step,
+    ) {
+        // A lower one is no limit but a total that a server in trouble made up.
+        if total.is_some() && evidence.listed >= context.settings.limits.doubt_from {
+            context.knowledge.record_limit = Some(evidence.listed);
+        }
+        context.knowledge.note_length(evidence.listed, context.now);
+        let shown = evidence.shown_order(ask.order.unwrap_or(self.order));
+        context.knowledge.note_cut(shown);
+        if let (Some(order), Some(part)) = (shown, self.todo.last())
+            && let Some((tentative, rest)) = continuation(part.window, evidence, order, context.unit())
+            && context.knowledge.continues()
+            // The widened bounds of the next question take back up to two units: less would be no progress.
+            && tentative.len() > context.unit() * 2
+        {
+            step.outcome = Outcome::Continued;
+            let page = Page {
+                tentative,
+                total: total.unwrap_or(0),
+                dates: evidence.dates.clone(),
+                undated: evidence.undated(),
+                sent: ask.sent,
+                order,
+            };
+            return match total {
+                Some(_) => self.hold(ask, page, rest, step),
+                None => self.go_on(ask, page, rest, context, step),
+            };
+        }
+        step.outcome = Outcome::SplitUnproven;
+        if self.tighten(ask, context) {
+            return;
+        }
+        self.divide(ask, evidence, total, context, step);
+    }
+
+    /// Keeps a page until the next answer proves it.
+    fn hold(&mut self, ask: &Ask, page: Page, rest: Window, step: &mut Step) {
+        let Some(part) = self.todo.last_mut() else { return };
+        part.window = rest;
+        part.chain = Some((page.order, ask.sent));
+        self.page = Some(page);
+        step.hold = Hold::ThisAnswer;
+    }
+
+    /// Without a total: a page is claimed on the order that was proven before, which is checked now and then by asking
+    /// for the page's own window, which must then hold just what the page showed.
+    fn go_on(&mut self, ask: &Ask, page: Page, rest: Window, context: &mut Context<'_>, step: &mut Step) {
+        let Some(part) = self.todo.pop() else { return };
+        self.todo.push(part.piece(rest));
+        if context.knowledge.trusts_order() && page.dates.len() >= TRUSTED {
+            let tentative = page.tentative;
+            context.knowledge.unchecked.push(super::Bounds { from: tentative.from(), to: tentative.to() });
+            self.observe(tentative, &page.dates, context);
+            return self.claim(&page.read(tentative), context, step);
+        }
+        let inside = page.dates.iter().filter(|date| page.tentative.contains(**date)).count() as u64;
+        self.sums.push(Sum::new(page.tentative, ask.sent, Kind::Ordered { inside }, part.again));
+        self.todo.push(part.piece(page.tentative));
+    }
+
+    /// A cut answer that cannot be continued: the current part is read in pieces that fit.
+    fn divide(
+        &mut self,
+        ask: &Ask,
+        evidence: &Evidence,
+        total: Option<u64>,
+        context: &mut Context<'_>,
+        step: &mut Step,
+    ) {
+        let Some(mut part) = self.todo.pop() else { return };
+        if part.window.len() <= context.smallest() {
+            return match (total, context.settings.slice.halves()) {
+                // Without a total nobody could tell whether the slices add up.
+                (Some(total), Some((a, b))) => {
+                    let (dates, undated) = (Vec::new(), 0);
+                    part.slicing =
+                        Some(Slicing { sent: ask.sent, total, seen: 0, dates, undated, todo: vec![b, a] });
+                    self.todo.push(part);
+                }
+                _ => self.overloaded(part, context, step),
+            };
+        }
+        if let Some(total) = total {
+            self.sums.push(Sum::new(part.window, ask.sent, Kind::Announced { total }, part.again));
+        }
+        let listed = evidence.listed as f64;
+        let guess = context.forecast.expected_with(part.window, &evidence.dates);
+        let guess = guess.clamp(listed * LEAST, listed * MOST);
+        let all = total.map_or(guess, |total| total as f64);
+        let guessed = total.is_none();
+        context.forecast.learn_sample(part.window, &evidence.dates, all, guessed);
+        self.samples.cut(part.window, all, guessed, &evidence.dates);
+        self.take_back(part);
+    }
+
+    /// Puts a part back, together with the one below it if that borders on it: what fits may cross their border.
+    fn take_back(&mut self, part: Part) {
+        let joins = |below: &Part| {
+            let (a, b) = (below.window, part.window);
+            below.is_like(&part) && below.attempts == 0 && (a.to() == b.from() || a.from() == b.to())
+        };
+        match self.todo.last_mut().filter(|below| joins(below)) {
+            Some(below) => {
+                below.window = below.window.hull(&part.window);
+                below.chain = None;
+            }
+            None => self.todo.push(part.piece(part.window)),
+        }
+    }
+
+    /// An answer that announces more than it shows, though it is shorter than others: its halves are read by what they
+    /// show.
+    pub(super) fn short(
+        &mut self,
+        ask: &Ask,
+        evidence: &Evidence,
+        total: u64,
+        context: &mut Context<'_>,
+        step: &mut Step,
+    ) {
+        let Some(part) = self.todo.last_mut() else { return };
+        step.outcome = Outcome::SplitUnproven;
+        if part.window.len() <= context.smallest() {
+            return self.fail(GapReason::Incomplete, context, step);
+        }
+        let kind = Kind::Short { total, listed: evidence.listed };
+        self.sums.push(Sum::new(part.window, ask.sent, kind, part.again));
+        part.ignores_totals = true;
+        let halves = context.forecast.divide(ask.window, 2, context.smallest());
+        self.replace(halves);
+    }
+
+    /// A length that may be a silent limit: the halves show it, the emptier one first, since most is missing there.
+    pub(super) fn doubt(
+        &mut self,
+        ask: &Ask,
+        evidence: &Evidence,
+        context: &mut Context<'_>,
+        step: &mut Step,
+    ) {
+        step.outcome = Outcome::Doubted;
+        context.knowledge.note_length(evidence.listed, context.now);
+        let Some(part) = self.todo.last_mut() else { return };
+        if part.window.len() <= context.smallest() {
+            part.around = Some(evidence.listed);
+            return;
+        }
+        let mut dates = evidence.dates.clone();
+        dates.sort_unstable();
+        let mut halves = context.forecast.divide(part.window, 2, context.smallest());
+        let inside = |half: &Window| dates.iter().filter(|date| half.contains(**date)).count();
+        halves.sort_by_key(|half| std::cmp::Reverse((inside(half), half.from())));
+        let parts: Vec<_> = halves.into_iter().map(|half| part.piece(half)).collect();
+        let (window, again) = (part.window, part.again);
+        self.sums.push(Sum::new(window, ask.sent, Kind::Doubted { listed: evidence.listed, dates }, again));
+        self.todo.pop();
+        self.todo.extend(parts);
+    }
+
+    /// The answer to a wider question than a smallest window, which showed `listed` records that cannot be divided: if it
+    /// shows more, their number is no limit.
+    pub(super) fn looked_around(
+        &mut self,
+        listed: usize,
+        evidence: &Evidence,
+        context: &mut Context<'_>,
+        step: &mut Step,
+    ) {
+        step.outcome = Outcome::Doubted;
+        let Some(part) = self.todo.last_mut() else { return };
+        part.around = None;
+        if evidence.listed > listed {
+            part.cleared = true;
+            return context.knowledge.note_length(evidence.listed, context.now);
+        }
+        context.knowledge.record_limit = Some(listed);
+        let Some(part) = self.todo.pop() else { return };
+        self.overloaded(part, context, step);
+    }
+
+    /// An answer that shows more than a doubted one had there: that one was cut, at its length.
+    pub(super) fn exceed(&mut self, ask: &Ask, evidence: &Evidence, context: &mut Context<'_>) {
+        let mut dates = evidence.dates.clone();
+        dates.sort_unstable();
+        self.sums.retain(|sum| {
+            let Kind::Doubted { listed, .. } = &sum.kind else { return true };
+            let exceeded = ask.slice.is_none() && sum.is_exceeded_by(ask.window, &dates);
+            if exceeded && evidence.listed <= *listed {
+                context.knowledge.record_limit = Some(*listed);
+            }
+            !exceeded
+        });
+    }
+
+    /// Whether a first answer holds so little that a second opinion is worth a request.
+    pub(super) fn is_scarce(&self, ask: &Ask, evidence: &Evidence, context: &Context<'_>) -> bool {
+        let confirms = self.todo.last().is_some_and(|part| part.confirms || part.ignores_totals);
+        if confirms || ask.window.len() <= context.smallest() {
+            return false;
+        }
+        let unread = context.coverage.holes(ask.window);
+        let length: TimeDelta = unread.iter().map(Window::len).sum();
+        let expected: f64 = unread.iter().map(|hole| context.forecast.expected(*hole)).sum();
+        let few = evidence.listed as f64 * SCARCE < expected;
+        match evidence.listed {
+            0 => length > EMPTY || expected >= SCARCE && context.forecast.has_seen(TimeDelta::days(1)),
+            _ => few && expected >= EXPECTED && context.forecast.has_seen(TimeDelta::weeks(2)),
+        }
+    }
+
+    /// Asks for the same window cut differently.
+    pub(super) fn confirm(
+        &mut self,
+        ask: &Ask,
+        evidence: &Evidence,
+        context: &mut Context<'_>,
+        step: &mut Step,
+    ) {
+        step.outcome = Outcome::Doubted;
+        let Some(part) = self.todo.last_mut() else { return };
+        part.confirms = true;
+        let kind = Kind::Scarce { listed: evidence.listed };
+        self.sums.push(Sum::new(part.window, ask.sent, kind, part.again));
+        let halves = context.forecast.divide(part.window, 2, context.smallest());
+        self.replace(halves);
+    }
+
+    /// Error 3.
+    pub(super) fn refused(&mut self, ask: &Ask, exact: bool, context: &mut Context<'_>, step: &mut Step) {
+        self.give_page_back();
+        if ask.slice.is_some() {
+            return self.sliced(&Evidence::default(), false, context, step);
+        }
+        step.outcome = Outcome::SplitTooMany;
+        let Some(part) = self.todo.last_mut() else { return };
+        part.chain = None;
+        if let Some(listed) = part.around.take() {
+            // A server that refuses more does not cut.
+            (context.knowledge.refused, context.knowledge.refused_at) = (Some(listed + 1), Some(context.now));
+            return;
+        }
+        if !exact && !part.narrow && part.window.len() <= NARROW {
+            part.narrow = true;
+            return;
+        }
+        if part.window != ask.window || self.tighten(ask, context) {
+            return;
+        }
+        let Some(part) = self.todo.pop() else { return };
+        if part.window.len() <= context.smallest() {
+            return self.overloaded(part, context, step);
+        }
+        context.knowledge.refusals = context.knowledge.refusals.saturating_add(1);
+        context.knowledge.refused_at = Some(context.now);
+        let expected = context.forecast.expected(part.window);
+        if context.knowledge.refused.is_none() && expected >= 1.0 {
+            self.guess = self.guess.min(expected);
+        }
+        let limit = self.limit(context);
+        // Far more than expected is a burst, of which the forecast learns nothing.
+        if expected > limit / 2.0 {
+            context.forecast.compare(part.window, limit.max(expected) * 1.3);
+        }
+        self.sums.push(Sum::new(part.window, ask.sent, Kind::Refused, part.again));
+        // Only a limit that is known bounds what the window holds from below.
+        let known = context.knowledge.refused.is_some();
+        self.samples
+            .refused(part.window, if known { limit } else { context.knowledge.longest(context.now) as f64 });
+        self.take_back(part);
+    }
+
+    /// An answer larger than `api.max_response_bytes`.
+    pub(super) fn overflow(&mut self, outcome: Outcome, context: &mut Context<'_>, step: &mut Step) {
+        self.give_page_back();
+        step.outcome = outcome;
+        let Some(part) = self.todo.last_mut() else { return };
+        if part.slicing.is_some() || part.window.len() <= context.smallest() {
+            let Some(part) = self.todo.pop() else { return };
+            return self.open_gap(part.window, GapReason::Overloaded, step);
+        }
+        part.chain = None;
+        let halves = context.forecast.divide(part.window, 2, context.smallest());
+        self.replace(halves);
+    }
+
+    /// Draws in the bounds of a smallest window: what overloads the answer may stand outside it. Whether there was
+    /// something to draw in.
+    fn tighten(&mut self, ask: &Ask, context: &Context<'_>) -> bool {
+        let unit = context.unit();
+        let Some(part) = self.todo.last_mut().filter(|part| part.window.len() <= context.smallest()) else {
+            return false;
+        };
+        let inclusive = context.knowledge.from_inclusive;
+        loop {
+            part.tight = match part.tight {
+                Tight::Wide if inclusive => Tight::Bounds,
+                Tight::Wide | Tight::Bounds if part.window.len() == unit => Tight::Unit,
+                _ => return false,
+            };
+            part.chain = None;
+            if super::sent(part, context) != ask.sent {
+                return true;
+            }
+        }
+    }
+
+    /// A smallest window that holds more than one answer gives, or so it seems: called a gap only when the API has
+    /// answered something else since, for refusals of everything are the API's trouble.
+    pub(super) fn overloaded(&mut self, part: Part, context: &Context<'_>, step: &mut Step) {
+        self.refused += 1;
+        step.outcome = Outcome::Failed;
+        let window = part.window;
+        self.sums.retain(|sum| !sum.touches(window));
+        let fit = self.target(context);
+        self.done(window, 0, fit, context);
+        step.failed = Some((window, GapReason::Overloaded));
+        if self.refused >= REFUSED_SMALLEST {
+            // What else is left here would be refused as well: later.
+            self.refused = 0;
+            let left = self.todo.drain(..).map(|part| part.window);
+            let all = left.fold(window, |all, part| all.hull(&part));
+            self.sums.clear();
+            step.failed = Some((all, GapReason::Overloaded));
+        }
+    }
+
+    pub(super) fn sliced(
+        &mut self,
+        evidence: &Evidence,
+        whole: bool,
+        context: &mut Context<'_>,
+        step: &mut Step,
+    ) {
+        let Some(mut part) = self.todo.pop() else { return };
+        let Some(mut slicing) = part.slicing.take() else { return };
+        let slice = slicing.todo.pop().unwrap_or_default();
+        step.outcome = Outcome::SplitUnproven;
+        if whole {
+            slicing.seen += evidence.total.unwrap_or(evidence.listed as u64);
+            slicing.dates.extend(&evidence.dates);
+            slicing.undated += evidence.undated();
+        } else if let Some((a, b)) = slice.halves() {
+            slicing.todo.extend([b, a]);
+        } else {
+            return self.overloaded(part, context, step);
+        }
+        if !slicing.todo.is_empty() {
+            part.slicing = Some(slicing);
+            self.todo.push(part);
+            step.hold = Hold::AndEarlier;
+        } else if slicing.seen == slicing.total {
+            step.outcome = Outcome::Whole;
+            let fit = self.target(context);
+            self.done(part.window, slicing.dates.len(), fit, context);
+            let Slicing { sent, dates, undated, .. } = &slicing;
+            let read = Read { window: part.window, sent: *sent, dates, undated: *undated };
+            self.claim(&read, context, step);
+        } else {
+            self.overloaded(part, context, step);
+        }
+    }
+
+    pub(super) fn open_gap(&mut self, window: Window, reason: GapReason, step: &mut Step) {
+        self.sums.retain(|sum| !sum.touches(window));
+        step.gaps.push((window, reason));
+        step.outcome = Outcome::Gap;
+    }
+}
