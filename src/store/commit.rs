@@ -81,6 +81,8 @@ pub struct Commit<'a> {
     pub rejected: &'a [Rejected],
     /// The columns that at least one of its records had a field for.
     pub columns: &'a BTreeSet<Column>,
+    /// The fields without a column that at least one of them had, in lower case.
+    pub other_fields: &'a BTreeSet<String>,
     /// What it proves.
     pub claims: &'a [Claim],
     /// Keys that earlier pages of the same read returned for the claimed windows.
@@ -123,6 +125,8 @@ pub struct Committed {
     pub duplicates: u64,
     /// Columns that the whole answer lacked and whose stored values were kept.
     pub fields_kept: Vec<Column>,
+    /// Members of `extra` likewise.
+    pub members_kept: Vec<String>,
     /// The `updated_at` of all changed rows; `None` when none changed.
     pub updated_at: Option<DateTime<Utc>>,
     /// `history_from` to `synced_until`.
@@ -230,8 +234,16 @@ async fn store_records(
         return Ok(Merged::default());
     }
     let absent = Column::ALL.into_iter().filter(|column| !commit.columns.contains(column)).collect();
-    let terms =
-        Terms { account: commit.account, stamp: locked.stamp, history: commit.history, absent: &absent };
+    let known = commit.columns.iter().map(|column| column.field().to_lowercase());
+    let own = ["callid", "type", "date"].map(str::to_owned).into_iter();
+    let present: Vec<String> = commit.other_fields.iter().cloned().chain(known).chain(own).collect();
+    let terms = Terms {
+        account: commit.account,
+        stamp: locked.stamp,
+        history: commit.history,
+        absent: &absent,
+        present: &present,
+    };
     match (copied, halving) {
         (true, _) => merge::merge(conn, &terms, Source::Copied).await,
         (_, true) => merge::merge_halving(conn, &terms, &folded.winners).await,
@@ -247,6 +259,7 @@ fn count(folded: &Folded<'_>, merged: &Merged) -> Committed {
         returned: merged.returned,
         unchanged: (folded.winners.len() as u64).saturating_sub(handled),
         fields_kept: merged.kept.iter().copied().collect(),
+        members_kept: merged.members_kept.iter().cloned().collect(),
         ..Committed::default()
     }
 }

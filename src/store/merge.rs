@@ -27,6 +27,8 @@ pub(super) struct Terms<'a> {
     pub history: bool,
     /// Columns that no record of the answer had: their stored values stay.
     pub absent: &'a BTreeSet<Column>,
+    /// Every field that a record of the answer had, in lower case: members of `extra` beyond these stay.
+    pub present: &'a [String],
 }
 
 /// What a merge did.
@@ -39,6 +41,8 @@ pub(super) struct Merged {
     pub returned: u64,
     /// Absent columns for which a stored row holds a value.
     pub kept: BTreeSet<Column>,
+    /// Members of `extra` that no record of the answer had and that were kept.
+    pub members_kept: BTreeSet<String>,
     /// Keys whose Date would have gone back to one they had before.
     pub flipped: BTreeSet<CdrKey>,
     /// Keys that PostgreSQL refused, with the SQLSTATE.
@@ -51,6 +55,7 @@ impl Merged {
         self.updated += other.updated;
         self.returned += other.returned;
         self.kept.extend(other.kept);
+        self.members_kept.extend(other.members_kept);
         self.flipped.extend(other.flipped);
         self.refused.extend(other.refused);
     }
@@ -66,13 +71,15 @@ pub(super) async fn merge(
         .persistent(false)
         .bind(terms.account)
         .bind(terms.stamp)
-        .bind(terms.history);
+        .bind(terms.history)
+        .bind(terms.present);
     let row = match source {
         Source::Inline(records) => query.bind(stage::as_json(records)).fetch_one(conn).await?,
         Source::Copied => query.fetch_one(conn).await?,
     };
     let count = |name: &str| row.try_get::<i64, _>(name).map(i64::unsigned_abs);
     let names: Vec<String> = row.try_get("kept")?;
+    let members: Vec<String> = row.try_get("members_kept")?;
     let call_ids: Vec<String> = row.try_get("flipped_call_ids")?;
     let types: Vec<String> = row.try_get("flipped_types")?;
     let key = |(call_id, call_type)| CdrKey { call_id, call_type };
@@ -81,6 +88,7 @@ pub(super) async fn merge(
         updated: count("updated")?,
         returned: count("returned")?,
         kept: terms.absent.iter().copied().filter(|c| names.iter().any(|name| name == c.name())).collect(),
+        members_kept: members.into_iter().collect(),
         flipped: call_ids.into_iter().zip(types).map(key).collect(),
         refused: Vec::new(),
     })
@@ -130,13 +138,36 @@ pub(super) fn row(prefix: &str) -> String {
     format!("{prefix}account, {}, {own}", list(prefix, |_| true))
 }
 
-/// The merge statement: $1 account, $2 stamp, $3 history, $4 the records as JSON when inline.
+/// `extra` as it would be stored: the record's members, each under the name that the row has for it in any case, and
+/// the row's members that no record of the answer has a field for. `DateEpoch`, which earlier versions kept, goes.
+const EXTRA: &str = "nullif(
+    coalesce((select jsonb_object_agg(coalesce(o.key, n.key), n.value)
+              from jsonb_each(s.extra) n
+              left join jsonb_each(stored_extra) o on lower(o.key) = lower(n.key)), '{}')
+    || coalesce((select jsonb_object_agg(o.key, o.value)
+                 from jsonb_each(stored_extra) o
+                 where regexp_replace(lower(o.key), '#[0-9]+$', '') <> all ($4 || '{dateepoch}'::text[])), '{}'), '{}')";
+
+/// A value of `extra` as it is compared: whether a scalar came as a string is form, not content, and so is the case of
+/// names.
+fn loose(extra: &str) -> String {
+    format!(
+        "(select jsonb_object_agg(lower(key), case jsonb_typeof(value)
+                      when 'number' then to_jsonb(trim_scale((value #>> '{{}}')::numeric)::text)
+                      when 'boolean' then to_jsonb(value #>> '{{}}')
+                      else value end)
+          from jsonb_each({extra}) where lower(key) <> 'dateepoch')"
+    )
+}
+
+/// The merge statement: $1 account, $2 stamp, $3 history, $4 the names of the answer's fields, $5 the records as JSON
+/// when inline.
 ///
 /// Made of fixed names only. Every part sees the table as it was before the statement.
 fn statement(source: Source<'_>, absent: &BTreeSet<Column>) -> String {
     let is_absent = |name: &str| absent.iter().any(|column| column.name() == name);
     let is_key = |name: &str| matches!(name, "call_id" | "type");
-    let content = |prefix| list(prefix, |name| !is_key(name) && !is_absent(name));
+    let content = |prefix| list(prefix, |name| !is_key(name) && !is_absent(name) && name != "extra");
     let (staged_cte, staged) = match source {
         Source::Inline(_) => (inline_cte(), "staged"),
         Source::Copied => (String::new(), "pg_temp.staged"),
@@ -147,8 +178,10 @@ fn statement(source: Source<'_>, absent: &BTreeSet<Column>) -> String {
     -- Each record beside the row that it would replace: the only pass over all of them.
     select s.call_id, s.type, c.started_at as stored_started_at,
            c.call_id is null as is_new,
-           c.removed_at is not null as was_removed,
-           ({staged_content}) is distinct from ({stored_content}) as differs{held}
+           c.removed_at is not null as was_removed, c.extra as stored_extra,
+           ({staged_content}) is distinct from ({stored_content})
+           or case when s.extra is distinct from c.extra then {loose_new} is distinct from {loose_stored} else false end
+               as differs{held}
     from {staged} s
     -- The limit keeps this an index lookup a record also while the table has no statistics yet: during the first
     -- backfill the planner would else read the whole account for every answer.
@@ -156,7 +189,7 @@ fn statement(source: Source<'_>, absent: &BTreeSet<Column>) -> String {
         select * from voicenter.cdr c where c.account = $1 and c.call_id = s.call_id and c.type = s.type limit 1
     ) c on true
 ), judged as materialized (
-    select m.is_new, m.was_removed, {staged_all},
+    select m.is_new, m.was_removed, {staged_all}, {extra} as extra,
            -- A Date going back to one that the row had before: two records sharing a key, read by turns. The later
            -- one stays, unless it was removed.
            not m.is_new and not m.was_removed and s.started_at < m.stored_started_at and exists (
@@ -179,7 +212,7 @@ fn statement(source: Source<'_>, absent: &BTreeSet<Column>) -> String {
     where not j.is_new and not j.flips and ($3 or c.started_at <> j.started_at)
 ), updated as (
     update voicenter.cdr c
-    set ({plain_content}, removed_at, updated_at) = row({judged_content}, null, $2)
+    set ({plain_content}, extra, removed_at, updated_at) = row({judged_content}, j.extra, null, $2)
     from judged j
     where c.account = $1 and c.call_id = j.call_id and c.type = j.type and not j.is_new and not j.flips
     returning j.was_removed
@@ -188,6 +221,9 @@ select (select count(*) from inserted) as inserted,
        (select count(*) from updated) as updated,
        (select count(*) from updated where was_removed) as returned,
        {kept} as kept,
+       (select coalesce(array_agg(distinct o.key), '{{}}')
+        from matched m, jsonb_each(m.stored_extra) o
+        where regexp_replace(lower(o.key), '#[0-9]+$', '') <> all ($4 || '{{dateepoch}}'::text[])) as members_kept,
        (select coalesce(array_agg(call_id order by call_id, type), '{{}}') from judged where flips) as flipped_call_ids,
        (select coalesce(array_agg(type order by call_id, type), '{{}}') from judged where flips) as flipped_types",
         staged_content = content("s."),
@@ -195,7 +231,10 @@ select (select count(*) from inserted) as inserted,
         judged_content = content("j."),
         plain_content = content(""),
         all = list("", |_| true),
-        staged_all = list("s.", |_| true),
+        staged_all = list("s.", |name| name != "extra"),
+        extra = EXTRA.replace("stored_extra", "m.stored_extra"),
+        loose_new = loose(&EXTRA.replace("stored_extra", "c.extra")),
+        loose_stored = loose("c.extra"),
         row = row(""),
         stored_row = row("c."),
         kept = kept_expression(absent),
@@ -214,13 +253,13 @@ fn kept_expression(absent: &BTreeSet<Column>) -> String {
     format!("(select array_remove(array[{}], null) from matched)", names.join(", "))
 }
 
-/// The records out of parameter $4. An empty `extra` is no `extra`.
+/// The records out of parameter $5. An empty `extra` is no `extra`.
 fn inline_cte() -> String {
     let columns = list("", |name| name != "extra");
     format!(
         "staged as materialized (
     select {columns}, nullif(extra, '{{}}') as extra
-    from json_to_recordset($4::json) as record({})
+    from json_to_recordset($5::json) as record({})
 ),",
         stage::definitions()
     )

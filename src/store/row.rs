@@ -133,7 +133,10 @@ fn cdr_from_row(row: &PgRow) -> Result<Cdr, StoreError> {
         dtmf_data: row.try_get("dtmf_data")?,
         custom_data: row.try_get("custom_data")?,
         extra: match extra {
-            Some(Value::Object(fields)) => fields.into_iter().collect(),
+            // Kept by earlier versions.
+            Some(Value::Object(fields)) => {
+                fields.into_iter().filter(|(name, _)| !name.eq_ignore_ascii_case("dateepoch")).collect()
+            }
             _ => Default::default(),
         },
     })

@@ -391,8 +391,9 @@ fn report(parcel: &Parcel, committed: &Committed, board: &Board) {
             "very many stored rows are missing from an answer: none is marked before three reads over six hours agree"
         );
     }
-    if !committed.fields_kept.is_empty() {
-        let fields: Vec<_> = committed.fields_kept.iter().map(|column| column.name()).collect();
+    if !committed.fields_kept.is_empty() || !committed.members_kept.is_empty() {
+        let columns = committed.fields_kept.iter().map(|column| column.name());
+        let fields: Vec<_> = columns.chain(committed.members_kept.iter().map(String::as_str)).collect();
         tracing::warn!(
             event = "fields_absent", account = parcel.account, window = %parcel.ask.window, fields = fields.join(", "),
             "no record of the answer has these fields though stored rows do: the columns were left as they are"

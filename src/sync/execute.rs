@@ -98,6 +98,8 @@ pub(super) struct Lookup {
     pub records: Vec<Cdr>,
     /// The columns that these had fields for.
     pub columns: BTreeSet<Column>,
+    /// The fields without a column that these had.
+    pub other_fields: BTreeSet<String>,
     /// The keys that it no longer has; `None` when it was not asked.
     pub gone: Option<BTreeSet<CdrKey>>,
     /// Requests used.
@@ -115,6 +117,7 @@ impl Lookup {
             self.gone.get_or_insert_default().insert(key);
         }
         self.columns.extend(answer.columns);
+        self.other_fields.extend(answer.other_fields);
         self.records.extend(answer.records);
     }
 }
@@ -149,6 +152,8 @@ impl Parcel {
         }
         let mut columns = self.lookup.columns.clone();
         columns.extend(self.answer.iter().flat_map(|answer| &answer.columns));
+        let mut other_fields = self.lookup.other_fields.clone();
+        other_fields.extend(self.answer.iter().flat_map(|answer| answer.other_fields.iter().cloned()));
         let claims = self.claims();
         let opened: Vec<NewGap<'_>> = self
             .progress
@@ -169,6 +174,7 @@ impl Parcel {
                 records,
                 rejected: self.answer.as_ref().map_or(&[], |answer| &answer.rejected),
                 columns: &columns,
+                other_fields: &other_fields,
                 claims: &claims,
                 earlier_keys: &self.earlier.keys,
                 uncover: &self.progress.uncover,

@@ -9,6 +9,7 @@
 
 mod budget;
 mod commit;
+mod form;
 mod lease;
 mod ledger;
 mod merge;
