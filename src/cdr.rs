@@ -286,7 +286,11 @@ impl Cdr {
             price: self.price.as_deref().map(decimal::plain),
             dtmf_data: normal(&self.dtmf_data),
             custom_data: normal(&self.custom_data),
-            extra: self.extra.iter().map(|(name, value)| (name.to_lowercase(), loose(value.clone()))).collect(),
+            extra: self
+                .extra
+                .iter()
+                .map(|(name, value)| (name.to_lowercase(), loose(value.clone())))
+                .collect(),
             ..self.clone()
         }
     }

@@ -14,7 +14,7 @@ use super::missing::{self, Recheck, Removal};
 use super::rejected;
 use super::stage::{self, Folded, INLINE_RECORDS};
 use super::window_read::{self, WindowRead};
-use super::{Store, StoreError, gap, sql};
+use super::{Store, StoreError, gap, sql, twin};
 use crate::cdr::{Cdr, CdrKey, Column, RejectReason, Rejected};
 use crate::window::Window;
 use crate::window::coverage::Coverage;
@@ -212,7 +212,9 @@ async fn steps(
     let locked = ledger::lock(conn, commit.account, commit.fence).await?;
     let merged = store_records(conn, commit, folded, &locked, (copied, halving)).await?;
     let mut done = count(folded, &merged);
+    settle_twins(conn, commit).await?;
     let turned_away = turn_away(conn, commit, folded, &merged, locked.stamp).await?;
+    close_gone(conn, commit, locked.stamp).await?;
     done.rejected = turned_away.rejected;
     done.duplicates = turned_away.duplicates;
     remove(conn, commit, folded, &locked, &mut done).await?;
@@ -237,7 +239,11 @@ async fn store_records(
     let known = commit.columns.iter().map(|column| column.field().to_lowercase());
     let own = ["callid", "type", "date"].map(str::to_owned).into_iter();
     let present: Vec<String> = commit.other_fields.iter().cloned().chain(known).chain(own).collect();
+    let proof = Proof::of(commit);
+    let unproven: Vec<&CdrKey> = proof.unproven(folded).collect();
     let terms = Terms {
+        proven: &proof.windows,
+        unproven: &unproven,
         account: commit.account,
         stamp: locked.stamp,
         history: commit.history,
@@ -264,6 +270,38 @@ fn count(folded: &Folded<'_>, merged: &Merged) -> Committed {
     }
 }
 
+/// What an answer's silence proves: which windows' reading it completes, and whose absence from them says nothing.
+struct Proof<'a> {
+    windows: Vec<Window>,
+    /// Keys that an earlier page showed, or that a record has which could not be decoded.
+    keys: BTreeSet<&'a CdrKey>,
+}
+
+impl<'a> Proof<'a> {
+    fn of(commit: &Commit<'a>) -> Self {
+        let proving = commit.claims.iter().filter(|claim| claim.may_mark).map(|claim| claim.window);
+        // A record that cannot be identified may be any of those that seem to be missing.
+        let all_known = commit.rejected.iter().all(|rejected| rejected.key.is_some());
+        Self {
+            windows: if all_known { proving.collect() } else { Vec::new() },
+            keys: commit
+                .earlier_keys
+                .iter()
+                .chain(commit.rejected.iter().filter_map(|r| r.key.as_ref()))
+                .collect(),
+        }
+    }
+
+    fn proves(&self, claim: &Claim) -> bool {
+        self.windows.contains(&claim.window)
+    }
+
+    /// Those of the answer's keys whose other records may exist unseen.
+    fn unproven<'f>(&self, folded: &'f Folded<'_>) -> impl Iterator<Item = &'f CdrKey> {
+        folded.winners.iter().map(|record| &record.key).filter(|key| self.keys.contains(key))
+    }
+}
+
 struct TurnedAway {
     rejected: u64,
     duplicates: u64,
@@ -282,6 +320,18 @@ async fn turn_away(
     };
     let flipped: Vec<Rejected> =
         merged.flipped.iter().filter_map(find).map(|record| stage::duplicate(record)).collect();
+    // What the answer itself shows at that Date stands among the losers already.
+    let superseded: Vec<Cdr> = twin::superseded(conn, commit.account, merged, stamp)
+        .await?
+        .into_iter()
+        .filter(|old| {
+            folded
+                .losers
+                .iter()
+                .all(|loser| loser.key.as_ref() != Some(&old.key) || loser.started_at != Some(old.started_at))
+        })
+        .collect();
+    let replaced: Vec<Rejected> = superseded.iter().map(stage::duplicate).collect();
     let refused: Vec<(Rejected, &str)> = merged
         .refused
         .iter()
@@ -289,16 +339,44 @@ async fn turn_away(
             Some((stage::rejected(find(key)?, RejectReason::Unstorable), code.as_str()))
         })
         .collect();
-    let plain = commit.rejected.iter().chain(&folded.losers).chain(&flipped).map(|rejected| (rejected, None));
+    let plain = commit.rejected.iter().chain(&folded.losers).chain(&flipped);
+    let plain = plain.chain(&replaced).map(|rejected| (rejected, None));
     let unstorable = refused.iter().map(|(rejected, code)| (rejected, Some(*code)));
     let all: Vec<_> = plain.chain(unstorable).collect();
+    let kept_out: Vec<&Cdr> = merged.flipped.iter().filter_map(find).copied().collect();
+    twin::note(conn, commit, &kept_out, &superseded).await?;
     rejected::record(conn, commit.account, commit.read_at, &all).await?;
     let stored = folded.winners.iter().copied().filter(|record| {
         !merged.flipped.contains(&record.key) && merged.refused.iter().all(|(key, _)| *key != record.key)
     });
-    rejected::close_stored(conn, commit.account, stamp, stored).await?;
+    rejected::close_stored(conn, commit.account, stamp, stored, &all).await?;
     let duplicates = all.iter().filter(|(r, _)| r.reason == RejectReason::DuplicateKey).count() as u64;
     Ok(TurnedAway { rejected: all.len() as u64 - duplicates, duplicates })
+}
+
+/// Decides about the dates inside the claims. Before this answer's own doubts are noted: only a later read decides those.
+async fn settle_twins(conn: &mut PgConnection, commit: &Commit<'_>) -> Result<(), StoreError> {
+    let proof = Proof::of(commit);
+    let shielded: Vec<&CdrKey> = proof.keys.iter().copied().collect();
+    for claim in commit.claims {
+        twin::settle(conn, commit.account, claim, proof.proves(claim), &shielded).await?;
+    }
+    Ok(())
+}
+
+/// Closes the duplicates that the claimed windows no longer show.
+async fn close_gone(
+    conn: &mut PgConnection,
+    commit: &Commit<'_>,
+    stamp: DateTime<Utc>,
+) -> Result<(), StoreError> {
+    let proof = Proof::of(commit);
+    // What an earlier page showed was seen since the claim's first request.
+    let shielded: Vec<&CdrKey> = commit.rejected.iter().filter_map(|r| r.key.as_ref()).collect();
+    for claim in commit.claims.iter().filter(|claim| proof.proves(claim)) {
+        rejected::close_gone(conn, commit.account, claim, &shielded, stamp).await?;
+    }
+    Ok(())
 }
 
 /// Clears the doubts about rows that came back and follows up those about rows that did not.

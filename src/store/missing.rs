@@ -53,11 +53,12 @@ impl Store {
 }
 
 /// The keys as two arrays, for `unnest`.
-fn columns<'k>(keys: impl IntoIterator<Item = &'k CdrKey>) -> (Vec<&'k str>, Vec<&'k str>) {
+pub(super) fn columns<'k>(keys: impl IntoIterator<Item = &'k CdrKey>) -> (Vec<&'k str>, Vec<&'k str>) {
     keys.into_iter().map(|key| (key.call_id.as_str(), key.call_type.as_str())).unzip()
 }
 
-/// Drops the doubts about rows that this answer returned.
+/// Drops the doubts about rows that this answer returned, and about those that stand at another Date now. Another
+/// record of the key says nothing of a row that stands where it stood.
 pub(super) async fn forget_returned(
     conn: &mut PgConnection,
     account: &str,
@@ -68,16 +69,21 @@ pub(super) async fn forget_returned(
     }
     let (call_ids, types) = columns(records.iter().map(|record| &record.key));
     sql("with seen as materialized (
-             select * from unnest($2::text[], $3::text[]) as seen(call_id, type)
+             select * from unnest($2::text[], $3::text[], $4::timestamptz[]) as seen(call_id, type, started_at)
          ), known_again as (
              delete from cdr_sync.earlier_scope e using seen
              where e.account = $1 and e.call_id = seen.call_id and e.type = seen.type
          )
          delete from cdr_sync.missing m using seen
-         where m.account = $1 and m.call_id = seen.call_id and m.type = seen.type")
+         where m.account = $1 and m.call_id = seen.call_id and m.type = seen.type
+           and (m.started_at = seen.started_at or not exists (
+                    select from voicenter.cdr c
+                    where c.account = $1 and c.call_id = m.call_id and c.type = m.type
+                      and c.started_at = m.started_at))")
     .bind(account)
     .bind(call_ids)
     .bind(types)
+    .bind(records.iter().map(|record| record.started_at).collect::<Vec<_>>())
     .execute(conn)
     .await?;
     Ok(())
@@ -201,7 +207,16 @@ impl Removal<'_> {
                          when m.first_missed_at + $9 > excluded.last_missed_at then m.first_missed_at + $9
                          else excluded.last_missed_at + $9 end
                  where m.last_missed_at < excluded.last_missed_at
-                 returning m.reads
+                 returning m.call_id, m.type, m.started_at, m.reads
+             ), twins as (
+                 -- Another record of the key may still be there: it would be the row.
+                 insert into cdr_sync.twin (account, call_id, type, started_at, noted_at, due_at)
+                 select distinct $1, r.call_id, r.type, r.started_at, $4, $4
+                 from noted join cdr_sync.rejected r
+                   on r.account = $1 and r.call_id = noted.call_id and r.type = noted.type
+                      and r.started_at <> noted.started_at
+                 where r.closed_at is null and r.reason = 'duplicate_key'
+                 on conflict do nothing
              )
              select missing, (select count(*) from noted where reads = 1), suspicious from judged",
         )
@@ -280,13 +295,15 @@ impl Removal<'_> {
     }
 }
 
-/// The missing rows, gathered into a window an hour, each with the instant from which on a read is wanted.
+/// The missing rows and the dates of records that share a key, gathered into a window an hour, each with the instant
+/// from which on a read is wanted.
 pub(super) async fn rechecks(conn: &mut PgConnection, account: &str) -> Result<Vec<Recheck>, StoreError> {
     let rows: Vec<(DateTime<Utc>, DateTime<Utc>, DateTime<Utc>)> = sql_as(
         "select date_trunc('minute', min(started_at)), date_trunc('minute', max(started_at)) + interval '1 minute',
                 min(due_at)
-         from cdr_sync.missing
-         where account = $1
+         from (select started_at, due_at, suspicious from cdr_sync.missing where account = $1
+               union all
+               select started_at, due_at, null from cdr_sync.twin where account = $1) as wanted
          group by date_trunc('hour', started_at), suspicious
          order by 1",
     )

@@ -91,9 +91,7 @@ async fn a_field_without_a_column_that_the_whole_answer_lacks_stays_as_it_is_and
 #[tokio::test]
 async fn the_epoch_that_earlier_versions_kept_rewrites_nothing_and_goes_with_the_next_change() {
     let scene = Scene::new().await;
-    let item = |duration: i32| {
-        json!([{"CallID": "a", "Date": "2024-06-10T01:00:00Z", "DateEpoch": 1717981200, "Duration": duration, "New": 1}])
-    };
+    let item = |duration: i32| json!([{"CallID": "a", "Date": "2024-06-10T01:00:00Z", "DateEpoch": 1717981200, "Duration": duration, "New": 1}]);
     answer(&scene, item(5), 0).await;
     sqlx::raw_sql(r#"update voicenter.cdr set extra = extra || '{"DateEpoch": 1717981200}'"#)
         .execute(&mut scene.sql().await)

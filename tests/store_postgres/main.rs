@@ -16,3 +16,4 @@ mod merge;
 mod removal;
 mod scene;
 mod schema;
+mod twins;
