@@ -1,4 +1,5 @@
--- Dates to look at again where records share a key; a bound for look-ups of missing rows.
+-- Dates to look at again where records share a key; missing rows told apart from what the vendor no longer keeps, and
+-- a bound for look-ups of them.
 
 create table cdr_sync.twin (
     account    text        not null,
@@ -21,6 +22,8 @@ comment on column cdr_sync.twin.tries is 'How many reads decided nothing; the wa
 
 alter table cdr_sync.missing add column tries integer not null default 0;
 comment on column cdr_sync.missing.tries is 'How many reads could have settled it but did not; the wait doubles with each.';
+alter table cdr_sync.missing add column older_shown boolean not null default false;
+comment on column cdr_sync.missing.older_shown is 'Whether the API has shown an older record since: then this row is not merely beyond the vendor''s horizon. Asked of rows older than a day.';
 comment on column cdr_sync.missing.reads is 'How many complete reads lacked it, those left out beside which a record came that cannot be identified.';
 
 -- What a complete read no longer shows is closed, at every commit.

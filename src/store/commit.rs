@@ -1,6 +1,6 @@
 //! One answer and what it proves, stored in one transaction.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
@@ -10,11 +10,11 @@ use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Postgres};
 use super::gap::NewGap;
 use super::ledger::{self, Locked};
 use super::merge::{self, Merged, Source, Terms};
-use super::missing::{self, Recheck, Removal};
+use super::missing::{self, Recheck, Removal, Shields};
 use super::rejected;
 use super::stage::{self, Folded, INLINE_RECORDS};
 use super::window_read::{self, WindowRead};
-use super::{Store, StoreError, gap, sql, twin};
+use super::{Store, StoreError, gap, sql, sql_as, twin};
 use crate::cdr::{Cdr, CdrKey, Column, RejectReason, Rejected};
 use crate::window::Window;
 use crate::window::coverage::Coverage;
@@ -87,6 +87,8 @@ pub struct Commit<'a> {
     pub claims: &'a [Claim],
     /// Keys that earlier pages of the same read returned for the claimed windows.
     pub earlier_keys: &'a [CdrKey],
+    /// Records of those pages that could not be decoded.
+    pub earlier_rejected: &'a [Rejected],
     /// What is no longer to count as read, whatever is claimed.
     pub uncover: &'a [Window],
     /// Windows given up for now; one that is an open gap already was tried in vain.
@@ -125,6 +127,8 @@ pub struct Committed {
     pub duplicates: u64,
     /// Columns that the whole answer lacked and whose stored values were kept.
     pub fields_kept: Vec<Column>,
+    /// Whether the whole answer lacked Type though rows of its calls have one: theirs were kept.
+    pub type_kept: bool,
     /// Members of `extra` likewise.
     pub members_kept: Vec<String>,
     /// The `updated_at` of all changed rows; `None` when none changed.
@@ -150,6 +154,53 @@ impl Store {
     /// [`StoreError::Fenced`] when another process leads the account. Records that PostgreSQL refuses are put into
     /// `cdr_sync.rejected`; the others are stored.
     pub async fn commit(&self, commit: &Commit<'_>) -> Result<Committed, StoreError> {
+        let Some(typed) = self.typed(commit).await? else { return self.commit_as_is(commit).await };
+        // What contradicts the rows stored proves no row missing.
+        let claims: Vec<Claim> =
+            commit.claims.iter().map(|claim| Claim { may_mark: false, ..*claim }).collect();
+        let typed = Commit { records: &typed, claims: &claims, ..commit.clone() };
+        Ok(Committed { type_kept: true, ..self.commit_as_is(&typed).await? })
+    }
+
+    /// The records with the types that their rows have, when no record of the answer has a Type though rows with the same
+    /// CallIDs do: they would be stored a second time. A record whose row cannot be told, for there are two legs, is
+    /// left out. `None` when there is nothing to mend.
+    async fn typed(&self, commit: &Commit<'_>) -> Result<Option<Vec<Cdr>>, StoreError> {
+        if commit.records.is_empty() || commit.records.iter().any(|record| !record.key.call_type.is_empty()) {
+            return Ok(None);
+        }
+        let call_ids: Vec<&str> = commit.records.iter().map(|record| record.key.call_id.as_str()).collect();
+        let mut tx = self.begin().await?;
+        let rows: Vec<(String, Vec<String>)> = sql_as(
+            "select call_id, array_agg(type) from voicenter.cdr
+             where account = $1 and call_id = any ($2) and removed_at is null
+             group by call_id having bool_or(type <> '')",
+        )
+        .bind(commit.account)
+        .bind(&call_ids)
+        .fetch_all(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        if rows.is_empty() {
+            return Ok(None);
+        }
+        let rows: BTreeMap<String, Vec<String>> = rows.into_iter().collect();
+        let mut came = BTreeMap::<&str, usize>::new();
+        call_ids.iter().for_each(|call_id| *came.entry(call_id).or_default() += 1);
+        let typed = commit.records.iter().filter_map(|record| match rows.get(&record.key.call_id) {
+            None => Some(record.clone()),
+            Some(types) => match types.as_slice() {
+                [only] if came.get(record.key.call_id.as_str()) == Some(&1) => {
+                    let key = CdrKey { call_type: only.clone(), ..record.key.clone() };
+                    Some(Cdr { key, ..record.clone() })
+                }
+                _ => None,
+            },
+        });
+        Ok(Some(typed.collect()))
+    }
+
+    async fn commit_as_is(&self, commit: &Commit<'_>) -> Result<Committed, StoreError> {
         let folded = stage::fold(commit.records);
         let (mut halving, mut conflicts) = (false, 0);
         loop {
@@ -277,17 +328,22 @@ struct Proof<'a> {
     keys: BTreeSet<&'a CdrKey>,
 }
 
+/// Every record of the read that could not be decoded.
+fn undecoded<'a>(commit: &Commit<'a>) -> impl Iterator<Item = &'a Rejected> + Clone {
+    commit.rejected.iter().chain(commit.earlier_rejected)
+}
+
 impl<'a> Proof<'a> {
     fn of(commit: &Commit<'a>) -> Self {
         let proving = commit.claims.iter().filter(|claim| claim.may_mark).map(|claim| claim.window);
         // A record that cannot be identified may be any of those that seem to be missing.
-        let all_known = commit.rejected.iter().all(|rejected| rejected.key.is_some());
+        let all_known = undecoded(commit).all(|rejected| rejected.key.is_some());
         Self {
             windows: if all_known { proving.collect() } else { Vec::new() },
             keys: commit
                 .earlier_keys
                 .iter()
-                .chain(commit.rejected.iter().filter_map(|r| r.key.as_ref()))
+                .chain(undecoded(commit).filter_map(|rejected| rejected.key.as_ref()))
                 .collect(),
         }
     }
@@ -372,7 +428,7 @@ async fn close_gone(
 ) -> Result<(), StoreError> {
     let proof = Proof::of(commit);
     // What an earlier page showed was seen since the claim's first request.
-    let shielded: Vec<&CdrKey> = commit.rejected.iter().filter_map(|r| r.key.as_ref()).collect();
+    let shielded: Vec<&CdrKey> = undecoded(commit).filter_map(|rejected| rejected.key.as_ref()).collect();
     for claim in commit.claims.iter().filter(|claim| proof.proves(claim)) {
         rejected::close_gone(conn, commit.account, claim, &shielded, stamp).await?;
     }
@@ -388,23 +444,22 @@ async fn remove(
     done: &mut Committed,
 ) -> Result<(), StoreError> {
     missing::forget_returned(conn, commit.account, &folded.winners).await?;
+    let oldest = folded.winners.iter().map(|record| record.started_at).min();
     let mut horizon = locked.horizon;
-    if let (Some(floor), Some(oldest)) =
-        (horizon, folded.winners.iter().map(|record| record.started_at).min())
-        && oldest < floor
-    {
-        missing::move_horizon(conn, commit.account, oldest).await?;
-        (horizon, done.horizon) = (Some(oldest), Some(oldest));
+    if let Some(oldest) = oldest {
+        missing::note_older(conn, commit.account, oldest, commit.read_at).await?;
+        if horizon.is_some_and(|floor| oldest < floor) {
+            missing::move_horizon(conn, commit.account, oldest).await?;
+            (horizon, done.horizon) = (Some(oldest), Some(oldest));
+        }
     }
-    // A record that was not stored may be one of the missing.
-    if done.rejected > 0 {
-        return Ok(());
-    }
+    let shields = Shields::of(undecoded(commit));
     let seen: BTreeSet<&CdrKey> =
         folded.winners.iter().map(|record| &record.key).chain(commit.earlier_keys).collect();
     for claim in commit.claims.iter().filter(|claim| claim.may_mark) {
-        let removal = Removal { commit, claim, seen: &seen, stamp: locked.stamp, horizon };
-        let found = removal.judge(conn, locked.history_from).await?;
+        let removal =
+            Removal { commit, claim, seen: &seen, oldest, shields: &shields, stamp: locked.stamp, horizon };
+        let found = removal.judge(conn).await?;
         done.removed += found.removed;
         done.missing_new += found.new;
         done.suspicious |= found.suspicious;

@@ -10,6 +10,7 @@
 mod budget;
 mod commit;
 mod form;
+mod horizon;
 mod lease;
 mod ledger;
 mod merge;
@@ -17,3 +18,4 @@ mod removal;
 mod scene;
 mod schema;
 mod twins;
+mod typeless;

@@ -118,6 +118,7 @@ impl Scene {
             other_fields: &OTHERS,
             claims: &[],
             earlier_keys: &[],
+            earlier_rejected: &[],
             uncover: &[],
             open_gaps: &[],
             close_gaps: &[],

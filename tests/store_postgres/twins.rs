@@ -190,7 +190,11 @@ async fn dates_of_another_scope_do_not_count() {
         .collect();
     let scope = |zone: &str| json!({"timezone": zone});
     for (round, (zone, shown)) in (1..).zip([("a", &records), ("b", &shifted), ("a", &records)]) {
-        scene.store.open_account(ACCOUNT, &scope(zone), Start::Default(at(0, 0)), at(12, round)).await.unwrap();
+        scene
+            .store
+            .open_account(ACCOUNT, &scope(zone), Start::Default(at(0, 0)), at(12, round))
+            .await
+            .unwrap();
         // In narrow windows, so that no answer shows that the old dates are gone.
         for record in shown {
             let span = window(record.started_at, record.started_at + TimeDelta::minutes(1));
@@ -214,8 +218,7 @@ async fn a_read_that_proves_nothing_puts_the_look_off_ever_longer() {
         let due = scene.store.load(ACCOUNT).await.unwrap().rechecks;
         let read_at = due.iter().map(|recheck| recheck.due_at).max().unwrap() + TimeDelta::seconds(1);
         let claims = [claim(window(at(1, 0), at(3, 0)), read_at)];
-        let commit =
-            Commit { claims: &claims, rejected: &unknown, ..scene.commit(&api.shown[..1], read_at) };
+        let commit = Commit { claims: &claims, rejected: &unknown, ..scene.commit(&api.shown[..1], read_at) };
         let done = scene.store.commit(&commit).await.unwrap();
         waits.push((done.rechecks[0].due_at - read_at).num_minutes());
     }
