@@ -249,7 +249,8 @@ const RENAME: [&str; 12] = [
     "update cdr_sync.missing set account = $2 where account = $1",
     "update cdr_sync.twin set account = $2 where account = $1",
     "update cdr_sync.earlier_scope set account = $2 where account = $1",
-    "update cdr_sync.lease set account = $2 where account = $1",
+    // Whoever renames leads it; under the new name nobody does yet.
+    "delete from cdr_sync.lease where account in ($1, $2)",
     "update cdr_sync.request set account = $2 where account = $1",
     "update voicenter.cdr_history set account = $2 where account = $1",
     "update voicenter.cdr set account = $2 where account = $1",
