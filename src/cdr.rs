@@ -163,6 +163,35 @@ impl Column {
             Column::CustomData => "custom_data",
         }
     }
+
+    /// The API's field, in the spelling of its documents.
+    pub const fn field(self) -> &'static str {
+        match self {
+            Column::CdrType => "CdrType",
+            Column::DurationSeconds => "Duration",
+            Column::RingSeconds => "RingTime",
+            Column::CallerNumber => "CallerNumber",
+            Column::CallerExtension => "CallerExtension",
+            Column::TargetNumber => "TargetNumber",
+            Column::TargetExtension => "TargetExtension",
+            Column::TargetPrefixName => "TargetPrefixName",
+            Column::Did => "DID",
+            Column::DialStatus => "DialStatus",
+            Column::DialStatus2 => "DialStatus2",
+            Column::QueueName => "QueueName",
+            Column::DepartmentId => "DepartmentId",
+            Column::DepartmentName => "DepartmentName",
+            Column::RepresentativeCode => "RepresentativeCode",
+            Column::RepresentativeName => "RepresentativeName",
+            Column::UserId => "UserId",
+            Column::UserName => "UserName",
+            Column::Price => "Price",
+            Column::RecordUrl => "RecordURL",
+            Column::RecordExpected => "RecordExpect",
+            Column::DtmfData => "DTMFData",
+            Column::CustomData => "CustomData",
+        }
+    }
 }
 
 /// A record that cannot be stored as a row, kept whole with the reason.
@@ -245,14 +274,23 @@ impl Cdr {
         serde_json::to_string(&o).unwrap_or_default()
     }
 
-    /// The record with every number in one spelling, as PostgreSQL's numeric and jsonb make them equal.
+    /// The record in one spelling, as the store compares it: numbers as PostgreSQL's numeric and jsonb make them equal,
+    /// members of `extra` whatever the case of their names and whether a number or a boolean came as a string.
     pub fn normalised(&self) -> Cdr {
         let normal = |value: &Option<Value>| value.clone().map(normalised);
+        let loose = |value: Value| match normalised(value) {
+            scalar @ (Value::Number(_) | Value::Bool(_)) => Value::String(scalar.to_string()),
+            other => other,
+        };
         Cdr {
             price: self.price.as_deref().map(decimal::plain),
             dtmf_data: normal(&self.dtmf_data),
             custom_data: normal(&self.custom_data),
-            extra: self.extra.iter().map(|(name, value)| (name.clone(), normalised(value.clone()))).collect(),
+            extra: self
+                .extra
+                .iter()
+                .map(|(name, value)| (name.to_lowercase(), loose(value.clone())))
+                .collect(),
             ..self.clone()
         }
     }

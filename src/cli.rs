@@ -64,7 +64,7 @@ enum Command {
     /// One pass and exit: everything from each account's start, or where it stopped, up to now.
     Sync(SpanArgs),
     /// Read a span again and compare it with the table; changes nothing. Exit status 4 unless equal.
-    Verify(FullSpanArgs),
+    Verify(VerifyArgs),
     /// How each account fares: cursor, lag, gaps, rejected records, last error.
     Status(StatusArgs),
     /// Try configuration, database and API: says what is wrong and how to mend it; changes nothing.
@@ -111,16 +111,21 @@ struct SpanArgs {
     to: Option<DateTime<Utc>>,
 }
 
-/// A span.
+/// A span, and how much to say of it.
 #[derive(Args, Clone, Copy, Debug)]
-#[command(after_help = "Example:\n  cdr-sync verify --from 2026-11-01 --to 2026-11-08")]
-struct FullSpanArgs {
+#[command(
+    after_help = "Examples:\n  cdr-sync verify --from 2026-11-01 --to 2026-11-08\n  cdr-sync verify --from 2026-11-01 --to 2026-11-02 --details"
+)]
+struct VerifyArgs {
     /// From here (RFC 3339, or YYYY-MM-DD in UTC).
     #[arg(long, value_name = "T", value_parser = instant)]
     from: DateTime<Utc>,
     /// Up to here, exclusive.
     #[arg(long, value_name = "T", value_parser = instant)]
     to: DateTime<Utc>,
+    /// List the records that differ, and the columns in which they do.
+    #[arg(long)]
+    details: bool,
 }
 
 #[derive(Args, Clone, Copy, Debug)]
@@ -281,11 +286,12 @@ impl Cli {
             }
             Command::Run => run::run(&config, clock).await,
             Command::Sync(args) => sync::run(&config, span(args)?, clock).await,
-            Command::Verify(FullSpanArgs { from, to }) => {
+            Command::Verify(VerifyArgs { from, to, details }) => {
                 let span = span(SpanArgs { from: Some(from), to: Some(to) })?;
                 verify::run(
                     &config,
                     span.ok_or_else(|| CliError::Usage("--from and --to are needed".into()))?,
+                    details,
                     clock,
                 )
                 .await

@@ -188,7 +188,7 @@ async fn once(
         for (day, (api, table)) in &days {
             println!("{day}  {api:>11}  {table:>12}");
         }
-        let verified = verify(verified_account, &store, clock.clone(), span, Board::default()).await?;
+        let verified = verify(verified_account, &store, clock.clone(), span, Board::default(), false).await?;
         println!("\n{}", verdict(&verified));
         agreed &=
             verified.is_equal() && verified.at_the_api > 0 && days.values().all(|(api, table)| api == table);

@@ -9,7 +9,8 @@
 //! 2. The account's `cdr_sync.cursor` row is locked if it still carries our fence. No row: another process leads.
 //! 3. `updated_at` for all rows of this answer is taken: after the lock, greater than any given out before.
 //! 4. One merge inserts new rows and updates those whose content differs; unchanged rows are not touched.
-//! 5. Rejected records, then rows that the answer lacks (`missing`, removal, the vendor's horizon).
+//! 5. Rejected records, dates to look at again because records share a key (`twin`), then rows that the answer lacks
+//!    (`missing`, removal, the vendor's horizon).
 //! 6. Gaps, coverage, and the cursor derived from them; `window_read`; what was learned.
 //!
 //! Commit is the only truth: until then nothing happened, afterwards the same commit changes nothing.
@@ -30,6 +31,7 @@ pub mod request;
 pub mod row;
 pub mod shared_calls;
 pub mod stage;
+mod twin;
 pub mod window_read;
 
 use std::str::FromStr;
@@ -146,11 +148,13 @@ impl Store {
     }
 }
 
+/// The isolation level is named: a database, a role or a pooler's other client may have set another default, under
+/// which commits would fail for no reason of theirs.
 fn begin_statement(settings: &DatabaseSettings) -> String {
     let statement = settings.statement_timeout.as_millis();
     let lock = settings.lock_timeout.as_millis();
     format!(
-        "begin; set local timezone = 'UTC'; set local statement_timeout = {statement}; \
+        "begin isolation level read committed; set local timezone = 'UTC'; set local statement_timeout = {statement}; \
          set local lock_timeout = {lock}; set local idle_in_transaction_session_timeout = {statement}"
     )
 }

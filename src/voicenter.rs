@@ -30,6 +30,8 @@ pub struct Answer {
     pub rejected: Vec<Rejected>,
     /// The columns that at least one record had a field for.
     pub columns: BTreeSet<Column>,
+    /// The fields without a column that at least one record had, in lower case.
+    pub other_fields: BTreeSet<String>,
     /// Items in `CDR_LIST`, rejected ones included.
     pub listed: usize,
     /// `TOTAL_HITS`.

@@ -10,6 +10,8 @@ use crate::app::App;
 use crate::config::Config;
 use crate::store::Store;
 use crate::store::account::AccountStatus;
+use crate::sync::SyncError;
+use crate::sync::leadership::{self, Leadership};
 
 /// What to do with an account of the database.
 #[derive(Debug, Subcommand)]
@@ -65,7 +67,9 @@ async fn rename(config: &Config, store: &Store, old: &str, new: &str) -> Result<
              cdr-sync account forget {new} --delete makes room, if they are not wanted"
         )));
     }
+    let leads = lead(store, old).await?;
     store.rename_account(old, new).await?;
+    leads.release().await;
     println!("account {old} is now {new}");
     if config.accounts.iter().any(|account| account.name == old) {
         println!("change its name in the configuration, too, before the next start: else {old} is read anew");
@@ -96,7 +100,9 @@ async fn forget(
         println!("nothing was changed");
         return Ok(Exit::Failed);
     }
+    let leads = lead(store, name).await?;
     let deleted = store.forget_account(name, delete).await?;
+    leads.release().await;
     if delete {
         println!("account {name} is forgotten, and its {} rows are deleted", thousands(deleted));
     } else {
@@ -117,6 +123,18 @@ fn find<'a>(known: &'a [AccountStatus], name: &str) -> Result<Option<&'a Account
     match found.and_then(|account| account.leader.as_ref()) {
         Some(leader) => Err(CliError::Failed(format!("{leader} keeps {name} in sync: stop it first"))),
         None => Ok(found),
+    }
+}
+
+/// Takes the account's lead, so that no daemon begins to sync it meanwhile: one whose account is paused leads nothing
+/// and comes back by itself.
+async fn lead(store: &Store, name: &str) -> Result<Leadership, CliError> {
+    match Leadership::take(store, name, &leadership::this_process()).await {
+        Ok(leads) => Ok(leads),
+        Err(SyncError::Led { holder, .. }) => {
+            Err(CliError::Failed(format!("{holder} keeps {name} in sync: stop it first")))
+        }
+        Err(error) => Err(CliError::Failed(error.to_string())),
     }
 }
 

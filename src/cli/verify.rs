@@ -9,35 +9,60 @@ use crate::app::App;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::sync::status::Board;
-use crate::sync::verify::{Verified, verify};
+use crate::sync::verify::{Difference, Verified, verify};
 use crate::window::Window;
 
-/// Compares every account within `span`; changes nothing.
-pub(super) async fn run(config: &Config, span: Window, clock: Clock) -> Result<Exit, CliError> {
+/// Compares every account within `span`; changes nothing. With `details` it lists what differs.
+pub(super) async fn run(
+    config: &Config,
+    span: Window,
+    details: bool,
+    clock: Clock,
+) -> Result<Exit, CliError> {
+    if span.from() >= clock.now() {
+        return Err(CliError::Usage("the span lies in the future: there is nothing to compare yet".into()));
+    }
     let store = App::store(config)?;
     let app = App::build(config, store).await?;
     let bars = MultiProgress::new();
-    let mut rows = Vec::new();
+    let (mut rows, mut different) = (Vec::new(), Vec::new());
     let mut equal = true;
     for account in app.accounts {
         let (name, board) = (account.name.clone(), Board::default());
         let shown = progress::show(&bars, &name, board.clone());
-        let verified = verify(account, &app.store, clock.clone(), span, board).await?;
+        let verified = verify(account, &app.store, clock.clone(), span, board, details).await?;
         drop(shown);
         let _ = bars.clear();
         for hole in &verified.unread {
             eprintln!("cdr-sync: account {name}: the API did not give out {hole} in full");
         }
         equal &= verified.is_equal();
+        different.extend(verified.details.iter().map(|difference| detail(&name, difference)));
         rows.push(row(name, &verified));
     }
     println!("{}", render(&HEADING, &rows));
+    if !different.is_empty() {
+        println!("\n{}", render(&DETAILS, &different));
+    }
     Ok(if equal { Exit::Done } else { Exit::Incomplete })
 }
 
 /// The heading of the comparison.
 pub(crate) const HEADING: [&str; 7] =
     ["account", " at the API", " in the table", " missing", " different", " extra", " rejected"];
+
+const DETAILS: [&str; 6] = ["account", "what", "CallID", "Type", "Date (UTC)", "columns"];
+
+fn detail(account: &str, difference: &Difference) -> Vec<String> {
+    vec![
+        account.to_owned(),
+        difference.kind.as_str().to_owned(),
+        difference.key.call_id.clone(),
+        difference.key.call_type.clone(),
+        difference.started_at.format("%Y-%m-%d %H:%M:%S").to_string(),
+        difference.fields.join(", "),
+    ]
+}
 
 fn row(name: String, verified: &Verified) -> Vec<String> {
     let counts = [

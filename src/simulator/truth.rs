@@ -147,12 +147,7 @@ fn filled(value: &Value) -> Option<Value> {
 
 fn extra(record: &Record, dialect: &Dialect) -> Option<Value> {
     let unknown = record.unknown.iter().map(|(name, value)| (dialect.name(name), value.clone()));
-    let mut extra: Map<String, Value> = unknown.collect();
-    if dialect.date_epoch {
-        let epoch = record.started_at.timestamp();
-        let epoch = if dialect.text_numbers { epoch.to_string().into() } else { Value::from(epoch) };
-        extra.insert(dialect.name("DateEpoch"), epoch);
-    }
+    let extra: Map<String, Value> = unknown.collect();
     (!extra.is_empty()).then_some(Value::Object(extra))
 }
 

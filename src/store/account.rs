@@ -240,36 +240,43 @@ async fn unlimited(conn: &mut PgConnection) -> Result<(), StoreError> {
     Ok(())
 }
 
-const RENAME: [&str; 11] = [
+const RENAME: [&str; 12] = [
     "update cdr_sync.cursor set account = $2, fence = fence + 1 where account = $1",
     "update cdr_sync.coverage set account = $2 where account = $1",
     "update cdr_sync.window_read set account = $2 where account = $1",
     "update cdr_sync.gap set account = $2 where account = $1",
     "update cdr_sync.rejected set account = $2 where account = $1",
     "update cdr_sync.missing set account = $2 where account = $1",
+    "update cdr_sync.twin set account = $2 where account = $1",
     "update cdr_sync.earlier_scope set account = $2 where account = $1",
-    "update cdr_sync.lease set account = $2 where account = $1",
+    // Whoever renames leads it; under the new name nobody does yet.
+    "delete from cdr_sync.lease where account in ($1, $2)",
     "update cdr_sync.request set account = $2 where account = $1",
     "update voicenter.cdr_history set account = $2 where account = $1",
     "update voicenter.cdr set account = $2 where account = $1",
 ];
 
-const FORGET: [&str; 9] = [
+const FORGET: [&str; 10] = [
     "delete from cdr_sync.cursor where account = $1",
     "delete from cdr_sync.coverage where account = $1",
     "delete from cdr_sync.window_read where account = $1",
     "delete from cdr_sync.gap where account = $1",
     "delete from cdr_sync.rejected where account = $1",
     "delete from cdr_sync.missing where account = $1",
+    "delete from cdr_sync.twin where account = $1",
     "delete from cdr_sync.earlier_scope where account = $1",
     "delete from cdr_sync.lease where account = $1",
     "delete from cdr_sync.request where account = $1",
 ];
 
-const EMPTY_LEDGER: [&str; 6] = [
+const EMPTY_LEDGER: [&str; 8] = [
     "delete from cdr_sync.coverage where account = $1",
     "delete from cdr_sync.gap where account = $1",
     "delete from cdr_sync.missing where account = $1",
+    "delete from cdr_sync.twin where account = $1",
+    // What shared a key under the earlier scope says nothing of this one; what still does is seen again.
+    "update cdr_sync.rejected set closed_at = clock_timestamp()
+     where account = $1 and reason = 'duplicate_key' and closed_at is null",
     "update cdr_sync.cursor set history_from = null, synced_until = null where account = $1",
     "update cdr_sync.account set horizon = null, knowledge = null where name = $1",
     "insert into cdr_sync.earlier_scope (account, call_id, type)

@@ -1,6 +1,6 @@
 //! One answer and what it proves, stored in one transaction.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
@@ -10,11 +10,11 @@ use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Postgres};
 use super::gap::NewGap;
 use super::ledger::{self, Locked};
 use super::merge::{self, Merged, Source, Terms};
-use super::missing::{self, Recheck, Removal};
+use super::missing::{self, Recheck, Removal, Shields};
 use super::rejected;
 use super::stage::{self, Folded, INLINE_RECORDS};
 use super::window_read::{self, WindowRead};
-use super::{Store, StoreError, gap, sql};
+use super::{Store, StoreError, gap, sql, sql_as, twin};
 use crate::cdr::{Cdr, CdrKey, Column, RejectReason, Rejected};
 use crate::window::Window;
 use crate::window::coverage::Coverage;
@@ -81,10 +81,14 @@ pub struct Commit<'a> {
     pub rejected: &'a [Rejected],
     /// The columns that at least one of its records had a field for.
     pub columns: &'a BTreeSet<Column>,
+    /// The fields without a column that at least one of them had, in lower case.
+    pub other_fields: &'a BTreeSet<String>,
     /// What it proves.
     pub claims: &'a [Claim],
     /// Keys that earlier pages of the same read returned for the claimed windows.
     pub earlier_keys: &'a [CdrKey],
+    /// Records of those pages that could not be decoded.
+    pub earlier_rejected: &'a [Rejected],
     /// What is no longer to count as read, whatever is claimed.
     pub uncover: &'a [Window],
     /// Windows given up for now; one that is an open gap already was tried in vain.
@@ -123,6 +127,10 @@ pub struct Committed {
     pub duplicates: u64,
     /// Columns that the whole answer lacked and whose stored values were kept.
     pub fields_kept: Vec<Column>,
+    /// Whether the whole answer lacked Type though rows of its calls have one: theirs were kept.
+    pub type_kept: bool,
+    /// Members of `extra` likewise.
+    pub members_kept: Vec<String>,
     /// The `updated_at` of all changed rows; `None` when none changed.
     pub updated_at: Option<DateTime<Utc>>,
     /// `history_from` to `synced_until`.
@@ -146,6 +154,53 @@ impl Store {
     /// [`StoreError::Fenced`] when another process leads the account. Records that PostgreSQL refuses are put into
     /// `cdr_sync.rejected`; the others are stored.
     pub async fn commit(&self, commit: &Commit<'_>) -> Result<Committed, StoreError> {
+        let Some(typed) = self.typed(commit).await? else { return self.commit_as_is(commit).await };
+        // What contradicts the rows stored proves no row missing.
+        let claims: Vec<Claim> =
+            commit.claims.iter().map(|claim| Claim { may_mark: false, ..*claim }).collect();
+        let typed = Commit { records: &typed, claims: &claims, ..commit.clone() };
+        Ok(Committed { type_kept: true, ..self.commit_as_is(&typed).await? })
+    }
+
+    /// The records with the types that their rows have, when no record of the answer has a Type though rows with the same
+    /// CallIDs do: they would be stored a second time. A record whose row cannot be told, for there are two legs, is
+    /// left out. `None` when there is nothing to mend.
+    async fn typed(&self, commit: &Commit<'_>) -> Result<Option<Vec<Cdr>>, StoreError> {
+        if commit.records.is_empty() || commit.records.iter().any(|record| !record.key.call_type.is_empty()) {
+            return Ok(None);
+        }
+        let call_ids: Vec<&str> = commit.records.iter().map(|record| record.key.call_id.as_str()).collect();
+        let mut tx = self.begin().await?;
+        let rows: Vec<(String, Vec<String>)> = sql_as(
+            "select call_id, array_agg(type) from voicenter.cdr
+             where account = $1 and call_id = any ($2) and removed_at is null
+             group by call_id having bool_or(type <> '')",
+        )
+        .bind(commit.account)
+        .bind(&call_ids)
+        .fetch_all(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        if rows.is_empty() {
+            return Ok(None);
+        }
+        let rows: BTreeMap<String, Vec<String>> = rows.into_iter().collect();
+        let mut came = BTreeMap::<&str, usize>::new();
+        call_ids.iter().for_each(|call_id| *came.entry(call_id).or_default() += 1);
+        let typed = commit.records.iter().filter_map(|record| match rows.get(&record.key.call_id) {
+            None => Some(record.clone()),
+            Some(types) => match types.as_slice() {
+                [only] if came.get(record.key.call_id.as_str()) == Some(&1) => {
+                    let key = CdrKey { call_type: only.clone(), ..record.key.clone() };
+                    Some(Cdr { key, ..record.clone() })
+                }
+                _ => None,
+            },
+        });
+        Ok(Some(typed.collect()))
+    }
+
+    async fn commit_as_is(&self, commit: &Commit<'_>) -> Result<Committed, StoreError> {
         let folded = stage::fold(commit.records);
         let (mut halving, mut conflicts) = (false, 0);
         loop {
@@ -208,7 +263,9 @@ async fn steps(
     let locked = ledger::lock(conn, commit.account, commit.fence).await?;
     let merged = store_records(conn, commit, folded, &locked, (copied, halving)).await?;
     let mut done = count(folded, &merged);
+    settle_twins(conn, commit).await?;
     let turned_away = turn_away(conn, commit, folded, &merged, locked.stamp).await?;
+    close_gone(conn, commit, locked.stamp).await?;
     done.rejected = turned_away.rejected;
     done.duplicates = turned_away.duplicates;
     remove(conn, commit, folded, &locked, &mut done).await?;
@@ -230,8 +287,20 @@ async fn store_records(
         return Ok(Merged::default());
     }
     let absent = Column::ALL.into_iter().filter(|column| !commit.columns.contains(column)).collect();
-    let terms =
-        Terms { account: commit.account, stamp: locked.stamp, history: commit.history, absent: &absent };
+    let known = commit.columns.iter().map(|column| column.field().to_lowercase());
+    let own = ["callid", "type", "date"].map(str::to_owned).into_iter();
+    let present: Vec<String> = commit.other_fields.iter().cloned().chain(known).chain(own).collect();
+    let proof = Proof::of(commit);
+    let unproven: Vec<&CdrKey> = proof.unproven(folded).collect();
+    let terms = Terms {
+        proven: &proof.windows,
+        unproven: &unproven,
+        account: commit.account,
+        stamp: locked.stamp,
+        history: commit.history,
+        absent: &absent,
+        present: &present,
+    };
     match (copied, halving) {
         (true, _) => merge::merge(conn, &terms, Source::Copied).await,
         (_, true) => merge::merge_halving(conn, &terms, &folded.winners).await,
@@ -247,7 +316,45 @@ fn count(folded: &Folded<'_>, merged: &Merged) -> Committed {
         returned: merged.returned,
         unchanged: (folded.winners.len() as u64).saturating_sub(handled),
         fields_kept: merged.kept.iter().copied().collect(),
+        members_kept: merged.members_kept.iter().cloned().collect(),
         ..Committed::default()
+    }
+}
+
+/// What an answer's silence proves: which windows' reading it completes, and whose absence from them says nothing.
+struct Proof<'a> {
+    windows: Vec<Window>,
+    /// Keys that an earlier page showed, or that a record has which could not be decoded.
+    keys: BTreeSet<&'a CdrKey>,
+}
+
+/// Every record of the read that could not be decoded.
+fn undecoded<'a>(commit: &Commit<'a>) -> impl Iterator<Item = &'a Rejected> + Clone {
+    commit.rejected.iter().chain(commit.earlier_rejected)
+}
+
+impl<'a> Proof<'a> {
+    fn of(commit: &Commit<'a>) -> Self {
+        let proving = commit.claims.iter().filter(|claim| claim.may_mark).map(|claim| claim.window);
+        // A record that cannot be identified may be any of those that seem to be missing.
+        let all_known = undecoded(commit).all(|rejected| rejected.key.is_some());
+        Self {
+            windows: if all_known { proving.collect() } else { Vec::new() },
+            keys: commit
+                .earlier_keys
+                .iter()
+                .chain(undecoded(commit).filter_map(|rejected| rejected.key.as_ref()))
+                .collect(),
+        }
+    }
+
+    fn proves(&self, claim: &Claim) -> bool {
+        self.windows.contains(&claim.window)
+    }
+
+    /// Those of the answer's keys whose other records may exist unseen.
+    fn unproven<'f>(&self, folded: &'f Folded<'_>) -> impl Iterator<Item = &'f CdrKey> {
+        folded.winners.iter().map(|record| &record.key).filter(|key| self.keys.contains(key))
     }
 }
 
@@ -269,6 +376,18 @@ async fn turn_away(
     };
     let flipped: Vec<Rejected> =
         merged.flipped.iter().filter_map(find).map(|record| stage::duplicate(record)).collect();
+    // What the answer itself shows at that Date stands among the losers already.
+    let superseded: Vec<Cdr> = twin::superseded(conn, commit.account, merged, stamp)
+        .await?
+        .into_iter()
+        .filter(|old| {
+            folded
+                .losers
+                .iter()
+                .all(|loser| loser.key.as_ref() != Some(&old.key) || loser.started_at != Some(old.started_at))
+        })
+        .collect();
+    let replaced: Vec<Rejected> = superseded.iter().map(stage::duplicate).collect();
     let refused: Vec<(Rejected, &str)> = merged
         .refused
         .iter()
@@ -276,16 +395,44 @@ async fn turn_away(
             Some((stage::rejected(find(key)?, RejectReason::Unstorable), code.as_str()))
         })
         .collect();
-    let plain = commit.rejected.iter().chain(&folded.losers).chain(&flipped).map(|rejected| (rejected, None));
+    let plain = commit.rejected.iter().chain(&folded.losers).chain(&flipped);
+    let plain = plain.chain(&replaced).map(|rejected| (rejected, None));
     let unstorable = refused.iter().map(|(rejected, code)| (rejected, Some(*code)));
     let all: Vec<_> = plain.chain(unstorable).collect();
+    let kept_out: Vec<&Cdr> = merged.flipped.iter().filter_map(find).copied().collect();
+    twin::note(conn, commit, &kept_out, &superseded).await?;
     rejected::record(conn, commit.account, commit.read_at, &all).await?;
     let stored = folded.winners.iter().copied().filter(|record| {
         !merged.flipped.contains(&record.key) && merged.refused.iter().all(|(key, _)| *key != record.key)
     });
-    rejected::close_stored(conn, commit.account, stamp, stored).await?;
+    rejected::close_stored(conn, commit.account, stamp, stored, &all).await?;
     let duplicates = all.iter().filter(|(r, _)| r.reason == RejectReason::DuplicateKey).count() as u64;
     Ok(TurnedAway { rejected: all.len() as u64 - duplicates, duplicates })
+}
+
+/// Decides about the dates inside the claims. Before this answer's own doubts are noted: only a later read decides those.
+async fn settle_twins(conn: &mut PgConnection, commit: &Commit<'_>) -> Result<(), StoreError> {
+    let proof = Proof::of(commit);
+    let shielded: Vec<&CdrKey> = proof.keys.iter().copied().collect();
+    for claim in commit.claims {
+        twin::settle(conn, commit.account, claim, proof.proves(claim), &shielded).await?;
+    }
+    Ok(())
+}
+
+/// Closes the duplicates that the claimed windows no longer show.
+async fn close_gone(
+    conn: &mut PgConnection,
+    commit: &Commit<'_>,
+    stamp: DateTime<Utc>,
+) -> Result<(), StoreError> {
+    let proof = Proof::of(commit);
+    // What an earlier page showed was seen since the claim's first request.
+    let shielded: Vec<&CdrKey> = undecoded(commit).filter_map(|rejected| rejected.key.as_ref()).collect();
+    for claim in commit.claims.iter().filter(|claim| proof.proves(claim)) {
+        rejected::close_gone(conn, commit.account, claim, &shielded, stamp).await?;
+    }
+    Ok(())
 }
 
 /// Clears the doubts about rows that came back and follows up those about rows that did not.
@@ -297,23 +444,22 @@ async fn remove(
     done: &mut Committed,
 ) -> Result<(), StoreError> {
     missing::forget_returned(conn, commit.account, &folded.winners).await?;
+    let oldest = folded.winners.iter().map(|record| record.started_at).min();
     let mut horizon = locked.horizon;
-    if let (Some(floor), Some(oldest)) =
-        (horizon, folded.winners.iter().map(|record| record.started_at).min())
-        && oldest < floor
-    {
-        missing::move_horizon(conn, commit.account, oldest).await?;
-        (horizon, done.horizon) = (Some(oldest), Some(oldest));
+    if let Some(oldest) = oldest {
+        missing::note_older(conn, commit.account, oldest, commit.read_at).await?;
+        if horizon.is_some_and(|floor| oldest < floor) {
+            missing::move_horizon(conn, commit.account, oldest).await?;
+            (horizon, done.horizon) = (Some(oldest), Some(oldest));
+        }
     }
-    // A record that was not stored may be one of the missing.
-    if done.rejected > 0 {
-        return Ok(());
-    }
+    let shields = Shields::of(undecoded(commit));
     let seen: BTreeSet<&CdrKey> =
         folded.winners.iter().map(|record| &record.key).chain(commit.earlier_keys).collect();
     for claim in commit.claims.iter().filter(|claim| claim.may_mark) {
-        let removal = Removal { commit, claim, seen: &seen, stamp: locked.stamp, horizon };
-        let found = removal.judge(conn, locked.history_from).await?;
+        let removal =
+            Removal { commit, claim, seen: &seen, oldest, shields: &shields, stamp: locked.stamp, horizon };
+        let found = removal.judge(conn).await?;
         done.removed += found.removed;
         done.missing_new += found.new;
         done.suspicious |= found.suspicious;

@@ -36,7 +36,6 @@ pub struct Ledger {
 pub(super) struct Locked {
     /// Greater than any `updated_at` given out before.
     pub stamp: DateTime<Utc>,
-    pub history_from: Option<DateTime<Utc>>,
     pub horizon: Option<DateTime<Utc>>,
 }
 
@@ -66,13 +65,12 @@ impl Store {
 /// Locks the account for this transaction, if `fence` still is its leader's number.
 pub(super) async fn lock(conn: &mut PgConnection, account: &str, fence: i64) -> Result<Locked, StoreError> {
     // Materialized: the clock is read when the lock is held, not while waiting for it.
-    type Facts = (DateTime<Utc>, Option<DateTime<Utc>>, Option<DateTime<Utc>>);
+    type Facts = (DateTime<Utc>, Option<DateTime<Utc>>);
     let row: Option<Facts> = sql_as(
         "with locked as materialized (
-             select history_from, updated_at from cdr_sync.cursor where account = $1 and fence = $2 for update
+             select updated_at from cdr_sync.cursor where account = $1 and fence = $2 for update
          )
          select greatest(clock_timestamp(), updated_at + interval '1 microsecond'),
-                (select min(lower(span)) from cdr_sync.coverage where account = $1),
                 (select horizon from cdr_sync.account where name = $1)
          from locked",
     )
@@ -80,8 +78,8 @@ pub(super) async fn lock(conn: &mut PgConnection, account: &str, fence: i64) -> 
     .bind(fence)
     .fetch_optional(conn)
     .await?;
-    let (stamp, history_from, horizon) = row.ok_or(StoreError::Fenced)?;
-    Ok(Locked { stamp, history_from, horizon })
+    let (stamp, horizon) = row.ok_or(StoreError::Fenced)?;
+    Ok(Locked { stamp, horizon })
 }
 
 pub(super) async fn read_coverage(conn: &mut PgConnection, account: &str) -> Result<Coverage, StoreError> {

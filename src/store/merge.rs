@@ -5,8 +5,9 @@ use std::collections::BTreeSet;
 use chrono::{DateTime, Utc};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Row as _};
 
-use super::{StoreError, stage};
+use super::{StoreError, span, stage};
 use crate::cdr::{Cdr, CdrKey, Column};
+use crate::window::Window;
 
 /// Where the merge finds the records.
 #[derive(Clone, Copy, Debug)]
@@ -27,6 +28,12 @@ pub(super) struct Terms<'a> {
     pub history: bool,
     /// Columns that no record of the answer had: their stored values stay.
     pub absent: &'a BTreeSet<Column>,
+    /// Every field that a record of the answer had, in lower case: members of `extra` beyond these stay.
+    pub present: &'a [String],
+    /// Windows whose reading this answer completes: a row in them that it does not show is gone …
+    pub proven: &'a [Window],
+    /// … except for these keys, which an earlier page showed or an undecodable record may hold.
+    pub unproven: &'a [&'a CdrKey],
 }
 
 /// What a merge did.
@@ -39,8 +46,12 @@ pub(super) struct Merged {
     pub returned: u64,
     /// Absent columns for which a stored row holds a value.
     pub kept: BTreeSet<Column>,
-    /// Keys whose Date would have gone back to one they had before.
+    /// Members of `extra` that no record of the answer had and that were kept.
+    pub members_kept: BTreeSet<String>,
+    /// Keys whose row stands at a later Date and is not known to be gone: left as it is.
     pub flipped: BTreeSet<CdrKey>,
+    /// Keys whose row stood at an earlier Date and is not known to be gone: replaced.
+    pub superseded: BTreeSet<CdrKey>,
     /// Keys that PostgreSQL refused, with the SQLSTATE.
     pub refused: Vec<(CdrKey, String)>,
 }
@@ -51,7 +62,9 @@ impl Merged {
         self.updated += other.updated;
         self.returned += other.returned;
         self.kept.extend(other.kept);
+        self.members_kept.extend(other.members_kept);
         self.flipped.extend(other.flipped);
+        self.superseded.extend(other.superseded);
         self.refused.extend(other.refused);
     }
 }
@@ -66,22 +79,32 @@ pub(super) async fn merge(
         .persistent(false)
         .bind(terms.account)
         .bind(terms.stamp)
-        .bind(terms.history);
+        .bind(terms.history)
+        .bind(terms.present)
+        .bind(terms.proven.iter().copied().map(span).collect::<Vec<_>>())
+        .bind(terms.unproven.iter().map(|key| key.call_id.as_str()).collect::<Vec<_>>())
+        .bind(terms.unproven.iter().map(|key| key.call_type.as_str()).collect::<Vec<_>>());
     let row = match source {
         Source::Inline(records) => query.bind(stage::as_json(records)).fetch_one(conn).await?,
         Source::Copied => query.fetch_one(conn).await?,
     };
     let count = |name: &str| row.try_get::<i64, _>(name).map(i64::unsigned_abs);
     let names: Vec<String> = row.try_get("kept")?;
-    let call_ids: Vec<String> = row.try_get("flipped_call_ids")?;
-    let types: Vec<String> = row.try_get("flipped_types")?;
-    let key = |(call_id, call_type)| CdrKey { call_id, call_type };
+    let members: Vec<String> = row.try_get("members_kept")?;
+    let keys = |call_ids: &str, types: &str| -> Result<BTreeSet<CdrKey>, StoreError> {
+        let call_ids: Vec<String> = row.try_get(call_ids)?;
+        let types: Vec<String> = row.try_get(types)?;
+        let key = |(call_id, call_type)| CdrKey { call_id, call_type };
+        Ok(call_ids.into_iter().zip(types).map(key).collect())
+    };
     Ok(Merged {
         inserted: count("inserted")?,
         updated: count("updated")?,
         returned: count("returned")?,
         kept: terms.absent.iter().copied().filter(|c| names.iter().any(|name| name == c.name())).collect(),
-        flipped: call_ids.into_iter().zip(types).map(key).collect(),
+        members_kept: members.into_iter().collect(),
+        flipped: keys("flipped_call_ids", "flipped_types")?,
+        superseded: keys("superseded_call_ids", "superseded_types")?,
         refused: Vec::new(),
     })
 }
@@ -122,6 +145,11 @@ fn list(prefix: &str, keep: impl Fn(&str) -> bool) -> String {
     names.map(|(name, _)| format!("{prefix}{name}")).collect::<Vec<_>>().join(", ")
 }
 
+/// The record columns as [`super::row::cdr_from_row`] reads them.
+pub(super) fn readable_row() -> String {
+    list("", |_| true).replace("price", "price::text")
+}
+
 /// All columns of `voicenter.cdr` that this program knows, each with `prefix`.
 ///
 /// Spelt out wherever a row is copied, so that a newer schema may add columns.
@@ -130,13 +158,36 @@ pub(super) fn row(prefix: &str) -> String {
     format!("{prefix}account, {}, {own}", list(prefix, |_| true))
 }
 
-/// The merge statement: $1 account, $2 stamp, $3 history, $4 the records as JSON when inline.
+/// `extra` as it would be stored: the record's members, each under the name that the row has for it in any case, and
+/// the row's members that no record of the answer has a field for. `DateEpoch`, which earlier versions kept, goes.
+const EXTRA: &str = "nullif(
+    coalesce((select jsonb_object_agg(coalesce(o.key, n.key), n.value)
+              from jsonb_each(s.extra) n
+              left join jsonb_each(stored_extra) o on lower(o.key) = lower(n.key)), '{}')
+    || coalesce((select jsonb_object_agg(o.key, o.value)
+                 from jsonb_each(stored_extra) o
+                 where regexp_replace(lower(o.key), '#[0-9]+$', '') <> all ($4 || '{dateepoch}'::text[])), '{}'), '{}')";
+
+/// A value of `extra` as it is compared: whether a scalar came as a string is form, not content, and so is the case of
+/// names.
+fn loose(extra: &str) -> String {
+    format!(
+        "(select jsonb_object_agg(lower(key), case jsonb_typeof(value)
+                      when 'number' then to_jsonb(trim_scale((value #>> '{{}}')::numeric)::text)
+                      when 'boolean' then to_jsonb(value #>> '{{}}')
+                      else value end)
+          from jsonb_each({extra}) where lower(key) <> 'dateepoch')"
+    )
+}
+
+/// The merge statement: $1 account, $2 stamp, $3 history, $4 the names of the answer's fields, $5 the windows
+/// that it proves, except for the keys $6 and $7, $8 the records as JSON when inline.
 ///
 /// Made of fixed names only. Every part sees the table as it was before the statement.
 fn statement(source: Source<'_>, absent: &BTreeSet<Column>) -> String {
     let is_absent = |name: &str| absent.iter().any(|column| column.name() == name);
     let is_key = |name: &str| matches!(name, "call_id" | "type");
-    let content = |prefix| list(prefix, |name| !is_key(name) && !is_absent(name));
+    let content = |prefix| list(prefix, |name| !is_key(name) && !is_absent(name) && name != "extra");
     let (staged_cte, staged) = match source {
         Source::Inline(_) => (inline_cte(), "staged"),
         Source::Copied => (String::new(), "pg_temp.staged"),
@@ -147,8 +198,10 @@ fn statement(source: Source<'_>, absent: &BTreeSet<Column>) -> String {
     -- Each record beside the row that it would replace: the only pass over all of them.
     select s.call_id, s.type, c.started_at as stored_started_at,
            c.call_id is null as is_new,
-           c.removed_at is not null as was_removed,
-           ({staged_content}) is distinct from ({stored_content}) as differs{held}
+           c.removed_at is not null as was_removed, c.extra as stored_extra,
+           ({staged_content}) is distinct from ({stored_content})
+           or case when s.extra is distinct from c.extra then {loose_new} is distinct from {loose_stored} else false end
+               as differs{held}
     from {staged} s
     -- The limit keeps this an index lookup a record also while the table has no statistics yet: during the first
     -- backfill the planner would else read the whole account for every answer.
@@ -156,13 +209,21 @@ fn statement(source: Source<'_>, absent: &BTreeSet<Column>) -> String {
         select * from voicenter.cdr c where c.account = $1 and c.call_id = s.call_id and c.type = s.type limit 1
     ) c on true
 ), judged as materialized (
-    select m.is_new, m.was_removed, {staged_all},
-           -- A Date going back to one that the row had before: two records sharing a key, read by turns. The later
-           -- one stays, unless it was removed.
-           not m.is_new and not m.was_removed and s.started_at < m.stored_started_at and exists (
-               select from voicenter.cdr_history h
-               where h.account = $1 and h.call_id = s.call_id and h.type = s.type and h.started_at = s.started_at
-           ) as flips
+    select m.is_new, m.was_removed, {staged_all}, {extra} as extra,
+           -- Another Date: a record that moved, or two that share a key. If the row is known to be gone, this is the
+           -- record now; else the later of them stands in the row (below zero: the stored one), and both dates are
+           -- read again.
+           case when m.is_new or m.was_removed or s.started_at = m.stored_started_at then 0
+                when exists (select from cdr_sync.earlier_scope e
+                             where e.account = $1 and e.call_id = s.call_id and e.type = s.type) then 0
+                when exists (select from cdr_sync.missing x
+                             where x.account = $1 and x.call_id = s.call_id and x.type = s.type
+                               and x.started_at = m.stored_started_at) then 0
+                when m.stored_started_at <@ any ($5::tstzrange[])
+                     and not exists (select from unnest($6::text[], $7::text[]) u(call_id, type)
+                                     where u.call_id = s.call_id and u.type = s.type) then 0
+                when s.started_at < m.stored_started_at then -1
+                else 1 end as dispute
     from matched m
     join {staged} s on s.call_id = m.call_id and s.type = m.type
     where m.is_new or m.was_removed or m.differs
@@ -176,30 +237,49 @@ fn statement(source: Source<'_>, absent: &BTreeSet<Column>) -> String {
     select {stored_row}, c.updated_at, $2
     from judged j
     join voicenter.cdr c on c.account = $1 and c.call_id = j.call_id and c.type = j.type
-    where not j.is_new and not j.flips and ($3 or c.started_at <> j.started_at)
+    where not j.is_new and j.dispute >= 0 and ($3 or c.started_at <> j.started_at)
 ), updated as (
     update voicenter.cdr c
-    set ({plain_content}, removed_at, updated_at) = row({judged_content}, null, $2)
+    set ({plain_content}, extra, removed_at, updated_at) = row({judged_content}, j.extra, null, $2)
     from judged j
-    where c.account = $1 and c.call_id = j.call_id and c.type = j.type and not j.is_new and not j.flips
+    where c.account = $1 and c.call_id = j.call_id and c.type = j.type and not j.is_new and j.dispute >= 0
     returning j.was_removed
 )
 select (select count(*) from inserted) as inserted,
        (select count(*) from updated) as updated,
        (select count(*) from updated where was_removed) as returned,
        {kept} as kept,
-       (select coalesce(array_agg(call_id order by call_id, type), '{{}}') from judged where flips) as flipped_call_ids,
-       (select coalesce(array_agg(type order by call_id, type), '{{}}') from judged where flips) as flipped_types",
+       (select coalesce(array_agg(distinct o.key), '{{}}')
+        from matched m, jsonb_each(m.stored_extra) o
+        where regexp_replace(lower(o.key), '#[0-9]+$', '') <> all ($4 || '{{dateepoch}}'::text[])) as members_kept,
+       {flipped}, {superseded}",
+        flipped = key_arrays("flipped", "dispute < 0"),
+        superseded = key_arrays("superseded", "dispute > 0"),
         staged_content = content("s."),
         stored_content = content("c."),
         judged_content = content("j."),
         plain_content = content(""),
         all = list("", |_| true),
-        staged_all = list("s.", |_| true),
+        staged_all = list("s.", |name| name != "extra"),
+        extra = EXTRA.replace("stored_extra", "m.stored_extra"),
+        loose_new = loose(&EXTRA.replace("stored_extra", "c.extra")),
+        loose_stored = loose("c.extra"),
         row = row(""),
         stored_row = row("c."),
         kept = kept_expression(absent),
     )
+}
+
+/// The keys of the judged records that pass, as two arrays.
+fn key_arrays(name: &str, condition: &str) -> String {
+    ["call_id", "type"]
+        .map(|part| {
+            format!(
+                "(select coalesce(array_agg({part} order by call_id, type), '{{}}') from judged where {condition})
+                     as {name}_{part}s"
+            )
+        })
+        .join(", ")
 }
 
 /// The absent columns for which a matched row holds a value, as an array of their names.
@@ -214,13 +294,13 @@ fn kept_expression(absent: &BTreeSet<Column>) -> String {
     format!("(select array_remove(array[{}], null) from matched)", names.join(", "))
 }
 
-/// The records out of parameter $4. An empty `extra` is no `extra`.
+/// The records out of parameter $8. An empty `extra` is no `extra`.
 fn inline_cte() -> String {
     let columns = list("", |name| name != "extra");
     format!(
         "staged as materialized (
     select {columns}, nullif(extra, '{{}}') as extra
-    from json_to_recordset($4::json) as record({})
+    from json_to_recordset($8::json) as record({})
 ),",
         stage::definitions()
     )

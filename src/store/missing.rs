@@ -2,19 +2,27 @@
 
 use std::collections::BTreeSet;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, SubsecRound as _, TimeDelta, Utc};
 use sqlx::{AssertSqlSafe, PgConnection};
 
 use super::commit::{Claim, Commit, SUSPICIOUS_READS};
 use super::{Store, StoreError, interval, merge, sql, sql_as, window};
-use crate::cdr::{Cdr, CdrKey};
+use crate::cdr::{Cdr, CdrKey, Rejected};
 use crate::window::Window;
 
-/// How long a window must be for its emptiness alone to tell of the vendor's horizon.
+/// How long the old end of history must be empty for one answer to show the vendor's horizon.
 const HORIZON_LENGTH: TimeDelta = TimeDelta::hours(12);
 
-/// How old its end must be.
+/// What is younger is kept by every vendor: it is missing for another reason.
 const HORIZON_AGE: TimeDelta = TimeDelta::days(1);
+
+/// A row `c` that the API has shown under the present scope and that stands: $1 is the account.
+const LIVE: &str = "c.account = $1 and c.removed_at is null and not exists (
+    select from cdr_sync.earlier_scope e where e.account = c.account and e.call_id = c.call_id and e.type = c.type)";
+
+/// A server that has had no record at all since the row `m` went missing is more likely sick than the call gone.
+const ALIVE: &str = "($alive or exists (
+    select from cdr_sync.window_read w where w.account = $1 and w.started_at >= m.first_missed_at and w.seen > 0))";
 
 /// A window to be read again because rows in it are missing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,7 +46,8 @@ impl Store {
         let rows: Vec<(String, String)> = sql_as(
             "select call_id, type from cdr_sync.missing
              where account = $1 and started_at >= $2 and started_at < $3
-               and due_at <= $4 and (not suspicious or reads + 1 >= $5)
+               and due_at <= $4 and reads + 1 >= case when suspicious then $5 else 2 end
+               and (older_shown or started_at > $6)
              order by call_id, type",
         )
         .bind(account)
@@ -46,6 +55,7 @@ impl Store {
         .bind(window.to())
         .bind(read_at)
         .bind(i64::from(SUSPICIOUS_READS))
+        .bind(read_at - HORIZON_AGE)
         .fetch_all(&mut *tx)
         .await?;
         Ok(rows.into_iter().map(|(call_id, call_type)| CdrKey { call_id, call_type }).collect())
@@ -53,11 +63,12 @@ impl Store {
 }
 
 /// The keys as two arrays, for `unnest`.
-fn columns<'k>(keys: impl IntoIterator<Item = &'k CdrKey>) -> (Vec<&'k str>, Vec<&'k str>) {
+pub(super) fn columns<'k>(keys: impl IntoIterator<Item = &'k CdrKey>) -> (Vec<&'k str>, Vec<&'k str>) {
     keys.into_iter().map(|key| (key.call_id.as_str(), key.call_type.as_str())).unzip()
 }
 
-/// Drops the doubts about rows that this answer returned.
+/// Drops the doubts about rows that this answer returned, and about those that stand at another Date now. Another
+/// record of the key says nothing of a row that stands where it stood.
 pub(super) async fn forget_returned(
     conn: &mut PgConnection,
     account: &str,
@@ -68,16 +79,21 @@ pub(super) async fn forget_returned(
     }
     let (call_ids, types) = columns(records.iter().map(|record| &record.key));
     sql("with seen as materialized (
-             select * from unnest($2::text[], $3::text[]) as seen(call_id, type)
+             select * from unnest($2::text[], $3::text[], $4::timestamptz[]) as seen(call_id, type, started_at)
          ), known_again as (
              delete from cdr_sync.earlier_scope e using seen
              where e.account = $1 and e.call_id = seen.call_id and e.type = seen.type
          )
          delete from cdr_sync.missing m using seen
-         where m.account = $1 and m.call_id = seen.call_id and m.type = seen.type")
+         where m.account = $1 and m.call_id = seen.call_id and m.type = seen.type
+           and (m.started_at = seen.started_at or not exists (
+                    select from voicenter.cdr c
+                    where c.account = $1 and c.call_id = m.call_id and c.type = m.type
+                      and c.started_at = m.started_at))")
     .bind(account)
     .bind(call_ids)
     .bind(types)
+    .bind(records.iter().map(|record| record.started_at).collect::<Vec<_>>())
     .execute(conn)
     .await?;
     Ok(())
@@ -98,12 +114,41 @@ pub(super) async fn move_horizon(
     Ok(())
 }
 
+/// The records of an answer that could not be decoded: any of the missing rows may be one of them.
+#[derive(Debug, Default)]
+pub(super) struct Shields<'a> {
+    /// Rows with these keys are there.
+    pub keys: Vec<&'a CdrKey>,
+    /// So may be those of these seconds: a record without a key.
+    pub seconds: Vec<DateTime<Utc>>,
+    /// A record had neither key nor date: no row is known to be missing. What seems to be is read again in a narrow
+    /// window, whose answer need not hold that record.
+    pub anonymous: bool,
+}
+
+impl<'a> Shields<'a> {
+    pub(super) fn of(rejected: impl Iterator<Item = &'a Rejected>) -> Self {
+        let mut shields = Self::default();
+        for record in rejected {
+            match (&record.key, record.started_at) {
+                (Some(key), _) => shields.keys.push(key),
+                (None, Some(date)) => shields.seconds.push(date.trunc_subsecs(0)),
+                (None, None) => shields.anonymous = true,
+            }
+        }
+        shields
+    }
+}
+
 /// One claim's rows against one answer's keys.
 pub(super) struct Removal<'a> {
     pub commit: &'a Commit<'a>,
     pub claim: &'a Claim,
     /// Every key that the read returned.
     pub seen: &'a BTreeSet<&'a CdrKey>,
+    /// The oldest record of this answer.
+    pub oldest: Option<DateTime<Utc>>,
+    pub shields: &'a Shields<'a>,
     pub stamp: DateTime<Utc>,
     pub horizon: Option<DateTime<Utc>>,
 }
@@ -119,44 +164,128 @@ pub(super) struct Found {
 
 impl Removal<'_> {
     /// Compares, notes what is missing, and marks what has been missing for long enough.
-    pub(super) async fn judge(
-        &self,
-        conn: &mut PgConnection,
-        history_from: Option<DateTime<Utc>>,
-    ) -> Result<Found, StoreError> {
-        if self.may_show_horizon(history_from) && self.shows_horizon(conn).await? {
-            let horizon = self.claim.window.to();
-            move_horizon(conn, self.commit.account, horizon).await?;
-            return Ok(Found { horizon: Some(horizon), ..Found::default() });
+    pub(super) async fn judge(mut self, conn: &mut PgConnection) -> Result<Found, StoreError> {
+        let mut found = Found::default();
+        if let Some(horizon) = self.shown_horizon(conn).await? {
+            self.move_up(conn, horizon, &mut found).await?;
         }
-        let (missing, new, suspicious) = self.note(conn).await?;
-        let removed = if missing > 0 { self.mark(conn).await? } else { 0 };
-        Ok(Found { removed, new, suspicious, horizon: None })
+        let missing;
+        (missing, found.new, found.suspicious) = self.note(conn).await?;
+        if missing == 0 {
+            return Ok(found);
+        }
+        if let Some(oldest) = self.oldest {
+            note_older(conn, self.commit.account, oldest, self.claim.read_at).await?;
+        }
+        found.removed = self.mark(conn).await?;
+        if let Some(horizon) = self.purged(conn).await? {
+            self.move_up(conn, horizon, &mut found).await?;
+        }
+        Ok(found)
     }
 
-    /// Only a wholly empty answer at the old end of history can show the vendor's horizon.
-    fn may_show_horizon(&self, history_from: Option<DateTime<Utc>>) -> bool {
-        let window = self.claim.window;
-        self.seen.is_empty()
-            && history_from.max(self.horizon).is_some_and(|floor| window.from() <= floor)
-            && window.to() <= self.claim.read_at - HORIZON_AGE
+    async fn move_up(
+        &mut self,
+        conn: &mut PgConnection,
+        horizon: DateTime<Utc>,
+        found: &mut Found,
+    ) -> Result<(), StoreError> {
+        move_horizon(conn, self.commit.account, horizon).await?;
+        (self.horizon, found.horizon) = (Some(horizon), Some(horizon));
+        Ok(())
     }
 
-    async fn shows_horizon(&self, conn: &mut PgConnection) -> Result<bool, StoreError> {
-        let (rows,): (i64,) = sql_as(
-            "select count(*) from voicenter.cdr c
-             where account = $1 and started_at >= $2 and started_at < $3 and removed_at is null
-               and not exists (select from cdr_sync.earlier_scope e
-                               where e.account = c.account and e.call_id = c.call_id and e.type = c.type)",
-        )
-        .bind(self.commit.account)
-        .bind(self.floor())
-        .bind(self.claim.window.to())
-        .fetch_one(conn)
-        .await?;
-        // All of them are missing, so their number alone tells whether that is suspicious.
-        let suspicious = rows > i64::from(self.commit.removal.suspicious_rows);
-        Ok(rows > 0 && (suspicious || self.claim.window.len() >= HORIZON_LENGTH))
+    /// The vendor's horizon, if this answer shows it by itself: the oldest rows of the account, over a long stretch or
+    /// very many, and nothing else up to the oldest record shown, are all missing. Where rows above are missing too, as
+    /// when chunks are read from new to old, it lies above those.
+    async fn shown_horizon(&self, conn: &mut PgConnection) -> Result<Option<DateTime<Utc>>, StoreError> {
+        let limit = self.claim.read_at - HORIZON_AGE;
+        let to = self.oldest.map_or(self.claim.window.to(), |oldest| oldest.min(self.claim.window.to()));
+        let to = to.min(limit);
+        let Some(stretch) = Window::new(self.floor(), to) else { return Ok(None) };
+        if self.shields.anonymous {
+            return Ok(None);
+        }
+        // This answer's own records are not older than the stretch.
+        let earlier = self.commit.earlier_keys.iter();
+        let (call_ids, types) = columns(earlier.chain(self.shields.keys.iter().copied()));
+        let statement = format!(
+            "with live as not materialized (
+                 select c.call_id, c.type, c.started_at from voicenter.cdr c where {LIVE}
+             ), oldest as (
+                 select call_id, type from live where started_at >= $2 and started_at < $3
+             )
+             select (select count(*) from oldest),
+                    (select count(*) from oldest join unnest($4::text[], $5::text[]) as seen(call_id, type)
+                                              using (call_id, type)),
+                    exists (select from live where started_at < $2 and started_at >= coalesce($6, '-infinity')),
+                    (select started_at from live
+                     where started_at >= $3 and not exists (
+                         select from cdr_sync.missing m
+                         where m.account = $1 and m.call_id = live.call_id and m.type = live.type)
+                     order by started_at limit 1)"
+        );
+        let (gone, seen, older, above): (i64, i64, bool, Option<DateTime<Utc>>) =
+            sqlx::query_as(AssertSqlSafe(statement))
+                .persistent(false)
+                .bind(self.commit.account)
+                .bind(stretch.from())
+                .bind(stretch.to())
+                .bind(call_ids)
+                .bind(types)
+                .bind(self.horizon)
+                .fetch_one(conn)
+                .await?;
+        let long = stretch.len() >= HORIZON_LENGTH || gone > i64::from(self.commit.removal.suspicious_rows);
+        let shown = gone > 0 && seen == 0 && !older && long;
+        Ok(shown.then(|| above.map_or(to, |above| above.clamp(to, limit))))
+    }
+
+    /// The horizon, if rows that were missing for long enough to be marked turn out to be beyond it: nothing older has
+    /// been shown since, although the row before them was looked for as well, or there is none.
+    async fn purged(&self, conn: &mut PgConnection) -> Result<Option<DateTime<Utc>>, StoreError> {
+        let rules = self.commit.removal;
+        let statement = format!(
+            "with live as not materialized (
+                 select c.started_at from voicenter.cdr c
+                 where {LIVE} and not exists (
+                     select from cdr_sync.missing x
+                     where x.account = $1 and x.call_id = c.call_id and x.type = c.type)
+             ), newest as (
+                 select m.started_at, m.first_missed_at from cdr_sync.missing m
+                 where m.account = $1 and m.started_at >= $2 and m.started_at < $3 and m.last_missed_at = $4
+                   and not m.older_shown and m.started_at <= $5 and m.reads >= {reads} and {long_enough}
+                   and {alive}
+                 order by m.started_at desc limit 1
+             )
+             select coalesce((select started_at from live where started_at > newest.started_at
+                              order by started_at limit 1), newest.started_at + interval '1 microsecond')
+             from newest
+             where not exists (select from live where started_at < newest.started_at
+                                                  and started_at >= coalesce($9, '-infinity'))
+                or exists (select from cdr_sync.missing m
+                           where m.account = $1 and m.started_at >= $2 and m.started_at < newest.started_at
+                             and m.first_missed_at > newest.first_missed_at and m.last_missed_at = $4)",
+            reads = "case when m.suspicious then $7 else 2 end",
+            long_enough =
+                "m.last_missed_at - m.first_missed_at >= case when m.suspicious then $8 else $6 end",
+            alive = ALIVE.replace("$alive", "$10"),
+        );
+        let row: Option<(DateTime<Utc>,)> = sqlx::query_as(AssertSqlSafe(statement))
+            .persistent(false)
+            .bind(self.commit.account)
+            .bind(self.floor())
+            .bind(self.claim.window.to())
+            .bind(self.claim.read_at)
+            .bind(self.claim.read_at - HORIZON_AGE)
+            .bind(interval(rules.after))
+            .bind(i64::from(rules.suspicious_reads))
+            .bind(interval(rules.suspicious_after))
+            .bind(self.horizon)
+            .bind(!self.commit.records.is_empty())
+            .fetch_optional(conn)
+            .await?;
+        Ok(row.map(|(horizon,)| horizon.min(self.claim.read_at - HORIZON_AGE)))
     }
 
     /// Below it nothing is compared.
@@ -167,13 +296,14 @@ impl Removal<'_> {
     /// Writes the rows that the answer lacks into `cdr_sync.missing`: how many, how many newly, whether suspicious.
     /// The same read counts once, however often it is committed.
     async fn note(&self, conn: &mut PgConnection) -> Result<(i64, u64, bool), StoreError> {
-        let (call_ids, types) = columns(self.seen.iter().copied());
+        let (call_ids, types) = columns(self.seen.iter().copied().chain(self.shields.keys.iter().copied()));
         let rules = self.commit.removal;
         let (missing, new, suspicious): (i64, i64, bool) = sql_as(
             "with seen as (
                  select * from unnest($5::text[], $6::text[]) as seen(call_id, type)
              ), stored as materialized (
-                 select c.call_id, c.type, c.started_at, seen.call_id is null as gone
+                 select c.call_id, c.type, c.started_at,
+                        seen.call_id is null and date_trunc('second', c.started_at) <> all ($13::timestamptz[]) as gone
                  from voicenter.cdr c
                  left join seen on seen.call_id = c.call_id and seen.type = c.type
                  where c.account = $1 and c.started_at >= $2 and c.started_at < $3 and c.removed_at is null
@@ -185,25 +315,38 @@ impl Removal<'_> {
                  from stored
              ), noted as (
                  insert into cdr_sync.missing as m
-                     (account, call_id, type, started_at, first_missed_at, last_missed_at, due_at, suspicious)
+                     (account, call_id, type, started_at, first_missed_at, last_missed_at, due_at, suspicious, reads)
                  select $1, call_id, type, started_at, $4, $4, $4 + case when suspicious then $10 else $9 end,
-                        suspicious
+                        suspicious, case when $14 then 1 else 0 end
                  from stored, judged where gone
                  on conflict (account, call_id, type) do update
-                 set last_missed_at = excluded.last_missed_at, reads = m.reads + 1,
+                 set last_missed_at = excluded.last_missed_at, reads = m.reads + excluded.reads,
+                     tries = m.tries + case when m.due_at <= excluded.last_missed_at then 1 else 0 end,
                      suspicious = m.suspicious or excluded.suspicious,
                      -- A row that this read could have settled but did not (the API, asked by CallID, did not
-                     -- confirm) waits another turn.
+                     -- confirm) waits another turn, and twice as long each time.
                      due_at = case
                          when m.suspicious or excluded.suspicious then
                              case when m.first_missed_at + $11 > excluded.last_missed_at and m.reads + 2 >= $12
-                                  then m.first_missed_at + $11 else excluded.last_missed_at + $10 end
+                                  then m.first_missed_at + $11
+                                  else excluded.last_missed_at
+                                       + least($10 * power(2, greatest(least(m.tries, 10) - 1, 0)), interval '24 hours') end
                          when m.first_missed_at + $9 > excluded.last_missed_at then m.first_missed_at + $9
-                         else excluded.last_missed_at + $9 end
+                         else excluded.last_missed_at + least($9 * power(2, least(m.tries, 10)),
+                                                              greatest($9, interval '24 hours')) end
                  where m.last_missed_at < excluded.last_missed_at
-                 returning m.reads
+                 returning m.call_id, m.type, m.started_at, m.first_missed_at = m.last_missed_at as new
+             ), twins as (
+                 -- Another record of the key may still be there: it would be the row.
+                 insert into cdr_sync.twin (account, call_id, type, started_at, noted_at, due_at)
+                 select distinct $1, r.call_id, r.type, r.started_at, $4, $4
+                 from noted join cdr_sync.rejected r
+                   on r.account = $1 and r.call_id = noted.call_id and r.type = noted.type
+                      and r.started_at <> noted.started_at
+                 where r.closed_at is null and r.reason = 'duplicate_key'
+                 on conflict do nothing
              )
-             select missing, (select count(*) from noted where reads = 1), suspicious from judged",
+             select missing, (select count(*) from noted where new), suspicious from judged",
         )
         .bind(self.commit.account)
         .bind(self.floor())
@@ -217,6 +360,8 @@ impl Removal<'_> {
         .bind(interval(rules.suspicious_after / i32::try_from(rules.suspicious_reads.max(2) - 1).unwrap_or(1)))
         .bind(interval(rules.suspicious_after))
         .bind(i64::from(rules.suspicious_reads))
+        .bind(&self.shields.seconds)
+        .bind(!self.shields.anonymous)
         .fetch_one(conn)
         .await?;
         Ok((missing, new.unsigned_abs(), suspicious))
@@ -236,12 +381,10 @@ impl Removal<'_> {
                    and case when m.suspicious
                             then m.reads >= $7 and m.last_missed_at - m.first_missed_at >= $8
                             else m.reads >= 2 and m.last_missed_at - m.first_missed_at >= $6 end
-                   and ($11::text[] is null or exists (
+                   and ($11::text[] is null and $14 or exists (
                             select from confirmed where confirmed.call_id = m.call_id and confirmed.type = m.type))
-                   -- A server that has had no record at all since then is more likely sick than these calls gone.
-                   and ($13 or exists (
-                            select from cdr_sync.window_read w
-                            where w.account = $1 and w.started_at >= m.first_missed_at and w.seen > 0))
+                   and (m.older_shown or m.started_at > $15)
+                   and {alive}
                  returning m.call_id, m.type, m.first_missed_at
              ), replaced as (
                  insert into voicenter.cdr_history ({row}, valid_from, valid_to)
@@ -258,6 +401,7 @@ impl Removal<'_> {
              select count(*) from marked",
             row = merge::row(""),
             stored_row = merge::row("c."),
+            alive = ALIVE.replace("$alive", "$13"),
         );
         let (removed,): (i64,) = sqlx::query_as(AssertSqlSafe(statement))
             .persistent(false)
@@ -274,25 +418,73 @@ impl Removal<'_> {
             .bind(call_ids)
             .bind(types)
             .bind(!self.commit.records.is_empty())
+            .bind(!self.shields.anonymous)
+            .bind(self.claim.read_at - HORIZON_AGE)
             .fetch_one(conn)
             .await?;
         Ok(removed.unsigned_abs())
     }
 }
 
-/// The missing rows, gathered into a window an hour, each with the instant from which on a read is wanted.
-pub(super) async fn rechecks(conn: &mut PgConnection, account: &str) -> Result<Vec<Recheck>, StoreError> {
-    let rows: Vec<(DateTime<Utc>, DateTime<Utc>, DateTime<Utc>)> = sql_as(
-        "select date_trunc('minute', min(started_at)), date_trunc('minute', max(started_at)) + interval '1 minute',
-                min(due_at)
-         from cdr_sync.missing
-         where account = $1
-         group by date_trunc('hour', started_at), suspicious
-         order by 1",
-    )
+/// Notes for the missing rows that the API has shown an older record since they went missing.
+pub(super) async fn note_older(
+    conn: &mut PgConnection,
+    account: &str,
+    oldest: DateTime<Utc>,
+    read_at: DateTime<Utc>,
+) -> Result<(), StoreError> {
+    sql("update cdr_sync.missing set older_shown = true
+         where account = $1 and started_at >= $2 and first_missed_at <= $3 and not older_shown")
     .bind(account)
-    .fetch_all(conn)
+    .bind(oldest)
+    .bind(read_at)
+    .execute(conn)
     .await?;
+    Ok(())
+}
+
+/// The missing rows and the dates of records that share a key, gathered into a window an hour (a day where very many are
+/// missing), each with the instant from which on a read is wanted.
+///
+/// Of old rows the one before is looked for as well: if the API shows it, they are not beyond the vendor's horizon.
+pub(super) async fn rechecks(conn: &mut PgConnection, account: &str) -> Result<Vec<Recheck>, StoreError> {
+    let statement = format!(
+        "with wanted as (
+             select min(started_at) as oldest, max(started_at) as newest, min(due_at) as due_at,
+                    not bool_and(older_shown) as unsure
+             from (select started_at, due_at, suspicious, older_shown from cdr_sync.missing where account = $1
+                   union all
+                   select started_at, due_at, null, true from cdr_sync.twin where account = $1) as wanted
+             group by date_trunc(case when suspicious then 'day' else 'hour' end, started_at), suspicious
+         ), before as (
+             select wanted.oldest, wanted.newest, wanted.due_at, older.started_at as before
+             from wanted
+             left join lateral (
+                 -- A few rows back and no further: what lies behind many missing ones is looked for with the oldest.
+                 select near.started_at
+                 from (select c.call_id, c.type, c.started_at from voicenter.cdr c
+                       where {LIVE} and c.started_at < wanted.oldest
+                         and c.started_at >= coalesce((select horizon from cdr_sync.account where name = $1), '-infinity')
+                       order by c.started_at desc limit 50) as near
+                 where not exists (select from cdr_sync.missing m
+                                   where m.account = $1 and m.call_id = near.call_id and m.type = near.type)
+                 order by near.started_at desc limit 1
+             ) as older on wanted.unsure and wanted.oldest < wanted.due_at - $2
+         )
+         select date_trunc('minute', case when near then before else oldest end),
+                date_trunc('minute', newest) + interval '1 minute', due_at
+         from before, lateral (select coalesce(before >= oldest - $2, false) as near) as distance
+         union all
+         select date_trunc('minute', before), date_trunc('minute', before) + interval '1 minute', due_at
+         from before where before < oldest - $2
+         order by 1"
+    );
+    let rows: Vec<(DateTime<Utc>, DateTime<Utc>, DateTime<Utc>)> = sqlx::query_as(AssertSqlSafe(statement))
+        .persistent(false)
+        .bind(account)
+        .bind(interval(HORIZON_AGE))
+        .fetch_all(conn)
+        .await?;
     let recheck = |(from, to, due_at)| Ok(Recheck { window: window(from, to)?, due_at });
     rows.into_iter().map(recheck).collect()
 }

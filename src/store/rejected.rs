@@ -1,12 +1,14 @@
 //! Records that could not be stored, kept once per content.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 use sha2::{Digest, Sha256};
 use sqlx::PgConnection;
 
+use super::commit::Claim;
 use super::migration::hex;
+use super::missing::columns;
 use super::{Store, StoreError, sql, sql_as};
 use crate::cdr::{Cdr, CdrKey, RejectReason, Rejected};
 
@@ -116,15 +118,18 @@ pub(super) async fn record(
     Ok(())
 }
 
-/// Closes what was stored after all: the same key and, for a duplicate, the same content.
+/// Closes what was stored after all: the same key and, for a duplicate, the same content, or another form of it at the
+/// same Date that this answer does not show (`shown`).
 pub(super) async fn close_stored<'r>(
     conn: &mut PgConnection,
     account: &str,
     closed_at: DateTime<Utc>,
     stored: impl Iterator<Item = &'r Cdr>,
+    shown: &[(&Rejected, Option<&str>)],
 ) -> Result<(), StoreError> {
-    let open: Vec<(i64, String, String, String, String)> = sql_as(
-        "select id, call_id, type, reason, content_hash from cdr_sync.rejected
+    type Open = (i64, String, String, String, String, Option<DateTime<Utc>>);
+    let open: Vec<Open> = sql_as(
+        "select id, call_id, type, reason, content_hash, started_at from cdr_sync.rejected
          where account = $1 and closed_at is null and call_id is not null and type is not null",
     )
     .bind(account)
@@ -135,10 +140,13 @@ pub(super) async fn close_stored<'r>(
     }
     let stored: BTreeMap<(&str, &str), &Cdr> =
         stored.map(|record| ((record.key.call_id.as_str(), record.key.call_type.as_str()), record)).collect();
-    let closes = |(_, call_id, call_type, reason, hash): &&(i64, String, String, String, String)| {
+    let duplicate = RejectReason::DuplicateKey;
+    let shown: BTreeSet<String> = shown.iter().map(|(r, _)| content_hash(r.reason, &r.raw)).collect();
+    let closes = |(_, call_id, call_type, reason, hash, started_at): &&Open| {
         stored.get(&(call_id.as_str(), call_type.as_str())).is_some_and(|record| {
-            let duplicate = RejectReason::DuplicateKey;
-            reason != duplicate.as_str() || *hash == content_hash(duplicate, &record.canonical_json())
+            reason != duplicate.as_str()
+                || *hash == content_hash(duplicate, &record.canonical_json())
+                || *started_at == Some(record.started_at) && !shown.contains(hash)
         })
     };
     let ids: Vec<i64> = open.iter().filter(closes).map(|row| row.0).collect();
@@ -149,5 +157,30 @@ pub(super) async fn close_stored<'r>(
             .execute(conn)
             .await?;
     }
+    Ok(())
+}
+
+/// Closes the duplicates inside a claim that its answers no longer show, but for keys that an undecodable record has.
+pub(super) async fn close_gone(
+    conn: &mut PgConnection,
+    account: &str,
+    claim: &Claim,
+    shielded: &[&CdrKey],
+    closed_at: DateTime<Utc>,
+) -> Result<(), StoreError> {
+    let (call_ids, types) = columns(shielded.iter().copied());
+    sql("update cdr_sync.rejected r set closed_at = $6
+         where r.account = $1 and r.started_at >= $7 and r.started_at < $2 and r.closed_at is null
+           and r.reason = 'duplicate_key' and r.last_seen_at < $3
+           and (r.call_id, r.type) not in (select * from unnest($4::text[], $5::text[]))")
+    .bind(account)
+    .bind(claim.window.to())
+    .bind(claim.read_at)
+    .bind(call_ids)
+    .bind(types)
+    .bind(closed_at)
+    .bind(claim.window.from())
+    .execute(conn)
+    .await?;
     Ok(())
 }

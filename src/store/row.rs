@@ -4,10 +4,10 @@ use std::collections::VecDeque;
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
-use sqlx::Row as _;
 use sqlx::postgres::PgRow;
+use sqlx::{AssertSqlSafe, Row as _};
 
-use super::{Store, StoreError, sql, sql_as};
+use super::{Store, StoreError, merge, sql_as};
 use crate::cdr::{Cdr, CdrKey};
 use crate::window::Window;
 
@@ -52,25 +52,26 @@ impl Rows<'_> {
     async fn fetch(&self) -> Result<Vec<Row>, StoreError> {
         let after = self.last.as_ref();
         let mut tx = self.store.begin().await?;
-        let rows = sql("select call_id, type, cdr_type, started_at, duration_seconds, ring_seconds, caller_number,
-                    caller_extension, target_number, target_extension, target_prefix_name, did, dial_status,
-                    dial_status2, queue_name, department_id, department_name, representative_code,
-                    representative_name, user_id, user_name, price::text, record_url, record_expected, dtmf_data,
-                    custom_data, extra, removed_at
+        let statement = format!(
+            "select {}, removed_at
              from voicenter.cdr
              where account = $1 and started_at >= $2 and started_at < $3
                and ($4::timestamptz is null or (started_at, call_id, type) > ($4, $5, $6))
              order by started_at, call_id, type
-             limit $7")
-        .bind(self.account)
-        .bind(after.map_or(self.window.from(), |(started_at, _)| *started_at))
-        .bind(self.window.to())
-        .bind(after.map(|(started_at, _)| *started_at))
-        .bind(after.map(|(_, key)| key.call_id.as_str()))
-        .bind(after.map(|(_, key)| key.call_type.as_str()))
-        .bind(self.page_size)
-        .fetch_all(&mut *tx)
-        .await?;
+             limit $7",
+            merge::readable_row()
+        );
+        let rows = sqlx::query(AssertSqlSafe(statement))
+            .persistent(false)
+            .bind(self.account)
+            .bind(after.map_or(self.window.from(), |(started_at, _)| *started_at))
+            .bind(self.window.to())
+            .bind(after.map(|(started_at, _)| *started_at))
+            .bind(after.map(|(_, key)| key.call_id.as_str()))
+            .bind(after.map(|(_, key)| key.call_type.as_str()))
+            .bind(self.page_size)
+            .fetch_all(&mut *tx)
+            .await?;
         rows.iter().map(|row| Ok((cdr_from_row(row)?, row.try_get("removed_at")?))).collect()
     }
 }
@@ -104,7 +105,8 @@ impl Store {
     }
 }
 
-fn cdr_from_row(row: &PgRow) -> Result<Cdr, StoreError> {
+/// The record of a row that was selected by [`super::merge::readable_row`].
+pub(super) fn cdr_from_row(row: &PgRow) -> Result<Cdr, StoreError> {
     let extra: Option<Value> = row.try_get("extra")?;
     Ok(Cdr {
         key: CdrKey { call_id: row.try_get("call_id")?, call_type: row.try_get("type")? },
@@ -133,7 +135,10 @@ fn cdr_from_row(row: &PgRow) -> Result<Cdr, StoreError> {
         dtmf_data: row.try_get("dtmf_data")?,
         custom_data: row.try_get("custom_data")?,
         extra: match extra {
-            Some(Value::Object(fields)) => fields.into_iter().collect(),
+            // Kept by earlier versions.
+            Some(Value::Object(fields)) => {
+                fields.into_iter().filter(|(name, _)| !name.eq_ignore_ascii_case("dateepoch")).collect()
+            }
             _ => Default::default(),
         },
     })

@@ -13,6 +13,7 @@ use super::execute::{self, Held, Lookup, Parcel};
 use super::leadership::Leadership;
 use super::status::Board;
 use super::{Account, Start, SyncError};
+use crate::cdr::CdrKey;
 use crate::clock::Clock;
 use crate::metrics::Changes;
 use crate::store::commit::Committed;
@@ -28,6 +29,8 @@ use crate::window::{Lane, Window};
 
 /// So many missing records are asked for by CallID before they are marked; a larger loss is told by windows alone.
 const CALLS_ASKED: usize = 25;
+/// A server that ignores CallID is asked for single calls again after this.
+const NO_LOOK_UPS: TimeDelta = TimeDelta::days(1);
 /// So many failures in a row end a single pass.
 pub(super) const PATIENCE: u32 = 8;
 /// Dates so far ahead of the API's clock are no mere skew.
@@ -68,6 +71,10 @@ pub struct Engine {
     learned: Option<serde_json::Value>,
     held: BTreeMap<Lane, Held>,
     storing: Option<JoinHandle<Result<Committed, StoreError>>>,
+    /// The missing records that were asked for by CallID of late: when, and whether they are gone.
+    looked_up: BTreeMap<CdrKey, (DateTime<Utc>, bool)>,
+    /// The API gives out other calls when asked for one: not asked before this instant.
+    no_look_ups_until: Option<DateTime<Utc>>,
     /// When future dates were last warned of.
     warned_at: Option<DateTime<Utc>>,
 }
@@ -110,7 +117,19 @@ impl Engine {
         asker.lease = Some(leadership.good_until());
         asker.patience = (mode != Mode::Daemon).then_some(PATIENCE);
         let (held, storing, learned, warned_at) = (BTreeMap::new(), None, None, None);
-        Ok(Self { asker, store, leadership, planner, learned, held, storing, warned_at })
+        let (looked_up, no_look_ups_until) = (BTreeMap::new(), None);
+        Ok(Self {
+            asker,
+            store,
+            leadership,
+            planner,
+            learned,
+            held,
+            storing,
+            looked_up,
+            no_look_ups_until,
+            warned_at,
+        })
     }
 
     /// Asks for a span to be read again.
@@ -290,7 +309,8 @@ impl Engine {
         let rechecks = &self.planner.ledger().rechecks;
         let due = ask.reason == Reason::Recheck
             || rechecks.iter().any(|look| look.due_at <= now && look.window.intersect(&ask.window).is_some());
-        if !due || self.asker.generation != Generation::Current {
+        let deaf = self.no_look_ups_until.is_some_and(|until| now < until);
+        if !due || deaf || self.asker.generation != Generation::Current {
             return Ok(Lookup::default());
         }
         self.settle().await?;
@@ -298,6 +318,8 @@ impl Engine {
         if missing.len() > CALLS_ASKED {
             return Ok(Lookup::default());
         }
+        let fresh = self.asker.account.removal_after.max(TimeDelta::minutes(1));
+        self.looked_up.retain(|_, (asked_at, _)| now - *asked_at < fresh);
         let mut lookup = Lookup { gone: Some(BTreeSet::new()), ..Lookup::default() };
         // Around its stored date: far enough for a Date that moved, and no range that a server would refuse.
         let around = TimeDelta::days(7);
@@ -305,9 +327,25 @@ impl Engine {
             Window::new(ask.window.from() - around, (ask.window.to() + around).min(now + TimeDelta::days(1)));
         for key in missing {
             let Some(span) = span else { break };
+            // A read that failed is tried again at once; the calls were asked for already.
+            if let Some((_, gone)) = self.looked_up.get(&key) {
+                lookup.note(key, *gone);
+                continue;
+            }
             let question = execute::question_for_call(&self.asker.account, &key, span, self.asker.generation);
             match self.asker.request(&question, &mut lookup.requests).await?.1 {
-                Ok(answer) => lookup.take(key, answer),
+                Ok(answer) => match lookup.take(&key, answer) {
+                    Some(gone) => {
+                        self.looked_up.insert(key.clone(), (now, gone));
+                        lookup.note(key, gone);
+                    }
+                    // Windows alone decide.
+                    None => {
+                        tracing::info!(event = "call_id_ignored", account = self.asker.account.name);
+                        self.no_look_ups_until = Some(now + NO_LOOK_UPS);
+                        return Ok(Lookup { requests: lookup.requests, ..Lookup::default() });
+                    }
+                },
                 // Not known to be gone: it is not marked this time.
                 Err(error) => {
                     tracing::warn!(event = "call_not_asked", account = self.asker.account.name, %error);
@@ -391,8 +429,10 @@ fn report(parcel: &Parcel, committed: &Committed, board: &Board) {
             "very many stored rows are missing from an answer: none is marked before three reads over six hours agree"
         );
     }
-    if !committed.fields_kept.is_empty() {
-        let fields: Vec<_> = committed.fields_kept.iter().map(|column| column.name()).collect();
+    if committed.type_kept || !committed.fields_kept.is_empty() || !committed.members_kept.is_empty() {
+        let columns = committed.fields_kept.iter().map(|column| column.name());
+        let columns = committed.type_kept.then_some("type").into_iter().chain(columns);
+        let fields: Vec<_> = columns.chain(committed.members_kept.iter().map(String::as_str)).collect();
         tracing::warn!(
             event = "fields_absent", account = parcel.account, window = %parcel.ask.window, fields = fields.join(", "),
             "no record of the answer has these fields though stored rows do: the columns were left as they are"

@@ -6,7 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
 
 use super::Account;
-use crate::cdr::{Cdr, CdrKey, Column};
+use crate::cdr::{Cdr, CdrKey, Column, Rejected};
 use crate::store::commit::{Claim, Commit, Committed, RemovalRules};
 use crate::store::gap::NewGap;
 use crate::store::window_read::WindowRead;
@@ -74,7 +74,8 @@ pub(super) fn evidence(answer: &Answer) -> Evidence {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Held {
     keys: Vec<CdrKey>,
-    rejected: bool,
+    /// What could not be decoded, without its text.
+    rejected: Vec<Rejected>,
     read_at: Option<DateTime<Utc>>,
 }
 
@@ -87,7 +88,8 @@ impl Held {
             Hold::AndEarlier => Held { read_at: self.read_at.or(Some(read_at)), ..self },
         };
         held.keys.extend(answer.records.iter().map(|record| record.key.clone()));
-        held.rejected |= !answer.rejected.is_empty();
+        let textless = |rejected: &Rejected| Rejected { raw: String::new(), ..rejected.clone() };
+        held.rejected.extend(answer.rejected.iter().map(textless));
         Some(held)
     }
 }
@@ -99,6 +101,8 @@ pub(super) struct Lookup {
     pub records: Vec<Cdr>,
     /// The columns that these had fields for.
     pub columns: BTreeSet<Column>,
+    /// The fields without a column that these had.
+    pub other_fields: BTreeSet<String>,
     /// The keys that it no longer has; `None` when it was not asked.
     pub gone: Option<BTreeSet<CdrKey>>,
     /// Requests used.
@@ -106,17 +110,27 @@ pub(super) struct Lookup {
 }
 
 impl Lookup {
-    /// Takes in the answer to the question for `key`.
-    pub(super) fn take(&mut self, key: CdrKey, answer: Answer) {
-        // Only a whole answer about this very call tells that it is gone.
+    /// Takes in the answer to the question for `key`. `None` where other calls came, too: the server does not mind
+    /// the CallID, and cannot be asked for one call; else whether this one is gone.
+    pub(super) fn take(&mut self, key: &CdrKey, answer: Answer) -> Option<bool> {
+        if answer.records.iter().any(|record| record.key.call_id != key.call_id) {
+            return None;
+        }
+        // Only a whole answer says that it is gone.
         let whole =
             answer.rejected.is_empty() && answer.total_hits.is_none_or(|total| total <= answer.listed as u64);
-        let about_it = answer.records.iter().all(|record| record.key.call_id == key.call_id);
-        if whole && about_it && !answer.records.iter().any(|record| record.key == key) {
+        let gone = whole && !answer.records.iter().any(|record| record.key == *key);
+        self.columns.extend(answer.columns);
+        self.other_fields.extend(answer.other_fields);
+        self.records.extend(answer.records);
+        Some(gone)
+    }
+
+    /// Notes what is known of a key.
+    pub(super) fn note(&mut self, key: CdrKey, gone: bool) {
+        if gone {
             self.gone.get_or_insert_default().insert(key);
         }
-        self.columns.extend(answer.columns);
-        self.records.extend(answer.records);
     }
 }
 
@@ -150,6 +164,8 @@ impl Parcel {
         }
         let mut columns = self.lookup.columns.clone();
         columns.extend(self.answer.iter().flat_map(|answer| &answer.columns));
+        let mut other_fields = self.lookup.other_fields.clone();
+        other_fields.extend(self.answer.iter().flat_map(|answer| answer.other_fields.iter().cloned()));
         let claims = self.claims();
         let opened: Vec<NewGap<'_>> = self
             .progress
@@ -170,8 +186,10 @@ impl Parcel {
                 records,
                 rejected: self.answer.as_ref().map_or(&[], |answer| &answer.rejected),
                 columns: &columns,
+                other_fields: &other_fields,
                 claims: &claims,
                 earlier_keys: &self.earlier.keys,
+                earlier_rejected: &self.earlier.rejected,
                 uncover: &self.progress.uncover,
                 open_gaps: &opened,
                 close_gaps: &self.progress.closed_gaps,
@@ -185,10 +203,7 @@ impl Parcel {
     }
 
     fn claims(&self) -> Vec<Claim> {
-        // A record that could not be decoded may be the very one that seems to be missing.
-        let readable = self.answer.as_ref().is_some_and(|answer| answer.rejected.is_empty());
-        let may_mark =
-            readable && !self.earlier.rejected && self.progress.uncover.is_empty() && !self.progress.by_count;
+        let may_mark = self.answer.is_some() && self.progress.uncover.is_empty() && !self.progress.by_count;
         let read_at = self.earlier.read_at.unwrap_or(self.read_at);
         let claim = |claim: &crate::window::coverage::Stretch| Claim {
             window: claim.window,

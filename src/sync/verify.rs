@@ -1,9 +1,10 @@
 //! Reads a span again and compares it with the table. Changes nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use chrono::{DateTime, TimeDelta, Utc};
+use serde_json::Value;
 
 use super::asker::Asker;
 use super::engine;
@@ -36,6 +37,43 @@ pub struct Verified {
     pub rejected: u64,
     /// Parts of the span that the API did not give out in full.
     pub unread: Vec<Window>,
+    /// What is missing, different or extra, by date; empty unless details were asked for.
+    pub details: Vec<Difference>,
+}
+
+/// A record or row that has no equal on the other side.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Difference {
+    /// Date.
+    pub started_at: DateTime<Utc>,
+    /// CallID and Type.
+    pub key: CdrKey,
+    /// What is wrong with it.
+    pub kind: DifferenceKind,
+    /// Of a different one, the columns that differ; members of `extra` as `extra.NAME`.
+    pub fields: Vec<String>,
+}
+
+/// How the table differs from the API.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum DifferenceKind {
+    /// At the API, not in the table.
+    Missing,
+    /// In both, with different content.
+    Different,
+    /// In the table, not at the API.
+    Extra,
+}
+
+impl DifferenceKind {
+    /// The word that people see.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            DifferenceKind::Missing => "missing",
+            DifferenceKind::Different => "different",
+            DifferenceKind::Extra => "extra",
+        }
+    }
 }
 
 impl Verified {
@@ -52,15 +90,18 @@ impl Verified {
 struct Shown {
     started_at: DateTime<Utc>,
     forms: Vec<u64>,
+    /// The first of the forms, kept where details are asked for.
+    record: Option<Box<Cdr>>,
 }
 
-/// Compares the table with the API within `span`.
+/// Compares the table with the API within `span`; with `details` it also says which records differ, and in what.
 pub async fn verify(
     account: Account,
     store: &Store,
     clock: Clock,
     span: Window,
     board: Board,
+    details: bool,
 ) -> Result<Verified, SyncError> {
     let (mut ledger, generation) = engine::load(store, &account, clock.now()).await?;
     ledger.coverage = Coverage::new();
@@ -82,7 +123,7 @@ pub async fn verify(
                 progress.records += answer.listed as u64;
             });
             verified.rejected += answer.rejected.len() as u64;
-            answer.records.iter().for_each(|record| show(&mut shown, record));
+            answer.records.iter().for_each(|record| show(&mut shown, record, details));
         }
         asker.after(fetched.failure(outcome)).await?;
     }
@@ -90,16 +131,20 @@ pub async fn verify(
     verified.at_the_api = shown.len() as u64;
     verified.unread =
         planner.ledger().coverage.holes(span).into_iter().filter(|hole| hole.from() < settled).collect();
-    compare(&mut verified, shown, store, &asker.account.name, span).await?;
+    compare(&mut verified, shown, store, &asker.account.name, span, details).await?;
     Ok(verified)
 }
 
-fn show(shown: &mut BTreeMap<CdrKey, Shown>, record: &Cdr) {
+fn show(shown: &mut BTreeMap<CdrKey, Shown>, record: &Cdr, details: bool) {
     let form = fingerprint(record);
-    let entry =
-        shown.entry(record.key.clone()).or_insert(Shown { started_at: record.started_at, forms: Vec::new() });
+    let first = || Shown {
+        started_at: record.started_at,
+        forms: vec![form],
+        record: details.then(|| Box::new(record.clone())),
+    };
+    let entry = shown.entry(record.key.clone()).or_insert_with(first);
     if record.started_at > entry.started_at {
-        *entry = Shown { started_at: record.started_at, forms: vec![form] };
+        *entry = first();
     } else if record.started_at == entry.started_at && !entry.forms.contains(&form) {
         entry.forms.push(form);
     }
@@ -111,21 +156,59 @@ async fn compare(
     store: &Store,
     account: &str,
     span: Window,
+    details: bool,
 ) -> Result<(), SyncError> {
     let mut rows = store.read_span(account, span);
+    let mut found = Vec::new();
     while let Some((row, removed_at)) = rows.next().await? {
         if removed_at.is_some() {
             continue; // if the API shows it, it stays among the missing
         }
         verified.in_the_table += 1;
-        match shown.remove(&row.key) {
-            Some(shown) if shown.forms.contains(&fingerprint(&row)) => {}
-            Some(_) => verified.different += 1,
-            None => verified.extra += 1,
+        let (kind, fields) = match shown.remove(&row.key) {
+            Some(shown) if shown.forms.contains(&fingerprint(&row)) => continue,
+            Some(shown) => {
+                verified.different += 1;
+                let fields = shown.record.map_or_else(Vec::new, |record| differing_fields(&record, &row));
+                (DifferenceKind::Different, fields)
+            }
+            None => {
+                verified.extra += 1;
+                (DifferenceKind::Extra, Vec::new())
+            }
+        };
+        if details {
+            found.push(Difference { started_at: row.started_at, key: row.key, kind, fields });
         }
     }
     verified.missing = shown.len() as u64;
+    if details {
+        found.extend(shown.into_iter().map(|(key, shown)| Difference {
+            started_at: shown.started_at,
+            key,
+            kind: DifferenceKind::Missing,
+            fields: Vec::new(),
+        }));
+        found.sort();
+        verified.details = found;
+    }
     Ok(())
+}
+
+/// The columns in which two records differ, by name; members of `extra` as `extra.NAME`.
+fn differing_fields(one: &Cdr, other: &Cdr) -> Vec<String> {
+    let [one, other] = [one, other].map(columns);
+    let names: BTreeSet<&String> = one.keys().chain(other.keys()).collect();
+    names.into_iter().filter(|name| one.get(*name) != other.get(*name)).cloned().collect()
+}
+
+fn columns(record: &Cdr) -> BTreeMap<String, Value> {
+    let text = record.normalised().canonical_json();
+    let mut columns: BTreeMap<String, Value> = serde_json::from_str(&text).unwrap_or_default();
+    if let Some(Value::Object(members)) = columns.remove("extra") {
+        columns.extend(members.into_iter().map(|(name, value)| (format!("extra.{name}"), value)));
+    }
+    columns
 }
 
 /// Equal records have equal fingerprints, however PostgreSQL writes their numbers.

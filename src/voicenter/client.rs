@@ -277,6 +277,7 @@ fn answer(envelope: Envelope, came: &Came, exact_bounds: bool) -> Answer {
         records: envelope.records,
         rejected: envelope.rejected,
         columns: envelope.columns,
+        other_fields: envelope.other_fields,
         listed: envelope.listed,
         total_hits: envelope.total_hits,
         return_hits: envelope.return_hits,

@@ -38,6 +38,8 @@ pub struct Envelope {
     pub rejected: Vec<Rejected>,
     /// The columns that at least one record had a field for.
     pub columns: BTreeSet<Column>,
+    /// The fields without a column that at least one record had, in lower case.
+    pub other_fields: BTreeSet<String>,
     /// Items in `CDR_LIST`.
     pub listed: usize,
     /// The coarsest form of date.
@@ -123,9 +125,10 @@ impl Envelope {
     fn take(&mut self, item: &str, zone: Tz) {
         self.listed += 1;
         match decode_record(item, zone) {
-            Decoded::Record { cdr, columns, precision, zoneless } => {
+            Decoded::Record { cdr, columns, others, precision, zoneless } => {
                 self.records.push(*cdr);
                 self.columns.extend(columns);
+                self.other_fields.extend(others);
                 self.precision = self.precision.max(Some(precision));
                 self.zoneless |= zoneless;
             }

@@ -1,6 +1,8 @@
 //! `account rename` and `account forget`.
 
-use crate::scene::Ledger;
+use sqlx::{Connection, PgConnection};
+
+use crate::scene::{Ledger, printed, program};
 
 const LEDGER: &str = "
 insert into cdr_sync.account (name, scope, scope_since, history_start)
@@ -41,4 +43,38 @@ async fn renamed_and_forgotten() {
     }
     assert_eq!(ledger.count("select count(*) from voicenter.cdr").await, 0);
     insta::assert_snapshot!(all);
+}
+
+#[tokio::test]
+async fn nobody_can_lead_an_account_while_it_is_renamed_or_forgotten_also_when_it_was_paused() {
+    let ledger = Ledger::new(LEDGER).await;
+    ledger.execute("update cdr_sync.account set paused_until = now() + interval '1 hour'").await;
+    for (arguments, account) in [
+        (["account", "rename", "old", "new"].as_slice(), "old"),
+        (&["account", "forget", "new", "--delete"], "new"),
+    ] {
+        // The command stands at its first row until the lock is let go.
+        let mut connection = PgConnection::connect(ledger.0.url()).await.unwrap();
+        let mut lock = connection.begin().await.unwrap();
+        sqlx::raw_sql("lock table voicenter.cdr_history in exclusive mode")
+            .execute(&mut *lock)
+            .await
+            .unwrap();
+        let working = program(arguments, &[("DATABASE_URL", ledger.0.url()), ("VOICENTER_CODE", "x")]);
+        let working = tokio::spawn(printed(working));
+        let leads =
+            "select count(*) from cdr_sync.lease where account in ('old', 'new') and expires_at > now()";
+        let began = std::time::Instant::now();
+        while ledger.count(leads).await == 0 {
+            assert!(began.elapsed().as_secs() < 30 && !working.is_finished(), "it takes no lease");
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+        let other = ledger.printed(&["account", "forget", account]).await;
+        assert!(other.contains("in sync: stop it first") && other.ends_with("exit status 1\n"), "{other}");
+        lock.rollback().await.unwrap();
+        let done = working.await.unwrap();
+        assert!(done.ends_with("exit status 0\n"), "{done}");
+        assert_eq!(ledger.count("select count(*) from cdr_sync.lease where account <> 'led'").await, 0);
+    }
+    assert_eq!(ledger.count("select count(*) from voicenter.cdr").await, 0);
 }

@@ -12,3 +12,4 @@ mod leftovers;
 mod query;
 mod scene;
 mod status;
+mod verify;

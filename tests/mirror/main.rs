@@ -13,5 +13,6 @@ mod compare;
 mod dialects;
 mod faults;
 mod first_sync;
+mod keys;
 mod life;
 mod scene;

@@ -9,9 +9,13 @@
 
 mod budget;
 mod commit;
+mod form;
+mod horizon;
 mod lease;
 mod ledger;
 mod merge;
 mod removal;
 mod scene;
 mod schema;
+mod twins;
+mod typeless;

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use cdr_sync::cdr::{RejectReason, Rejected};
 use cdr_sync::store::commit::{Claim, Commit, RemovalRules};
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::scene::{ACCOUNT, Scene, at, cdr, cdrs, claim, hour, key, window};
+use crate::scene::{ACCOUNT, Scene, at, cdr, cdrs, claim, hour, key, minutes, window};
 
 #[tokio::test]
 async fn a_row_is_removed_when_two_complete_reads_far_enough_apart_lack_it() {
@@ -101,21 +101,98 @@ async fn keys_of_earlier_pages_of_the_same_read_are_not_missing() {
     assert_eq!(scene.lines("select call_id from cdr_sync.missing").await, ["000002"]);
 }
 
+fn broken(key: Option<cdr_sync::cdr::CdrKey>, started_at: Option<DateTime<Utc>>) -> Rejected {
+    Rejected { raw: "?".into(), reason: RejectReason::NoDate, key, started_at }
+}
+
 #[tokio::test]
-async fn an_answer_with_a_rejected_record_marks_nothing_but_a_duplicate_does_not_matter() {
+async fn a_rejected_record_shields_only_its_own_key_or_second() {
+    let scene = Scene::new().await;
+    let records = cdrs(5, at(1, 0));
+    scene.read(hour(1), &records, at(12, 0)).await;
+    // The first two come in a form that cannot be decoded; the third is gone.
+    let rejected =
+        [broken(Some(key("000000")), None), broken(None, Some(at(1, 0) + TimeDelta::milliseconds(1_200)))];
+    for (minute, removed) in [(1, 0), (20, 1), (40, 0), (60, 0)] {
+        let read_at = at(12, 0) + minutes(minute);
+        let claims = [claim(hour(1), read_at)];
+        let commit = Commit { claims: &claims, rejected: &rejected, ..scene.commit(&records[3..], read_at) };
+        assert_eq!(scene.store.commit(&commit).await.unwrap().removed, removed);
+    }
+    assert_eq!(scene.removed().await, ["000002"]);
+    assert_eq!(scene.count("select count(*) from cdr_sync.missing").await, 0);
+}
+
+#[tokio::test]
+async fn a_record_of_an_earlier_page_that_cannot_be_decoded_shields_its_key_too() {
+    let scene = Scene::new().await;
+    let records = cdrs(3, at(1, 0));
+    scene.read(hour(1), &records, at(12, 0)).await;
+    let rejected = [broken(Some(key("000000")), None)];
+    for minute in [1, 20, 40] {
+        let claims = [claim(hour(1), at(12, minute))];
+        let commit = Commit {
+            claims: &claims,
+            earlier_rejected: &rejected,
+            ..scene.commit(&records[1..], at(12, minute))
+        };
+        assert_eq!(scene.store.commit(&commit).await.unwrap().missing_new, 0);
+    }
+}
+
+#[tokio::test]
+async fn beside_a_record_that_cannot_be_identified_nothing_is_marked_and_a_narrow_read_decides() {
+    let scene = Scene::new().await;
+    let records = cdrs(4, at(1, 0));
+    scene.read(hour(1), &records, at(12, 0)).await;
+    let rejected = [broken(None, None)];
+    let mut waits = Vec::new();
+    let mut read_at = at(12, 1);
+    for _ in 0..6 {
+        let claims = [claim(hour(1), read_at)];
+        let commit = Commit { claims: &claims, rejected: &rejected, ..scene.commit(&records[1..], read_at) };
+        let done = scene.store.commit(&commit).await.unwrap();
+        assert_eq!(done.removed, 0);
+        waits.push((done.rechecks[0].due_at - read_at).num_minutes());
+        // Nothing to ask for by CallID: no read has lacked it in earnest.
+        assert_eq!(scene.store.missing_keys(ACCOUNT, hour(1), done.rechecks[0].due_at).await.unwrap(), []);
+        read_at = done.rechecks[0].due_at;
+    }
+    assert_eq!(waits, [10, 10, 20, 40, 80, 160]);
+    let minute = window(at(1, 0), at(1, 1));
+    assert_eq!(scene.read(minute, &records[1..], read_at).await.removed, 0, "the first that lacks it");
+    assert_eq!(scene.read(minute, &records[1..], read_at + minutes(320)).await.removed, 1);
+}
+
+#[tokio::test]
+async fn a_duplicate_does_not_shield() {
     let scene = Scene::new().await;
     let records = cdrs(4, at(1, 0));
     scene.store(&records).await;
-    let broken = [Rejected { raw: "?".into(), reason: RejectReason::NoDate, key: None, started_at: None }];
-    for minute in [0, 20] {
-        let claims = [claim(hour(1), at(12, minute))];
-        let commit =
-            Commit { claims: &claims, rejected: &broken, ..scene.commit(&records[1..], at(12, minute)) };
-        assert_eq!(scene.store.commit(&commit).await.unwrap().missing_new, 0);
-    }
     let mut doubled = records[1..].to_vec();
     doubled.push(cdr("000001", at(0, 30)));
     assert_eq!(scene.read(hour(1), &doubled, at(12, 30)).await.missing_new, 1);
+}
+
+#[tokio::test]
+async fn what_the_api_does_not_confirm_is_asked_about_ever_more_rarely() {
+    let scene = Scene::new().await;
+    let records = cdrs(3, at(1, 0));
+    scene.read(hour(1), &records, at(12, 0)).await;
+    let shown = [records[0].clone(), records[2].clone()];
+    scene.read(hour(1), &shown, at(12, 1)).await;
+    let (confirmed, mut read_at, mut waits) = (BTreeSet::new(), at(12, 11), Vec::new());
+    for _ in 0..12 {
+        assert_eq!(scene.store.missing_keys(ACCOUNT, hour(1), read_at).await.unwrap(), [key("000001")]);
+        let claims = [claim(hour(1), read_at)];
+        let commit =
+            Commit { claims: &claims, confirmed_gone: Some(&confirmed), ..scene.commit(&shown, read_at) };
+        let done = scene.store.commit(&commit).await.unwrap();
+        waits.push((done.rechecks[0].due_at - read_at).num_minutes());
+        assert_eq!(scene.store.missing_keys(ACCOUNT, hour(1), read_at + minutes(9)).await.unwrap(), []);
+        read_at = done.rechecks[0].due_at;
+    }
+    assert_eq!(waits, [10, 20, 40, 80, 160, 320, 640, 1280, 1440, 1440, 1440, 1440]);
 }
 
 #[tokio::test]
@@ -183,7 +260,7 @@ async fn a_wholly_empty_old_end_of_history_is_the_vendors_horizon() {
     let records = [cdr("a", at(1, 0)), cdr("b", at(11, 0)), cdr("c", at(13, 0))];
     scene.read(window(at(0, 0), at(14, 0)), &records, at(14, 0)).await;
     let done = scene.read(old, &[], at(1, 0) + day * 3).await;
-    assert_eq!((done.horizon, done.removed), (Some(at(12, 0)), 0));
+    assert_eq!((done.horizon, done.removed), (Some(at(13, 0)), 0), "the oldest record that is not missing");
     for days in 4..8 {
         assert_eq!(scene.read(old, &[], at(0, 0) + day * days).await.removed, 0);
     }
@@ -200,7 +277,7 @@ async fn a_window_that_is_young_or_short_or_not_at_the_old_end_shows_no_horizon(
     for (asked, read_at) in [
         (window(at(0, 0), at(12, 0)), at(14, 0)),
         (hour(0), at(0, 0) + later),
-        (window(at(0, 30), at(14, 0)), at(0, 0) + later),
+        (window(at(0, 50), at(14, 0)), at(0, 0) + later),
     ] {
         let scene = Scene::new().await;
         scene.read(window(at(0, 0), at(14, 0)), &[cdr("a", at(0, 45)), cdr("b", at(13, 0))], at(14, 0)).await;

@@ -83,6 +83,8 @@ pub fn claim(window: Window, read_at: DateTime<Utc>) -> Claim {
 }
 
 static ALL_COLUMNS: LazyLock<BTreeSet<Column>> = LazyLock::new(|| Column::ALL.into());
+/// What records of [`cdr`] have beyond the columns.
+static OTHERS: LazyLock<BTreeSet<String>> = LazyLock::new(|| ["new".to_owned()].into());
 
 pub fn settings(url: &str) -> DatabaseSettings {
     DatabaseSettings::new(url.to_owned().into())
@@ -113,8 +115,10 @@ impl Scene {
             records,
             rejected: &[],
             columns: &ALL_COLUMNS,
+            other_fields: &OTHERS,
             claims: &[],
             earlier_keys: &[],
+            earlier_rejected: &[],
             uncover: &[],
             open_gaps: &[],
             close_gaps: &[],

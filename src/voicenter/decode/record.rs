@@ -1,5 +1,6 @@
 //! One item of `CDR_LIST` made into a record, or rejected with the reason.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
@@ -8,13 +9,13 @@ use serde_json::Value;
 
 use super::member::{self, Member};
 use super::text::storable;
-use crate::cdr::{Cdr, CdrKey, Column, RejectReason, Rejected};
+use crate::cdr::{Cdr, CdrKey, Column, RejectReason, Rejected, decimal};
 use crate::voicenter::dates::{self, Precision, Written};
 
 /// What became of an item.
 pub(super) enum Decoded {
     /// It can be a row.
-    Record { cdr: Box<Cdr>, columns: Vec<Column>, precision: Precision, zoneless: bool },
+    Record { cdr: Box<Cdr>, columns: Vec<Column>, others: Vec<String>, precision: Precision, zoneless: bool },
     /// It cannot.
     Rejected(Rejected),
 }
@@ -24,6 +25,7 @@ enum Field {
     CallId,
     Type,
     Date,
+    DateEpoch,
     Column(Column),
     Other,
 }
@@ -34,6 +36,7 @@ fn field(name: &str) -> Field {
         "callid" => return Field::CallId,
         "type" => return Field::Type,
         "date" => return Field::Date,
+        "dateepoch" => return Field::DateEpoch,
         "cdrtype" => C::CdrType,
         "duration" => C::DurationSeconds,
         "ringtime" => C::RingSeconds,
@@ -80,6 +83,7 @@ pub(super) fn decode_record(item: &str, zone: Tz) -> Decoded {
         (Some(key), Some(started_at), Some(written)) => Decoded::Record {
             cdr: Box::new(draft.finish(key, started_at)),
             columns: std::mem::take(&mut draft.columns),
+            others: std::mem::take(&mut draft.others),
             precision: written.precision,
             zoneless: written.offset.is_none(),
         },
@@ -96,6 +100,8 @@ struct Draft {
     date: Option<Written>,
     epoch: Option<i64>,
     columns: Vec<Column>,
+    /// Fields without a column, with or without a value, in lower case.
+    others: Vec<String>,
     texts: BTreeMap<Column, String>,
     integers: BTreeMap<Column, i32>,
     record_expected: Option<bool>,
@@ -108,10 +114,10 @@ impl Draft {
     /// The first value that a column can hold goes there; whatever else comes is kept in `extra`.
     fn take(&mut self, member: &Member<'_>) {
         let field = field(&member.name);
-        if let Field::Column(column) = field
-            && !self.columns.contains(&column)
-        {
-            self.columns.push(column);
+        match field {
+            Field::Column(column) if !self.columns.contains(&column) => self.columns.push(column),
+            Field::Other => self.others.push(storable_name(&member.name).to_lowercase()),
+            _ => {}
         }
         if member::is_empty(member.raw) {
             return;
@@ -120,25 +126,35 @@ impl Draft {
             Field::CallId => take_text(&mut self.call_id, member.raw),
             Field::Type => take_text(&mut self.call_type, member.raw),
             Field::Date => self.take_date(member.raw),
+            Field::DateEpoch => self.take_epoch(member.raw),
             Field::Column(column) => self.take_column(column, member.raw),
             Field::Other => false,
         };
         if !taken {
-            if member.name.eq_ignore_ascii_case("dateepoch") {
-                // Milliseconds where seconds would lie beyond the year 5000.
-                let epoch = member::integer(member.raw);
-                self.epoch = epoch.map(|epoch| if epoch > 100_000_000_000 { epoch / 1000 } else { epoch });
-            }
-            self.keep(&member.name, member.raw);
+            let name = match field {
+                Field::CallId => "CallID".into(),
+                Field::Type => "Type".into(),
+                Field::Date => "Date".into(),
+                Field::Column(column) => column.field().into(),
+                Field::DateEpoch | Field::Other => storable_name(&member.name),
+            };
+            self.keep(&name, member.raw);
         }
     }
 
+    /// Whether `raw` is the record's date now, in whatever form.
     fn take_date(&mut self, raw: &str) -> bool {
-        if self.date.is_some() {
-            return false;
-        }
-        self.date = member::scalar(raw).and_then(|text| dates::parse(&text));
-        self.date.is_some()
+        let Some(written) = member::scalar(raw).and_then(|text| dates::parse(&text)) else { return false };
+        let first = *self.date.get_or_insert(written);
+        (first.local, first.offset) == (written.local, written.offset)
+    }
+
+    /// The same instant as `Date`: it helps to read that, and is never kept (contract, `extra`).
+    fn take_epoch(&mut self, raw: &str) -> bool {
+        // Milliseconds where seconds would lie beyond the year 5000.
+        let epoch = member::integer(raw);
+        self.epoch = epoch.map(|epoch| if epoch > 100_000_000_000 { epoch / 1000 } else { epoch });
+        true
     }
 
     fn take_column(&mut self, column: Column, raw: &str) -> bool {
@@ -154,7 +170,7 @@ impl Draft {
             Column::RecordExpected => put(&mut self.record_expected, member::boolean(raw)),
             Column::DtmfData => put_json(&mut self.dtmf_data, raw),
             Column::CustomData => put_json(&mut self.custom_data, raw),
-            Column::Price => self.put_text(column, member::number(raw)),
+            Column::Price => self.put_price(member::number(raw)),
             _ => self.put_text(column, member::scalar(raw).map(|text| text.into_owned())),
         }
     }
@@ -167,16 +183,31 @@ impl Draft {
         }
     }
 
-    /// Keeps a value under its field's own name, made unique where another value stands there.
+    /// Kept digit for digit; another spelling of the same number is no other price.
+    fn put_price(&mut self, price: Option<String>) -> bool {
+        let plain = price.as_deref().map(decimal::plain);
+        match self.texts.get(&Column::Price).map(|there| decimal::plain(there)) {
+            Some(there) => plain == Some(there),
+            None => self.put_text(Column::Price, price),
+        }
+    }
+
+    /// Keeps a value under its field's name, made unique where another value stands there in any spelling of it.
     fn keep(&mut self, name: &str, raw: &str) {
         let value = member::value(raw);
-        let name = name.replace('\0', "\u{fffd}");
-        if self.extra.get(&name).is_some_and(|there| *there == value) {
+        // Empty, as null and "" are.
+        if matches!(&value, Value::Array(items) if items.is_empty())
+            || matches!(&value, Value::Object(members) if members.is_empty())
+        {
             return;
         }
-        let mut unique = name.clone();
+        let same = |there: &str, wanted: &str| there.to_lowercase() == wanted.to_lowercase();
+        if self.extra.iter().any(|(there, held)| same(there, name) && *held == value) {
+            return;
+        }
+        let mut unique = name.to_owned();
         let mut number = 2;
-        while self.extra.contains_key(&unique) {
+        while self.extra.keys().any(|there| same(there, &unique)) {
             unique = format!("{name}#{number}");
             number += 1;
         }
@@ -215,6 +246,11 @@ impl Draft {
             extra: std::mem::take(&mut self.extra),
         }
     }
+}
+
+/// PostgreSQL's text cannot hold NUL.
+fn storable_name(name: &str) -> Cow<'_, str> {
+    if name.contains('\0') { name.replace('\0', "\u{fffd}").into() } else { name.into() }
 }
 
 fn take_text(slot: &mut Option<String>, raw: &str) -> bool {
