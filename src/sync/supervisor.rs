@@ -18,8 +18,6 @@ use crate::store::lease::Holder;
 use crate::store::{Store, StoreError};
 use crate::window::planner::Mode;
 
-/// After errors 2 and 4 the API is asked again so seldom: the operator may have mended it.
-const REFUSED_WAIT: Duration = Duration::from_secs(300);
 /// An account led for so long was well.
 const HEALTHY: TimeDelta = TimeDelta::minutes(10);
 /// What is being stored when the stop comes has so long to end; the rest of the 10 s is for letting go.
@@ -61,9 +59,10 @@ pub async fn run(
 }
 
 async fn keep_in_sync(account: Account, common: Common, board: Board, stop: CancellationToken) {
-    let mut failures = 0;
+    let (mut failures, mut refusals) = (0, 0);
     loop {
         let began = common.clock.now();
+        let read_before = board.read().windows;
         let ended = AssertUnwindSafe(lead(&account, &common, &board, &stop)).catch_unwind().await;
         board.metrics.leads(false);
         // What was going on when it ended is not going on any more.
@@ -72,8 +71,18 @@ async fn keep_in_sync(account: Account, common: Common, board: Board, stop: Canc
         if common.clock.now() - began > HEALTHY {
             failures = 0;
         }
+        // An answer between two refusals: the credential was right for a while.
+        if board.read().windows > read_before {
+            refusals = 0;
+        }
         let wait = match ended {
             Ok(Ok(())) => return,
+            Ok(Err(error @ SyncError::Refused { .. })) => {
+                refusals += 1;
+                let wait = account.backoff.doubling(refusals);
+                note(&account, &common, &error, wait).await;
+                wait
+            }
             Ok(Err(error)) => {
                 failures += 1;
                 let wait = wait_after(&account, &error, failures);
@@ -103,7 +112,6 @@ async fn keep_in_sync(account: Account, common: Common, board: Board, stop: Canc
 
 fn wait_after(account: &Account, error: &SyncError, failures: u32) -> Duration {
     match error {
-        SyncError::Refused { .. } => REFUSED_WAIT,
         SyncError::Led { expires_in, .. } => {
             (*expires_in).clamp(Duration::from_secs(1), Duration::from_secs(10))
         }
