@@ -59,6 +59,7 @@ fn question(generation: Generation) -> Question {
     Question {
         from: now() - TimeDelta::hours(2),
         to: now() - TimeDelta::hours(1),
+        narrow: false,
         order: None,
         generation,
         filter: Filter::default(),

@@ -31,6 +31,7 @@ fn seed_question() -> Question {
     Question {
         from: utc("2014-11-11T16:31:00Z"),
         to: utc("2014-11-18T16:31:00Z"),
+        narrow: false,
         order: None,
         generation: Generation::V01,
         filter: Filter {

@@ -188,6 +188,7 @@ fn question(account: &AccountConfig, args: &QueryArgs) -> Question {
     Question {
         from: args.from,
         to: args.to,
+        narrow: false,
         order: None,
         generation: Generation::Current,
         filter: Filter {
