@@ -54,6 +54,8 @@ pub struct Answer {
     pub unfit: BTreeMap<String, u64>,
     /// Bytes that mean nothing in the body's charset; U+FFFD stands in their place.
     pub invalid_bytes: u64,
+    /// The items of `CDR_LIST` as they came, in their order, when the client keeps them.
+    pub items: Vec<String>,
     /// The bounds sent were exactly those asked for, not widened for a clock change.
     pub exact_bounds: bool,
     /// Its size, decompressed.

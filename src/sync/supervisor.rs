@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::FutureExt;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -75,19 +75,17 @@ async fn keep_in_sync(account: Account, common: Common, board: Board, stop: Canc
         if board.read().windows > read_before {
             refusals = 0;
         }
-        let wait = match ended {
+        let until = match ended {
             Ok(Ok(())) => return,
             Ok(Err(error @ SyncError::Refused { .. })) => {
                 refusals += 1;
                 let wait = account.backoff.doubling(refusals);
-                note(&account, &common, &error, wait).await;
-                wait
+                note(&account, &common, &error, wait).await
             }
             Ok(Err(error)) => {
                 failures += 1;
                 let wait = wait_after(&account, &error, failures);
-                note(&account, &common, &error, wait).await;
-                wait
+                note(&account, &common, &error, wait).await
             }
             Err(_) => {
                 failures += 1;
@@ -99,13 +97,12 @@ async fn keep_in_sync(account: Account, common: Common, board: Board, stop: Canc
                 );
                 board.metrics.panicked();
                 let wait = account.backoff.wait(failures, fastrand::f64(), None);
-                note(&account, &common, &SyncError::Panicked, wait).await;
-                wait
+                note(&account, &common, &SyncError::Panicked, wait).await
             }
         };
         tokio::select! {
             () = stop.cancelled() => return,
-            () = common.clock.sleep(wait) => {}
+            () = common.clock.sleep_until(until) => {}
         }
     }
 }
@@ -120,7 +117,9 @@ fn wait_after(account: &Account, error: &SyncError, failures: u32) -> Duration {
     }
 }
 
-async fn note(account: &Account, common: &Common, error: &SyncError, wait: Duration) {
+/// Reports why the account is not led for `wait` from now; returns when that ends.
+async fn note(account: &Account, common: &Common, error: &SyncError, wait: Duration) -> DateTime<Utc> {
+    let until = common.clock.now() + TimeDelta::from_std(wait).unwrap_or_default();
     match error {
         SyncError::Led { holder, .. } => {
             tracing::info!(
@@ -129,7 +128,7 @@ async fn note(account: &Account, common: &Common, error: &SyncError, wait: Durat
                 holder,
                 "another process leads this account"
             );
-            return;
+            return until;
         }
         SyncError::Store(StoreError::Fenced) => {
             tracing::warn!(
@@ -137,18 +136,18 @@ async fn note(account: &Account, common: &Common, error: &SyncError, wait: Durat
                 account = account.name,
                 "another process has taken over this account"
             );
-            return;
+            return until;
         }
         _ => {
             tracing::error!(event = "account_stopped", account = account.name, %error, seconds = wait.as_secs(), "trying again later")
         }
     }
-    let until = common.clock.now() + TimeDelta::from_std(wait).unwrap_or_default();
     if let Err(error) =
         common.store.note_error(&account.name, &error.to_string(), Some(until), common.clock.now()).await
     {
         tracing::debug!(event = "error_not_noted", account = account.name, %error);
     }
+    until
 }
 
 /// Leads one account until the stop, an error, or another leader.

@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 use url::Url;
 
 use super::Answer;
-use super::decode::{self, BadBody, Envelope, decode_as};
+use super::decode::{self, BadBody, Envelope, Keep, decode_keeping};
 use super::error::{ApiError, of_number};
 use super::question::{Generation, Granularity, Method, Question};
 use super::wire::{self, DateForm};
@@ -82,6 +82,7 @@ pub struct Client {
     http: reqwest::Client,
     settings: ClientSettings,
     account: Arc<str>,
+    keeps_items: bool,
 }
 
 /// Makes ring the cryptography of every TLS connection of this process.
@@ -115,12 +116,17 @@ impl Client {
             builder = builder.tls_certs_merge(certificates(path)?);
         }
         let http = builder.build().map_err(|error| ClientError::Setup(error.without_url().to_string()))?;
-        Ok(Self { http, settings, account: Arc::from("") })
+        Ok(Self { http, settings, account: Arc::from(""), keeps_items: false })
     }
 
     /// The same client, speaking of itself in log lines as this account's.
     pub fn named(self, account: &str) -> Self {
         Self { account: Arc::from(account), ..self }
+    }
+
+    /// The same client, whose answers hold their items as they came, too: for showing them.
+    pub fn keeping_items(self) -> Self {
+        Self { keeps_items: true, ..self }
     }
 
     /// A fingerprint of the credential: what the shared budget is kept by. It tells nothing without `salt`.
@@ -164,7 +170,8 @@ impl Client {
     }
 
     fn decode(&self, came: &Came) -> Result<Envelope, BadBody> {
-        decode_as(&came.body, came.charset(), self.settings.timezone)
+        let keep = if self.keeps_items { Keep::Items } else { Keep::Records };
+        decode_keeping(&came.body, came.charset(), self.settings.timezone, keep)
     }
 
     /// The error that the API itself names: it counts before any status.
@@ -404,6 +411,7 @@ fn answer(envelope: Envelope, came: &Came, exact_bounds: bool) -> Answer {
         zones: envelope.zones.evidence(),
         unfit: envelope.unfit,
         invalid_bytes: envelope.invalid_bytes,
+        items: envelope.items,
         exact_bounds,
         bytes: came.body.len(),
     }

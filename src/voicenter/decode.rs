@@ -56,6 +56,8 @@ pub struct Envelope {
     pub(super) zones: ZoneCounter,
     /// Bytes that mean nothing in the charset of the body; U+FFFD stands in their place.
     pub invalid_bytes: u64,
+    /// The items of `CDR_LIST` as they came, when they are to be kept.
+    pub items: Vec<String>,
     /// By field as it is written: the values that its column cannot hold, which are kept in `extra`.
     pub unfit: BTreeMap<String, u64>,
 }
@@ -95,6 +97,24 @@ pub fn decode(body: &[u8], zone: Tz) -> Result<Envelope, BadBody> {
 
 /// Decodes a body that came with `charset` in its Content-Type. Zoneless dates are taken to be in `zone`.
 pub fn decode_as(body: &[u8], charset: Option<&str>, zone: Tz) -> Result<Envelope, BadBody> {
+    decode_keeping(body, charset, zone, Keep::Records)
+}
+
+/// What is kept of an item.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Keep {
+    /// Its record.
+    Records,
+    /// Its text, too.
+    Items,
+}
+
+pub(super) fn decode_keeping(
+    body: &[u8],
+    charset: Option<&str>,
+    zone: Tz,
+    keep: Keep,
+) -> Result<Envelope, BadBody> {
     let charset::Decoded { text, invalid_bytes } = charset::text(body, charset);
     let trimmed = text.trim();
     if trimmed.is_empty() {
@@ -104,24 +124,26 @@ pub fn decode_as(body: &[u8], charset: Option<&str>, zone: Tz) -> Result<Envelop
         return Err(BadBody::Html);
     }
     let mut envelope = match text::readable(trimmed) {
-        Ok(text) => whole(&text, zone)?,
+        Ok(text) => whole(&text, zone, keep)?,
         Err(error) if error.is_eof() => return Err(BadBody::Cut),
-        Err(_) => with_broken_records(&trimmed.replace('\0', "\u{fffd}"), zone).ok_or(BadBody::NotJson)?,
+        Err(_) => {
+            with_broken_records(&trimmed.replace('\0', "\u{fffd}"), zone, keep).ok_or(BadBody::NotJson)?
+        }
     };
     envelope.invalid_bytes = invalid_bytes;
     Ok(envelope)
 }
 
-fn whole(text: &str, zone: Tz) -> Result<Envelope, BadBody> {
+fn whole(text: &str, zone: Tz, keep: Keep) -> Result<Envelope, BadBody> {
     let members = members(text).ok_or(BadBody::NoEnvelope)?;
     let (mut envelope, list) = head(&members)?;
     for item in items(list)? {
-        envelope.take(&item, zone);
+        envelope.take(&item, zone, keep);
     }
     Ok(envelope)
 }
 
-fn with_broken_records(text: &str, zone: Tz) -> Option<Envelope> {
+fn with_broken_records(text: &str, zone: Tz, keep: Keep) -> Option<Envelope> {
     let found = broken::recovered(text)?;
     let (mut envelope, _) = head(&members(&found.envelope)?).ok()?;
     // Only the server's own count proves that nothing was cut off, or two records taken for one.
@@ -133,7 +155,7 @@ fn with_broken_records(text: &str, zone: Tz) -> Option<Envelope> {
         return None;
     }
     for item in found.items {
-        envelope.take(&item, zone);
+        envelope.take(&item, zone, keep);
     }
     Some(envelope)
 }
@@ -222,8 +244,11 @@ fn object_items(object: &str) -> Option<Vec<Cow<'_, str>>> {
 }
 
 impl Envelope {
-    fn take(&mut self, item: &str, zone: Tz) {
+    fn take(&mut self, item: &str, zone: Tz, keep: Keep) {
         self.listed += 1;
+        if keep == Keep::Items {
+            self.items.push(text::storable(item).into_owned());
+        }
         match decode_record(item, zone) {
             Decoded::Record { cdr, columns, unfit, written, epoch } => {
                 self.precision = self.precision.max(Some(written.precision));
