@@ -1,8 +1,9 @@
 //! One request over HTTP, and the judgement of what comes back: the body first, then the status.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::{Arc, Once};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, Once, PoisonError};
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
@@ -83,7 +84,11 @@ pub struct Client {
     settings: ClientSettings,
     account: Arc<str>,
     keeps_items: bool,
+    warned: Arc<Mutex<BTreeMap<String, Instant>>>,
 }
+
+/// The same oddity of the answers is warned of this often; each poll may show it again.
+const WARNED_EVERY: Duration = Duration::from_secs(3600);
 
 /// Makes ring the cryptography of every TLS connection of this process.
 pub fn install_crypto() {
@@ -116,7 +121,7 @@ impl Client {
             builder = builder.tls_certs_merge(certificates(path)?);
         }
         let http = builder.build().map_err(|error| ClientError::Setup(error.without_url().to_string()))?;
-        Ok(Self { http, settings, account: Arc::from(""), keeps_items: false })
+        Ok(Self { http, settings, account: Arc::from(""), keeps_items: false, warned: Arc::default() })
     }
 
     /// The same client, speaking of itself in log lines as this account's.
@@ -182,7 +187,7 @@ impl Client {
     /// What was taken, but not as it should be.
     fn report(&self, envelope: &Envelope, came: &Came) {
         let account = &*self.account;
-        if envelope.invalid_bytes > 0 {
+        if envelope.invalid_bytes > 0 && self.warns_of("invalid text") {
             tracing::warn!(
                 event = "invalid_text",
                 account,
@@ -191,7 +196,7 @@ impl Client {
                 "bytes that mean nothing in the answer's charset: a replacement character stands in their place"
             );
         }
-        for (field, count) in &envelope.unfit {
+        for (field, count) in envelope.unfit.iter().filter(|(field, _)| self.warns_of(field)) {
             tracing::warn!(
                 event = "unfit_values",
                 account,
@@ -200,6 +205,16 @@ impl Client {
                 "values that the field's column cannot hold: they are kept in extra, the column is NULL"
             );
         }
+    }
+
+    /// Returns `true` if it is time to warn of this.
+    fn warns_of(&self, what: &str) -> bool {
+        let mut warned = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
+        let due = warned.get(what).is_none_or(|at| at.elapsed() >= WARNED_EVERY);
+        if due {
+            warned.insert(what.to_owned(), Instant::now());
+        }
+        due
     }
 
     fn date_form(&self) -> DateForm {

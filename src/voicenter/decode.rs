@@ -176,10 +176,8 @@ fn head<'a>(members: &[Member<'a>]) -> Result<(Envelope, Option<&'a str>), BadBo
             "total_hits" => (envelope.total_hits, envelope.is_current) = (count(raw), true),
             "return_hits" => (envelope.return_hits, envelope.is_current) = (count(raw), true),
             "status_code" => (envelope.status_code, envelope.is_current) = (status(raw)?, true),
-            "cdr_list" => {
-                if list.replace(*raw).is_some_and(|other| other != *raw) {
-                    return Err(BadBody::BadMember("CDR_LIST"));
-                }
+            "cdr_list" if list.replace(*raw).is_some_and(|other| other != *raw) => {
+                return Err(BadBody::BadMember("CDR_LIST"));
             }
             _ => {}
         }

@@ -52,7 +52,7 @@ fn items(list: &str) -> Vec<Cow<'_, str>> {
     let mut at = 0;
     while let Some((start, first_end)) = bounds.get(at).copied() {
         if let Some((item, used)) = whole_item(list, bounds.get(at..).unwrap_or_default())
-            && !(in_broken && !names_a_call(&item))
+            && (!in_broken || names_a_call(&item))
         {
             items.push(item);
             in_broken = false;
