@@ -65,7 +65,7 @@ impl App {
 
 /// The API as `account` sees it.
 pub fn client(config: &Config, account: &AccountConfig) -> Result<Client, ClientError> {
-    Client::new(ClientSettings {
+    let client = Client::new(ClientSettings {
         url: account.url.clone(),
         credential: match &account.credential {
             config::Credential::Code(secret) => Credential::Code(secret.clone()),
@@ -81,7 +81,8 @@ pub fn client(config: &Config, account: &AccountConfig) -> Result<Client, Client
         max_response_bytes: config.api.max_response_bytes,
         // The system's store, which SSL_CERT_FILE can point elsewhere.
         ca_file: std::env::var_os("SSL_CERT_FILE").filter(|file| !file.is_empty()).map(Into::into),
-    })
+    })?;
+    Ok(client.named(&account.name))
 }
 
 fn granularity(config: &Config) -> Granularity {

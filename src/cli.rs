@@ -4,6 +4,7 @@ mod account;
 mod ask;
 mod check;
 mod documents;
+mod fields;
 mod healthcheck;
 mod leftovers;
 mod progress;
@@ -23,6 +24,7 @@ use crate::app::{App, AppError};
 use crate::clock::Clock;
 use crate::config::{Config, ConfigError, LogConfig, Sources};
 use crate::demo::DemoArgs;
+use crate::output;
 use crate::simulator::SimulateArgs;
 use crate::sync::SyncError;
 use crate::telemetry;
@@ -221,6 +223,13 @@ impl Cli {
                 error.exit()
             }
         };
+        let exit = match output::failure() {
+            Some(error) if exit == Exit::Done => {
+                eprintln!("cdr-sync: the output could not be written: {error}");
+                Exit::Failed
+            }
+            _ => exit,
+        };
         ExitCode::from(exit as u8)
     }
 
@@ -268,6 +277,13 @@ impl Cli {
         }
         let config = Config::load(Sources::of_this_process(self.config))?;
         telemetry::install(&self.command.logging(&config.log));
+        if !config.database.ignored_parameters.is_empty() {
+            tracing::warn!(
+                event = "database_parameters_ignored",
+                parameters = config.database.ignored_parameters.join(", "),
+                "parameters of database.url that mean nothing here are ignored"
+            );
+        }
         match self.command {
             Command::Config => {
                 println!("{}", config.masked_toml());

@@ -4,6 +4,7 @@
 //! `CDR_SYNC_CONFIG`, environment. Every problem is told at once, each with its key, value, source and mend.
 
 mod account;
+mod database_url;
 mod error;
 mod kind;
 mod layer;
@@ -57,6 +58,8 @@ pub struct Config {
 pub struct DatabaseConfig {
     /// `database.url`; absent when none is configured.
     pub url: Option<SecretString>,
+    /// The parameters of the address that mean nothing here; they are ignored.
+    pub ignored_parameters: Vec<String>,
     /// `database.max_connections`
     pub max_connections: u32,
     /// `database.pooler`
@@ -163,7 +166,7 @@ pub struct HttpConfig {
 pub struct LogConfig {
     /// `log.format`; `None`: pretty on a terminal, else JSON.
     pub format: Option<LogFormat>,
-    /// `log.level`: a level, or tracing's filter directives.
+    /// `log.level`: a level, and levels for parts of the program (`info,cdr_sync=debug`).
     pub level: String,
 }
 
@@ -279,15 +282,20 @@ impl Config {
 }
 
 fn database(mut section: Section<'_>) -> Option<DatabaseConfig> {
-    let url = section.secret("url");
-    if let Some(wrong) = url.as_ref().and_then(|url| kind::not_postgres(url.expose_secret())) {
-        let source = Some(section.origin("database.url"));
-        section.problem(Problem { key: "database.url".to_owned(), value: None, source, message: wrong });
-    }
+    let read = section.secret("url").map(|url| database_url::read(url.expose_secret()));
+    let (url, ignored_parameters) = match read {
+        None => (None, Vec::new()),
+        Some(Ok(read)) => (Some(read.url), read.ignored),
+        Some(Err(message)) => {
+            let source = Some(section.origin("database.url"));
+            section.problem(Problem { key: "database.url".to_owned(), value: None, source, message });
+            (None, Vec::new())
+        }
+    };
     let max_connections = section.value("max_connections", kind::POSITIVE, "5");
     let pooler = section.value("pooler", kind::POOLER, "none");
     section.leave();
-    Some(DatabaseConfig { url, max_connections: max_connections?, pooler: pooler? })
+    Some(DatabaseConfig { url, ignored_parameters, max_connections: max_connections?, pooler: pooler? })
 }
 
 fn api(mut section: Section<'_>) -> Option<ApiConfig> {

@@ -2,6 +2,10 @@
 //!
 //! The data goes one way: plan → fetch → decode → store → plan. `ARCHITECTURE.md` is the map.
 
+// First: its macros are those of every module below.
+#[macro_use]
+mod output;
+
 pub mod app;
 pub mod cdr;
 pub mod cli;

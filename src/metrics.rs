@@ -14,7 +14,7 @@ use crate::window::Lane;
 use crate::window::ask::Outcome;
 
 /// How a request can end, as the label `outcome` says it.
-pub const REQUEST_OUTCOMES: [&str; 12] = [
+pub const REQUEST_OUTCOMES: [&str; 16] = [
     "ok",
     "rate_limited",
     "credential_refused",
@@ -24,7 +24,11 @@ pub const REQUEST_OUTCOMES: [&str; 12] = [
     "invalid_range",
     "older_form",
     "unknown_error",
+    "blocked",
+    "contradictory",
     "unreadable",
+    "timed_out",
+    "cut_body",
     "unreachable",
     "redirected",
 ];

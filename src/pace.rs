@@ -36,9 +36,18 @@ impl Pace {
         Ok(())
     }
 
-    /// Lets nobody ask with this credential for `wait`. An existing longer pause stays.
+    /// After error 1: lets nobody ask with this credential for `wait` (an existing longer pause stays), and lowers its rate
+    /// for a while.
     pub async fn pause(&self, wait: Duration) -> Result<(), StoreError> {
-        self.store.pause_credential(&self.credential, wait).await
+        if let Some(per_minute) = self.store.slow_down(&self.credential, self.per_minute, wait).await? {
+            tracing::info!(
+                event = "rate_lowered",
+                per_minute,
+                configured = self.per_minute,
+                "asked too often: the rate is lowered, and rises by one request a minute each minute"
+            );
+        }
+        Ok(())
     }
 }
 
@@ -62,6 +71,12 @@ pub struct Backoff {
 }
 
 impl Backoff {
+    /// The wait after being refused `times` times in a row: the least, doubling to the most. Without jitter: whoever sets
+    /// the credential right should see it work within a minute.
+    pub fn doubling(&self, times: u32) -> Duration {
+        self.min.saturating_mul(1 << times.clamp(1, 17).saturating_sub(1)).min(self.max).max(self.min)
+    }
+
     /// The wait after `failures` failures in a row, with `jitter` drawn from 0 to 1. What the server asks for
     /// (`Retry-After`) is obeyed up to an hour: a slip of the server must not stop us for days.
     pub fn wait(&self, failures: u32, jitter: f64, asked: Option<Duration>) -> Duration {
@@ -84,6 +99,12 @@ mod tests {
         let longest = |failures| BACKOFF.wait(failures, 1.0, None).as_secs();
         assert_eq!([1, 2, 3, 6, 40].map(longest), [10, 20, 40, 300, 300]);
         assert_eq!(BACKOFF.wait(40, 0.0, None).as_secs(), 5);
+    }
+
+    #[test]
+    fn refusals_are_tried_again_after_the_least_wait_doubling_to_the_most() {
+        let waits = [0, 1, 2, 3, 4, 5, 6, 7, 8, u32::MAX].map(|times| BACKOFF.doubling(times).as_secs());
+        assert_eq!(waits, [5, 5, 10, 20, 40, 80, 160, 300, 300, 300]);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::io::{self, IsTerminal};
 use std::panic::PanicHookInfo;
 
 use tracing::Subscriber;
-use tracing_subscriber::filter::{FilterExt, filter_fn};
+use tracing_subscriber::filter::{FilterExt, LevelFilter, filter_fn};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -56,13 +56,26 @@ pub fn install(log: &LogConfig) -> bool {
 fn filter(rust_log: Option<&str>, level: &str) -> (EnvFilter, bool) {
     let parse = |text: &str| EnvFilter::builder().parse(text).ok();
     let wanted = rust_log.map(str::trim).filter(|text| !text.is_empty());
-    let parsed = wanted.and_then(parse);
+    let parsed = wanted.filter(|text| names_a_level(text)).and_then(parse);
     let refused = wanted.is_some() && parsed.is_none();
     let level = match level.trim() {
         level @ ("error" | "warn" | "info") => format!("{level},sqlx=off"),
         level => level.to_owned(),
     };
     (parsed.or_else(|| parse(&level)).unwrap_or_else(|| EnvFilter::new("info")), refused)
+}
+
+/// Returns `true` unless all that is there are words that are no levels, such as `warning`: taken for the names of parts of the
+/// program, they would silence it.
+fn names_a_level(directives: &str) -> bool {
+    directives.split(',').map(str::trim).any(|part| {
+        part.contains(['=', '[']) || part.starts_with("cdr_sync") || part.parse::<LevelFilter>().is_ok()
+    })
+}
+
+/// What sqlx says while it reads an address or a password file can hold what it read, at any level.
+fn may_hold_secrets(target: &str) -> bool {
+    target.starts_with("sqlx_postgres::options")
 }
 
 type BoxedLayer = Box<dyn Layer<Registry> + Send + Sync>;
@@ -78,7 +91,7 @@ where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
     // Lines tell what they need by their own fields; spans are for traces, and would only repeat it.
-    let filter = filter.and(filter_fn(|what| what.is_event()));
+    let filter = filter.and(filter_fn(|what| what.is_event() && !may_hold_secrets(what.target())));
     let lines = tracing_subscriber::fmt::layer().with_writer(writer).with_ansi(colour);
     let lines: BoxedLayer = match format {
         LogFormat::Json => {
@@ -107,7 +120,7 @@ fn log_panic(panic: &PanicHookInfo<'_>) {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::sync::{Arc, Mutex};
 
     use super::*;
@@ -127,6 +140,15 @@ mod tests {
         fn flush(&mut self) -> io::Result<()> {
             Ok(())
         }
+    }
+
+    /// Every line that anything says meanwhile, filtered by nothing.
+    pub(crate) fn lines_of(log: impl FnOnce()) -> String {
+        let kept = Kept::default();
+        let writer = kept.clone();
+        let lines = tracing_subscriber::fmt::layer().with_writer(move || writer.clone());
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(lines), log);
+        String::from_utf8(kept.0.lock().unwrap().clone()).unwrap()
     }
 
     fn written(format: LogFormat, log: impl FnOnce()) -> String {
@@ -169,6 +191,20 @@ mod tests {
         assert_eq!(in_effect(Some(""), "warn"), ("sqlx=off,warn".to_owned(), false));
         assert_eq!(in_effect(Some("cdr_sync=debug"), "warn"), ("cdr_sync=debug".to_owned(), false));
         assert_eq!(in_effect(Some("a=b=c"), "warn"), ("sqlx=off,warn".to_owned(), true));
+        assert_eq!(in_effect(Some("warning"), "warn"), ("sqlx=off,warn".to_owned(), true));
+        assert_eq!(in_effect(Some("INFO"), "warn"), ("info".to_owned(), false));
+    }
+
+    #[test]
+    fn the_driver_reads_addresses_and_password_files_in_silence() {
+        let kept = Kept::default();
+        let writer = kept.clone();
+        let all = EnvFilter::builder().parse("trace").unwrap();
+        let subscriber = subscriber(LogFormat::Json, false, all, move || writer.clone(), None);
+        let read = || "postgres://u@h/d?sslpassword=HUSH".parse::<sqlx::postgres::PgConnectOptions>();
+        tracing::subscriber::with_default(subscriber, || drop(read()));
+        assert!(kept.0.lock().unwrap().is_empty());
+        assert!(lines_of(|| drop(read())).contains("HUSH"), "it would say it");
     }
 
     #[test]

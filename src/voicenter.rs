@@ -8,14 +8,16 @@ pub mod decode;
 pub mod error;
 pub mod question;
 pub mod wire;
+pub mod zones;
 
 pub use client::{Client, ClientError, ClientSettings, Credential, install_crypto};
 pub use dates::Precision;
-pub use decode::{BadBody, Envelope, decode};
+pub use decode::{BadBody, Envelope, decode, decode_as};
 pub use error::{Action, ApiError};
 pub use question::{Fields, Filter, Format, Generation, Granularity, IdentityCriteria, Method, Question};
+pub use zones::{Shift, ZoneEvidence};
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 
@@ -46,6 +48,16 @@ pub struct Answer {
     pub precision: Option<Precision>,
     /// Whether a date came without a zone.
     pub zoneless: bool,
+    /// Whether a date came with a second other than 0, or a fraction of one.
+    pub second_dates: bool,
+    /// What the dates show of their zone.
+    pub zones: ZoneEvidence,
+    /// By field: the values that its column cannot hold, which are kept in `extra`.
+    pub unfit: BTreeMap<String, u64>,
+    /// Bytes that mean nothing in the body's charset; U+FFFD stands in their place.
+    pub invalid_bytes: u64,
+    /// The items of `CDR_LIST` as they came, in their order, when the client keeps them.
+    pub items: Vec<String>,
     /// The bounds sent were exactly those asked for, not widened for a clock change.
     pub exact_bounds: bool,
     /// Its size, decompressed.

@@ -59,6 +59,7 @@ fn question(generation: Generation) -> Question {
     Question {
         from: now() - TimeDelta::hours(2),
         to: now() - TimeDelta::hours(1),
+        narrow: false,
         order: None,
         generation,
         filter: Filter::default(),
@@ -104,11 +105,11 @@ async fn each_trouble_calls_for_what_the_documents_say_and_leaks_no_credential()
         (Fault::Http502, Action::Retry),
         (Fault::HtmlWith200, Action::Retry),
         (Fault::EmptyBody, Action::Retry),
-        (Fault::CutBody, Action::Retry),
-        (Fault::Hang, Action::Retry),
+        (Fault::CutBody, Action::TooSlow),
+        (Fault::Hang, Action::TooSlow),
         (Fault::Reset, Action::Retry),
         (Fault::AnswerLost, Action::Retry),
-        (Fault::TruncatedGzip, Action::Retry),
+        (Fault::TruncatedGzip, Action::TooSlow),
         (Fault::HugeString, Action::SplitTooLarge),
     ];
     let api = api(simulator::Generation::Current).await;
@@ -172,14 +173,15 @@ async fn oddities_of_real_answers_are_taken_as_they_come() {
 }
 
 /// A server that gives one raw answer to each connection.
-async fn raw(answer: String) -> String {
+async fn raw(answer: impl Into<Vec<u8>>) -> String {
+    let answer = answer.into();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/hub/cdr/", listener.local_addr().unwrap());
     tokio::spawn(async move {
         while let Ok((mut stream, _)) = listener.accept().await {
             let mut request = vec![0; 65_536];
             let _ = stream.read(&mut request).await;
-            let _ = stream.write_all(answer.as_bytes()).await;
+            let _ = stream.write_all(&answer).await;
         }
     });
     url
@@ -235,13 +237,130 @@ async fn the_body_is_judged_before_the_status() {
             Action::SlowDown { retry_after: Some(Duration::from_secs(7)) },
         ),
         ("503 Service Unavailable", Action::Retry),
-        ("401 Unauthorized", Action::Pause { ip: None }),
+        ("401 Unauthorized", Action::Retry),
+        ("504 Gateway Timeout", Action::TooSlow),
     ] {
         let url =
             raw(format!("HTTP/1.1 {status}\r\nContent-Length: 4\r\nConnection: close\r\n\r\nnope")).await;
         let error = client(&url, Method::Post, code()).ask(&question(Generation::Current)).await.unwrap_err();
         assert_eq!(error.action(), expected, "{status}: {error}");
     }
+}
+
+/// What a client makes of a server that answers with these head lines and this body.
+async fn came_of(head: &str, body: &[u8]) -> Result<cdr_sync::voicenter::Answer, ApiError> {
+    let head = format!("HTTP/1.1 {head}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
+    let url = raw([head.as_bytes(), body].concat()).await;
+    client(&url, Method::Post, code()).ask(&question(Generation::Current)).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_whose_signs_contradict_each_other_is_a_failure() {
+    let empty = r#"{"ERROR_NUMBER":0,"ERROR_DESCRIPTION":"OK","CDR_LIST":[]}"#;
+    let current = r#"{"ERROR_NUMBER":"0","STATUS_CODE":#,"TOTAL_HITS":0,"RETURN_HITS":0,"CDR_LIST":[]}"#;
+    let full = r#"{"STATUS_CODE":200,"CDR_LIST":[{"CallID":"a","Date":"2026-06-10T08:30:00Z"}]}"#;
+    for (head, body) in [
+        ("500 Internal Server Error", empty.to_owned()),
+        ("502 Bad Gateway", empty.to_owned()),
+        ("403 Forbidden", current.replace('#', "200")),
+        ("500 Internal Server Error", full.to_owned()),
+        ("206 Partial Content", full.to_owned()),
+        ("200 OK", current.replace('#', "500")),
+        ("200 OK", current.replace('#', r#""503""#)),
+        ("200 OK", current.replace('#', r#""500 Internal Server Error""#)),
+        ("200 OK", full.replace("200", "401")),
+    ] {
+        let error = came_of(head, body.as_bytes()).await.unwrap_err();
+        assert!(matches!(error, ApiError::Contradictory { .. }), "{head} {body}: {error:?}");
+        assert_eq!((error.action(), error.name()), (Action::Retry, "contradictory"), "{head} {body}");
+    }
+    let limited = came_of("429 Too Many Requests\r\nRetry-After: 9", empty.as_bytes()).await.unwrap_err();
+    assert_eq!(limited.action(), Action::SlowDown { retry_after: Some(Duration::from_secs(9)) });
+    let said = came_of("500 Internal Server Error", empty.as_bytes()).await.unwrap_err().to_string();
+    assert_eq!(said, "the answer contradicts itself: HTTP 500 beside ERROR_NUMBER 0 and 0 records");
+    for code in ["200", r#""200""#, r#""OK""#, "null"] {
+        assert!(came_of("200 OK", current.replace('#', code).as_bytes()).await.is_ok(), "{code}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_in_front_of_the_api_is_not_the_apis_word_on_the_credential() {
+    let page = "<!DOCTYPE html><html><head><title>Attention Required!\n | Cloudflare</title></head>972501234567</html>";
+    for (head, body, said) in [
+        (
+            "403 Forbidden\r\nServer: cloudflare",
+            page,
+            "HTTP 403 from something in front of the API: an HTML page of cloudflare, \"Attention Required! | Cloudflare\"",
+        ),
+        (
+            "401 Unauthorized",
+            "Quota of 972501234567 exceeded",
+            "HTTP 401 from something in front of the API: a body that is not JSON, \"Quota of … exceeded\"",
+        ),
+        ("403 Forbidden", "", "HTTP 403 from something in front of the API: an empty body"),
+        (
+            "403 Forbidden",
+            r#"{"message":"Forbidden"}"#,
+            "HTTP 403 from something in front of the API: JSON without ERROR_NUMBER and CDR_LIST",
+        ),
+    ] {
+        let error = came_of(head, body.as_bytes()).await.unwrap_err();
+        assert_eq!((error.action(), error.name()), (Action::Retry, "blocked"));
+        assert_eq!(error.to_string(), said);
+    }
+    let refused =
+        came_of("403 Forbidden", br#"{"ERROR_NUMBER":2,"ERROR_DESCRIPTION":"Authorization failed."}"#);
+    assert_eq!(refused.await.unwrap_err().action(), Action::Pause { ip: None });
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn text_is_read_in_the_charset_that_the_header_names() {
+    let text =
+        r#"{"ERROR_NUMBER":0,"CDR_LIST":[{"CallID":"a","Date":"2026-06-10T08:30:00Z","UserName":"נועה"}]}"#;
+    // א is 0xE0 and ת 0xFA in windows-1255 and iso-8859-8 alike.
+    let single = |text: &str| -> Vec<u8> {
+        let byte = |c: char| match u32::from(c) {
+            letter @ 0x5d0..=0x5ea => (letter - 0x5d0 + 0xe0) as u8,
+            ascii => ascii as u8,
+        };
+        text.chars().map(byte).collect()
+    };
+    let wide: Vec<u8> = text.encode_utf16().flat_map(u16::to_be_bytes).collect();
+    for (content_type, body) in [
+        ("application/json; charset=windows-1255", single(text)),
+        ("application/json;Charset=\"ISO-8859-8\"", single(text)),
+        ("application/json; charset=utf-16", wide),
+        ("application/json; charset=iso-8859-1", text.as_bytes().to_vec()),
+        ("application/json", text.as_bytes().to_vec()),
+    ] {
+        let answer = came_of(&format!("200 OK\r\nContent-Type: {content_type}"), &body).await.unwrap();
+        assert_eq!(answer.records[0].user_name.as_deref(), Some("נועה"), "{content_type}");
+        assert_eq!(answer.invalid_bytes, 0, "{content_type}");
+    }
+    let answer = came_of("200 OK\r\nContent-Type: application/json", &single(text)).await.unwrap();
+    assert_eq!(answer.invalid_bytes, 4, "counted, not silently replaced");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_time_out_and_a_body_cut_in_the_middle_call_for_less() {
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/", silent.local_addr().unwrap());
+    let error = client(&url, Method::Post, code()).ask(&question(Generation::Current)).await.unwrap_err();
+    assert_eq!((error.action(), error.name()), (Action::TooSlow, "timed_out"), "{error}");
+
+    let part = r#"{"ERROR_NUMBER":0,"CDR_LIST":[{"CallID":"a","#;
+    let cut = format!("HTTP/1.1 200 OK\r\nContent-Length: 900\r\nConnection: close\r\n\r\n{part}");
+    let unframed = format!("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n{part}");
+    for answer in [cut, unframed] {
+        let error =
+            client(&raw(answer).await, Method::Post, code()).ask(&question(Generation::Current)).await;
+        let error = error.unwrap_err();
+        assert_eq!((error.action(), error.name()), (Action::TooSlow, "cut_body"), "{error}");
+        assert!(matches!(error, ApiError::CutBody { received, .. } if received == part.len()), "{error:?}");
+    }
+    drop(silent);
+    let error = client(&url, Method::Post, code()).ask(&question(Generation::Current)).await.unwrap_err();
+    assert_eq!((error.action(), error.name()), (Action::Retry, "unreachable"), "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -31,6 +31,7 @@ fn seed_question() -> Question {
     Question {
         from: utc("2014-11-11T16:31:00Z"),
         to: utc("2014-11-18T16:31:00Z"),
+        narrow: false,
         order: None,
         generation: Generation::V01,
         filter: Filter {
@@ -342,9 +343,126 @@ fn a_list_that_is_null_absent_or_empty_text_is_empty_and_other_bodies_are_no_ans
 }
 
 #[test]
+fn a_list_in_another_shape_is_taken_where_it_can_be_read_in_one_way_only() {
+    let record = |id: &str| format!(r#"{{"CallID":"{id}","Date":"2024-06-10T09:04:58Z"}}"#);
+    let (a, b) = (record("a"), record("b"));
+    let text = json!(format!("[{a},{b}]")).to_string();
+    for (list, ids) in [
+        (a.clone(), vec!["a"]),
+        (format!(r#"{{"0":{a},"1":{b}}}"#), vec!["a", "b"]),
+        (format!(r#"{{"1":{a},"7":{b}}}"#), vec!["a", "b"]),
+        (text, vec!["a", "b"]),
+        ("{}".to_owned(), vec![]),
+    ] {
+        let envelope =
+            decode(format!(r#"{{"ERROR_NUMBER":0,"CDR_LIST":{list}}}"#).as_bytes(), Tz::UTC).unwrap();
+        let found: Vec<&str> = envelope.records.iter().map(|record| record.key.call_id.as_str()).collect();
+        assert_eq!((found, envelope.listed), (ids.clone(), ids.len()), "{list}");
+    }
+    for list in [r#""none""#, "7", "false", r#"{"a":1}"#, r#"{"0":1}"#, &format!(r#"{{"0":{a},"more":{b}}}"#)]
+    {
+        let refused = decode(format!(r#"{{"ERROR_NUMBER":0,"CDR_LIST":{list}}}"#).as_bytes(), Tz::UTC);
+        assert_eq!(refused.unwrap_err(), BadBody::BadMember("CDR_LIST"), "{list}");
+    }
+}
+
+#[test]
+fn signs_that_are_there_twice_or_in_no_known_form_are_no_answer() {
+    for (members, what) in [
+        (r#""ERROR_NUMBER":0,"error_number":5"#, "ERROR_NUMBER"),
+        (r#""ERROR_NUMBER":{}"#, "ERROR_NUMBER"),
+        (r#""ERROR_NUMBER":0,"CDR_LIST":[],"cdr_list":[1]"#, "CDR_LIST"),
+        (r#""ERROR_NUMBER":0,"STATUS_CODE":"failed""#, "STATUS_CODE"),
+        (r#""ERROR_NUMBER":0,"STATUS_CODE":[500]"#, "STATUS_CODE"),
+    ] {
+        let refused = decode(format!("{{{members}}}").as_bytes(), Tz::UTC);
+        assert_eq!(refused.unwrap_err(), BadBody::BadMember(what), "{members}");
+    }
+    for (code, read) in [
+        ("200", Some(200)),
+        (r#""500""#, Some(500)),
+        (r#""500 Internal Server Error""#, Some(500)),
+        (r#""OK""#, Some(200)),
+        ("null", None),
+        (r#""""#, None),
+    ] {
+        let envelope = decode(format!(r#"{{"ERROR_NUMBER":0,"STATUS_CODE":{code}}}"#).as_bytes(), Tz::UTC);
+        assert_eq!(envelope.unwrap().status_code, read, "{code}");
+    }
+}
+
+#[test]
+fn a_record_that_is_no_json_is_rejected_alone() {
+    let good = r#"{"CallID":"good","Date":"2024-06-10T09:04:58Z"}"#;
+    let broken = r#"{"CallID":"x","Date":"2024-06-10T09:04:58Z","UserName":"O"Brien"}"#;
+    for (word, kept) in [("NaN", "NaN"), ("-Infinity", "-Infinity")] {
+        let odd = format!(r#"{{"CallID":"odd","Date":"2024-06-10T09:04:58Z","Price":{word}}}"#);
+        let body = |more: &str| {
+            format!(r#"{{"ERROR_NUMBER":0,"RETURN_HITS":4,"CDR_LIST":[{good},{odd},{good},{more}{good}]}}"#)
+        };
+        let envelope = decode(body("").as_bytes(), Tz::UTC).unwrap();
+        assert_eq!((envelope.records.len(), envelope.rejected.len()), (4, 0));
+        assert_eq!(envelope.records[1].extra["Price"], kept);
+        assert_eq!(envelope.unfit, BTreeMap::from([("Price".to_owned(), 1)]));
+        // One more than the server says it sent: what was recovered proves nothing.
+        assert_eq!(decode(body(&format!("{broken},")).as_bytes(), Tz::UTC).unwrap_err(), BadBody::NotJson);
+        let counted = body(&format!("{broken},")).replace("\"RETURN_HITS\":4", "\"RETURN_HITS\":5");
+        let envelope = decode(counted.as_bytes(), Tz::UTC).unwrap();
+        assert_eq!((envelope.records.len(), envelope.listed), (4, 5));
+        assert_eq!(envelope.rejected[0].raw, broken);
+    }
+}
+
+#[test]
+fn durations_of_one_meaning_are_read_as_seconds_and_others_are_named() {
+    for (sent, seconds) in [
+        (json!("00:08:10"), Some(490)),
+        (json!("100:00:01"), Some(360_001)),
+        (json!("00:00:00"), Some(0)),
+        (json!("PT12S"), Some(12)),
+        (json!("PT1H2M"), Some(3720)),
+        (json!(" 42 "), Some(42)),
+        (json!("0:12"), None),
+        (json!("00:61:00"), None),
+        (json!("1,204"), None),
+        (json!(12.7), None),
+        (json!("PT"), None),
+        (json!("eight minutes"), None),
+    ] {
+        let body = json!({"ERROR_NUMBER": 0, "CDR_LIST": [{"CallID": "a", "Date": "2024-06-10T09:04:58Z", "Duration": sent}]});
+        let envelope = decode(body.to_string().as_bytes(), Tz::UTC).unwrap();
+        let row = &envelope.records[0];
+        assert_eq!(row.duration_seconds, seconds, "{sent}");
+        assert_eq!(row.extra.get("Duration"), seconds.is_none().then_some(&sent));
+        assert_eq!(envelope.unfit.get("Duration").copied(), seconds.is_none().then_some(1), "{sent}");
+    }
+}
+
+#[test]
+fn dates_show_whether_they_have_seconds() {
+    for (date, shown) in [
+        ("2024-06-10T09:04", false),
+        ("2024-06-10T09:04:00Z", false),
+        ("2024-06-10T09:04:00.000", false),
+        ("2024-06-10T09:04:58Z", true),
+        ("2024-06-10T09:04:00.5Z", true),
+    ] {
+        let body = json!({"ERROR_NUMBER": 0, "CDR_LIST": [{"CallID": "a", "Date": date}, {"CallID": "b", "Date": "2024-06-10T09:05"}]});
+        assert_eq!(decode(body.to_string().as_bytes(), Tz::UTC).unwrap().second_dates, shown, "{date}");
+    }
+}
+
+#[test]
 fn an_answer_cut_at_any_byte_is_no_answer_rather_than_a_shorter_one() {
     let bytes = QUOTED.as_bytes();
     for length in 0..bytes.len() {
-        assert!(decode(&bytes[..length], Tz::UTC).is_err(), "cut after {length} bytes");
+        let expected = if length == 0 { BadBody::Empty } else { BadBody::Cut };
+        assert_eq!(decode(&bytes[..length], Tz::UTC).unwrap_err(), expected, "cut after {length} bytes");
+    }
+    // Nor does a record that is no JSON make a cut one whole.
+    let broken =
+        QUOTED.replacen("\"AiExists\"", "\"Ai\"Exists\"", 1).replacen("\"ANSWER\"", "\"AN\"SWER\"", 1);
+    for length in 0..broken.len() {
+        assert!(decode(&broken.as_bytes()[..length], Tz::UTC).is_err(), "cut after {length} bytes");
     }
 }

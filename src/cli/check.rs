@@ -250,6 +250,7 @@ async fn ask_as(
     let question = Question {
         from: whole(now - back),
         to: whole(now + TimeDelta::days(1)),
+        narrow: false,
         order: None,
         generation,
         filter: app::filter(account),

@@ -52,19 +52,6 @@ pub(super) const URL: Kind<Url> = |text| {
             )
         })
 };
-/// What is wrong with a database's address, which itself is not shown: it holds a password.
-pub(super) fn not_postgres(text: &str) -> Option<String> {
-    let wrong = match Url::parse(text.trim()) {
-        Ok(url) if !matches!(url.scheme(), "postgres" | "postgresql") => "it begins otherwise".to_owned(),
-        Ok(url) if url.fragment().is_some() => "it has a #, which in a password is written %23".to_owned(),
-        Ok(_) => return None,
-        Err(error) => {
-            format!("{error}; in a password, write @ as %40, / as %2F, : as %3A, # as %23, % as %25")
-        }
-    };
-    Some(format!("expected postgres://user:password@host/database (what is there is not shown): {wrong}"))
-}
-
 /// Where the HTTP server listens, or nowhere.
 pub(super) const LISTEN: Kind<Option<SocketAddr>> = |text| match text.trim() {
     "" => Ok(None),
@@ -86,13 +73,20 @@ pub(super) const POOLER: Kind<Pooler> =
 /// json or pretty.
 pub(super) const LOG_FORMAT: Kind<LogFormat> =
     |text| one_of(text, &[("json", LogFormat::Json), ("pretty", LogFormat::Pretty)]);
-/// A level or filter directives.
-pub(super) const LOG_LEVEL: Kind<String> = |text| match EnvFilter::builder().parse(text) {
-    Ok(_) if !text.trim().is_empty() => Ok(text.to_owned()),
-    _ => {
-        Err("expected error, warn, info, debug, trace, or directives such as info,cdr_sync=debug".to_owned())
-    }
+/// A level, and levels for parts of the program behind it. Any other word would be taken for the name of a part, and silence
+/// everything else.
+pub(super) const LOG_LEVEL: Kind<String> = |text| {
+    let is_level = |word: &str| LEVELS.contains(&word.trim().to_ascii_lowercase().as_str());
+    let is_directive = |part: &str| match part.rsplit_once('=') {
+        Some((target, level)) => !target.trim().is_empty() && is_level(level),
+        None => is_level(part),
+    };
+    let understood = text.split(',').all(is_directive) && EnvFilter::builder().parse(text).is_ok();
+    understood.then(|| text.trim().to_ascii_lowercase()).ok_or_else(|| {
+        format!("expected {}, or with levels for parts such as info,cdr_sync=debug", LEVELS.join(", "))
+    })
 };
+const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 /// Whose records are asked for.
 pub(super) const IDENTITY: Kind<IdentityCriteria> =
     |text| one_of(text, &IdentityCriteria::ALL.map(|criteria| (criteria.as_str(), criteria)));

@@ -75,7 +75,7 @@ pub(super) fn merge(
 fn file(name: &Path, dir: &Path, problems: &mut Vec<Problem>) -> Layer {
     let shown = name.display().to_string();
     let text = match fs::read_to_string(dir.join(name)) {
-        Ok(text) => text,
+        Ok(text) => text.trim_start_matches('\u{feff}').to_owned(),
         Err(error) => {
             problems.push(problem(&shown, "", format!("cannot be read: {error}")));
             return Layer::default();

@@ -206,17 +206,14 @@ impl Section<'_> {
             return None;
         };
         self.note(key, Some(MASK.to_owned()), origin.clone());
-        let text = text.filter(|text| !text.trim().is_empty());
-        if text.is_none() {
-            let message = "expected some text, but it is empty".to_owned();
-            self.reader.problems.push(Problem {
-                key: self.key(key),
-                value: None,
-                source: Some(origin),
-                message,
-            });
+        match secret(text.as_deref().unwrap_or_default()) {
+            Ok(secret) => Some(secret),
+            Err(message) => {
+                let key = self.key(key);
+                self.reader.problems.push(Problem { key, value: None, source: Some(origin), message });
+                None
+            }
         }
-        text.map(|text| text.trim().into())
     }
 
     /// What is left in this table is unknown.
@@ -279,6 +276,29 @@ impl Section<'_> {
         self.reader.known.push(key.clone());
         self.reader.effective.push(Effective { key, toml, origin });
     }
+}
+
+/// A secret without what editors put around it; the error never shows it.
+fn secret(text: &str) -> Result<SecretString, String> {
+    // The byte order mark of a file saved as "UTF-8 with BOM".
+    let text = text.trim().trim_start_matches('\u{feff}').trim();
+    if text.is_empty() {
+        return Err("expected some text, but it is empty".to_owned());
+    }
+    match text.chars().find(|char| is_unseen(*char)) {
+        None => Ok(text.into()),
+        Some('\n' | '\r') => Err("expected one line (what is there is not shown)".to_owned()),
+        Some(char) => Err(format!(
+            "expected text without control characters and invisible ones, but U+{:04X} is in it (what is there is not shown)",
+            u32::from(char)
+        )),
+    }
+}
+
+/// Control characters, and what pages in Hebrew leave in a copied text: direction marks, joiners, spaces of no width.
+fn is_unseen(char: char) -> bool {
+    let direction_marks = ['\u{200b}'..='\u{200f}', '\u{202a}'..='\u{202e}', '\u{2060}'..='\u{206f}'];
+    char.is_control() || char == '\u{feff}' || direction_marks.iter().any(|range| range.contains(&char))
 }
 
 /// A scalar as text; `None` for lists and tables.

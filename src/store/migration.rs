@@ -6,10 +6,11 @@ use sqlx::{Postgres, Transaction};
 use super::{Store, StoreError, sql_as};
 
 /// The migrations of this program, in order. One that was released is never edited.
-const MIGRATIONS: [(&str, &str); 3] = [
+const MIGRATIONS: [(&str, &str); 4] = [
     ("0001_schema", include_str!("../../migrations/0001_schema.sql")),
     ("0002_readers", include_str!("../../migrations/0002_readers.sql")),
     ("0004_twins", include_str!("../../migrations/0004_twins.sql")),
+    ("0005_adaptive_rate", include_str!("../../migrations/0005_adaptive_rate.sql")),
 ];
 
 /// Any number that no other program on the database uses for an advisory lock.

@@ -89,6 +89,13 @@ impl Asker {
                         let exact = self.account.client.sends_exactly(&question);
                         (Reply::TooMany { exact }, None, error.to_string())
                     }
+                    Action::TooSlow => {
+                        tracing::warn!(
+                            event = "request_failed", account = self.account.name, lane = ask.lane.as_str(),
+                            window = %ask.window, failures = self.failures + 1, %error, "no usable answer in time"
+                        );
+                        (Reply::TimedOut, None, error.to_string())
+                    }
                     Action::SplitTooLarge => (Reply::TooLarge, None, error.to_string()),
                     Action::Pause { .. } => return Err(self.refused(&error)),
                     Action::Stop => {

@@ -28,6 +28,7 @@ pub(super) fn question(account: &Account, ask: &Ask, generation: Generation) -> 
     Question {
         from: ask.sent.from,
         to: ask.sent.to,
+        narrow: ask.narrow,
         order: ask.order,
         generation,
         filter,
@@ -47,6 +48,7 @@ pub(super) fn question_for_call(
     Question {
         from: span.from(),
         to: span.to(),
+        narrow: false,
         order: Some(Order::Ascending),
         generation,
         filter,

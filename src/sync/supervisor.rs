@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::FutureExt;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -18,8 +18,6 @@ use crate::store::lease::Holder;
 use crate::store::{Store, StoreError};
 use crate::window::planner::Mode;
 
-/// After errors 2 and 4 the API is asked again so seldom: the operator may have mended it.
-const REFUSED_WAIT: Duration = Duration::from_secs(300);
 /// An account led for so long was well.
 const HEALTHY: TimeDelta = TimeDelta::minutes(10);
 /// What is being stored when the stop comes has so long to end; the rest of the 10 s is for letting go.
@@ -61,9 +59,10 @@ pub async fn run(
 }
 
 async fn keep_in_sync(account: Account, common: Common, board: Board, stop: CancellationToken) {
-    let mut failures = 0;
+    let (mut failures, mut refusals) = (0, 0);
     loop {
         let began = common.clock.now();
+        let read_before = board.read().windows;
         let ended = AssertUnwindSafe(lead(&account, &common, &board, &stop)).catch_unwind().await;
         board.metrics.leads(false);
         // What was going on when it ended is not going on any more.
@@ -72,13 +71,21 @@ async fn keep_in_sync(account: Account, common: Common, board: Board, stop: Canc
         if common.clock.now() - began > HEALTHY {
             failures = 0;
         }
-        let wait = match ended {
+        // An answer between two refusals: the credential was right for a while.
+        if board.read().windows > read_before {
+            refusals = 0;
+        }
+        let until = match ended {
             Ok(Ok(())) => return,
+            Ok(Err(error @ SyncError::Refused { .. })) => {
+                refusals += 1;
+                let wait = account.backoff.doubling(refusals);
+                note(&account, &common, &error, wait).await
+            }
             Ok(Err(error)) => {
                 failures += 1;
                 let wait = wait_after(&account, &error, failures);
-                note(&account, &common, &error, wait).await;
-                wait
+                note(&account, &common, &error, wait).await
             }
             Err(_) => {
                 failures += 1;
@@ -90,20 +97,18 @@ async fn keep_in_sync(account: Account, common: Common, board: Board, stop: Canc
                 );
                 board.metrics.panicked();
                 let wait = account.backoff.wait(failures, fastrand::f64(), None);
-                note(&account, &common, &SyncError::Panicked, wait).await;
-                wait
+                note(&account, &common, &SyncError::Panicked, wait).await
             }
         };
         tokio::select! {
             () = stop.cancelled() => return,
-            () = common.clock.sleep(wait) => {}
+            () = common.clock.sleep_until(until) => {}
         }
     }
 }
 
 fn wait_after(account: &Account, error: &SyncError, failures: u32) -> Duration {
     match error {
-        SyncError::Refused { .. } => REFUSED_WAIT,
         SyncError::Led { expires_in, .. } => {
             (*expires_in).clamp(Duration::from_secs(1), Duration::from_secs(10))
         }
@@ -112,7 +117,9 @@ fn wait_after(account: &Account, error: &SyncError, failures: u32) -> Duration {
     }
 }
 
-async fn note(account: &Account, common: &Common, error: &SyncError, wait: Duration) {
+/// Reports why the account is not led for `wait` from now; returns when that ends.
+async fn note(account: &Account, common: &Common, error: &SyncError, wait: Duration) -> DateTime<Utc> {
+    let until = common.clock.now() + TimeDelta::from_std(wait).unwrap_or_default();
     match error {
         SyncError::Led { holder, .. } => {
             tracing::info!(
@@ -121,7 +128,7 @@ async fn note(account: &Account, common: &Common, error: &SyncError, wait: Durat
                 holder,
                 "another process leads this account"
             );
-            return;
+            return until;
         }
         SyncError::Store(StoreError::Fenced) => {
             tracing::warn!(
@@ -129,18 +136,18 @@ async fn note(account: &Account, common: &Common, error: &SyncError, wait: Durat
                 account = account.name,
                 "another process has taken over this account"
             );
-            return;
+            return until;
         }
         _ => {
             tracing::error!(event = "account_stopped", account = account.name, %error, seconds = wait.as_secs(), "trying again later")
         }
     }
-    let until = common.clock.now() + TimeDelta::from_std(wait).unwrap_or_default();
     if let Err(error) =
         common.store.note_error(&account.name, &error.to_string(), Some(until), common.clock.now()).await
     {
         tracing::debug!(event = "error_not_noted", account = account.name, %error);
     }
+    until
 }
 
 /// Leads one account until the stop, an error, or another leader.

@@ -1,19 +1,20 @@
 //! One request over HTTP, and the judgement of what comes back: the body first, then the status.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Once;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, Once, PoisonError};
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
-use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, DATE, HeaderMap, HeaderValue, RETRY_AFTER};
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, DATE, HeaderMap, HeaderValue, RETRY_AFTER, SERVER};
 use reqwest::redirect::Policy;
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 use url::Url;
 
 use super::Answer;
-use super::decode::{BadBody, Envelope, decode};
+use super::decode::{self, BadBody, Envelope, Keep, decode_keeping};
 use super::error::{ApiError, of_number};
 use super::question::{Generation, Granularity, Method, Question};
 use super::wire::{self, DateForm};
@@ -81,7 +82,13 @@ pub enum ClientError {
 pub struct Client {
     http: reqwest::Client,
     settings: ClientSettings,
+    account: Arc<str>,
+    keeps_items: bool,
+    warned: Arc<Mutex<BTreeMap<String, Instant>>>,
 }
+
+/// The same oddity of the answers is warned of this often; each poll may show it again.
+const WARNED_EVERY: Duration = Duration::from_secs(3600);
 
 /// Makes ring the cryptography of every TLS connection of this process.
 pub fn install_crypto() {
@@ -105,7 +112,8 @@ impl Client {
             .default_headers(headers)
             .user_agent(concat!("cdr-sync/", env!("CARGO_PKG_VERSION")))
             .timeout(settings.timeout)
-            .connect_timeout(settings.timeout.min(Duration::from_secs(15)))
+            // Shorter than the whole, so that a host that cannot be reached is not taken for one that answers slowly.
+            .connect_timeout((settings.timeout / 10 * 9).min(Duration::from_secs(15)))
             // A redirect is a request that nobody budgeted, and could carry the credential elsewhere.
             .redirect(Policy::none())
             .referer(false);
@@ -113,7 +121,17 @@ impl Client {
             builder = builder.tls_certs_merge(certificates(path)?);
         }
         let http = builder.build().map_err(|error| ClientError::Setup(error.without_url().to_string()))?;
-        Ok(Self { http, settings })
+        Ok(Self { http, settings, account: Arc::from(""), keeps_items: false, warned: Arc::default() })
+    }
+
+    /// The same client, speaking of itself in log lines as this account's.
+    pub fn named(self, account: &str) -> Self {
+        Self { account: Arc::from(account), ..self }
+    }
+
+    /// The same client, whose answers hold their items as they came, too: for showing them.
+    pub fn keeping_items(self) -> Self {
+        Self { keeps_items: true, ..self }
     }
 
     /// A fingerprint of the credential: what the shared budget is kept by. It tells nothing without `salt`.
@@ -130,15 +148,14 @@ impl Client {
     /// Each [`ApiError`] says by its action what to do next.
     pub async fn ask(&self, question: &Question) -> Result<Answer, ApiError> {
         let came = self.send(question).await?;
-        let envelope = match decode(&came.body, self.settings.timezone) {
+        let envelope = match self.decode(&came) {
             Ok(envelope) => envelope,
-            Err(bad) => return Err(self.unreadable(&came, &bad)),
+            Err(bad) => return Err(self.unreadable(&came, bad)),
         };
-        if let Some(number) = envelope.error_number
-            && let Some(error) = of_number(number, self.scrub(&envelope.error_description), came.retry_after)
-        {
+        if let Some(error) = self.refusal(&envelope, &came).or_else(|| contradiction(&envelope, &came)) {
             return Err(error.dated(came.server_date));
         }
+        self.report(&envelope, &came);
         let exact_bounds = wire::is_exact(question, self.date_form());
         Ok(answer(envelope, &came, exact_bounds))
     }
@@ -151,16 +168,58 @@ impl Client {
     /// The API's own HTML page for a question with `Format::Html`.
     pub async fn ask_html(&self, question: &Question) -> Result<String, ApiError> {
         let came = self.send(question).await?;
-        if let Ok(envelope) = decode(&came.body, self.settings.timezone)
-            && let Some(number) = envelope.error_number
-            && let Some(error) = of_number(number, self.scrub(&envelope.error_description), came.retry_after)
+        if let Ok(envelope) = self.decode(&came)
+            && let Some(error) = self.refusal(&envelope, &came)
         {
             return Err(error);
         }
         if came.status >= 400 {
-            return Err(self.unreadable(&came, &BadBody::NotJson));
+            return Err(self.unreadable(&came, BadBody::Html));
         }
-        Ok(String::from_utf8_lossy(&came.body).into_owned())
+        Ok(decode::page(&came.body, came.charset()))
+    }
+
+    fn decode(&self, came: &Came) -> Result<Envelope, BadBody> {
+        let keep = if self.keeps_items { Keep::Items } else { Keep::Records };
+        decode_keeping(&came.body, came.charset(), self.settings.timezone, keep)
+    }
+
+    /// The error that the API itself names: it counts before any status.
+    fn refusal(&self, envelope: &Envelope, came: &Came) -> Option<ApiError> {
+        of_number(envelope.error_number?, self.scrub(&envelope.error_description), came.retry_after)
+    }
+
+    /// What was taken, but not as it should be.
+    fn report(&self, envelope: &Envelope, came: &Came) {
+        let account = &*self.account;
+        if envelope.invalid_bytes > 0 && self.warns_of("invalid text") {
+            tracing::warn!(
+                event = "invalid_text",
+                account,
+                bytes = envelope.invalid_bytes,
+                charset = came.charset().map(|charset| self.scrub(charset)),
+                "bytes that mean nothing in the answer's charset: a replacement character stands in their place"
+            );
+        }
+        for (field, count) in envelope.unfit.iter().filter(|(field, _)| self.warns_of(field)) {
+            tracing::warn!(
+                event = "unfit_values",
+                account,
+                field,
+                count,
+                "values that the field's column cannot hold: they are kept in extra, the column is NULL"
+            );
+        }
+    }
+
+    /// Returns `true` if it is time to warn of this.
+    fn warns_of(&self, what: &str) -> bool {
+        let mut warned = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
+        let due = warned.get(what).is_none_or(|at| at.elapsed() >= WARNED_EVERY);
+        if due {
+            warned.insert(what.to_owned(), Instant::now());
+        }
+        due
     }
 
     fn date_form(&self) -> DateForm {
@@ -194,18 +253,35 @@ impl Client {
         let header = |name| response.headers().get(name).and_then(|value: &HeaderValue| value.to_str().ok());
         let server_date = header(DATE).and_then(http_date);
         let retry_after = header(RETRY_AFTER).and_then(|text| retry_after(text, server_date));
+        let content_type = header(CONTENT_TYPE).map(str::to_owned);
+        let server = header(SERVER).map(str::to_owned);
         let limit = self.settings.max_response_bytes;
         let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(|error| self.transport(error))? {
+        loop {
+            let chunk = match response.chunk().await {
+                Ok(Some(chunk)) => chunk,
+                Ok(None) => break,
+                Err(error) if error.is_timeout() => return Err(self.transport(error)),
+                Err(error) => {
+                    return Err(ApiError::CutBody { received: body.len(), what: self.words_of(error) });
+                }
+            };
             if (body.len() + chunk.len()) as u64 > limit {
                 return Err(ApiError::TooLarge { limit });
             }
             body.extend_from_slice(&chunk);
         }
-        Ok(Came { status, server_date, retry_after, body })
+        Ok(Came { status, server_date, retry_after, content_type, server, body })
     }
 
     fn transport(&self, error: reqwest::Error) -> ApiError {
+        if error.is_timeout() && !error.is_connect() {
+            return ApiError::TimedOut(self.words_of(error));
+        }
+        ApiError::Transport(self.words_of(error))
+    }
+
+    fn words_of(&self, error: reqwest::Error) -> String {
         let timed_out = error.is_timeout();
         // Without its URL: a GET's holds the code.
         let error = error.without_url();
@@ -215,16 +291,21 @@ impl Client {
             text = format!("{text}: {cause}");
             source = cause.source();
         }
-        ApiError::Transport(self.scrub(&text))
+        self.scrub(&text)
     }
 
-    fn unreadable(&self, came: &Came, bad: &BadBody) -> ApiError {
+    fn unreadable(&self, came: &Came, bad: BadBody) -> ApiError {
         match came.status {
             429 => ApiError::RateLimited { description: "HTTP 429".into(), retry_after: came.retry_after },
-            401 | 403 => ApiError::CredentialRefused { description: format!("HTTP {}", came.status) },
+            status @ (401 | 403 | 407 | 451) => {
+                ApiError::Blocked { status, what: self.scrub(&came.kind_of_body(bad)) }
+            }
+            200..300 if bad == BadBody::Cut => {
+                ApiError::CutBody { received: came.body.len(), what: bad.to_string() }
+            }
             status => ApiError::Unreadable {
                 status,
-                what: self.scrub(&bad.to_string()),
+                what: self.scrub(&came.kind_of_body(bad)),
                 retry_after: came.retry_after,
             },
         }
@@ -264,7 +345,69 @@ struct Came {
     status: u16,
     server_date: Option<DateTime<Utc>>,
     retry_after: Option<Duration>,
+    content_type: Option<String>,
+    server: Option<String>,
     body: Vec<u8>,
+}
+
+/// A page's title and a short text say what stood in the way; more of a body may hold anything.
+const LONGEST_QUOTE: usize = 120;
+
+impl Came {
+    /// `charset` of the Content-Type.
+    fn charset(&self) -> Option<&str> {
+        let parameters = self.content_type.as_deref()?.split(';').skip(1);
+        let mut named = parameters.filter_map(|parameter| parameter.split_once('='));
+        let (_, charset) = named.find(|(name, _)| name.trim().eq_ignore_ascii_case("charset"))?;
+        Some(charset.trim().trim_matches(['"', '\'']))
+    }
+
+    /// What a body that is none of the API's is, in words for the operator.
+    fn kind_of_body(&self, bad: BadBody) -> String {
+        let text = String::from_utf8_lossy(self.body.get(..4096).unwrap_or(&self.body));
+        let quoted = match bad {
+            BadBody::Html => title(&text),
+            BadBody::NotJson if self.status >= 400 && !text.trim_start().starts_with(['{', '[']) => {
+                Some(&*text)
+            }
+            _ => None,
+        };
+        let quoted = quoted.map(|text| text.split_whitespace().collect::<Vec<_>>().join(" "));
+        let quoted = quoted.filter(|text| !text.is_empty() && text.chars().count() <= LONGEST_QUOTE);
+        let by = self.server.as_deref().filter(|_| self.status >= 400).map(|server| format!(" of {server}"));
+        format!(
+            "{bad}{}{}",
+            by.unwrap_or_default(),
+            quoted.map(|text| format!(", \"{text}\"")).unwrap_or_default()
+        )
+    }
+}
+
+/// The title of an HTML page.
+fn title(page: &str) -> Option<&str> {
+    let lower = page.to_ascii_lowercase();
+    let open = lower.find("<title")?;
+    let from = open + lower.get(open..)?.find('>')? + 1;
+    let length = lower.get(from..)?.find("</title")?;
+    page.get(from..from + length)
+}
+
+/// An answer without an error that its status belies. It may be a failure in the clothes of "no calls".
+fn contradiction(envelope: &Envelope, came: &Came) -> Option<ApiError> {
+    let beside = match envelope.error_number {
+        Some(number) => format!("ERROR_NUMBER {number} and {} records", envelope.listed),
+        None => format!("{} records", envelope.listed),
+    };
+    let (status, sign) = match (came.status, envelope.status_code) {
+        // 202 and 206 are for answers that are not there yet, or not whole.
+        (status @ (202 | 206 | 400..), _) => (i64::from(status), format!("HTTP {status}")),
+        (_, Some(code)) if !(0..400).contains(&code) || matches!(code, 202 | 206) => {
+            (code, format!("STATUS_CODE {code}"))
+        }
+        _ => return None,
+    };
+    let signs = format!("{sign} beside {beside}");
+    Some(ApiError::Contradictory { status, signs, retry_after: came.retry_after })
 }
 
 fn answer(envelope: Envelope, came: &Came, exact_bounds: bool) -> Answer {
@@ -285,6 +428,11 @@ fn answer(envelope: Envelope, came: &Came, exact_bounds: bool) -> Answer {
         generation,
         precision: envelope.precision,
         zoneless: envelope.zoneless,
+        second_dates: envelope.second_dates,
+        zones: envelope.zones.evidence(),
+        unfit: envelope.unfit,
+        invalid_bytes: envelope.invalid_bytes,
+        items: envelope.items,
         exact_bounds,
         bytes: came.body.len(),
     }

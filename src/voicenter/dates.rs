@@ -114,28 +114,51 @@ pub fn instant(written: Written, zone: Tz, epoch: Option<i64>) -> Option<DateTim
     }
 }
 
-/// The bounds as they are sent: local times that cover `[from, to]` wholly, and whether they are no wider than asked.
+/// How bounds are written where the clock repeats an hour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Repeated {
+    /// No bound is a reading that occurs twice: both are moved outwards, to the ends of the repeated hour.
+    Widen,
+    /// A bound may be one: the window's own readings, which stand for both passes of the hour.
+    Narrow,
+}
+
+/// The bounds as they are sent: local times that cover `[from, to)` wholly, and whether they are no wider than asked.
 ///
 /// Across a clock change local time runs twice or skips. There the bounds are widened until every instant of the
-/// window, written as local time, lies between them, and neither of them is a reading that occurs twice or never.
+/// window, written as local time, lies between them, and neither of them is a reading that never occurs. A reading that
+/// occurs twice is a bound only when `repeated` allows it: each window in that hour is then asked for with its own readings,
+/// brings the records of both passes, and no window has to bring the whole hour.
 pub fn bounds(
     from: DateTime<Utc>,
     to: DateTime<Utc>,
     zone: Tz,
     granularity: Granularity,
+    repeated: Repeated,
 ) -> (String, String, bool) {
+    let offset =
+        |instant: DateTime<Utc>| zone.offset_from_utc_datetime(&instant.naive_utc()).fix().local_minus_utc();
+    // The end is not part of the window: where the clock changes just there, its new reading is none of the window's.
+    let last = match repeated {
+        Repeated::Widen => to,
+        Repeated::Narrow => (to - TimeDelta::nanoseconds(1)).max(from),
+    };
     let offsets = || {
-        let days = (0..=(to - from).num_days() + 1).map(|day| (from + TimeDelta::days(day)).min(to));
-        days.map(|instant| zone.offset_from_utc_datetime(&instant.naive_utc()).fix().local_minus_utc())
+        let days = (0..=(to - from).num_days() + 1).map(|day| (from + TimeDelta::days(day)).min(last));
+        days.map(offset)
     };
     let shift = |seconds: Option<i32>| TimeDelta::seconds(seconds.unwrap_or(0).into());
     let mut local_from = from.naive_utc() + shift(offsets().min());
     let mut local_to = to.naive_utc() + shift(offsets().max());
-    let plain = |local: &NaiveDateTime| matches!(zone.from_local_datetime(local), MappedLocalTime::Single(_));
-    while !plain(&local_from) {
+    let may_be_sent = |local: &NaiveDateTime| match zone.from_local_datetime(local) {
+        MappedLocalTime::Single(_) => true,
+        MappedLocalTime::Ambiguous(..) => repeated == Repeated::Narrow,
+        MappedLocalTime::None => false,
+    };
+    while !may_be_sent(&local_from) {
         local_from -= TimeDelta::minutes(30);
     }
-    while !plain(&local_to) {
+    while !may_be_sent(&local_to) {
         local_to += TimeDelta::minutes(30);
     }
     let unit = match granularity {
@@ -243,10 +266,35 @@ mod tests {
     #[test]
     fn bounds_are_written_in_the_zone_and_as_fine_as_configured() {
         let (from, to) = (utc("2024-06-01T00:00:00Z"), utc("2024-06-01T01:00:01Z"));
-        let utc_bounds = bounds(from, to, Tz::UTC, Granularity::Second);
+        let utc_bounds = bounds(from, to, Tz::UTC, Granularity::Second, Repeated::Widen);
         assert_eq!(utc_bounds, ("2024-06-01T00:00:00".into(), "2024-06-01T01:00:01".into(), true));
-        let minutes = bounds(from, to, Jerusalem, Granularity::Minute);
+        let minutes = bounds(from, to, Jerusalem, Granularity::Minute, Repeated::Widen);
         assert_eq!(minutes, ("2024-06-01T03:00".into(), "2024-06-01T04:01".into(), false));
+    }
+
+    #[test]
+    fn in_the_hour_that_the_clock_repeats_narrow_bounds_are_the_windows_own_readings() {
+        // Jerusalem, 25 October 2026, 02:00 summer time: the clock goes back to 01:00.
+        let of = |from, to, repeated| {
+            let (low, high, exact) = bounds(utc(from), utc(to), Jerusalem, Granularity::Second, repeated);
+            assert!(!exact);
+            (low, high)
+        };
+        let clock = |low: &str, high: &str| (format!("2026-10-25T{low}"), format!("2026-10-25T{high}"));
+        for (from, to, own) in [
+            ("2026-10-24T22:10:00Z", "2026-10-24T22:10:01Z", ("01:10:00", "01:10:01")),
+            ("2026-10-24T23:10:00Z", "2026-10-24T23:10:01Z", ("01:10:00", "01:10:01")),
+            ("2026-10-24T22:59:59Z", "2026-10-24T23:00:00Z", ("01:59:59", "02:00:00")),
+            ("2026-10-24T23:00:00Z", "2026-10-24T23:00:01Z", ("01:00:00", "01:00:01")),
+            ("2026-10-24T21:50:00Z", "2026-10-24T22:10:00Z", ("00:50:00", "01:10:00")),
+        ] {
+            assert_eq!(of(from, to, Repeated::Narrow), clock(own.0, own.1), "{from}");
+        }
+        // Only a window over the change itself brings the whole hour.
+        let over = of("2026-10-24T22:59:58Z", "2026-10-24T23:00:02Z", Repeated::Narrow);
+        assert_eq!(over, clock("00:59:58", "02:00:02"));
+        let wide = of("2026-10-24T22:10:00Z", "2026-10-24T22:10:01Z", Repeated::Widen);
+        assert_eq!(wide, clock("00:40:00", "02:10:01"));
     }
 
     fn changes() -> impl Strategy<Value = (Tz, i64)> {
@@ -268,10 +316,19 @@ mod tests {
         ) {
             let from = change + before;
             let at = |second| DateTime::from_timestamp(second, 0).unwrap();
-            let (low, high, _) = bounds(at(from), at(from + length), zone, Granularity::Second);
             let inside = at(from + (length as f64 * share) as i64);
             let local = inside.with_timezone(&zone).format("%Y-%m-%dT%H:%M:%S").to_string();
-            prop_assert!(low <= local && local <= high, "{low} {local} {high}");
+            for granularity in [Granularity::Second, Granularity::Minute] {
+                let of = |repeated| bounds(at(from), at(from + length), zone, granularity, repeated);
+                let (narrow, wide) = (of(Repeated::Narrow), of(Repeated::Widen));
+                for (low, high, _) in [&narrow, &wide] {
+                    prop_assert!(*low <= local && local[..high.len()] <= **high, "{low} {local} {high}");
+                }
+                prop_assert!(wide.0 <= narrow.0 && narrow.1 <= wide.1, "{narrow:?} {wide:?}");
+                // Where wide bounds say what is meant, narrow ones are the same.
+                prop_assert!(!wide.2 || narrow == wide, "{narrow:?} {wide:?}");
+            }
+            let (low, high, _) = bounds(at(from), at(from + length), zone, Granularity::Second, Repeated::Widen);
             let (low, high) = (read(&low, zone, None).unwrap(), read(&high, zone, None).unwrap());
             prop_assert!(low <= inside && inside <= high, "{low} {inside} {high}");
         }

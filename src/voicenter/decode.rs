@@ -1,20 +1,24 @@
 //! Answers made into records: lenient in what it takes, and nothing is lost.
 //!
 //! The envelope is cut into raw items without interpreting them, and each item is decoded by itself, so a bad record
-//! harms no neighbour. What serde_json refuses but servers send (lone surrogates, control characters, invalid UTF-8)
-//! is mended in the text first, and only then.
+//! harms no neighbour. What serde_json refuses but servers send (lone surrogates, control characters, NaN, other charsets)
+//! is repaired in the text first, and only then; a record that stays unreadable is rejected alone.
 
+mod broken;
+mod charset;
 mod member;
 mod record;
 mod text;
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
+use chrono::Timelike;
 use chrono_tz::Tz;
 use serde_json::value::RawValue;
 
 use super::dates::Precision;
+use super::zones::ZoneCounter;
 use crate::cdr::{Cdr, Column, Rejected};
 use member::{Member, members};
 use record::{Decoded, decode_record};
@@ -30,6 +34,8 @@ pub struct Envelope {
     pub total_hits: Option<u64>,
     /// `RETURN_HITS`.
     pub return_hits: Option<u64>,
+    /// `STATUS_CODE`.
+    pub status_code: Option<i64>,
     /// A member that only today's generation has: `STATUS_CODE` or totals.
     pub is_current: bool,
     /// The records that can be rows, in the order in which they came.
@@ -46,6 +52,16 @@ pub struct Envelope {
     pub precision: Option<Precision>,
     /// Whether a date came without a zone.
     pub zoneless: bool,
+    /// Whether a date came with a second other than 0, or a fraction of one.
+    pub second_dates: bool,
+    /// What the dates show of their zone.
+    pub(super) zones: ZoneCounter,
+    /// Bytes that mean nothing in the charset of the body; U+FFFD stands in their place.
+    pub invalid_bytes: u64,
+    /// The items of `CDR_LIST` as they came, when they are to be kept.
+    pub items: Vec<String>,
+    /// By field as it is written: the values that its column cannot hold, which are kept in `extra`.
+    pub unfit: BTreeMap<String, u64>,
 }
 
 /// Why a body is none of the API's answers. Never a partial answer: the same window is asked for again.
@@ -57,8 +73,11 @@ pub enum BadBody {
     /// HTML.
     #[error("an HTML page")]
     Html,
-    /// Cut in the middle, or no JSON at all.
-    #[error("a body that is not JSON, or cut")]
+    /// JSON that ends in the middle.
+    #[error("JSON that ends in the middle")]
+    Cut,
+    /// No JSON at all.
+    #[error("a body that is not JSON")]
     NotJson,
     /// JSON, but neither `ERROR_NUMBER` nor `CDR_LIST` in it.
     #[error("JSON without ERROR_NUMBER and CDR_LIST")]
@@ -68,10 +87,37 @@ pub enum BadBody {
     BadMember(&'static str),
 }
 
-/// Decodes a body. Zoneless dates are taken to be in `zone`.
+/// The text of a body that is not JSON.
+pub(super) fn page(body: &[u8], charset: Option<&str>) -> String {
+    charset::text(body, charset).text.into_owned()
+}
+
+/// Decodes a body in UTF-8. Zoneless dates are taken to be in `zone`.
 pub fn decode(body: &[u8], zone: Tz) -> Result<Envelope, BadBody> {
-    let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
-    let text = String::from_utf8_lossy(body);
+    decode_as(body, None, zone)
+}
+
+/// Decodes a body that came with `charset` in its Content-Type. Zoneless dates are taken to be in `zone`.
+pub fn decode_as(body: &[u8], charset: Option<&str>, zone: Tz) -> Result<Envelope, BadBody> {
+    decode_keeping(body, charset, zone, Keep::Records)
+}
+
+/// What is kept of an item.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Keep {
+    /// Its record.
+    Records,
+    /// Its text, too.
+    Items,
+}
+
+pub(super) fn decode_keeping(
+    body: &[u8],
+    charset: Option<&str>,
+    zone: Tz,
+    keep: Keep,
+) -> Result<Envelope, BadBody> {
+    let charset::Decoded { text, invalid_bytes } = charset::text(body, charset);
     let trimmed = text.trim();
     if trimmed.is_empty() {
         return Err(BadBody::Empty);
@@ -79,63 +125,147 @@ pub fn decode(body: &[u8], zone: Tz) -> Result<Envelope, BadBody> {
     if trimmed.starts_with('<') {
         return Err(BadBody::Html);
     }
-    let text = text::readable(trimmed).ok_or(BadBody::NotJson)?;
-    let members = members(&text).ok_or(BadBody::NoEnvelope)?;
+    let mut envelope = match text::readable(trimmed) {
+        Ok(text) => whole(&text, zone, keep)?,
+        Err(error) if error.is_eof() => return Err(BadBody::Cut),
+        Err(_) => {
+            with_broken_records(&trimmed.replace('\0', "\u{fffd}"), zone, keep).ok_or(BadBody::NotJson)?
+        }
+    };
+    envelope.invalid_bytes = invalid_bytes;
+    Ok(envelope)
+}
+
+fn whole(text: &str, zone: Tz, keep: Keep) -> Result<Envelope, BadBody> {
+    let members = members(text).ok_or(BadBody::NoEnvelope)?;
+    let (mut envelope, list) = head(&members)?;
+    for item in items(list)? {
+        envelope.take(&item, zone, keep);
+    }
+    Ok(envelope)
+}
+
+fn with_broken_records(text: &str, zone: Tz, keep: Keep) -> Option<Envelope> {
+    let found = broken::recovered(text)?;
+    let (mut envelope, _) = head(&members(&found.envelope)?).ok()?;
+    // Only the server's own count proves that nothing was cut off, or two records taken for one.
+    let is_whole = match envelope.return_hits {
+        Some(returned) => returned == found.items.len() as u64,
+        None => found.ends_well,
+    };
+    if !is_whole {
+        return None;
+    }
+    for item in found.items {
+        envelope.take(&item, zone, keep);
+    }
+    Some(envelope)
+}
+
+/// The envelope without its records, and the list that holds them.
+fn head<'a>(members: &[Member<'a>]) -> Result<(Envelope, Option<&'a str>), BadBody> {
     let mut envelope = Envelope::default();
     let mut list = None;
-    for Member { name, raw } in &members {
+    for Member { name, raw } in members {
         match name.to_ascii_lowercase().as_str() {
             "error_number" => {
-                envelope.error_number = Some(member::integer(raw).ok_or(BadBody::BadMember("ERROR_NUMBER"))?);
+                let number = member::integer(raw).ok_or(BadBody::BadMember("ERROR_NUMBER"))?;
+                if envelope.error_number.replace(number).is_some_and(|other| other != number) {
+                    return Err(BadBody::BadMember("ERROR_NUMBER"));
+                }
             }
             "error_description" => envelope.error_description = member::plain_text(raw).into_owned(),
             "total_hits" => (envelope.total_hits, envelope.is_current) = (count(raw), true),
             "return_hits" => (envelope.return_hits, envelope.is_current) = (count(raw), true),
-            "status_code" => envelope.is_current = true,
-            "cdr_list" => list = Some(*raw),
+            "status_code" => (envelope.status_code, envelope.is_current) = (status(raw)?, true),
+            "cdr_list" if list.replace(*raw).is_some_and(|other| other != *raw) => {
+                return Err(BadBody::BadMember("CDR_LIST"));
+            }
             _ => {}
         }
     }
     if envelope.error_number.is_none() && list.is_none() {
         return Err(BadBody::NoEnvelope);
     }
-    for item in items(list)? {
-        envelope.take(item, zone);
-    }
-    Ok(envelope)
+    Ok((envelope, list))
 }
 
 fn count(raw: &str) -> Option<u64> {
     member::integer(raw).and_then(|number| u64::try_from(number).ok())
 }
 
-/// The items of `CDR_LIST`: none when it is absent, null or empty text.
-fn items(list: Option<&str>) -> Result<Vec<&str>, BadBody> {
-    match list {
-        None | Some("null" | "\"\"") => Ok(Vec::new()),
-        Some(list) => {
-            let items: Vec<&RawValue> =
-                serde_json::from_str(list).map_err(|_| BadBody::BadMember("CDR_LIST"))?;
-            Ok(items.into_iter().map(RawValue::get).collect())
-        }
+/// `STATUS_CODE`: a number, also as `"500"` or `"500 Internal Server Error"`; `"OK"` is 200.
+fn status(raw: &str) -> Result<Option<i64>, BadBody> {
+    if member::is_empty(raw) {
+        return Ok(None);
+    }
+    let text = member::scalar(raw).ok_or(BadBody::BadMember("STATUS_CODE"))?;
+    match text.split_whitespace().next() {
+        None => Ok(None),
+        Some(word) if word.eq_ignore_ascii_case("ok") => Ok(Some(200)),
+        // A word of no known meaning may be that of a failure.
+        Some(word) => member::integer(word).map(Some).ok_or(BadBody::BadMember("STATUS_CODE")),
     }
 }
 
+/// The items of `CDR_LIST`: none when it is absent, null or empty text.
+///
+/// Serialisers that know no difference between a list and an object write a list of one as its item, and one with holes
+/// as an object with numbers for names; others write the list as a text. What can be read in one way only is taken.
+fn items(list: Option<&str>) -> Result<Vec<Cow<'_, str>>, BadBody> {
+    const BAD: BadBody = BadBody::BadMember("CDR_LIST");
+    match list {
+        None | Some("null" | "\"\"") => Ok(Vec::new()),
+        Some(list) if list.starts_with('[') => {
+            Ok(array(list).ok_or(BAD)?.into_iter().map(|item| Cow::Borrowed(item.get())).collect())
+        }
+        Some(list) if list.starts_with('{') => object_items(list).ok_or(BAD),
+        Some(list) if list.starts_with('"') => {
+            let inner = text::unquoted(list);
+            Ok(array(&inner).ok_or(BAD)?.into_iter().map(|item| Cow::Owned(item.get().to_owned())).collect())
+        }
+        Some(_) => Err(BAD),
+    }
+}
+
+fn array(list: &str) -> Option<Vec<&RawValue>> {
+    serde_json::from_str(list).ok()
+}
+
+/// The items of a list that came as an object; `None` when it may mean something else.
+fn object_items(object: &str) -> Option<Vec<Cow<'_, str>>> {
+    let members = members(object)?;
+    let numbered = |name: &str| !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_digit());
+    if members.iter().all(|member| numbered(&member.name) && member.raw.starts_with('{')) {
+        return Some(members.into_iter().map(|member| Cow::Borrowed(member.raw)).collect());
+    }
+    let is_record = members.iter().any(|member| member.name.eq_ignore_ascii_case("callid"));
+    is_record.then(|| vec![Cow::Borrowed(object)])
+}
+
 impl Envelope {
-    fn take(&mut self, item: &str, zone: Tz) {
+    fn take(&mut self, item: &str, zone: Tz, keep: Keep) {
         self.listed += 1;
+        if keep == Keep::Items {
+            self.items.push(text::storable(item).into_owned());
+        }
         match decode_record(item, zone) {
-            Decoded::Record { cdr, columns, others, precision, zoneless } => {
+            Decoded::Record { cdr, columns, others, unfit, written, epoch } => {
+                self.precision = self.precision.max(Some(written.precision));
+                self.zoneless |= written.offset.is_none();
+                self.second_dates |= written.local.second() != 0 || written.local.nanosecond() != 0;
+                self.zones.take(&written, epoch, &cdr.key.call_id);
                 self.records.push(*cdr);
                 self.columns.extend(columns);
                 self.other_fields.extend(others);
-                self.precision = self.precision.max(Some(precision));
-                self.zoneless |= zoneless;
+                for field in unfit {
+                    *self.unfit.entry(field).or_default() += 1;
+                }
             }
             Decoded::Rejected(rejected) => self.rejected.push(rejected),
         }
     }
 }
 
-/// Text as it is, or mended where PostgreSQL could not hold it.
+/// Text as it is, or repaired where PostgreSQL could not hold it.
 type Text<'a> = Cow<'a, str>;

@@ -18,6 +18,8 @@ pub enum Action {
     Split,
     /// A larger answer than we take: ask for less at once.
     SplitTooLarge,
+    /// No whole answer in time: counts as an attempt, and asking for less may do.
+    TooSlow,
     /// The operator must act; ask again seldom.
     Pause {
         /// The address to whitelist, where that is the reason.
@@ -33,14 +35,14 @@ pub enum Action {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ApiError {
     /// Error 1, or HTTP 429.
-    #[error("the API was asked too often (error 1: {description})")]
+    #[error("the API was asked too often ({description})")]
     RateLimited {
         /// What it said.
         description: String,
         /// `Retry-After`.
         retry_after: Option<Duration>,
     },
-    /// Error 2, or HTTP 401 and 403 without the API's JSON.
+    /// Error 2.
     #[error("the API refuses the credential (error 2: {description})")]
     CredentialRefused {
         /// What it said.
@@ -90,7 +92,26 @@ pub enum ApiError {
         /// The limit.
         limit: u64,
     },
-    /// No answer, or one that is none of the API's: cut, empty, HTML, no JSON.
+    /// HTTP 401, 403 and the like without the API's JSON: a firewall, a proxy or a gateway before the API refuses. It says
+    /// nothing about the credential, and it passes as suddenly as it comes.
+    #[error("HTTP {status} from something in front of the API: {what}")]
+    Blocked {
+        /// The HTTP status.
+        status: u16,
+        /// What came.
+        what: String,
+    },
+    /// One sign of the answer says that all went well, another that it did not.
+    #[error("the answer contradicts itself: {signs}")]
+    Contradictory {
+        /// The status that says so: HTTP's, else STATUS_CODE.
+        status: i64,
+        /// Both signs.
+        signs: String,
+        /// `Retry-After`.
+        retry_after: Option<Duration>,
+    },
+    /// No answer, or one that is none of the API's: empty, HTML, no JSON.
     #[error("HTTP {status}, and no answer of the API's: {what}")]
     Unreadable {
         /// The HTTP status.
@@ -100,7 +121,18 @@ pub enum ApiError {
         /// `Retry-After`.
         retry_after: Option<Duration>,
     },
-    /// Nothing came: refused, reset, timed out.
+    /// The connection stood, but no whole answer came within `api.timeout`.
+    #[error("the API did not answer in time: {0}")]
+    TimedOut(String),
+    /// The answer began and ended in the middle.
+    #[error("the answer was cut off after {received} bytes: {what}")]
+    CutBody {
+        /// What came of it, decompressed.
+        received: usize,
+        /// How it ended.
+        what: String,
+    },
+    /// Nothing came: refused, reset, no connection.
     #[error("the API could not be reached: {0}")]
     Transport(String),
     /// A redirect: not followed, for it would carry the credential along and cost a request that nobody counted.
@@ -113,9 +145,16 @@ impl ApiError {
     pub fn action(&self) -> Action {
         match self {
             ApiError::RateLimited { retry_after, .. } => Action::SlowDown { retry_after: *retry_after },
-            ApiError::Unreadable { status: 429 | 503, retry_after: Some(wait), .. } => {
+            ApiError::Unreadable { status: 429 | 503, retry_after: Some(wait), .. }
+            | ApiError::Contradictory { status: 429 | 503, retry_after: Some(wait), .. } => {
                 Action::SlowDown { retry_after: Some(*wait) }
             }
+            ApiError::Contradictory { status: 429, .. } => Action::SlowDown { retry_after: None },
+            // A gateway that waited too long for the API says so by its status.
+            ApiError::TimedOut(_)
+            | ApiError::CutBody { .. }
+            | ApiError::Unreadable { status: 408 | 504 | 524, .. }
+            | ApiError::Contradictory { status: 408 | 504 | 524, .. } => Action::TooSlow,
             ApiError::CredentialRefused { .. } => Action::Pause { ip: None },
             ApiError::AddressRefused { ip, .. } => Action::Pause { ip: ip.clone() },
             ApiError::TooManyRecords { .. } => Action::Split,
@@ -123,6 +162,8 @@ impl ApiError {
             ApiError::InvalidRange { .. } => Action::Stop,
             ApiError::OlderForm { .. } => Action::OlderForm,
             ApiError::Unknown { .. }
+            | ApiError::Blocked { .. }
+            | ApiError::Contradictory { .. }
             | ApiError::Unreadable { .. }
             | ApiError::Transport(_)
             | ApiError::Redirected => Action::Retry,
@@ -156,7 +197,11 @@ impl ApiError {
             ApiError::OlderForm { .. } => "older_form",
             ApiError::Unknown { .. } => "unknown_error",
             ApiError::TooLarge { .. } => "too_large",
+            ApiError::Blocked { .. } => "blocked",
+            ApiError::Contradictory { .. } => "contradictory",
             ApiError::Unreadable { .. } => "unreadable",
+            ApiError::TimedOut(_) => "timed_out",
+            ApiError::CutBody { .. } => "cut_body",
             ApiError::Transport(_) => "unreachable",
             ApiError::Redirected => "redirected",
         }
@@ -178,6 +223,16 @@ impl ApiError {
             }
             ApiError::OlderForm { .. } => "Nothing to do: the older form is used.",
             ApiError::Unknown { .. } => "If it lasts, ask Voicenter what it means.",
+            ApiError::Blocked { .. } => {
+                "It is retried. If it lasts, a firewall, a proxy or a gateway refuses this address or the credential: check api.url, \
+                 and ask whoever runs it."
+            }
+            ApiError::Contradictory { .. } => {
+                "It is retried: such an answer proves nothing. If it lasts, ask Voicenter."
+            }
+            ApiError::TimedOut(_) | ApiError::CutBody { .. } => {
+                "It is retried with shorter spans. If it lasts, raise api.timeout."
+            }
             ApiError::Unreadable { .. } => {
                 "Check api.url; if that is right, it is the API's trouble and is retried."
             }
@@ -191,7 +246,7 @@ impl ApiError {
 pub(super) fn of_number(number: i64, description: String, retry_after: Option<Duration>) -> Option<ApiError> {
     Some(match number {
         0 => return None,
-        1 => ApiError::RateLimited { description, retry_after },
+        1 => ApiError::RateLimited { description: format!("error 1: {description}"), retry_after },
         2 => ApiError::CredentialRefused { description },
         3 => ApiError::TooManyRecords { description },
         4 => ApiError::AddressRefused { ip: address_in(&description), description },

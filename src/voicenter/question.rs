@@ -104,6 +104,8 @@ pub struct Question {
     pub from: DateTime<Utc>,
     /// `todate`, as it is to be sent.
     pub to: DateTime<Utc>,
+    /// In the hour that a clock repeats: send the bounds' own readings, though they occur twice, rather than the whole hour.
+    pub narrow: bool,
     /// `sort` by Date; v0.1 is not asked for it.
     pub order: Option<Order>,
     /// In whose form to ask.

@@ -3,7 +3,7 @@
 use chrono_tz::Tz;
 use serde_json::{Map, Value, json};
 
-use super::dates;
+use super::dates::{self, Repeated};
 use super::question::{Fields, Format, Generation, Granularity, Question};
 use crate::window::Order;
 
@@ -47,7 +47,12 @@ pub struct DateForm {
 
 /// Whether the bounds of `question` are sent exactly as asked.
 pub fn is_exact(question: &Question, form: DateForm) -> bool {
-    dates::bounds(question.from, question.to, form.zone, form.granularity).2
+    bounds(question, form).2
+}
+
+fn bounds(question: &Question, form: DateForm) -> (String, String, bool) {
+    let repeated = if question.narrow { Repeated::Narrow } else { Repeated::Widen };
+    dates::bounds(question.from, question.to, form.zone, form.granularity, repeated)
 }
 
 fn fields(question: &Question) -> Vec<String> {
@@ -75,7 +80,7 @@ const fn order_word(order: Order) -> &'static str {
 
 /// The body of a POST. `code` is absent when a bearer token opens the API.
 pub fn body(question: &Question, form: DateForm, code: Option<&str>) -> Value {
-    let (from, to, _) = dates::bounds(question.from, question.to, form.zone, form.granularity);
+    let (from, to, _) = bounds(question, form);
     let filter = &question.filter;
     let mut search = Map::new();
     search.insert("fromdate".into(), from.into());
@@ -114,7 +119,7 @@ pub fn body(question: &Question, form: DateForm, code: Option<&str>) -> Value {
 
 /// The pairs of a GET's query: the same names flat, arrays by repeating the key, `extension` in the singular.
 pub fn query(question: &Question, form: DateForm, code: Option<&str>) -> Vec<(&'static str, String)> {
-    let (from, to, _) = dates::bounds(question.from, question.to, form.zone, form.granularity);
+    let (from, to, _) = bounds(question, form);
     let filter = &question.filter;
     let mut pairs = Vec::new();
     pairs.extend(code.map(|code| ("code", code.to_owned())));

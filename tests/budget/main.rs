@@ -17,7 +17,7 @@ mod program;
 
 use std::time::{Duration, Instant};
 
-use cdr_sync::simulator::{Outcome, RateClock, SimulatorOptions};
+use cdr_sync::simulator::{Fault, Outcome, RateClock, SimulatorOptions};
 
 use program::{Running, Scene, slow_server, until};
 
@@ -53,6 +53,35 @@ async fn two_processes_with_one_credential_share_one_budget() {
     }
     let accounts = "select count(distinct account) from cdr_sync.window_read";
     assert_eq!(scene.count(accounts).await, 2, "both were at work");
+}
+
+#[tokio::test]
+async fn after_error_1_both_processes_ask_at_half_the_rate() {
+    const PER_MINUTE: u32 = 600;
+    let scene = Scene::new(slow_server()).await;
+    let daemons = two_daemons(&scene, PER_MINUTE);
+    until("requests of both", async || scene.simulator.requests().len() >= 20).await;
+    scene.simulator.faults().next(Fault::RateLimited);
+    let refused = || {
+        let requests = scene.simulator.requests().all();
+        requests.iter().position(|request| request.outcome == Outcome::Spoilt(Fault::RateLimited))
+    };
+    until("error 1", async || refused().is_some()).await;
+    let refused = refused().unwrap();
+    until("requests after it", async || scene.simulator.requests().len() >= refused + 50).await;
+    drop(daemons);
+    let requests = scene.simulator.requests().all();
+    // One of the other process may have been under way.
+    let after: Vec<Instant> = requests.iter().skip(refused + 2).map(|request| request.real).collect();
+    for (first, from) in after.iter().enumerate() {
+        for (last, to) in after.iter().enumerate().skip(first) {
+            let took = to.duration_since(*from) + Duration::from_secs(1);
+            // It rises by one a minute, and this takes less than two.
+            let allowed = 2.0 + took.as_secs_f64() * f64::from(PER_MINUTE / 2 + 2) / 60.0;
+            let count = last - first + 1;
+            assert!(count as f64 <= allowed, "{count} requests within {took:?} after error 1");
+        }
+    }
 }
 
 /// The promise as it stands in the contract, by the server's own clock. To run it:

@@ -78,6 +78,68 @@ async fn a_secret_file_that_cannot_be_read() {
 }
 
 #[tokio::test]
+async fn a_secret_with_invisible_characters_is_refused_by_its_files_name_and_a_byte_order_mark_is_none_of_it()
+{
+    let folder = Folder::new();
+    let said = async |content: &str| {
+        folder.write("secret", content);
+        let mut command = program(&["config"], &[("VOICENTER_CODE_FILE", "./secret")]);
+        command.current_dir(&folder.0).env_remove("CDR_SYNC__LOG__LEVEL");
+        printed(command).await
+    };
+    for good in ["\u{feff}s3cr3t\r\n", "s3cr3t\n", " s3cr3t", "\n\u{feff} s3cr3t"] {
+        let said = said(good).await;
+        assert!(said.ends_with("--- exit status 0\n"), "{good:?}: {said}");
+    }
+    for (bad, why) in [
+        ("s3cr3t\nof two lines", "expected one line"),
+        ("s3cr3t\u{7}", "U+0007"),
+        ("s3\0cr3t", "U+0000"),
+        ("\u{200f}s3cr3t", "U+200F"),
+        ("s3\u{feff}cr3t", "U+FEFF"),
+        ("\u{feff}\n", "it is empty"),
+    ] {
+        let said = said(bad).await;
+        assert!(
+            said.contains("./secret, named by VOICENTER_CODE_FILE") && said.contains(why),
+            "{bad:?}: {said}"
+        );
+        assert!(said.ends_with("--- exit status 2\n") && !said.contains("cr3t"), "{bad:?}: {said}");
+    }
+    let in_variable = of_environment(&[("VOICENTER_TOKEN", "s3\tcr3t")]).await;
+    assert!(in_variable.contains("accounts[0].token (VOICENTER_TOKEN): expected text"), "{in_variable}");
+}
+
+fn at_level(mut command: tokio::process::Command, level: &str) -> tokio::process::Command {
+    command.env("CDR_SYNC__LOG__LEVEL", level);
+    command
+}
+
+#[tokio::test]
+async fn parameters_of_the_databases_address_that_mean_nothing_are_named_without_their_values() {
+    let url = "postgres://u:p@127.0.0.1:1/d?sslmode=disable&sslpassword=s3cr3t&Passwd=s3cr3t";
+    for level in ["info", "warn,sqlx=warn", "debug", "trace"] {
+        let environment =
+            [("DATABASE_URL", url), ("CDR_SYNC__LOG__LEVEL", level), ("CDR_SYNC__LOG__FORMAT", "json")];
+        let said = printed(at_level(program(&["migrate"], &environment), level)).await;
+        assert!(said.contains(r#""parameters":"sslpassword, Passwd""#), "{level}: {said}");
+        assert!(!said.contains("s3cr3t"), "{level}: {said}");
+    }
+}
+
+#[tokio::test]
+async fn a_level_that_does_not_exist_is_refused_and_levels_for_parts_are_not() {
+    for (level, status) in
+        [("warning", 2), ("verbose", 2), ("info,chatty", 2), ("WARN", 0), ("warn,sqlx=debug", 0), ("off", 0)]
+    {
+        let said = printed(at_level(program(&["config"], &[]), level)).await;
+        assert!(said.ends_with(&format!("--- exit status {status}\n")), "{level}: {said}");
+        let names_all = said.contains("off, error, warn, info, debug, trace");
+        assert_eq!(names_all, status == 2, "{level}: {said}");
+    }
+}
+
+#[tokio::test]
 async fn a_database_that_is_none_of_postgresqls() {
     let mut all = String::new();
     for url in [

@@ -38,6 +38,22 @@ async fn as_the_apis_own_page() {
 }
 
 #[tokio::test]
+async fn fields_alone_are_shown_as_they_came_though_no_record_could_be_a_row() {
+    for fields in [&["--field", "CallID"] as &[_], &["--field", "callid", "--field", "Duration"]] {
+        let table = asked(fields, "simulated-code").await;
+        assert!(table.ends_with("5 records\n--- exit status 0\n"), "{table}");
+        assert!(table.contains("202611180800098ea7eaa58881f28b5c"), "{table}");
+        let csv = asked(&[fields, &["--format", "csv"]].concat(), "simulated-code").await;
+        assert_eq!(csv.lines().count(), 7, "{csv}");
+        let json = asked(&[fields, &["--format", "json"]].concat(), "simulated-code").await;
+        let json = json.strip_suffix("--- exit status 0\n").unwrap();
+        let records: Vec<serde_json::Map<String, serde_json::Value>> = serde_json::from_str(json).unwrap();
+        let asked_for = fields.iter().filter(|word| **word != "--field").count();
+        assert!(records.len() == 5 && records.iter().all(|record| record.len() == asked_for), "{json}");
+    }
+}
+
+#[tokio::test]
 async fn refused_or_wrong() {
     let mut all = steady(&asked(&[], "another-code").await);
     all.push_str(&asked(&["--format", "html"], "another-code").await);

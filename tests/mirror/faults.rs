@@ -178,13 +178,40 @@ async fn one_refused_account_waits_while_the_other_goes_on() {
     good.assert_mirrors().await;
     let asked = (good.simulator.requests().len(), refused.simulator.requests().len());
     assert_eq!(asked.1, 1, "a refused credential is not tried again at once");
-    clock.advance(minutes(2));
-    until("the next poll", async || good.simulator.requests().len() > asked.0).await;
-    assert_eq!(refused.simulator.requests().len(), 1, "it waits five minutes");
-    // The operator has mended it.
+    // Tried again after 5, 10, 20, 40, 80, 160 s and then every 5 minutes.
+    let mut waits = vec![5, 10, 20, 40, 80, 160, 300, 300];
+    for (already, seconds) in (1..).zip(waits.drain(..6)) {
+        until("the pause to be noted", async || {
+            refused.waits_until(clock.now() + TimeDelta::seconds(seconds)).await
+        })
+        .await;
+        clock.advance(TimeDelta::seconds(seconds) - TimeDelta::milliseconds(1));
+        assert_eq!(refused.simulator.requests().len(), already, "before {seconds} s");
+        clock.advance(TimeDelta::milliseconds(1));
+        until("the next try", async || refused.simulator.requests().len() > already).await;
+    }
+    until("the next polls", async || good.simulator.requests().len() > asked.0).await;
+    for seconds in waits {
+        until("the longest pause", async || {
+            refused.waits_until(clock.now() + TimeDelta::seconds(seconds)).await
+        })
+        .await;
+        clock.advance(TimeDelta::seconds(seconds));
+    }
+    // The operator has put it right.
+    until("the longest pause", async || refused.waits_until(clock.now() + TimeDelta::seconds(300)).await)
+        .await;
     refused.simulator.faults().clear();
-    clock.advance(minutes(4));
-    until("the mended account", async || boards["refused"].read().caught_up).await;
+    clock.advance(minutes(5));
+    until("the account that works again", async || boards["refused"].read().caught_up).await;
+    // A success between them: the next refusal is tried again after 5 s.
+    refused.simulator.faults().always(Fault::AuthorizationFailed);
+    clock.advance(minutes(1));
+    until("a short pause", async || refused.waits_until(clock.now() + TimeDelta::seconds(5)).await).await;
+    refused.simulator.faults().clear();
+    clock.advance(TimeDelta::seconds(5));
+    let polled = refused.simulator.requests().len();
+    until("the account that works again", async || refused.simulator.requests().len() > polled).await;
     stop.cancel();
     tokio::time::timeout(Duration::from_secs(10), daemon).await.unwrap().unwrap();
     refused.assert_mirrors().await;

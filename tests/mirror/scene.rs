@@ -206,6 +206,11 @@ impl Scene {
         all.into_iter().find(|status| status.name == self.account.name).unwrap()
     }
 
+    /// The account is noted as paused until this very instant.
+    pub async fn waits_until(&self, instant: DateTime<Utc>) -> bool {
+        self.status().await.paused_until == Some(instant)
+    }
+
     pub fn insert(&self, record: Record, appears_at: DateTime<Utc>) {
         self.simulator.world().insert(record, appears_at);
     }

@@ -52,6 +52,47 @@ async fn an_api_that_answers_nothing_ends_a_pass_with_status_1_and_opens_no_gap(
     assert_eq!(scene.output(&["gaps"]).await.1.trim(), "no open gaps");
 }
 
+/// The reading end of every command's output is closed before it starts.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_whose_reader_went_away_does_its_work_and_ends_quietly() {
+    let scene = Scene::new(1, 10_000).await;
+    let (from, to) = (scene.start.to_rfc3339(), scene.now.to_rfc3339());
+    let span = ["--from", &from, "--to", &to];
+    for (arguments, status) in [
+        (vec!["migrate"], 0),
+        (vec!["sync"], 0),
+        ([&["sync"], &span[..]].concat(), 0),
+        ([&["verify"], &span[..]].concat(), 0),
+        (vec!["check"], 0),
+        (vec!["rejected", "--retry"], 0),
+        (vec!["gaps", "--retry"], 0),
+        (vec!["account", "rename", "default", "other"], 0),
+        (vec!["account", "forget", "other"], 0),
+    ] {
+        let closed = || {
+            let (reader, writer) = std::io::pipe().unwrap();
+            drop(reader);
+            writer
+        };
+        let mut command = scene.command(&arguments);
+        command.stdout(closed());
+        let (ended, said) = scene.finish(command).await;
+        assert_eq!(ended, Some(status), "{arguments:?}: {said}");
+        assert!(!said.contains("panic"), "{arguments:?}: {said}");
+        if arguments[0] != "account" {
+            let mut command = scene.command(&arguments);
+            command.stdout(closed()).stderr(closed());
+            assert_eq!(scene.finish(command).await.0, Some(status), "{arguments:?} without stderr");
+        }
+    }
+    // Nothing but a reader that went away is passed over in silence.
+    let mut command = scene.command(&["migrate"]);
+    command.stdout(std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap());
+    let (ended, said) = scene.finish(command).await;
+    assert_eq!(ended, Some(1), "{said}");
+    assert!(said.contains("the output could not be written"), "{said}");
+}
+
 /// A browser that reloads, a client that gives up: what serves goes on.
 #[test]
 fn a_client_that_goes_away_ends_no_server() {

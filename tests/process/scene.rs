@@ -71,7 +71,10 @@ impl Scene {
 
     /// The same with a command already set up.
     pub async fn finish(&self, mut command: Command) -> (Option<i32>, String) {
-        let output = tokio::time::timeout(PATIENCE, command.output()).await.expect("it ends").unwrap();
+        // Not `Command::output`, which would take away what was set for stdout.
+        let running = command.spawn().unwrap();
+        let output =
+            tokio::time::timeout(PATIENCE, running.wait_with_output()).await.expect("it ends").unwrap();
         let text = [output.stdout, output.stderr].concat();
         (output.status.code(), String::from_utf8_lossy(&text).into_owned())
     }

@@ -34,16 +34,22 @@ fn no_minute_ever_holds_more_requests_than_the_limit() {
         prop_oneof![3 => 0..2_000_i64, 1 => 0..30_000_i64, 1 => Just(120_000)],
         1..90,
     );
-    let strategy = (2..40_u32, 1..6_u32, arrivals, any::<u64>());
+    // Some of the arrivals are answered with error 1.
+    let errors = proptest::collection::btree_set(0..90_usize, 0..4);
+    let strategy = (2..40_u32, 1..6_u32, arrivals, errors, any::<u64>());
     let mut runner = TestRunner::new(ProptestConfig { cases: 24, ..Default::default() });
     runner
-        .run(&strategy, |(per_minute, burst, steps, credential)| {
+        .run(&strategy, |(per_minute, burst, steps, errors, credential)| {
+            let credential = credential.to_string();
             let instants = runtime.block_on(async {
                 let (mut now, mut instants) = (at(0, 0), Vec::new());
-                for step in steps {
+                for (index, step) in steps.into_iter().enumerate() {
                     now += TimeDelta::milliseconds(step % 7_000);
-                    instants
-                        .push(sent(&scene.store, &credential.to_string(), (per_minute, burst), now).await);
+                    instants.push(sent(&scene.store, &credential, (per_minute, burst), now).await);
+                    if errors.contains(&index) {
+                        let pause = Duration::from_secs(step as u64 % 60);
+                        scene.store.slow_down_at(&credential, per_minute, pause, Some(now)).await.unwrap();
+                    }
                 }
                 instants
             });
@@ -93,8 +99,8 @@ async fn credentials_have_budgets_of_their_own() {
 #[tokio::test]
 async fn a_pause_delays_every_request_and_is_never_shortened() {
     let scene = Scene::new().await;
-    scene.store.pause_credential("c", Duration::from_secs(600)).await.unwrap();
-    scene.store.pause_credential("c", Duration::from_secs(5)).await.unwrap();
+    scene.store.slow_down("c", 30, Duration::from_secs(600)).await.unwrap();
+    scene.store.slow_down("c", 30, Duration::from_secs(5)).await.unwrap();
     let wait = scene.store.reserve("c", 30, 2).await.unwrap();
     assert!(wait > Duration::from_secs(590) && wait <= Duration::from_secs(600), "{wait:?}");
     scene.store.reserve("c", 30, 2).await.unwrap();
@@ -107,4 +113,69 @@ async fn without_a_pause_the_first_requests_leave_at_once() {
     assert_eq!(scene.store.reserve("c", 30, 2).await.unwrap(), Duration::ZERO);
     assert_eq!(scene.store.reserve("c", 30, 2).await.unwrap(), Duration::ZERO);
     assert!(scene.store.reserve("c", 30, 2).await.unwrap() > Duration::from_secs(1));
+}
+
+/// The instants at which requests leave that always want to, from `start` on.
+async fn eager(store: &Store, start: DateTime<Utc>, length: TimeDelta) -> Vec<DateTime<Utc>> {
+    let (mut now, mut instants) = (start, Vec::new());
+    while now <= start + length {
+        now = sent(store, "c", (30, 2), now).await;
+        instants.push(now);
+    }
+    instants
+}
+
+#[tokio::test]
+async fn after_error_1_the_rate_is_halved_and_rises_by_one_a_minute() {
+    let scene = Scene::new().await;
+    let start = at(0, 0);
+    sent(&scene.store, "c", (30, 2), start).await;
+    let pause = Duration::from_secs(10);
+    let lowered = scene.store.slow_down_at("c", 30, pause, Some(start)).await.unwrap();
+    assert_eq!(lowered, Some(15));
+    // Requests that were under way together meet error 1 together.
+    let again = scene.store.slow_down_at("c", 30, pause, Some(start + TimeDelta::seconds(3))).await.unwrap();
+    assert_eq!(again, None);
+    let resumed = start + TimeDelta::seconds(13);
+    let instants = eager(&scene.store, start, TimeDelta::minutes(27)).await;
+    assert!(instants[0] >= resumed, "{}", instants[0] - start);
+    let in_minute = |minute: i64| {
+        let from = resumed + TimeDelta::minutes(minute);
+        instants.iter().filter(|at| (from..from + TimeDelta::minutes(1)).contains(at)).count()
+    };
+    for (minute, rate) in [(0, 15), (1, 16), (5, 20), (10, 25), (15, 30), (24, 30)] {
+        let sent = in_minute(minute);
+        assert!(sent <= rate && sent + 2 >= rate, "minute {minute}: {sent} of {rate}");
+    }
+}
+
+#[tokio::test]
+async fn error_1_again_and_again_leaves_two_requests_a_minute_and_never_fills_the_bucket() {
+    let scene = Scene::new().await;
+    // Another process on the same database.
+    let other = Store::open(&crate::scene::settings(scene.database.url())).unwrap();
+    let (mut now, mut rates) = (at(0, 0), Vec::new());
+    let mut last = sent(&scene.store, "c", (30, 2), now).await;
+    for store in [&scene.store, &other, &scene.store, &other, &scene.store] {
+        rates.extend(store.slow_down_at("c", 30, Duration::from_secs(5), Some(now)).await.unwrap());
+        let next = sent(&other, "c", (30, 2), now).await;
+        let spacing = TimeDelta::milliseconds(61_500 / i64::from(*rates.last().unwrap()));
+        assert!(next - last >= spacing, "{} after {rates:?}", next - last);
+        (now, last) = (next, next);
+    }
+    assert_eq!(rates, [15, 7, 3, 2, 2]);
+    // A higher rate that is configured for the same credential elsewhere counts for nothing now.
+    let next = sent(&scene.store, "c", (600, 2), now).await;
+    assert!(next - last >= TimeDelta::seconds(30), "{}", next - last);
+}
+
+#[tokio::test]
+async fn a_budget_without_the_younger_columns_still_paces() {
+    let scene = Scene::new().await;
+    sqlx::raw_sql("alter table cdr_sync.budget drop column lowered_to, drop column lowered_at")
+        .execute(&mut scene.sql().await)
+        .await
+        .unwrap();
+    assert_eq!(sent(&scene.store, "c", (30, 1), at(0, 0)).await, at(0, 0));
+    assert!(sent(&scene.store, "c", (30, 1), at(0, 0)).await > at(0, 0));
 }

@@ -53,7 +53,7 @@ impl<'de> Deserialize<'de> for Members<'de> {
     }
 }
 
-/// Whether the value is absent in all but name: null, `""`.
+/// Returns `true` if the value is absent in all but name: null, `""`.
 pub(super) fn is_empty(raw: &str) -> bool {
     matches!(raw, "null" | "\"\"")
 }
@@ -77,6 +77,37 @@ pub(super) fn integer(raw: &str) -> Option<i64> {
     let text = scalar(raw)?;
     let text = text.trim();
     text.parse().ok().or_else(|| is_numeric(text).then(|| decimal::plain(text).parse().ok())?)
+}
+
+/// The seconds of a duration that can be read in one way only: `00:08:10`, or `PT8M10S` (ISO 8601). `08:10` may be hours
+/// and minutes, too.
+pub(super) fn clock_seconds(raw: &str) -> Option<i64> {
+    let text = scalar(raw)?;
+    let text = text.trim();
+    if let Some(iso) = text.strip_prefix("PT") {
+        return iso_seconds(iso);
+    }
+    let mut parts = text.split(':');
+    let hours = digits(parts.next()?)?;
+    let mut sixtieth =
+        || parts.next().filter(|part| part.len() == 2).and_then(digits).filter(|part| *part < 60);
+    let (minutes, seconds) = (sixtieth()?, sixtieth()?);
+    parts.next().is_none().then_some(hours * 3600 + minutes * 60 + seconds)
+}
+
+fn iso_seconds(text: &str) -> Option<i64> {
+    let (mut rest, mut seconds) = (text, 0);
+    for (unit, worth) in [('H', 3600), ('M', 60), ('S', 1)] {
+        if let Some((number, after)) = rest.split_once(unit) {
+            seconds += digits(number)? * worth;
+            rest = after;
+        }
+    }
+    (rest.is_empty() && !text.is_empty()).then_some(seconds)
+}
+
+fn digits(text: &str) -> Option<i64> {
+    (text.len() <= 9 && text.bytes().all(|byte| byte.is_ascii_digit())).then(|| text.parse().ok())?
 }
 
 /// A yes or no: `true`, `"true"`, `1`, `"1"` and their opposites.

@@ -10,12 +10,21 @@ use serde_json::Value;
 use super::member::{self, Member};
 use super::text::storable;
 use crate::cdr::{Cdr, CdrKey, Column, RejectReason, Rejected, decimal};
-use crate::voicenter::dates::{self, Precision, Written};
+use crate::voicenter::dates::{self, Written};
 
 /// What became of an item.
 pub(super) enum Decoded {
     /// It can be a row.
-    Record { cdr: Box<Cdr>, columns: Vec<Column>, others: Vec<String>, precision: Precision, zoneless: bool },
+    Record {
+        cdr: Box<Cdr>,
+        columns: Vec<Column>,
+        /// The fields without a column, in lower case.
+        others: Vec<String>,
+        /// The fields with a value that their column cannot hold.
+        unfit: Vec<String>,
+        written: Written,
+        epoch: Option<i64>,
+    },
     /// It cannot.
     Rejected(Rejected),
 }
@@ -84,8 +93,9 @@ pub(super) fn decode_record(item: &str, zone: Tz) -> Decoded {
             cdr: Box::new(draft.finish(key, started_at)),
             columns: std::mem::take(&mut draft.columns),
             others: std::mem::take(&mut draft.others),
-            precision: written.precision,
-            zoneless: written.offset.is_none(),
+            unfit: std::mem::take(&mut draft.unfit),
+            written,
+            epoch: draft.epoch,
         },
         (None, date, _) => reject(RejectReason::NoCallId, None, date),
         (key, ..) => reject(RejectReason::NoDate, key, None),
@@ -102,6 +112,7 @@ struct Draft {
     columns: Vec<Column>,
     /// Fields without a column, with or without a value, in lower case.
     others: Vec<String>,
+    unfit: Vec<String>,
     texts: BTreeMap<Column, String>,
     integers: BTreeMap<Column, i32>,
     record_expected: Option<bool>,
@@ -131,6 +142,11 @@ impl Draft {
             Field::Other => false,
         };
         if !taken {
+            if let Field::Column(column) = field
+                && !self.holds(column)
+            {
+                self.unfit.push(member.name.clone().into_owned());
+            }
             let name = match field {
                 Field::CallId => "CallID".into(),
                 Field::Type => "Type".into(),
@@ -139,6 +155,15 @@ impl Draft {
                 Field::DateEpoch | Field::Other => storable_name(&member.name),
             };
             self.keep(&name, member.raw);
+        }
+    }
+
+    fn holds(&self, column: Column) -> bool {
+        match column {
+            Column::RecordExpected => self.record_expected.is_some(),
+            Column::DtmfData => self.dtmf_data.is_some(),
+            Column::CustomData => self.custom_data.is_some(),
+            column => self.texts.contains_key(&column) || self.integers.contains_key(&column),
         }
     }
 
@@ -160,7 +185,9 @@ impl Draft {
     fn take_column(&mut self, column: Column, raw: &str) -> bool {
         match column {
             Column::CdrType | Column::DurationSeconds | Column::RingSeconds => {
-                let number = member::integer(raw).and_then(|number| i32::try_from(number).ok());
+                let clock = || member::clock_seconds(raw).filter(|_| column != Column::CdrType);
+                let number =
+                    member::integer(raw).or_else(clock).and_then(|number| i32::try_from(number).ok());
                 match (number, self.integers.contains_key(&column)) {
                     (Some(number), false) => self.integers.insert(column, number).is_none(),
                     (Some(number), true) => self.integers.get(&column) == Some(&number),

@@ -1,4 +1,5 @@
-//! JSON text that strict readers refuse, mended: control characters in strings, lone surrogates, U+0000.
+//! JSON text that strict readers refuse, repaired: control characters in strings, words that JSON does not have, lone
+//! surrogates, U+0000.
 //!
 //! PostgreSQL's text and jsonb hold neither U+0000 nor lone surrogates (manual, 8.14 "JSON Types"): both become U+FFFD.
 
@@ -10,14 +11,74 @@ use super::Text;
 
 const REPLACEMENT: &str = "\\ufffd";
 
-/// `text`, if it is JSON, with raw control characters inside strings escaped where that is what it takes.
-pub(super) fn readable(text: &str) -> Option<Cow<'_, str>> {
-    let is_json = |text: &str| serde_json::from_str::<&RawValue>(text).is_ok();
-    if is_json(text) {
-        return Some(Cow::Borrowed(text));
+/// `text` as JSON: with raw control characters inside strings escaped, and words that JSON does not know repaired, where
+/// that is what it takes. Else the reason why what was made of it is still no JSON.
+pub(super) fn readable(text: &str) -> Result<Cow<'_, str>, serde_json::Error> {
+    let error = match not_json(text) {
+        None => return Ok(Cow::Borrowed(text)),
+        Some(error) => error,
+    };
+    let Some(escaped) = escape_controls(text) else { return repaired(text, error) };
+    match not_json(&escaped) {
+        None => Ok(Cow::Owned(escaped)),
+        Some(error) => repaired(&escaped, error).map(|text| Cow::Owned(text.into_owned())),
     }
-    let escaped = escape_controls(text)?;
-    is_json(&escaped).then_some(Cow::Owned(escaped))
+}
+
+fn not_json(text: &str) -> Option<serde_json::Error> {
+    serde_json::from_str::<&RawValue>(text).err()
+}
+
+fn repaired(text: &str, error: serde_json::Error) -> Result<Cow<'_, str>, serde_json::Error> {
+    // A text that only lacks its end is not made better by anything.
+    if error.is_eof() || !text.starts_with(['{', '[']) {
+        return Err(error);
+    }
+    let repaired = with_words_repaired(text);
+    not_json(&repaired).map_or(Ok(Cow::Owned(repaired)), Err)
+}
+
+/// Words that JSON does not have (`NaN`, `-Infinity`, `True`, `.5`) as texts, so that no digit is lost and each field
+/// judges its own; those that mean nothing as null; commas before a closing bracket left out.
+fn with_words_repaired(text: &str) -> String {
+    let mut repaired = String::with_capacity(text.len() + 64);
+    let mut rest = text;
+    while let Some(first) = rest.chars().next() {
+        let length = match first {
+            '"' => string_length(rest),
+            '{' | '}' | '[' | ']' | ':' | ',' => 1,
+            space if space.is_whitespace() => space.len_utf8(),
+            _ => rest.find(|c: char| "{}[]:,\"".contains(c) || c.is_whitespace()).unwrap_or(rest.len()),
+        };
+        let (token, after) = rest.split_at_checked(length).unwrap_or((rest, ""));
+        rest = after;
+        match token {
+            "," if after.trim_start().starts_with([']', '}']) => {}
+            "None" | "undefined" | "nil" => repaired.push_str("null"),
+            word if first.is_alphanumeric() || "+-.".contains(first) => match not_json(word) {
+                None => repaired.push_str(word),
+                Some(_) => repaired.push_str(&quoted(word)),
+            },
+            other => repaired.push_str(other),
+        }
+    }
+    repaired
+}
+
+/// The length of the JSON string that `text` starts with, its quotes included.
+fn string_length(text: &str) -> usize {
+    let mut after_backslash = false;
+    let end = text.bytes().enumerate().skip(1).find(|(_, byte)| {
+        let ends = *byte == b'"' && !after_backslash;
+        after_backslash = *byte == b'\\' && !after_backslash;
+        ends
+    });
+    end.map_or(text.len(), |(at, _)| at + 1)
+}
+
+/// `text` as a JSON string.
+pub(super) fn quoted(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
 }
 
 /// `None` when there is no control character to escape.
@@ -112,4 +173,29 @@ pub(super) fn depth(json: &str) -> usize {
         }
     }
     deepest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_that_json_does_not_have_become_texts_and_nothing_else_changes() {
+        let sent = r#"{"a": NaN, "b":[-Infinity,Infinity , 1.50,],"c":True,"d":None,"e":"NaN, \" None,}","f":.5,"g":007,}"#;
+        let read = r#"{"a": "NaN", "b":["-Infinity","Infinity" , 1.50],"c":"True","d":null,"e":"NaN, \" None,}","f":".5","g":"007"}"#;
+        assert_eq!(readable(sent).unwrap(), read);
+    }
+
+    #[test]
+    fn a_text_that_ends_in_the_middle_is_told_from_one_that_is_no_json() {
+        for (text, cut) in [
+            (r#"{"a":[1,"#, true),
+            (r#"{"a":NaN,"b":"#, true),
+            ("{\"a\":\"\u{1}x", true),
+            ("oops", false),
+            (r#"{"a" 1}"#, false),
+        ] {
+            assert_eq!(readable(text).unwrap_err().is_eof(), cut, "{text}");
+        }
+    }
 }

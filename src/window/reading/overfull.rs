@@ -61,7 +61,7 @@ impl Reading {
             };
         }
         step.outcome = Outcome::SplitUnproven;
-        if self.tighten(ask, context) {
+        if self.narrow(evidence.exact_bounds) || self.tighten(ask, context) {
             return;
         }
         self.divide(ask, evidence, total, context, step);
@@ -273,11 +273,7 @@ impl Reading {
             (context.knowledge.refused, context.knowledge.refused_at) = (Some(listed + 1), Some(context.now));
             return;
         }
-        if !exact && !part.narrow && part.window.len() <= NARROW {
-            part.narrow = true;
-            return;
-        }
-        if part.window != ask.window || self.tighten(ask, context) {
+        if part.window != ask.window || self.narrow(exact) || self.tighten(ask, context) {
             return;
         }
         let Some(part) = self.todo.pop() else { return };
@@ -315,6 +311,18 @@ impl Reading {
         part.chain = None;
         let halves = context.forecast.divide(part.window, 2, context.smallest());
         self.replace(halves);
+    }
+
+    /// In the hour that a zoned API's clock repeats, bounds that are clear cover all of it; a short window's own wall
+    /// times bring both passes of just that part. Whether that is still to be tried.
+    fn narrow(&mut self, exact: bool) -> bool {
+        let Some(part) = self.todo.last_mut() else { return false };
+        let may = !exact && !part.narrow && part.window.len() <= NARROW;
+        if may {
+            part.narrow = true;
+            part.chain = None;
+        }
+        may
     }
 
     /// Draws in the bounds of a smallest window: what overloads the answer may stand outside it. Whether there was

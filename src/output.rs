@@ -1,0 +1,44 @@
+//! What commands print: the standard library's macros panic when nobody reads any more, these go on in silence.
+//!
+//! `println!`, `print!` and `eprintln!` mean these in the whole crate. A command whose reader goes away (`sync | head -1`)
+//! still does its work and ends with the status of that; one whose output cannot be written for another reason (a full
+//! disk) fails in the end.
+
+use std::fmt::Arguments;
+use std::io::{self, ErrorKind, Write as _};
+use std::sync::OnceLock;
+
+/// The first thing that kept standard output from being written.
+static FAILURE: OnceLock<io::Error> = OnceLock::new();
+
+/// To standard output, with a line's end.
+macro_rules! println {
+    () => { $crate::output::to_stdout(format_args!("\n")) };
+    ($($text:tt)*) => { $crate::output::to_stdout(format_args!("{}\n", format_args!($($text)*))) };
+}
+
+/// To standard output.
+macro_rules! print {
+    ($($text:tt)*) => { $crate::output::to_stdout(format_args!($($text)*)) };
+}
+
+/// To standard error, with a line's end.
+macro_rules! eprintln {
+    ($($text:tt)*) => { $crate::output::to_stderr(format_args!("{}\n", format_args!($($text)*))) };
+}
+
+pub(crate) fn to_stdout(text: Arguments<'_>) {
+    if let Err(error) = io::stdout().lock().write_fmt(text) {
+        let _ = FAILURE.set(error);
+    }
+}
+
+pub(crate) fn to_stderr(text: Arguments<'_>) {
+    // There is nowhere left to report it.
+    let _ = io::stderr().lock().write_fmt(text);
+}
+
+/// Why standard output could not be written in full, unless its reader just went away.
+pub(crate) fn failure() -> Option<&'static io::Error> {
+    FAILURE.get().filter(|error| error.kind() != ErrorKind::BrokenPipe)
+}
