@@ -14,7 +14,7 @@ use crate::window::Lane;
 use crate::window::ask::Outcome;
 
 /// How a request can end, as the label `outcome` says it.
-pub const REQUEST_OUTCOMES: [&str; 12] = [
+pub const REQUEST_OUTCOMES: [&str; 11] = [
     "ok",
     "rate_limited",
     "credential_refused",
@@ -22,7 +22,6 @@ pub const REQUEST_OUTCOMES: [&str; 12] = [
     "too_many_records",
     "too_large",
     "invalid_range",
-    "older_form",
     "unknown_error",
     "unreadable",
     "unreachable",

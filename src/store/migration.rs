@@ -6,9 +6,10 @@ use sqlx::{Postgres, Transaction};
 use super::{Store, StoreError, sql_as};
 
 /// The migrations of this program, in order. One that was released is never edited.
-const MIGRATIONS: [(&str, &str); 2] = [
+const MIGRATIONS: [(&str, &str); 3] = [
     ("0001_schema", include_str!("../../migrations/0001_schema.sql")),
     ("0002_readers", include_str!("../../migrations/0002_readers.sql")),
+    ("0003_coverage_lacking", include_str!("../../migrations/0003_coverage_lacking.sql")),
 ];
 
 /// Any number that no other program on the database uses for an advisory lock.

@@ -11,14 +11,15 @@ use crate::store::commit::{Claim, Commit, Committed, RemovalRules};
 use crate::store::gap::NewGap;
 use crate::store::window_read::WindowRead;
 use crate::store::{Store, StoreError};
-use crate::voicenter::{Answer, Fields, Filter, Format, Generation, Precision, Question};
+use crate::voicenter::{Answer, Fields, Filter, Form, Format, Precision, Question};
 use crate::window::ask::{Ask, Hold};
+use crate::window::lacking::Lacking;
 use crate::window::ledger::Progress;
 use crate::window::verdict::Evidence;
 use crate::window::{Order, Window};
 
 /// The question that asks for what the planner wants.
-pub(super) fn question(account: &Account, ask: &Ask, generation: Generation) -> Question {
+pub(super) fn question(account: &Account, ask: &Ask) -> Question {
     let mut filter = account.filter.clone();
     if let Some(slice) = &ask.slice {
         filter.cdr_types = slice.cdr_types.clone();
@@ -29,7 +30,7 @@ pub(super) fn question(account: &Account, ask: &Ask, generation: Generation) -> 
         from: ask.sent.from,
         to: ask.sent.to,
         order: ask.order,
-        generation,
+        form: Form::FULL,
         filter,
         fields: Fields::All,
         format: Format::Json,
@@ -37,18 +38,13 @@ pub(super) fn question(account: &Account, ask: &Ask, generation: Generation) -> 
 }
 
 /// The question for one call, wherever it is.
-pub(super) fn question_for_call(
-    account: &Account,
-    key: &CdrKey,
-    span: Window,
-    generation: Generation,
-) -> Question {
+pub(super) fn question_for_call(account: &Account, key: &CdrKey, span: Window) -> Question {
     let filter = Filter { call_id: Some(key.call_id.clone()), ..account.filter.clone() };
     Question {
         from: span.from(),
         to: span.to(),
         order: Some(Order::Ascending),
-        generation,
+        form: Form::FULL,
         filter,
         fields: Fields::All,
         format: Format::Json,
@@ -75,11 +71,19 @@ pub(super) struct Held {
     keys: Vec<CdrKey>,
     rejected: bool,
     read_at: Option<DateTime<Utc>>,
+    /// What these answers were not asked for.
+    pub(super) lacking: Lacking,
 }
 
 impl Held {
     /// What is to be held after an answer, given what was held before it.
-    pub(super) fn after(self, hold: Hold, answer: &Answer, read_at: DateTime<Utc>) -> Option<Held> {
+    pub(super) fn after(
+        self,
+        hold: Hold,
+        answer: &Answer,
+        lacking: Lacking,
+        read_at: DateTime<Utc>,
+    ) -> Option<Held> {
         let mut held = match hold {
             Hold::Nothing => return None,
             Hold::ThisAnswer => Held { read_at: Some(read_at), ..Held::default() },
@@ -87,6 +91,7 @@ impl Held {
         };
         held.keys.extend(answer.records.iter().map(|record| record.key.clone()));
         held.rejected |= !answer.rejected.is_empty();
+        held.lacking = held.lacking.union(lacking);
         Some(held)
     }
 }
@@ -106,16 +111,22 @@ pub(super) struct Lookup {
 
 impl Lookup {
     /// Takes in the answer to the question for `key`.
-    pub(super) fn take(&mut self, key: CdrKey, answer: Answer) {
+    ///
+    /// Returns `false` if it is about other calls: the server does not go by `callID`.
+    pub(super) fn take(&mut self, key: CdrKey, answer: Answer) -> bool {
         // Only a whole answer about this very call tells that it is gone.
         let whole =
             answer.rejected.is_empty() && answer.total_hits.is_none_or(|total| total <= answer.listed as u64);
         let about_it = answer.records.iter().all(|record| record.key.call_id == key.call_id);
-        if whole && about_it && !answer.records.iter().any(|record| record.key == key) {
+        if !about_it {
+            return false;
+        }
+        if whole && !answer.records.iter().any(|record| record.key == key) {
             self.gone.get_or_insert_default().insert(key);
         }
         self.columns.extend(answer.columns);
         self.records.extend(answer.records);
+        true
     }
 }
 
@@ -191,6 +202,7 @@ impl Parcel {
         let claim = |claim: &crate::window::coverage::Stretch| Claim {
             window: claim.window,
             tier: claim.tier,
+            lacking: claim.lacking,
             read_at,
             may_mark,
         };

@@ -15,7 +15,7 @@ use url::Url;
 use super::Answer;
 use super::decode::{BadBody, Envelope, decode};
 use super::error::{ApiError, of_number};
-use super::question::{Generation, Granularity, Method, Question};
+use super::question::{Granularity, Method, Question};
 use super::wire::{self, DateForm};
 
 /// What opens the API.
@@ -114,6 +114,11 @@ impl Client {
         }
         let http = builder.build().map_err(|error| ClientError::Setup(error.without_url().to_string()))?;
         Ok(Self { http, settings })
+    }
+
+    /// How questions are sent.
+    pub fn method(&self) -> Method {
+        self.settings.method
     }
 
     /// A fingerprint of the credential: what the shared budget is kept by. It tells nothing without `salt`.
@@ -263,11 +268,6 @@ struct Came {
 }
 
 fn answer(envelope: Envelope, came: &Came, exact_bounds: bool) -> Answer {
-    let generation = match (envelope.is_current, envelope.listed) {
-        (true, _) => Generation::Current,
-        (false, 0) => Generation::Unknown,
-        (false, _) => Generation::V01,
-    };
     Answer {
         records: envelope.records,
         rejected: envelope.rejected,
@@ -276,7 +276,6 @@ fn answer(envelope: Envelope, came: &Came, exact_bounds: bool) -> Answer {
         total_hits: envelope.total_hits,
         return_hits: envelope.return_hits,
         server_date: came.server_date,
-        generation,
         precision: envelope.precision,
         zoneless: envelope.zoneless,
         exact_bounds,

@@ -30,8 +30,6 @@ pub struct Envelope {
     pub total_hits: Option<u64>,
     /// `RETURN_HITS`.
     pub return_hits: Option<u64>,
-    /// A member that only today's generation has: `STATUS_CODE` or totals.
-    pub is_current: bool,
     /// The records that can be rows, in the order in which they came.
     pub records: Vec<Cdr>,
     /// Those that cannot.
@@ -87,9 +85,8 @@ pub fn decode(body: &[u8], zone: Tz) -> Result<Envelope, BadBody> {
                 envelope.error_number = Some(member::integer(raw).ok_or(BadBody::BadMember("ERROR_NUMBER"))?);
             }
             "error_description" => envelope.error_description = member::plain_text(raw).into_owned(),
-            "total_hits" => (envelope.total_hits, envelope.is_current) = (count(raw), true),
-            "return_hits" => (envelope.return_hits, envelope.is_current) = (count(raw), true),
-            "status_code" => envelope.is_current = true,
+            "total_hits" => envelope.total_hits = count(raw),
+            "return_hits" => envelope.return_hits = count(raw),
             "cdr_list" => list = Some(*raw),
             _ => {}
         }

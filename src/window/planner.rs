@@ -16,6 +16,7 @@ use choice::outward;
 use super::ask::{Ask, Outcome, Reason, Reply};
 use super::coverage::Stretch;
 use super::knowledge::{aligned, floor};
+use super::lacking::Lacking;
 use super::ledger::{Gap, Ledger, Progress, Recheck};
 use super::reading::{Context, Reading, ReadingSettings};
 use super::suspect::Suspects;
@@ -103,6 +104,12 @@ pub struct Planner {
     /// Up to where the last poll could read: what came later is for the next one.
     polled_until: Option<DateTime<Utc>>,
     last_lookback: Option<DateTime<Utc>>,
+    /// The fields that the server does not give out at present.
+    refused_fields: Lacking,
+    /// The fields that the answer being taken in was not asked for.
+    lacking: Lacking,
+    /// When stretches were last read again for their fields.
+    last_for_fields: Option<DateTime<Utc>>,
 }
 
 impl Planner {
@@ -128,12 +135,21 @@ impl Planner {
             last_look: None,
             polled_until: None,
             last_lookback: None,
+            refused_fields: Lacking::NONE,
+            lacking: Lacking::NONE,
+            last_for_fields: None,
         }
     }
 
     /// Asks for `span` to be read again, before reconcile and backfill.
     pub fn ask_for(&mut self, span: Window) {
         self.asked.push_back(Asked { span, window: span });
+    }
+
+    /// What was not asked for by the answer that is absorbed next, or by one held for it; and what the server does not
+    /// give out at present.
+    pub fn note_fields(&mut self, lacking: Lacking, refused: Lacking) {
+        (self.lacking, self.refused_fields) = (lacking, refused);
     }
 
     /// What is known now.
@@ -260,8 +276,8 @@ impl Planner {
         for age in self.settings.ages().rev().chain([TimeDelta::zero()]) {
             let end = if age.is_zero() { rest.to() } else { floor(read_at - age, unit).min(rest.to()) };
             if let Some(window) = Window::new(rest.from(), end) {
-                self.ledger.coverage.claim(window, age);
-                progress.claims.push(Stretch { window, tier: age });
+                self.ledger.coverage.claim_lacking(window, age, self.lacking);
+                progress.claims.push(Stretch { window, tier: age, lacking: self.lacking });
                 match Window::new(end, rest.to()) {
                     Some(newer) => rest = newer,
                     None => break,
