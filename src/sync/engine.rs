@@ -19,7 +19,7 @@ use crate::store::commit::Committed;
 use crate::store::lease::Holder;
 use crate::store::{Store, StoreError};
 use crate::voicenter::capabilities::Remembered;
-use crate::voicenter::{Answer, Capability, Form};
+use crate::voicenter::{Action, Answer, Capability, Form};
 use crate::window::ask::{Ask, Reason};
 use crate::window::density::Forecast;
 use crate::window::knowledge::Knowledge;
@@ -333,7 +333,13 @@ impl Engine {
                 Ok(asked) => {
                     if !lookup.take(key, asked.answer) {
                         self.asker.ignores(Capability::CallId);
+                        break;
                     }
+                }
+                // One call has not so many records.
+                Err(error) if matches!(error.action(), Action::Split | Action::SplitTooLarge) => {
+                    self.asker.ignores(Capability::CallId);
+                    break;
                 }
                 // Not known to be gone: it is not marked this time.
                 Err(error) => {
@@ -341,10 +347,10 @@ impl Engine {
                     break;
                 }
             }
-            // Windows alone tell then, as they do where nobody can be asked.
-            if !self.asker.session.has(Capability::CallId) {
-                return Ok(Lookup { requests: lookup.requests, ..Lookup::default() });
-            }
+        }
+        // Windows alone decide then, as they do where there is nobody to ask.
+        if !self.asker.session.has(Capability::CallId) {
+            return Ok(Lookup { requests: lookup.requests, ..Lookup::default() });
         }
         Ok(lookup)
     }

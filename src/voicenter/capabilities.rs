@@ -216,9 +216,10 @@ impl Capabilities {
     /// What an earlier process found out: all of it is tried again.
     pub fn recalled(remembered: &Remembered) -> Self {
         let known = |one: &Capability| remembered.dropped.iter().any(|name| name == one.name());
-        let dropped = Form::of(Capability::ALL.into_iter().filter(known)).minus(Form::ESSENTIAL);
-        let untried = if dropped.is_bare() { VecDeque::new() } else { VecDeque::from([dropped]) };
-        Self { dropped, untried, ..Self::default() }
+        let dropped = Form::of(Capability::ALL.into_iter().filter(known));
+        let mut recalled = Self { dropped, ..Self::default() };
+        recalled.try_again();
+        recalled
     }
 
     /// What the next process should know.
@@ -238,10 +239,15 @@ impl Capabilities {
 
     /// Begins with a question that has a use for `wanted` and makes no sense without `essential`.
     pub fn begin(&mut self, wanted: Form, essential: Form, now: DateTime<Utc>) -> (Attempt, Form) {
-        if self.retry_at.is_some_and(|at| at <= now) {
-            self.retry_at = Some(now + RETRY_EVERY);
-            self.dropped = self.dropped.minus(Form::ESSENTIAL);
-            self.untried = VecDeque::from([self.dropped]);
+        match self.retry_at {
+            Some(at) if at > now => {}
+            Some(_) => {
+                self.retry_at = Some(now + RETRY_EVERY);
+                self.try_again();
+            }
+            // Known from an earlier process, and about to be tried.
+            None if !self.dropped.is_bare() => self.retry_at = Some(now + RETRY_EVERY),
+            None => {}
         }
         let wanted = wanted.minus(Form::ESSENTIAL);
         let in_force = wanted.minus(self.dropped);
@@ -251,6 +257,17 @@ impl Capabilities {
             self.next(&mut attempt, in_force);
         }
         (attempt, attempt.sent)
+    }
+
+    /// What was dropped is tried with the next questions that have a use for it. A criterion is simply used again, and one
+    /// more refusal drops it.
+    fn try_again(&mut self) {
+        let criteria = self.dropped.both(Form::ESSENTIAL);
+        if !criteria.is_bare() {
+            (self.struck, self.taken_since_struck) = (criteria, true);
+        }
+        self.dropped = self.dropped.minus(criteria);
+        self.untried = VecDeque::from([self.dropped]);
     }
 
     /// Takes in what came of the form that was sent last.
@@ -279,12 +296,12 @@ impl Capabilities {
         if attempt.essential.is_bare() {
             self.taken_since_struck = true;
         } else {
-            self.struck = Form::BARE;
+            self.struck = self.struck.minus(attempt.essential);
         }
         match attempt.phase {
             Phase::InForce => Step::Take,
             Phase::Named { without } => {
-                self.drop(without, now);
+                self.drop(without.minus(attempt.essential), now);
                 Step::Take
             }
             Phase::Bare => {
@@ -348,13 +365,19 @@ impl Capabilities {
         Step::Ask(attempt.sent)
     }
 
-    /// Refused, taken without it by another question, and refused again: it is not to be had.
-    fn essential_refused(&mut self, attempt: &Attempt, named: Form, now: DateTime<Utc>) -> Step {
+    /// Refused by name twice while all else works; or refused, another question taken, and refused again: it is not to
+    /// be had.
+    fn essential_refused(&mut self, attempt: &mut Attempt, named: Form, now: DateTime<Utc>) -> Step {
         let carried = named.both(attempt.sent.union(attempt.essential));
         if !carried.is_bare() && carried.both(attempt.essential).is_bare() {
             return Step::GiveUp; // it complains of something else, which the next plain question settles
         }
-        if self.struck.holds(attempt.essential) && self.taken_since_struck {
+        let repeated = matches!(attempt.phase, Phase::Named { .. });
+        if !carried.is_bare() && self.proven.holds(attempt.sent) && !repeated {
+            attempt.phase = Phase::Named { without: attempt.essential };
+            return Step::Ask(attempt.sent);
+        }
+        if repeated || self.struck.holds(attempt.essential) && self.taken_since_struck {
             self.drop(attempt.essential, now);
             self.struck = Form::BARE;
         } else {

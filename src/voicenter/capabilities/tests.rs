@@ -123,6 +123,10 @@ proptest! {
         prop_assert!(ask(&mut next, &mut server, plain(), at).is_some());
         prop_assert_eq!(next.dropped(), expected(refuses));
         prop_assert!(server.requests - before <= plain().0.count_ones() as usize + 2);
+        // What it was told is no more believed for ever than what it found out.
+        server.refuses = Form::BARE;
+        ask(&mut next, &mut server, plain(), at + RETRY_EVERY);
+        prop_assert_eq!(next.dropped(), Form::BARE);
     }
 
     #[test]
@@ -191,7 +195,7 @@ fn a_question_without_use_for_a_part_neither_tries_nor_drops_it() {
 fn look_up(capabilities: &mut Capabilities, taken: bool, at: DateTime<Utc>) {
     let (mut attempt, _) = capabilities.begin(Form::FULL, Form::of([Capability::CallId]), at);
     let reception = if taken { Reception::Taken } else { Reception::Refused(Form::BARE) };
-    assert_ne!(matches!(capabilities.absorb(&mut attempt, reception, at), Step::Ask(_)), true);
+    assert!(!matches!(capabilities.absorb(&mut attempt, reception, at), Step::Ask(_)));
 }
 
 #[test]
@@ -210,12 +214,31 @@ fn a_criterion_is_dropped_when_it_is_refused_before_and_after_a_question_without
     ask(&mut capabilities, &mut server, plain(), now());
     look_up(&mut capabilities, false, now());
     assert_eq!(capabilities.dropped(), call_id);
-    // Asked for again later, and by the next process.
-    assert!(Capabilities::recalled(&capabilities.remembered()).dropped().is_bare());
+    // Used again later, and by the next process, where one refusal is enough.
+    let mut next = Capabilities::recalled(&capabilities.remembered());
     ask(&mut capabilities, &mut server, plain(), now() + CONFIRM_AFTER);
-    assert!(capabilities.dropped().is_bare());
+    for capabilities in [&mut capabilities, &mut next] {
+        assert!(capabilities.dropped().is_bare());
+        look_up(capabilities, false, now() + CONFIRM_AFTER);
+        assert_eq!(capabilities.dropped(), call_id);
+    }
+    let mut capabilities = Capabilities::default();
     capabilities.ignores(Capability::CallId, now());
     assert_eq!(capabilities.dropped(), call_id);
+}
+
+#[test]
+fn a_criterion_refused_by_name_twice_is_dropped_while_all_else_works() {
+    let call_id = Form::of([Capability::CallId]);
+    for (works, dropped) in [(false, Form::BARE), (true, call_id)] {
+        let (mut capabilities, mut server) = (Capabilities::default(), Server::new(Form::BARE, true));
+        if works {
+            ask(&mut capabilities, &mut server, plain(), now());
+        }
+        let (mut attempt, _) = capabilities.begin(plain(), call_id, now());
+        while let Step::Ask(_) = capabilities.absorb(&mut attempt, Reception::Refused(call_id), now()) {}
+        assert_eq!(capabilities.dropped(), dropped);
+    }
 }
 
 #[test]
