@@ -14,7 +14,7 @@ use crate::window::Lane;
 use crate::window::ask::Outcome;
 
 /// How a request can end, as the label `outcome` says it.
-pub const REQUEST_OUTCOMES: [&str; 16] = [
+pub const REQUEST_OUTCOMES: [&str; 15] = [
     "ok",
     "rate_limited",
     "credential_refused",
@@ -22,7 +22,6 @@ pub const REQUEST_OUTCOMES: [&str; 16] = [
     "too_many_records",
     "too_large",
     "invalid_range",
-    "older_form",
     "unknown_error",
     "blocked",
     "contradictory",

@@ -1,20 +1,23 @@
 //! The Voicenter call-log API: questions in its form, answers made into records.
 //!
-//! Two generations are in use; which one answers is learned from the answers (API document).
+//! Two generations are in use (API document). What of the newer one a server takes is learned part by part.
 
+pub mod capabilities;
 pub mod client;
 pub mod dates;
 pub mod decode;
 pub mod error;
 pub mod question;
+pub mod session;
 pub mod wire;
 pub mod zones;
 
+pub use capabilities::{Capability, Form};
 pub use client::{Client, ClientError, ClientSettings, Credential, install_crypto};
 pub use dates::Precision;
 pub use decode::{BadBody, Envelope, decode, decode_as};
 pub use error::{Action, ApiError};
-pub use question::{Fields, Filter, Format, Generation, Granularity, IdentityCriteria, Method, Question};
+pub use question::{Fields, Filter, Format, Granularity, IdentityCriteria, Method, Question};
 pub use zones::{Shift, ZoneEvidence};
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -42,8 +45,6 @@ pub struct Answer {
     pub return_hits: Option<u64>,
     /// The `Date` header.
     pub server_date: Option<DateTime<Utc>>,
-    /// The generation that this answer shows; `Unknown` when an empty v0.1 answer tells nothing.
-    pub generation: Generation,
     /// The coarsest form of date in it.
     pub precision: Option<Precision>,
     /// Whether a date came without a zone.

@@ -4,6 +4,7 @@ pub mod ask;
 pub mod coverage;
 pub mod density;
 pub mod knowledge;
+pub mod lacking;
 pub mod ledger;
 mod page;
 pub mod planner;

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use cdr_sync::cdr::{Cdr, CdrKey, Column, RejectReason};
 use cdr_sync::voicenter::wire::{self, DateForm};
 use cdr_sync::voicenter::{
-    BadBody, Fields, Filter, Format, Generation, Granularity, IdentityCriteria, Question, decode,
+    BadBody, Fields, Filter, Form, Format, Granularity, IdentityCriteria, Question, decode,
 };
 use cdr_sync::window::Order;
 use chrono::{DateTime, Utc};
@@ -33,7 +33,7 @@ fn seed_question() -> Question {
         to: utc("2014-11-18T16:31:00Z"),
         narrow: false,
         order: None,
-        generation: Generation::V01,
+        form: Form::BARE,
         filter: Filter {
             phones: vec!["972547588535".into(), "0500000000".into()],
             extensions: vec!["SipSip".into()],
@@ -72,7 +72,7 @@ fn the_seed_documents_post_is_made_as_written_there() {
 fn every_search_parameter_of_today_reaches_the_wire() {
     let question = Question {
         order: Some(Order::Descending),
-        generation: Generation::Current,
+        form: Form::FULL,
         filter: Filter {
             identity: Some(IdentityCriteria::Hierarchical),
             cdr_types: vec![1, 4],
@@ -90,7 +90,7 @@ fn every_search_parameter_of_today_reaches_the_wire() {
     assert_eq!(body["search"]["callID"], "abc");
     assert_eq!(body["search"]["campaignID"], json!([7]));
     assert_eq!(body["search"]["queueID"], json!([8, 9]));
-    assert_eq!(body["sort"], json!([{"field": "Date", "order": "desc"}]));
+    assert_eq!(body["sort"], json!([{"field": "date", "order": "desc"}]));
     assert_eq!(body["version"], "2");
     assert_eq!(body.get("code"), None);
     let pairs = wire::query(&question, SECONDS, Some("CODE"));
@@ -169,7 +169,7 @@ fn the_quoted_answer_decodes_to_its_row() {
         (envelope.error_number, envelope.total_hits, envelope.return_hits),
         (Some(0), Some(2), Some(2))
     );
-    assert_eq!((envelope.listed, envelope.is_current), (1, true));
+    assert_eq!(envelope.listed, 1);
     assert_eq!(envelope.records, [quoted_row()]);
     assert!(envelope.columns.contains(&Column::Did) && !envelope.columns.contains(&Column::Price));
 }

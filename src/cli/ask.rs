@@ -14,8 +14,10 @@ use crate::cdr::{Cdr, Column};
 use crate::clock::Clock;
 use crate::config::{self, AccountConfig, Config};
 use crate::pace::{Pace, local_limiter};
+use crate::voicenter::capabilities::Remembered;
+use crate::voicenter::session::Session;
 use crate::voicenter::{
-    Action, Answer, ApiError, Client, Fields, Filter, Format, Generation, IdentityCriteria, Question,
+    Action, Answer, ApiError, Client, Fields, Filter, Form, Format, IdentityCriteria, Question,
 };
 
 /// What to ask.
@@ -100,20 +102,22 @@ pub(super) async fn run(config: &Config, args: QueryArgs, clock: Clock) -> Resul
     }
     let account = choose(&config, args.account.as_deref())?;
     let client = app::client(&config, account).map_err(app::AppError::from)?.keeping_items();
-    let mut question = question(account, &args);
+    let question = question(account, &args);
     if args.format == Printing::Html {
-        return html(&config, account, &client, &question, &clock).await;
+        return html(&config, account, &client, question, &clock).await;
     }
-    pace(&config, account, &client, &clock).await;
-    let mut answered = client.ask(&question).await;
-    // A server that does not know today's form is asked in the older one.
-    if answered.as_ref().is_err_and(|error| error.action() == Action::OlderForm) {
-        question.generation = Generation::V01;
-        pace(&config, account, &client, &clock).await;
-        answered = client.ask(&question).await;
-    }
+    let answered = session(&client)
+        .ask(
+            question,
+            || clock.now(),
+            async |question| {
+                pace(&config, account, &client, &clock).await;
+                client.ask(question).await
+            },
+        )
+        .await;
     let answer = match answered {
-        Ok(answer) => answer,
+        Ok(asked) => asked.answer,
         Err(error) => return Ok(told(&error)),
     };
     print(&answer, &args)?;
@@ -131,24 +135,32 @@ async fn html(
     config: &Config,
     account: &AccountConfig,
     client: &Client,
-    question: &Question,
+    question: Question,
     clock: &Clock,
 ) -> Result<Exit, CliError> {
-    let mut question = Question { format: Format::Html, ..question.clone() };
-    pace(config, account, client, clock).await;
-    let mut answered = client.ask_html(&question).await;
-    if answered.as_ref().is_err_and(|error| error.action() == Action::OlderForm) {
-        question.generation = Generation::V01;
-        pace(config, account, client, clock).await;
-        answered = client.ask_html(&question).await;
-    }
+    let question = Question { format: Format::Html, ..question };
+    let answered = session(client)
+        .ask(
+            question,
+            || clock.now(),
+            async |question| {
+                pace(config, account, client, clock).await;
+                client.ask_html(question).await
+            },
+        )
+        .await;
     match answered {
         Ok(page) => {
-            std::io::stdout().lock().write_all(page.as_bytes())?;
+            std::io::stdout().lock().write_all(page.answer.as_bytes())?;
             Ok(Exit::Done)
         }
         Err(error) => Ok(told(&error)),
     }
+}
+
+/// A command knows nothing of the server beforehand.
+fn session(client: &Client) -> Session {
+    Session::new(client.method(), &Remembered::default())
 }
 
 fn told(error: &ApiError) -> Exit {
@@ -191,7 +203,7 @@ fn question(account: &AccountConfig, args: &QueryArgs) -> Question {
         to: args.to,
         narrow: false,
         order: None,
-        generation: Generation::Current,
+        form: Form::FULL,
         filter: Filter {
             phones: or(&args.phones, base.phones),
             extensions: or(&args.extensions, base.extensions),

@@ -11,7 +11,9 @@ use crate::clock::Clock;
 use crate::config::{AccountConfig, Config};
 use crate::pace::Pace;
 use crate::store::{SchemaState, Store, StoreError};
-use crate::voicenter::{Action, Answer, ApiError, Client, Fields, Format, Generation, Question};
+use crate::voicenter::capabilities::Remembered;
+use crate::voicenter::session::Session;
+use crate::voicenter::{Action, Answer, ApiError, Capability, Client, Fields, Form, Format, Question};
 
 /// So far the API's clock and ours may be apart.
 const SKEW: TimeDelta = TimeDelta::seconds(30);
@@ -200,18 +202,33 @@ async fn api(
     findings: &mut Findings,
 ) -> Result<(), CliError> {
     let client = app::client(config, account).map_err(app::AppError::from)?;
-    if let Some(store) = store {
-        let fingerprint = client.credential_fingerprint(&store.salt().await?);
-        let pace = Pace::new(store.clone(), fingerprint, account.requests_per_minute, config.api.burst);
+    let pace = match store {
+        Some(store) => {
+            let fingerprint = client.credential_fingerprint(&store.salt().await?);
+            Some(Pace::new(store.clone(), fingerprint, account.requests_per_minute, config.api.burst))
+        }
+        None => None,
+    };
+    if let Some(pace) = &pace {
         pace.ready(clock).await?;
     }
     let now = clock.now();
-    match ask(&client, account, now).await {
+    let mut session = Session::new(client.method(), &Remembered::default());
+    match ask(&client, account, &mut session, pace.as_ref(), clock).await {
         Ok(answer) => {
             findings.good(&format!(
                 "account {}: the API answers, {} records of the last minutes",
                 account.name, answer.listed
             ));
+            let dropped: Vec<_> = session.dropped().members().map(Capability::name).collect();
+            if !dropped.is_empty() {
+                let line = format!(
+                    "account {}: the API does not take {}: asked without",
+                    account.name,
+                    dropped.join(", ")
+                );
+                findings.note(&line);
+            }
             clocks(account, &answer, now, findings);
         }
         Err(error) => {
@@ -223,41 +240,48 @@ async fn api(
     Ok(())
 }
 
-/// In today's form; a server that does not know it is asked in that of v0.1.
-async fn ask(client: &Client, account: &AccountConfig, now: DateTime<Utc>) -> Result<Answer, ApiError> {
-    let mut generation = Generation::Unknown;
-    let mut minutes = 60;
+/// The last hour and a day ahead, in the fullest form that the server takes.
+async fn ask(
+    client: &Client,
+    account: &AccountConfig,
+    session: &mut Session,
+    pace: Option<&Pace>,
+    clock: &Clock,
+) -> Result<Answer, ApiError> {
+    let (now, mut minutes, mut first) = (clock.now(), 60, true);
     loop {
-        match ask_as(client, account, now, TimeDelta::minutes(minutes), generation).await {
-            Err(error) if error.action() == Action::OlderForm && generation != Generation::V01 => {
-                generation = Generation::V01;
-            }
+        let question = question(account, now, TimeDelta::minutes(minutes));
+        let asked = session.ask(
+            question,
+            || clock.now(),
+            async |question| {
+                // The first request was waited for before the clock was read.
+                if let (false, Some(pace)) = (std::mem::take(&mut first), pace) {
+                    let _ = pace.ready(clock).await; // a database that went away is reported elsewhere
+                }
+                client.ask(question).await
+            },
+        );
+        match asked.await {
             // A few minutes of calls tell the zone just as well.
             Err(error) if error.action() == Action::Split && minutes > 1 => minutes /= 8,
-            result => return result,
+            result => return result.map(|asked| asked.answer),
         }
     }
 }
 
-async fn ask_as(
-    client: &Client,
-    account: &AccountConfig,
-    now: DateTime<Utc>,
-    back: TimeDelta,
-    generation: Generation,
-) -> Result<Answer, ApiError> {
+fn question(account: &AccountConfig, now: DateTime<Utc>, back: TimeDelta) -> Question {
     let whole = |instant: DateTime<Utc>| DateTime::from_timestamp(instant.timestamp(), 0).unwrap_or(instant);
-    let question = Question {
+    Question {
         from: whole(now - back),
         to: whole(now + TimeDelta::days(1)),
         narrow: false,
         order: None,
-        generation,
+        form: Form::FULL,
         filter: app::filter(account),
         fields: Fields::All,
         format: Format::Json,
-    };
-    client.ask(&question).await
+    }
 }
 
 fn clocks(account: &AccountConfig, answer: &Answer, now: DateTime<Utc>, findings: &mut Findings) {

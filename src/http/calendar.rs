@@ -106,7 +106,11 @@ mod tests {
     }
 
     fn stretch(from: DateTime<Utc>, to: DateTime<Utc>, days: i64) -> Stretch {
-        Stretch { window: Window::new(from, to).unwrap(), tier: TimeDelta::days(days) }
+        Stretch {
+            window: Window::new(from, to).unwrap(),
+            tier: TimeDelta::days(days),
+            lacking: Default::default(),
+        }
     }
 
     #[test]

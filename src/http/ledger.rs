@@ -175,7 +175,11 @@ mod tests {
     #[test]
     fn unread_leaves_out_the_lag_the_gaps_and_what_the_vendor_dropped() {
         let window = |from, to| Window::new(hour(from), hour(to)).unwrap();
-        let read = |from, to| Stretch { window: window(from, to), tier: TimeDelta::zero() };
+        let read = |from, to| Stretch {
+            window: window(from, to),
+            tier: TimeDelta::zero(),
+            lacking: Default::default(),
+        };
         let mut status = AccountStatus {
             name: "sales".into(),
             history_start: hour(0),

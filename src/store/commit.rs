@@ -18,6 +18,7 @@ use super::{Store, StoreError, gap, sql, sql_as, twin};
 use crate::cdr::{Cdr, CdrKey, Column, RejectReason, Rejected};
 use crate::window::Window;
 use crate::window::coverage::Coverage;
+use crate::window::lacking::Lacking;
 
 /// A conflict with another transaction is tried again at once so many times.
 const CONFLICTS: u32 = 5;
@@ -29,6 +30,8 @@ pub struct Claim {
     pub window: Window,
     /// The re-read age that it has been served.
     pub tier: TimeDelta,
+    /// The fields that it was not asked for.
+    pub lacking: Lacking,
     /// When the (first) request for it started.
     pub read_at: DateTime<Utc>,
     /// Whether rows missing from it may count towards removal.

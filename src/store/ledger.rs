@@ -11,6 +11,7 @@ use super::missing::{self, Recheck};
 use super::{Store, StoreError, interval, span, sql, sql_as, window};
 use crate::window::Window;
 use crate::window::coverage::{Coverage, Stretch, cursor};
+use crate::window::lacking::Lacking;
 
 /// Everything that the planner starts from.
 #[derive(Clone, Debug, PartialEq)]
@@ -40,6 +41,45 @@ pub(super) struct Locked {
 }
 
 impl Store {
+    /// Doubts what program 0.1 wrote: it asked some servers for fewer fields than they have, in part of the time or
+    /// ever since, and the coverage it left does not show where. Returns `true` if it was the last writer.
+    ///
+    /// In the code and not in the migration, for a release that was taken back may have written since.
+    pub async fn doubt_fields(&self, account: &str) -> Result<bool, StoreError> {
+        let mut tx = self.begin().await?;
+        sqlx::raw_sql("set local statement_timeout = 0").execute(&mut *tx).await?;
+        sql("select from cdr_sync.cursor where account = $1 for update")
+            .bind(account)
+            .execute(&mut *tx)
+            .await?;
+        let generation: Option<(String,)> = sql_as(
+            "select coalesce(knowledge ->> 'generation', '') from cdr_sync.account where name = $1 and knowledge ? 'generation'",
+        )
+        .bind(account)
+        .fetch_optional(&mut *tx)
+        .await?;
+        let Some((generation,)) = generation else { return Ok(false) };
+        let before = read_coverage(&mut tx, account).await?;
+        let doubted = match (generation.as_str(), before.span()) {
+            ("v01", all) => all,
+            // Its newer form asked for all fields; where no record has one, the older form may have been in use.
+            _ => bare_rows(&mut tx, account).await?,
+        };
+        let mut after = before.clone();
+        for stretch in before.stretches() {
+            if let Some(window) = doubted.and_then(|doubted| doubted.intersect(&stretch.window)) {
+                after.claim_lacking(window, stretch.tier, Lacking::ALL);
+            }
+        }
+        write_difference(&mut tx, account, &before, &after).await?;
+        sql("update cdr_sync.account set knowledge = knowledge - 'generation' where name = $1")
+            .bind(account)
+            .execute(&mut *tx)
+            .await?;
+        tx.commit().await?;
+        Ok(true)
+    }
+
     /// The account's ledger, all of one moment. [`StoreError::UnknownAccount`] before the account was opened.
     pub async fn load(&self, account: &str) -> Result<Ledger, StoreError> {
         let mut tx = self.begin().await?;
@@ -82,15 +122,33 @@ pub(super) async fn lock(conn: &mut PgConnection, account: &str, fence: i64) -> 
     Ok(Locked { stamp, horizon })
 }
 
+/// From the first to the last row that has none of the fields that not every server gives out.
+async fn bare_rows(conn: &mut PgConnection, account: &str) -> Result<Option<Window>, StoreError> {
+    let (first, last): (Option<DateTime<Utc>>, Option<DateTime<Utc>>) = sql_as(
+        "select min(started_at), max(started_at) from voicenter.cdr
+         where account = $1 and removed_at is null and cdr_type is null and user_id is null and user_name is null",
+    )
+    .bind(account)
+    .fetch_one(conn)
+    .await?;
+    let after = last.map(|last| last + chrono::TimeDelta::seconds(1));
+    Ok(first.zip(after).and_then(|(first, after)| Window::new(first, after)))
+}
+
 pub(super) async fn read_coverage(conn: &mut PgConnection, account: &str) -> Result<Coverage, StoreError> {
-    let rows: Vec<(DateTime<Utc>, DateTime<Utc>, PgInterval)> = sql_as(
-        "select lower(span), upper(span), tier from cdr_sync.coverage where account = $1 order by span",
+    type Stored = (DateTime<Utc>, DateTime<Utc>, PgInterval, Vec<String>);
+    let rows: Vec<Stored> = sql_as(
+        "select lower(span), upper(span), tier, lacking from cdr_sync.coverage where account = $1 order by span",
     )
     .bind(account)
     .fetch_all(conn)
     .await?;
-    let stretch = |(from, to, tier): (_, _, PgInterval)| {
-        Ok(Stretch { window: window(from, to)?, tier: chrono::TimeDelta::microseconds(tier.microseconds) })
+    let stretch = |(from, to, tier, lacking): Stored| {
+        Ok(Stretch {
+            window: window(from, to)?,
+            tier: chrono::TimeDelta::microseconds(tier.microseconds),
+            lacking: Lacking::of(lacking.iter().map(String::as_str)),
+        })
     };
     let stretches: Vec<Stretch> = rows.into_iter().map(stretch).collect::<Result<_, StoreError>>()?;
     Ok(Coverage::from_stretches(stretches))
@@ -104,28 +162,43 @@ pub(super) async fn write_coverage(
     let before = read_coverage(conn, commit.account).await?;
     let mut after = before.clone();
     for claim in commit.claims {
-        after.claim(claim.window, claim.tier);
+        after.claim_lacking(claim.window, claim.tier, claim.lacking);
     }
     for window in commit.uncover {
         after.uncover(*window);
     }
-    let (gone, come) = before.diff(&after);
+    write_difference(conn, commit.account, &before, &after).await?;
+    Ok(after)
+}
+
+async fn write_difference(
+    conn: &mut PgConnection,
+    account: &str,
+    before: &Coverage,
+    after: &Coverage,
+) -> Result<(), StoreError> {
+    let (gone, come) = before.diff(after);
     if !gone.is_empty() {
         sql("delete from cdr_sync.coverage where account = $1 and span = any($2)")
-            .bind(commit.account)
+            .bind(account)
             .bind(gone.iter().map(|stretch| span(stretch.window)).collect::<Vec<_>>())
             .execute(&mut *conn)
             .await?;
     }
     if !come.is_empty() {
-        sql("insert into cdr_sync.coverage (account, span, tier) select $1, * from unnest($2::tstzrange[], $3::interval[])")
-            .bind(commit.account)
-            .bind(come.iter().map(|stretch| span(stretch.window)).collect::<Vec<_>>())
-            .bind(come.iter().map(|stretch| interval(stretch.tier)).collect::<Vec<_>>())
-            .execute(conn)
-            .await?;
+        let lacking = |stretch: &Stretch| stretch.lacking.names().collect::<Vec<_>>().join(",");
+        // PostgreSQL's arrays of arrays are rectangles, so each list comes as one text.
+        sql("insert into cdr_sync.coverage (account, span, tier, lacking)
+             select $1, span, tier, string_to_array(lacking, ',')
+             from unnest($2::tstzrange[], $3::interval[], $4::text[]) as come (span, tier, lacking)")
+        .bind(account)
+        .bind(come.iter().map(|stretch| span(stretch.window)).collect::<Vec<_>>())
+        .bind(come.iter().map(|stretch| interval(stretch.tier)).collect::<Vec<_>>())
+        .bind(come.iter().map(lacking).collect::<Vec<_>>())
+        .execute(conn)
+        .await?;
     }
-    Ok(after)
+    Ok(())
 }
 
 /// Derives the cursor from coverage and the open gaps; writes it when it moved.

@@ -6,9 +6,10 @@ use sqlx::{Postgres, Transaction};
 use super::{Store, StoreError, sql_as};
 
 /// The migrations of this program, in order. One that was released is never edited.
-const MIGRATIONS: [(&str, &str); 4] = [
+const MIGRATIONS: [(&str, &str); 5] = [
     ("0001_schema", include_str!("../../migrations/0001_schema.sql")),
     ("0002_readers", include_str!("../../migrations/0002_readers.sql")),
+    ("0003_coverage_lacking", include_str!("../../migrations/0003_coverage_lacking.sql")),
     ("0004_twins", include_str!("../../migrations/0004_twins.sql")),
     ("0005_adaptive_rate", include_str!("../../migrations/0005_adaptive_rate.sql")),
 ];

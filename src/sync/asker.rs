@@ -10,29 +10,32 @@ use super::status::Board;
 use super::{Account, SyncError, execute};
 use crate::clock::Clock;
 use crate::store::StoreError;
-use crate::voicenter::{Action, Answer, ApiError, Generation, Question};
+use crate::voicenter::capabilities::Remembered;
+use crate::voicenter::session::{Asked, Session};
+use crate::voicenter::{Action, Answer, ApiError, Capability, Form, Question};
 use crate::window::ask::{Ask, Outcome, Reply};
+use crate::window::lacking::Lacking;
 
 /// Who asks for one account.
 #[derive(Debug)]
 pub(super) struct Asker {
     pub account: Account,
     pub clock: Clock,
-    pub generation: Generation,
+    pub session: Session,
     pub board: Board,
     /// Until when the lease holds; `None` for commands that only read.
     pub lease: Option<watch::Receiver<Instant>>,
     /// How many failures in a row a single pass endures; a daemon goes on for ever.
     pub patience: Option<u32>,
     failures: u32,
-    /// Something has answered in the present form.
-    answered: bool,
 }
 
 /// What came of one planned request.
 pub(super) struct Fetched {
     pub reply: Reply,
     pub answer: Option<Answer>,
+    /// What the answer was not asked for.
+    pub lacking: Lacking,
     pub error: String,
     pub requests: u32,
     pub read_at: DateTime<Utc>,
@@ -55,10 +58,9 @@ impl Fetched {
 }
 
 impl Asker {
-    pub fn new(account: Account, clock: Clock, generation: Generation, board: Board) -> Self {
-        let answered = generation != Generation::Unknown;
-        let (patience, lease) = (None, None);
-        Self { account, clock, generation, board, lease, patience, failures: 0, answered }
+    pub fn new(account: Account, clock: Clock, remembered: &Remembered, board: Board) -> Self {
+        let session = Session::new(account.client.method(), remembered);
+        Self { account, clock, session, board, lease: None, patience: None, failures: 0 }
     }
 
     /// How many requests in a row had no usable answer.
@@ -75,48 +77,102 @@ impl Asker {
     /// Makes the planned request, as often as it takes to get a reply that means something.
     pub async fn fetch(&mut self, ask: &Ask) -> Result<Fetched, SyncError> {
         let mut requests = 0;
-        loop {
-            let question = execute::question(&self.account, ask, self.generation);
-            let (read_at, result) = self.request(&question, &mut requests).await?;
-            let (reply, answer, error) = match result {
-                Ok(answer) => {
-                    self.learn_generation(&answer);
-                    (Reply::Answer(execute::evidence(&answer)), Some(answer), String::new())
+        let essential = self.essential(ask);
+        if !essential.is_bare() && !self.session.has(Capability::CdrTypes) {
+            let (error, read_at) = ("the API does not take cdrTypes".to_owned(), self.clock.now());
+            let (reply, lacking) = (Reply::TooMany { exact: true }, Lacking::NONE);
+            return Ok(Fetched { reply, answer: None, lacking, error, requests, read_at });
+        }
+        let question = execute::question(&self.account, ask);
+        let exact = self.account.client.sends_exactly(&question);
+        let (read_at, result) = self.ask(question, essential, &mut requests).await?;
+        let (mut lacking, mut answer) = (Lacking::NONE, None);
+        let (reply, error) = match result {
+            Ok(asked) => {
+                let reply = Reply::Answer(execute::evidence(&asked.answer));
+                (lacking, answer) = (asked.lacking, Some(asked.answer));
+                (reply, String::new())
+            }
+            Err(error) => match error.action() {
+                Action::Split => (Reply::TooMany { exact }, error.to_string()),
+                Action::TooSlow => {
+                    tracing::warn!(
+                        event = "request_failed", account = self.account.name, lane = ask.lane.as_str(),
+                        window = %ask.window, failures = self.failures + 1, %error, "no usable answer in time"
+                    );
+                    (Reply::TimedOut, error.to_string())
                 }
-                Err(error) => match error.action() {
-                    _ if self.older_form_may_do(&error) => continue,
-                    Action::Split => {
-                        let exact = self.account.client.sends_exactly(&question);
-                        (Reply::TooMany { exact }, None, error.to_string())
-                    }
-                    Action::TooSlow => {
-                        tracing::warn!(
-                            event = "request_failed", account = self.account.name, lane = ask.lane.as_str(),
-                            window = %ask.window, failures = self.failures + 1, %error, "no usable answer in time"
-                        );
-                        (Reply::TimedOut, None, error.to_string())
-                    }
-                    Action::SplitTooLarge => (Reply::TooLarge, None, error.to_string()),
-                    Action::Pause { .. } => return Err(self.refused(&error)),
-                    Action::Stop => {
-                        tracing::error!(event = "invalid_range", account = self.account.name, window = %ask.window, %error, advice = error.advice());
-                        (Reply::Invalid { server_date: error.server_date() }, None, error.to_string())
-                    }
-                    _ => {
-                        tracing::warn!(
-                            event = "request_failed", account = self.account.name, lane = ask.lane.as_str(),
-                            window = %ask.window, failures = self.failures + 1, %error, "no usable answer"
-                        );
-                        (Reply::Failed, None, error.to_string())
-                    }
-                },
-            };
-            return Ok(Fetched { reply, answer, error, requests, read_at });
+                Action::SplitTooLarge => (Reply::TooLarge, error.to_string()),
+                Action::Pause { .. } => return Err(self.refused(&error)),
+                Action::Stop => {
+                    tracing::error!(event = "invalid_range", account = self.account.name, window = %ask.window, %error, advice = error.advice());
+                    (Reply::Invalid { server_date: error.server_date() }, error.to_string())
+                }
+                _ => {
+                    tracing::warn!(
+                        event = "request_failed", account = self.account.name, lane = ask.lane.as_str(),
+                        window = %ask.window, failures = self.failures + 1, %error, "no usable answer"
+                    );
+                    (Reply::Failed, error.to_string())
+                }
+            },
+        };
+        Ok(Fetched { reply, answer, lacking, error, requests, read_at })
+    }
+
+    /// A slice by type, unless the account is narrowed by type anyway, means nothing without its types.
+    fn essential(&self, ask: &Ask) -> Form {
+        let sliced = ask.slice.as_ref().is_some_and(|slice| !slice.cdr_types.is_empty());
+        let by_us = sliced && self.account.filter.cdr_types.is_empty();
+        if by_us { Form::of([Capability::CdrTypes]) } else { Form::BARE }
+    }
+
+    /// Asks a question in the fullest form that the server takes. When the request was sent whose answer it is, and that.
+    pub async fn ask(
+        &mut self,
+        question: Question,
+        essential: Form,
+        requests: &mut u32,
+    ) -> Result<(DateTime<Utc>, Result<Asked<Answer>, ApiError>), SyncError> {
+        let before = self.session.dropped();
+        let mut asking = self.session.begin(question, essential, self.clock.now());
+        loop {
+            let question = asking.question().clone();
+            let (read_at, result) = self.request(&question, requests).await?;
+            let result = result.map(|answer| (read_at, answer));
+            let Some(result) = self.session.absorb(&mut asking, result, self.clock.now()) else { continue };
+            self.note_capabilities(before);
+            return Ok(match result {
+                Ok(Asked { answer: (read_at, answer), lacking }) => (read_at, Ok(Asked { answer, lacking })),
+                Err(error) => (read_at, Err(error)),
+            });
+        }
+    }
+
+    /// The server takes `capability` and does something else.
+    pub fn ignores(&mut self, capability: Capability) {
+        let before = self.session.dropped();
+        self.session.ignores(capability, self.clock.now());
+        self.note_capabilities(before);
+    }
+
+    fn note_capabilities(&self, before: Form) {
+        let (now, account) = (self.session.dropped(), &self.account.name);
+        for capability in now.minus(before).members().map(Capability::name) {
+            tracing::warn!(
+                event = "capability_dropped",
+                account,
+                capability,
+                "the API does not take it: asked without, and tried again in ten minutes, daily and at every start"
+            );
+        }
+        for capability in before.minus(now).members().map(Capability::name) {
+            tracing::info!(event = "capability_restored", account, capability, "the API takes it after all");
         }
     }
 
     /// Sends a question when the budget lets it, and again while the API says that it was asked too often.
-    pub async fn request(
+    async fn request(
         &mut self,
         question: &Question,
         requests: &mut u32,
@@ -208,31 +264,5 @@ impl Asker {
         let message = format!("{error}. {}", error.advice());
         tracing::error!(event = "refused", account = self.account.name, error = message);
         SyncError::Refused { message }
-    }
-
-    /// Before anything has answered, an error of no known meaning may be a v0.1 server's word for a key that it does
-    /// not know. Whether the question is worth asking in the older form.
-    fn older_form_may_do(&mut self, error: &ApiError) -> bool {
-        let unknown_error = matches!(error, ApiError::Unknown { .. });
-        match (self.generation, error.action()) {
-            (Generation::Current | Generation::Unknown, Action::OlderForm) => {}
-            (Generation::Unknown, _) if unknown_error => {}
-            (Generation::V01, _) if unknown_error && !self.answered => {
-                self.generation = Generation::Unknown; // the form was not to blame
-                return false;
-            }
-            _ => return false,
-        }
-        tracing::info!(event = "older_form", account = self.account.name, %error, "asking in the form of v0.1");
-        self.generation = Generation::V01;
-        true
-    }
-
-    fn learn_generation(&mut self, answer: &Answer) {
-        self.answered = true;
-        if answer.generation != Generation::Unknown && answer.generation != self.generation {
-            tracing::info!(event = "generation", account = self.account.name, generation = ?answer.generation);
-            self.generation = answer.generation;
-        }
     }
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use tokio::task::JoinHandle;
 use tracing::Instrument;
 
@@ -19,7 +19,8 @@ use crate::metrics::Changes;
 use crate::store::commit::Committed;
 use crate::store::lease::Holder;
 use crate::store::{Store, StoreError};
-use crate::voicenter::{Answer, Generation};
+use crate::voicenter::capabilities::Remembered;
+use crate::voicenter::{Action, Answer, Capability, Form};
 use crate::window::ask::{Ask, Reason};
 use crate::window::density::Forecast;
 use crate::window::knowledge::Knowledge;
@@ -29,8 +30,6 @@ use crate::window::{Lane, Window};
 
 /// So many missing records are asked for by CallID before they are marked; a larger loss is told by windows alone.
 const CALLS_ASKED: usize = 25;
-/// A server that ignores CallID is asked for single calls again after this.
-const NO_LOOK_UPS: TimeDelta = TimeDelta::days(1);
 /// So many failures in a row end a single pass.
 pub(super) const PATIENCE: u32 = 8;
 /// Dates so far ahead of the API's clock are no mere skew.
@@ -44,10 +43,21 @@ const NOTED_EVERY: u32 = 10;
 const FORECAST_FROM: TimeDelta = TimeDelta::weeks(5);
 
 /// What is kept in the ledger of what was learned.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Default, Serialize)]
 struct Learned {
-    generation: Generation,
+    capabilities: Remembered,
     api: Knowledge,
+}
+
+impl Learned {
+    /// A part that is absent or in the form of another version counts as nothing learned.
+    fn from_stored(stored: Option<&serde_json::Value>) -> Self {
+        fn part<T: Default + serde::de::DeserializeOwned>(stored: Option<&serde_json::Value>) -> T {
+            stored.and_then(|value| T::deserialize(value).ok()).unwrap_or_default()
+        }
+        let stored = |name| stored.and_then(|stored| stored.get(name));
+        Self { capabilities: part(stored("capabilities")), api: part(stored("api")) }
+    }
 }
 
 /// What a turn came to.
@@ -73,8 +83,6 @@ pub struct Engine {
     storing: Option<JoinHandle<Result<Committed, StoreError>>>,
     /// The missing records that were asked for by CallID of late: when, and whether they are gone.
     looked_up: BTreeMap<CdrKey, (DateTime<Utc>, bool)>,
-    /// The API gives out other calls when asked for one: not asked before this instant.
-    no_look_ups_until: Option<DateTime<Utc>>,
     /// When future dates were last warned of.
     warned_at: Option<DateTime<Utc>>,
 }
@@ -106,30 +114,26 @@ impl Engine {
                 "what this account reads has changed: everything is read again from the start"
             );
         }
-        let (ledger, generation) = load(&store, &account, now).await?;
+        if store.doubt_fields(&account.name).await? {
+            tracing::info!(
+                event = "fields_doubted",
+                account = account.name,
+                "an earlier version may have read calls without some fields: what the API has of them is read again"
+            );
+        }
+        let (ledger, remembered) = load(&store, &account, now).await?;
         let planner = Planner::new(account.settings.clone(), mode, ledger, now);
         let unread = planner.unread(now);
         board.update(|progress| {
             progress.unread = unread;
             progress.unread_at_start = unread;
         });
-        let mut asker = Asker::new(account, clock, generation, board);
+        let mut asker = Asker::new(account, clock, &remembered, board);
         asker.lease = Some(leadership.good_until());
         asker.patience = (mode != Mode::Daemon).then_some(PATIENCE);
         let (held, storing, learned, warned_at) = (BTreeMap::new(), None, None, None);
-        let (looked_up, no_look_ups_until) = (BTreeMap::new(), None);
-        Ok(Self {
-            asker,
-            store,
-            leadership,
-            planner,
-            learned,
-            held,
-            storing,
-            looked_up,
-            no_look_ups_until,
-            warned_at,
-        })
+        let looked_up = BTreeMap::new();
+        Ok(Self { asker, store, leadership, planner, learned, held, storing, looked_up, warned_at })
     }
 
     /// Asks for a span to be read again.
@@ -201,12 +205,13 @@ impl Engine {
         if let Some(answer) = &fetched.answer {
             self.warn_of_future_dates(answer);
         }
+        let earlier = self.held.remove(&ask.lane).unwrap_or_default();
+        self.planner.note_fields(fetched.lacking.union(earlier.lacking), self.asker.session.refused_fields());
         let progress = self.planner.absorb(&ask, &fetched.reply, fetched.read_at);
         let failure = fetched.failure(progress.outcome);
-        let earlier = self.held.remove(&ask.lane).unwrap_or_default();
         match &fetched.answer {
             Some(answer) => {
-                let held = earlier.clone().after(progress.hold, answer, fetched.read_at);
+                let held = earlier.clone().after(progress.hold, answer, fetched.lacking, fetched.read_at);
                 self.held.extend(held.map(|held| (ask.lane, held)));
             }
             // Its proof did not come yet; the retry may still bring it.
@@ -292,8 +297,10 @@ impl Engine {
 
     /// What was learned, if it is not what was stored last.
     fn learned_anew(&mut self) -> Option<serde_json::Value> {
-        let learned =
-            Learned { generation: self.asker.generation, api: self.planner.ledger().knowledge.clone() };
+        let learned = Learned {
+            capabilities: self.asker.session.remembered(),
+            api: self.planner.ledger().knowledge.clone(),
+        };
         let value = serde_json::to_value(&learned).ok()?;
         if self.learned.as_ref() == Some(&value) {
             return None;
@@ -309,8 +316,7 @@ impl Engine {
         let rechecks = &self.planner.ledger().rechecks;
         let due = ask.reason == Reason::Recheck
             || rechecks.iter().any(|look| look.due_at <= now && look.window.intersect(&ask.window).is_some());
-        let deaf = self.no_look_ups_until.is_some_and(|until| now < until);
-        if !due || deaf || self.asker.generation != Generation::Current {
+        if !due || !self.asker.session.has(Capability::CallId) {
             return Ok(Lookup::default());
         }
         self.settle().await?;
@@ -332,26 +338,28 @@ impl Engine {
                 lookup.note(key, *gone);
                 continue;
             }
-            let question = execute::question_for_call(&self.asker.account, &key, span, self.asker.generation);
-            match self.asker.request(&question, &mut lookup.requests).await?.1 {
-                Ok(answer) => match lookup.take(&key, answer) {
-                    Some(gone) => {
-                        self.looked_up.insert(key.clone(), (now, gone));
-                        lookup.note(key, gone);
-                    }
-                    // Windows alone decide.
-                    None => {
-                        tracing::info!(event = "call_id_ignored", account = self.asker.account.name);
-                        self.no_look_ups_until = Some(now + NO_LOOK_UPS);
-                        return Ok(Lookup { requests: lookup.requests, ..Lookup::default() });
-                    }
-                },
+            let question = execute::question_for_call(&self.asker.account, &key, span);
+            let by_id = Form::of([Capability::CallId]);
+            let taken = match self.asker.ask(question, by_id, &mut lookup.requests).await?.1 {
+                Ok(asked) => lookup.take(&key, asked.answer),
+                // One call has not that many records.
+                Err(error) if matches!(error.action(), Action::Split | Action::SplitTooLarge) => None,
                 // Not known to be gone: it is not marked this time.
                 Err(error) => {
                     tracing::warn!(event = "call_not_asked", account = self.asker.account.name, %error);
                     break;
                 }
-            }
+            };
+            let Some(gone) = taken else {
+                self.asker.ignores(Capability::CallId);
+                break;
+            };
+            self.looked_up.insert(key.clone(), (now, gone));
+            lookup.note(key, gone);
+        }
+        // Windows alone decide then, as they do where there is nobody to ask.
+        if !self.asker.session.has(Capability::CallId) {
+            return Ok(Lookup { requests: lookup.requests, ..Lookup::default() });
         }
         Ok(lookup)
     }
@@ -445,11 +453,9 @@ pub(super) async fn load(
     store: &Store,
     account: &Account,
     now: DateTime<Utc>,
-) -> Result<(Ledger, Generation), SyncError> {
+) -> Result<(Ledger, Remembered), SyncError> {
     let stored = store.load(&account.name).await?;
-    let learned = stored.knowledge.and_then(|value| serde_json::from_value::<Learned>(value).ok());
-    let (generation, mut knowledge) = learned
-        .map_or((Generation::Unknown, Knowledge::default()), |learned| (learned.generation, learned.api));
+    let Learned { capabilities, api: mut knowledge } = Learned::from_stored(stored.knowledge.as_ref());
     // A start gives a server that was caught cutting before sorting one more chance.
     knowledge.sort_strikes = knowledge.sort_strikes.min(1);
     let mut forecast = Forecast::default();
@@ -478,7 +484,7 @@ pub(super) async fn load(
         knowledge,
         forecast,
     };
-    Ok((ledger, generation))
+    Ok((ledger, capabilities))
 }
 
 /// The names of what changed; the values may be phone numbers.

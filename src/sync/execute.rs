@@ -11,14 +11,15 @@ use crate::store::commit::{Claim, Commit, Committed, RemovalRules};
 use crate::store::gap::NewGap;
 use crate::store::window_read::WindowRead;
 use crate::store::{Store, StoreError};
-use crate::voicenter::{Answer, Fields, Filter, Format, Generation, Precision, Question};
+use crate::voicenter::{Answer, Fields, Filter, Form, Format, Precision, Question};
 use crate::window::ask::{Ask, Hold};
+use crate::window::lacking::Lacking;
 use crate::window::ledger::Progress;
 use crate::window::verdict::Evidence;
 use crate::window::{Order, Window};
 
 /// The question that asks for what the planner wants.
-pub(super) fn question(account: &Account, ask: &Ask, generation: Generation) -> Question {
+pub(super) fn question(account: &Account, ask: &Ask) -> Question {
     let mut filter = account.filter.clone();
     if let Some(slice) = &ask.slice {
         filter.cdr_types = slice.cdr_types.clone();
@@ -30,7 +31,7 @@ pub(super) fn question(account: &Account, ask: &Ask, generation: Generation) -> 
         to: ask.sent.to,
         narrow: ask.narrow,
         order: ask.order,
-        generation,
+        form: Form::FULL,
         filter,
         fields: Fields::All,
         format: Format::Json,
@@ -38,19 +39,14 @@ pub(super) fn question(account: &Account, ask: &Ask, generation: Generation) -> 
 }
 
 /// The question for one call, wherever it is.
-pub(super) fn question_for_call(
-    account: &Account,
-    key: &CdrKey,
-    span: Window,
-    generation: Generation,
-) -> Question {
+pub(super) fn question_for_call(account: &Account, key: &CdrKey, span: Window) -> Question {
     let filter = Filter { call_id: Some(key.call_id.clone()), ..account.filter.clone() };
     Question {
         from: span.from(),
         to: span.to(),
         narrow: false,
         order: Some(Order::Ascending),
-        generation,
+        form: Form::FULL,
         filter,
         fields: Fields::All,
         format: Format::Json,
@@ -79,11 +75,19 @@ pub(super) struct Held {
     /// What could not be decoded, without its text.
     rejected: Vec<Rejected>,
     read_at: Option<DateTime<Utc>>,
+    /// What these answers were not asked for.
+    pub(super) lacking: Lacking,
 }
 
 impl Held {
     /// What is to be held after an answer, given what was held before it.
-    pub(super) fn after(self, hold: Hold, answer: &Answer, read_at: DateTime<Utc>) -> Option<Held> {
+    pub(super) fn after(
+        self,
+        hold: Hold,
+        answer: &Answer,
+        lacking: Lacking,
+        read_at: DateTime<Utc>,
+    ) -> Option<Held> {
         let mut held = match hold {
             Hold::Nothing => return None,
             Hold::ThisAnswer => Held { read_at: Some(read_at), ..Held::default() },
@@ -92,6 +96,7 @@ impl Held {
         held.keys.extend(answer.records.iter().map(|record| record.key.clone()));
         let textless = |rejected: &Rejected| Rejected { raw: String::new(), ..rejected.clone() };
         held.rejected.extend(answer.rejected.iter().map(textless));
+        held.lacking = held.lacking.union(lacking);
         Some(held)
     }
 }
@@ -210,6 +215,7 @@ impl Parcel {
         let claim = |claim: &crate::window::coverage::Stretch| Claim {
             window: claim.window,
             tier: claim.tier,
+            lacking: claim.lacking,
             read_at,
             may_mark,
         };

@@ -103,14 +103,14 @@ pub async fn verify(
     board: Board,
     details: bool,
 ) -> Result<Verified, SyncError> {
-    let (mut ledger, generation) = engine::load(store, &account, clock.now()).await?;
+    let (mut ledger, remembered) = engine::load(store, &account, clock.now()).await?;
     ledger.coverage = Coverage::new();
     ledger.gaps.clear();
     ledger.rechecks.clear();
     let mut planner = Planner::new(account.settings.clone(), Mode::Asked, ledger, clock.now());
     planner.ask_for(span);
     let settled = clock.now() - UNSETTLED;
-    let mut asker = Asker::new(account, clock, generation, board);
+    let mut asker = Asker::new(account, clock, &remembered, board);
     asker.patience = Some(engine::PATIENCE);
     let mut shown = BTreeMap::new();
     let mut verified = Verified::default();

@@ -16,7 +16,7 @@ use url::Url;
 use super::Answer;
 use super::decode::{self, BadBody, Envelope, Keep, decode_keeping};
 use super::error::{ApiError, of_number};
-use super::question::{Generation, Granularity, Method, Question};
+use super::question::{Granularity, Method, Question};
 use super::wire::{self, DateForm};
 
 /// What opens the API.
@@ -132,6 +132,11 @@ impl Client {
     /// The same client, whose answers hold their items as they came, too: for showing them.
     pub fn keeping_items(self) -> Self {
         Self { keeps_items: true, ..self }
+    }
+
+    /// How questions are sent.
+    pub fn method(&self) -> Method {
+        self.settings.method
     }
 
     /// A fingerprint of the credential: what the shared budget is kept by. It tells nothing without `salt`.
@@ -411,11 +416,6 @@ fn contradiction(envelope: &Envelope, came: &Came) -> Option<ApiError> {
 }
 
 fn answer(envelope: Envelope, came: &Came, exact_bounds: bool) -> Answer {
-    let generation = match (envelope.is_current, envelope.listed) {
-        (true, _) => Generation::Current,
-        (false, 0) => Generation::Unknown,
-        (false, _) => Generation::V01,
-    };
     Answer {
         records: envelope.records,
         rejected: envelope.rejected,
@@ -425,7 +425,6 @@ fn answer(envelope: Envelope, came: &Came, exact_bounds: bool) -> Answer {
         total_hits: envelope.total_hits,
         return_hits: envelope.return_hits,
         server_date: came.server_date,
-        generation,
         precision: envelope.precision,
         zoneless: envelope.zoneless,
         second_dates: envelope.second_dates,

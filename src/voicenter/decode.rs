@@ -36,8 +36,6 @@ pub struct Envelope {
     pub return_hits: Option<u64>,
     /// `STATUS_CODE`.
     pub status_code: Option<i64>,
-    /// A member that only today's generation has: `STATUS_CODE` or totals.
-    pub is_current: bool,
     /// The records that can be rows, in the order in which they came.
     pub records: Vec<Cdr>,
     /// Those that cannot.
@@ -175,9 +173,9 @@ fn head<'a>(members: &[Member<'a>]) -> Result<(Envelope, Option<&'a str>), BadBo
                 }
             }
             "error_description" => envelope.error_description = member::plain_text(raw).into_owned(),
-            "total_hits" => (envelope.total_hits, envelope.is_current) = (count(raw), true),
-            "return_hits" => (envelope.return_hits, envelope.is_current) = (count(raw), true),
-            "status_code" => (envelope.status_code, envelope.is_current) = (status(raw)?, true),
+            "total_hits" => envelope.total_hits = count(raw),
+            "return_hits" => envelope.return_hits = count(raw),
+            "status_code" => envelope.status_code = status(raw)?,
             "cdr_list" if list.replace(*raw).is_some_and(|other| other != *raw) => {
                 return Err(BadBody::BadMember("CDR_LIST"));
             }

@@ -27,8 +27,6 @@ pub enum Action {
     },
     /// A fault of ours or of the configuration: asking the same again is no use.
     Stop,
-    /// The server does not know the current form: ask in that of v0.1.
-    OlderForm,
 }
 
 /// A request without a usable answer. Holds neither a credential nor a URL.
@@ -69,14 +67,6 @@ pub enum ApiError {
         description: String,
         /// The `Date` header: a range may be refused for ending after it.
         server_date: Option<DateTime<Utc>>,
-    },
-    /// The server names a key that only the current generation has.
-    #[error("the API does not know the current form of request (error {number}: {description})")]
-    OlderForm {
-        /// ERROR_NUMBER.
-        number: i64,
-        /// What it said.
-        description: String,
     },
     /// Any other ERROR_NUMBER.
     #[error("the API answered error {number}: {description}")]
@@ -160,7 +150,6 @@ impl ApiError {
             ApiError::TooManyRecords { .. } => Action::Split,
             ApiError::TooLarge { .. } => Action::SplitTooLarge,
             ApiError::InvalidRange { .. } => Action::Stop,
-            ApiError::OlderForm { .. } => Action::OlderForm,
             ApiError::Unknown { .. }
             | ApiError::Blocked { .. }
             | ApiError::Contradictory { .. }
@@ -194,7 +183,6 @@ impl ApiError {
             ApiError::TooManyRecords { .. } => "too_many_records",
             ApiError::AddressRefused { .. } => "address_refused",
             ApiError::InvalidRange { .. } => "invalid_range",
-            ApiError::OlderForm { .. } => "older_form",
             ApiError::Unknown { .. } => "unknown_error",
             ApiError::TooLarge { .. } => "too_large",
             ApiError::Blocked { .. } => "blocked",
@@ -221,7 +209,6 @@ impl ApiError {
             ApiError::InvalidRange { .. } => {
                 "Check sync.start and api.timezone, and that this host's clock is right."
             }
-            ApiError::OlderForm { .. } => "Nothing to do: the older form is used.",
             ApiError::Unknown { .. } => "If it lasts, ask Voicenter what it means.",
             ApiError::Blocked { .. } => {
                 "It is retried. If it lasts, a firewall, a proxy or a gateway refuses this address or the credential: check api.url, \
@@ -251,7 +238,6 @@ pub(super) fn of_number(number: i64, description: String, retry_after: Option<Du
         3 => ApiError::TooManyRecords { description },
         4 => ApiError::AddressRefused { ip: address_in(&description), description },
         5 => ApiError::InvalidRange { description, server_date: None },
-        _ if names_current_key(&description) => ApiError::OlderForm { number, description },
         _ => ApiError::Unknown { number, description },
     })
 }
@@ -260,14 +246,6 @@ pub(super) fn of_number(number: i64, description: String, retry_after: Option<Du
 fn address_in(description: &str) -> Option<String> {
     let words = description.split_whitespace().map(|word| word.trim_matches(['.', ',', '"', '\'', '(', ')']));
     words.filter(|word| word.parse::<std::net::IpAddr>().is_ok()).map(str::to_owned).next()
-}
-
-/// Whether a server's complaint is about something that only the current form of request has.
-fn names_current_key(description: &str) -> bool {
-    let keys = ["sort", "version", "dateepoch", "cdrtype", "username", "userid", "callid", "cdrtypes"];
-    let lower = description.to_ascii_lowercase();
-    let mut words = lower.split(|c: char| !c.is_ascii_alphanumeric());
-    words.any(|word| keys.contains(&word))
 }
 
 #[cfg(test)]
@@ -285,6 +263,5 @@ mod tests {
         assert_eq!(untrusted, Some(Action::Pause { ip: Some("192.0.2.7".into()) }));
         assert_eq!(action(5, "date range invalid"), Some(Action::Stop));
         assert_eq!(action(77, "something else"), Some(Action::Retry));
-        assert_eq!(action(90, "bad request: unknown key: sort"), Some(Action::OlderForm));
     }
 }

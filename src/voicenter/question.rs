@@ -1,21 +1,9 @@
 //! What is asked: values only.
 
 use chrono::{DateTime, Utc};
-use serde::{Deserialize, Serialize};
 
+use super::capabilities::Form;
 use crate::window::Order;
-
-/// Which generation of the endpoint answers (API document, first table).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Generation {
-    /// Nothing has answered yet: asked in today's form, and in that of v0.1 if that is refused.
-    Unknown,
-    /// The "Call log" document of v0.1: no totals, no sort.
-    V01,
-    /// Today's: totals, `sort`, `version`, GMT.
-    Current,
-}
 
 /// How requests are sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,7 +35,7 @@ pub enum Format {
 /// `fields` of the request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fields {
-    /// All that are documented for the generation.
+    /// All that are documented, but for those that the form leaves out.
     All,
     /// These.
     Only(Vec<String>),
@@ -106,10 +94,10 @@ pub struct Question {
     pub to: DateTime<Utc>,
     /// In the hour that a clock repeats: send the bounds' own readings, though they occur twice, rather than the whole hour.
     pub narrow: bool,
-    /// `sort` by Date; v0.1 is not asked for it.
+    /// `sort` by Date, if the form has it.
     pub order: Option<Order>,
-    /// In whose form to ask.
-    pub generation: Generation,
+    /// Which of the parts that not every server takes to ask with; a session chooses them.
+    pub form: Form,
     /// What to narrow it to.
     pub filter: Filter,
     /// Which fields to send.

@@ -3,12 +3,13 @@
 use chrono_tz::Tz;
 use serde_json::{Map, Value, json};
 
+use super::capabilities::{Capability, Form};
 use super::dates::{self, Repeated};
-use super::question::{Fields, Format, Generation, Granularity, Question};
+use super::question::{Fields, Format, Granularity, Question};
 use crate::window::Order;
 
-/// The fields of the v0.1 document that are fields of a record.
-const FIELDS_V01: [&str; 23] = [
+/// The fields of a record that every server gives out: those of the v0.1 document. [`Form::FIELDS`] come beside them.
+const FIELDS: [&str; 23] = [
     "Date",
     "Type",
     "DID",
@@ -33,8 +34,6 @@ const FIELDS_V01: [&str; 23] = [
     "DepartmentName",
     "DepartmentId",
 ];
-/// Those that today's generation has besides.
-const FIELDS_CURRENT: [&str; 4] = ["DateEpoch", "CdrType", "UserName", "UserId"];
 
 /// How dates are written for an account.
 #[derive(Clone, Copy, Debug)]
@@ -56,11 +55,12 @@ fn bounds(question: &Question, form: DateForm) -> (String, String, bool) {
 }
 
 fn fields(question: &Question) -> Vec<String> {
-    let names = |list: &[&str]| list.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
-    match (&question.fields, question.generation) {
-        (Fields::Only(fields), _) => fields.clone(),
-        (Fields::All, Generation::V01) => names(&FIELDS_V01),
-        (Fields::All, _) => [names(&FIELDS_V01), names(&FIELDS_CURRENT)].concat(),
+    match &question.fields {
+        Fields::Only(fields) => fields.clone(),
+        Fields::All => {
+            let extra = question.form.members().filter(|one| Form::FIELDS.has(*one)).map(Capability::name);
+            FIELDS.into_iter().chain(extra).map(str::to_owned).collect()
+        }
     }
 }
 
@@ -75,6 +75,15 @@ const fn order_word(order: Order) -> &'static str {
     match order {
         Order::Ascending => "asc",
         Order::Descending => "desc",
+    }
+}
+
+/// How the server spells the field to sort by.
+fn sort_field(form: Form) -> Option<&'static str> {
+    match (form.has(Capability::SortLower), form.has(Capability::SortPascal)) {
+        (true, _) => Some("date"),
+        (false, true) => Some("Date"),
+        (false, false) => None,
     }
 }
 
@@ -108,11 +117,11 @@ pub fn body(question: &Question, form: DateForm, code: Option<&str>) -> Value {
     body.insert("format".into(), format_word(question.format).into());
     body.insert("fields".into(), fields(question).into());
     body.insert("search".into(), search.into());
-    if question.generation != Generation::V01 {
+    if question.form.has(Capability::Version) {
         body.insert("version".into(), "2".into());
-        if let Some(order) = question.order {
-            body.insert("sort".into(), json!([{"field": "Date", "order": order_word(order)}]));
-        }
+    }
+    if let (Some(order), Some(field)) = (question.order, sort_field(question.form)) {
+        body.insert("sort".into(), json!([{"field": field, "order": order_word(order)}]));
     }
     body.into()
 }

@@ -3,6 +3,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::Window;
+use super::lacking::Lacking;
 
 /// A stretch of time that was read completely.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -12,9 +13,18 @@ pub struct Stretch {
     /// The highest re-read age it has been served: zero after a first read, else one of the ages in force
     /// when it was read (lookback, then `sync.reconcile`).
     pub tier: TimeDelta,
+    /// The fields that its newest read was not asked for.
+    pub lacking: Lacking,
 }
 
-/// Sorted, disjoint stretches. Neighbours of one tier are one stretch, so a year stays a few rows.
+impl Stretch {
+    /// `window` where nothing but that it was read matters.
+    fn plain(window: Window) -> Self {
+        Self { window, tier: TimeDelta::zero(), lacking: Lacking::NONE }
+    }
+}
+
+/// Sorted, disjoint stretches. Neighbours that differ in nothing are one stretch, so a year stays a few rows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Coverage {
     stretches: Vec<Stretch>,
@@ -30,7 +40,7 @@ impl Coverage {
     pub fn from_stretches(stretches: impl IntoIterator<Item = Stretch>) -> Self {
         let mut coverage = Self::new();
         for stretch in stretches {
-            coverage.claim(stretch.window, stretch.tier);
+            coverage.claim_lacking(stretch.window, stretch.tier, stretch.lacking);
         }
         coverage
     }
@@ -40,8 +50,14 @@ impl Coverage {
         &self.stretches
     }
 
-    /// Records that `window` was read completely at re-read age `tier`; where a higher tier stands, it stays.
+    /// Records that `window` was read completely at re-read age `tier`, with every field.
     pub fn claim(&mut self, window: Window, tier: TimeDelta) {
+        self.claim_lacking(window, tier, Lacking::NONE);
+    }
+
+    /// Records that `window` was read completely at re-read age `tier`, but for the fields `lacking`. Where a higher
+    /// tier stands, it stays; the fields are those of the newest read.
+    pub fn claim_lacking(&mut self, window: Window, tier: TimeDelta, lacking: Lacking) {
         let mut parts: Vec<Stretch> = Vec::with_capacity(self.stretches.len() + 3);
         for old in &self.stretches {
             let Some(common) = old.window.intersect(&window) else {
@@ -49,9 +65,9 @@ impl Coverage {
                 continue;
             };
             parts.extend(outside(old, common));
-            parts.push(Stretch { window: common, tier: old.tier.max(tier) });
+            parts.push(Stretch { window: common, tier: old.tier.max(tier), lacking });
         }
-        parts.extend(self.holes(window).into_iter().map(|window| Stretch { window, tier }));
+        parts.extend(self.holes(window).into_iter().map(|window| Stretch { window, tier, lacking }));
         self.stretches = joined(parts);
     }
 
@@ -85,6 +101,19 @@ impl Coverage {
         self.holes(window).is_empty()
     }
 
+    /// What was read without fields that are not in `refused`, oldest first: a new read would bring them.
+    pub fn lacking_beyond(&self, refused: Lacking) -> Vec<Window> {
+        let due = self.stretches.iter().filter(|stretch| !stretch.lacking.minus(refused).is_none());
+        let due = Self::from_stretches(due.map(|stretch| Stretch::plain(stretch.window)));
+        due.stretches.into_iter().map(|stretch| stretch.window).collect()
+    }
+
+    /// From the oldest stretch to the newest.
+    pub fn span(&self) -> Option<Window> {
+        let (first, last) = (self.stretches.first()?, self.stretches.last()?);
+        Some(first.window.hull(&last.window))
+    }
+
     /// The end of the newest stretch.
     pub fn end(&self) -> Option<DateTime<Utc>> {
         self.stretches.last().map(|stretch| stretch.window.to())
@@ -105,19 +134,22 @@ impl Coverage {
 
 /// What `old` has on either side of `common`.
 fn outside(old: &Stretch, common: Window) -> impl Iterator<Item = Stretch> + use<> {
-    let tier = old.tier;
+    let old = *old;
     let before = Window::new(old.window.from(), common.from());
     let after = Window::new(common.to(), old.window.to());
-    before.into_iter().chain(after).map(move |window| Stretch { window, tier })
+    before.into_iter().chain(after).map(move |window| Stretch { window, ..old })
 }
 
-/// Sorts disjoint stretches and joins neighbours of one tier.
+/// Sorts disjoint stretches and joins neighbours that differ in nothing.
 fn joined(mut parts: Vec<Stretch>) -> Vec<Stretch> {
     parts.sort_unstable();
     let mut stretches: Vec<Stretch> = Vec::with_capacity(parts.len());
     for part in parts {
         match stretches.last_mut() {
-            Some(last) if last.window.to() == part.window.from() && last.tier == part.tier => {
+            Some(last)
+                if last.window.to() == part.window.from()
+                    && (last.tier, last.lacking) == (part.tier, part.lacking) =>
+            {
                 last.window = last.window.hull(&part.window);
             }
             _ => stretches.push(part),
@@ -131,9 +163,8 @@ fn joined(mut parts: Vec<Stretch>) -> Vec<Stretch> {
 /// After a long stop the newest hours are read first, so the block jumps to the present and grows back from
 /// there: everything inside it was read completely or is an open gap, at every instant.
 pub fn cursor(coverage: &Coverage, gaps: &[Window]) -> Option<Window> {
-    let mut known = Coverage::from_stretches(
-        coverage.stretches.iter().map(|stretch| Stretch { tier: TimeDelta::zero(), ..*stretch }),
-    );
+    let mut known =
+        Coverage::from_stretches(coverage.stretches.iter().map(|stretch| Stretch::plain(stretch.window)));
     let end = known.end()?;
     for gap in gaps {
         // A gap opened at the very front, with nothing read behind it, does not move the cursor.
@@ -167,7 +198,8 @@ mod tests {
         for second in [3, 1, 2, 0, 4] {
             coverage.claim(window(second, second + 1), hours(1));
         }
-        assert_eq!(coverage.stretches(), [Stretch { window: window(0, 5), tier: hours(1) }]);
+        let all = Stretch { window: window(0, 5), tier: hours(1), lacking: Lacking::NONE };
+        assert_eq!(coverage.stretches(), [all]);
     }
 
     #[test]
@@ -190,30 +222,48 @@ mod tests {
         assert_eq!(cursor(&Coverage::new(), &[window(10, 19)]), None);
     }
 
-    /// Claims and withdrawals over a small axis, to be checked second by second.
-    fn changes() -> impl Strategy<Value = Vec<(bool, i64, i64, i64)>> {
-        prop::collection::vec((any::<bool>(), 0..60_i64, 1..20_i64, 0..4_i64), 0..40)
+    #[test]
+    fn what_was_read_without_a_field_is_due_once_the_field_is_to_be_had() {
+        let mut coverage = Coverage::new();
+        coverage.claim_lacking(window(0, 10), hours(0), Lacking::ALL);
+        coverage.claim_lacking(window(10, 20), hours(1), Lacking::of(["UserId"]));
+        coverage.claim(window(20, 30), hours(0));
+        assert_eq!(coverage.lacking_beyond(Lacking::ALL), []);
+        assert_eq!(coverage.lacking_beyond(Lacking::of(["CdrType"])), [window(0, 20)]);
+        coverage.claim(window(5, 12), hours(0));
+        assert_eq!(coverage.lacking_beyond(Lacking::NONE), [window(0, 5), window(12, 20)]);
+        assert_eq!(cursor(&coverage, &[]), Some(window(0, 30)), "it counts as read all the same");
     }
+
+    /// Claims and withdrawals over a small axis, to be checked second by second.
+    fn changes() -> impl Strategy<Value = Vec<Change>> {
+        let fields = prop::sample::select(vec![Lacking::NONE, Lacking::of(["UserId"]), Lacking::ALL]);
+        prop::collection::vec((any::<bool>(), 0..60_i64, 1..20_i64, 0..4_i64, fields), 0..40)
+    }
+
+    type Change = (bool, i64, i64, i64, Lacking);
 
     proptest! {
         #[test]
         fn it_agrees_with_a_map_of_single_seconds(changes in changes()) {
             let mut coverage = Coverage::new();
             let mut seconds = vec![None; 80];
-            for (claim, from, length, tier) in changes {
+            for (claim, from, length, tier, lacking) in changes {
                 let span = window(from, from + length);
                 for second in &mut seconds[from as usize..(from + length) as usize] {
-                    *second = claim.then(|| second.unwrap_or(0).max(tier));
+                    *second = claim.then(|| (second.map_or(0, |(old, _)| old).max(tier), lacking));
                 }
-                if claim { coverage.claim(span, hours(tier)) } else { coverage.uncover(span) }
+                if claim { coverage.claim_lacking(span, hours(tier), lacking) } else { coverage.uncover(span) }
             }
-            for (second, tier) in (0..).zip(&seconds) {
+            for (second, expected) in (0..).zip(&seconds) {
                 let found = coverage.stretches().iter().find(|s| s.window.contains(at(second)));
-                prop_assert_eq!(found.map(|s| s.tier), tier.map(hours));
+                let expected = expected.map(|(tier, lacking)| (hours(tier), lacking));
+                prop_assert_eq!(found.map(|s| (s.tier, s.lacking)), expected);
             }
             for pair in coverage.stretches().windows(2) {
                 let (a, b) = (pair[0], pair[1]);
-                prop_assert!(a.window.to() < b.window.from() || (a.window.to() == b.window.from() && a.tier != b.tier));
+                let differ = (a.tier, a.lacking) != (b.tier, b.lacking);
+                prop_assert!(a.window.to() < b.window.from() || (a.window.to() == b.window.from() && differ));
             }
             let holes = coverage.holes(window(0, 80));
             for second in 0..80 {
@@ -224,10 +274,10 @@ mod tests {
 
         #[test]
         fn a_diff_applied_to_the_old_gives_the_new(a in changes(), b in changes()) {
-            let build = |changes: Vec<(bool, i64, i64, i64)>| {
+            let build = |changes: Vec<Change>| {
                 let mut coverage = Coverage::new();
-                for (_, from, length, tier) in changes {
-                    coverage.claim(window(from, from + length), hours(tier));
+                for (_, from, length, tier, lacking) in changes {
+                    coverage.claim_lacking(window(from, from + length), hours(tier), lacking);
                 }
                 coverage
             };

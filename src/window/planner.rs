@@ -16,6 +16,7 @@ use choice::outward;
 use super::ask::{Ask, Outcome, Reason, Reply};
 use super::coverage::Stretch;
 use super::knowledge::{aligned, floor};
+use super::lacking::Lacking;
 use super::ledger::{Ledger, Progress, Recheck};
 use super::reading::{Context, Reading, ReadingSettings};
 use super::suspect::Suspects;
@@ -116,6 +117,12 @@ pub struct Planner {
     refused_at: Option<Window>,
     /// The live reading has used many requests: the newest minutes come first from now on.
     hurried: bool,
+    /// The fields that the server does not give out at present.
+    refused_fields: Lacking,
+    /// The fields that the answer being taken in was not asked for.
+    lacking: Lacking,
+    /// When stretches were last read again for their fields.
+    last_for_fields: Option<DateTime<Utc>>,
 }
 
 impl Planner {
@@ -147,12 +154,21 @@ impl Planner {
             last_lookback: None,
             refused_at: None,
             hurried: false,
+            refused_fields: Lacking::NONE,
+            lacking: Lacking::NONE,
+            last_for_fields: None,
         }
     }
 
     /// Asks for `span` to be read again, before reconcile and backfill.
     pub fn ask_for(&mut self, span: Window) {
         self.asked.push_back(Asked { span, window: span });
+    }
+
+    /// What was not asked for by the answer that is absorbed next, or by one held for it; and what the server does not
+    /// give out at present.
+    pub fn note_fields(&mut self, lacking: Lacking, refused: Lacking) {
+        (self.lacking, self.refused_fields) = (lacking, refused);
     }
 
     /// What is known now.
@@ -311,8 +327,8 @@ impl Planner {
         for age in self.settings.ages().rev().chain([TimeDelta::zero()]) {
             let end = if age.is_zero() { rest.to() } else { floor(read_at - age, unit).min(rest.to()) };
             if let Some(window) = Window::new(rest.from(), end) {
-                self.ledger.coverage.claim(window, age);
-                progress.claims.push(Stretch { window, tier: age });
+                self.ledger.coverage.claim_lacking(window, age, self.lacking);
+                progress.claims.push(Stretch { window, tier: age, lacking: self.lacking });
                 match Window::new(end, rest.to()) {
                     Some(newer) => rest = newer,
                     None => break,

@@ -9,6 +9,7 @@ mod check;
 mod configuration;
 mod documents;
 mod leftovers;
+mod older;
 mod query;
 mod scene;
 mod status;

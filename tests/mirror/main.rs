@@ -9,6 +9,7 @@
     reason = "a test stops where it is wrong"
 )]
 
+mod capabilities;
 mod compare;
 mod dialects;
 mod faults;

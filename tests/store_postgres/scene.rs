@@ -9,6 +9,7 @@ use cdr_sync::store::account::Start;
 use cdr_sync::store::commit::{Claim, Commit, Committed, RemovalRules};
 use cdr_sync::store::{DatabaseSettings, Store};
 use cdr_sync::window::Window;
+use cdr_sync::window::lacking::Lacking;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::json;
 use sqlx::{Connection, PgConnection, Row};
@@ -79,7 +80,7 @@ pub fn cdrs(n: usize, from: DateTime<Utc>) -> Vec<Cdr> {
 }
 
 pub fn claim(window: Window, read_at: DateTime<Utc>) -> Claim {
-    Claim { window, tier: TimeDelta::zero(), read_at, may_mark: true }
+    Claim { window, tier: TimeDelta::zero(), lacking: Lacking::NONE, read_at, may_mark: true }
 }
 
 static ALL_COLUMNS: LazyLock<BTreeSet<Column>> = LazyLock::new(|| Column::ALL.into());

@@ -88,7 +88,8 @@ impl Planner {
                 .unwrap_or(gap.window);
             return Some((Reason::Gap, Order::Descending, self.chunks(window, now)));
         }
-        some(self.due(now)).map(|windows| (Reason::Reconcile, Order::Descending, windows))
+        let windows = some(self.due_for_fields(now)).or_else(|| some(self.due(now)))?;
+        Some((Reason::Reconcile, Order::Descending, windows))
     }
 
     /// Where records are missing that are due for another look. An answer that may not count leaves them due: looks
@@ -103,6 +104,25 @@ impl Planner {
             looks.claim(outward(recheck.window, unit), TimeDelta::zero());
         }
         looks.stretches().iter().flat_map(|look| self.readable(look.window)).collect()
+    }
+
+    /// Stretches read without fields that the server gives out now. A server that refuses them for just these windows
+    /// leaves them due: they are asked for once an hour at most.
+    fn due_for_fields(&mut self, now: DateTime<Utc>) -> Vec<Window> {
+        if self.last_for_fields.is_some_and(|last| now < last + TimeDelta::hours(1)) {
+            return Vec::new();
+        }
+        let from = self.first_instant(now);
+        let due = self.ledger.coverage.lacking_beyond(self.refused_fields).into_iter();
+        let due = due.filter_map(|window| Window::new(window.from().max(from), window.to()));
+        let windows: Vec<_> = due
+            .flat_map(|window| self.readable(window))
+            .flat_map(|window| self.chunks(window, now))
+            .collect();
+        if !windows.is_empty() {
+            self.last_for_fields = Some(now);
+        }
+        windows
     }
 
     /// Stretches that reached a re-read age without having been read at it; all of them, once one is overdue.

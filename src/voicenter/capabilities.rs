@@ -1,0 +1,437 @@
+//! Which parts of the newest form of request a server takes: found out from its replies, and found out again.
+//!
+//! Pure: what the server made of the last form goes in, the next form to try comes out. Nothing is dropped on one
+//! sign alone: a form is refused twice and works without the part before the part is left out, and whatever was
+//! left out is tried again after some minutes, every day, and at every start.
+
+use std::collections::VecDeque;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::window::lacking::Lacking;
+
+/// When something that was just dropped is tried again: trouble of the API does not last so long.
+const CONFIRM_AFTER: TimeDelta = TimeDelta::minutes(10);
+/// How often what stays dropped is tried again.
+const RETRY_EVERY: TimeDelta = TimeDelta::days(1);
+
+/// Something that not every server takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Capability {
+    /// The field of this name, as are the next three.
+    DateEpoch,
+    /// `CdrType`.
+    CdrType,
+    /// `UserName`.
+    UserName,
+    /// `UserId`.
+    UserId,
+    /// The key `version`.
+    Version,
+    /// The key `sort` with the field `date`, as the vendor's notes spell it.
+    SortLower,
+    /// The key `sort` with the field `Date`.
+    SortPascal,
+    /// The criterion `callID`.
+    CallId,
+    /// The criterion `cdrTypes`, where we add it ourselves.
+    CdrTypes,
+}
+
+impl Capability {
+    /// All of them.
+    pub const ALL: [Self; 9] = [
+        // In the order of `Lacking::NAMES`.
+        Self::DateEpoch,
+        Self::CdrType,
+        Self::UserName,
+        Self::UserId,
+        Self::Version,
+        Self::SortLower,
+        Self::SortPascal,
+        Self::CallId,
+        Self::CdrTypes,
+    ];
+
+    /// Its name in the ledger and in logs.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::DateEpoch => "DateEpoch",
+            Self::CdrType => "CdrType",
+            Self::UserName => "UserName",
+            Self::UserId => "UserId",
+            Self::Version => "version",
+            Self::SortLower => "sort by date",
+            Self::SortPascal => "sort by Date",
+            Self::CallId => "callID",
+            Self::CdrTypes => "cdrTypes",
+        }
+    }
+
+    /// The word by which a server's complaint names it.
+    fn word(self) -> String {
+        self.name().split(' ').next().unwrap_or_default().to_ascii_lowercase()
+    }
+}
+
+/// A set of capabilities: what a question is asked with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Form(u16);
+
+impl Form {
+    /// Nothing but what every server takes.
+    pub const BARE: Self = Self(0);
+    /// Everything.
+    pub const FULL: Self = Self(0b1_1111_1111);
+    /// The extra fields.
+    pub(super) const FIELDS: Self = Self(0b1111);
+    /// What cannot be left off without asking something else.
+    const ESSENTIAL: Self = Self(0b1_1000_0000);
+
+    /// The set of these.
+    pub fn of(capabilities: impl IntoIterator<Item = Capability>) -> Self {
+        Self(capabilities.into_iter().fold(0, |bits, one| bits | 1 << one as u16))
+    }
+
+    /// Returns `true` if `capability` is in it.
+    pub const fn has(self, capability: Capability) -> bool {
+        self.0 >> capability as u16 & 1 == 1
+    }
+
+    /// Its members.
+    pub fn members(self) -> impl Iterator<Item = Capability> {
+        Capability::ALL.into_iter().filter(move |one| self.has(*one))
+    }
+
+    /// The fields that a question in this form does not ask for.
+    pub fn lacking(self) -> Lacking {
+        let left_out = Self::FIELDS.minus(self);
+        Lacking::of(left_out.members().map(Capability::name))
+    }
+
+    /// What a server's complaint names.
+    pub(super) fn named_in(text: &str) -> Self {
+        let lower = text.to_ascii_lowercase();
+        let words: Vec<&str> = lower.split(|c: char| !c.is_ascii_alphanumeric()).collect();
+        Self::of(Capability::ALL.into_iter().filter(|one| words.contains(&one.word().as_str())))
+    }
+
+    pub(crate) const fn minus(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
+    pub(super) const fn union(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    const fn both(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
+
+    pub(crate) const fn is_bare(self) -> bool {
+        self.0 == 0
+    }
+
+    const fn holds(self, other: Self) -> bool {
+        other.minus(self).is_bare()
+    }
+
+    /// What really goes out: one spelling of `sort` at most.
+    fn on_the_wire(self) -> Self {
+        if self.has(Capability::SortLower) { self.minus(Self::of([Capability::SortPascal])) } else { self }
+    }
+}
+
+/// What a reply says about the form of its question.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reception {
+    /// The server understood it.
+    Taken,
+    /// An error of no known meaning, whose text names these.
+    Refused(Form),
+    /// An HTTP error that may be about the form as well as about anything else.
+    Failed,
+    /// Trouble that has nothing to do with the form.
+    Unrelated,
+}
+
+/// What to do next about a question.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Ask it in this form.
+    Ask(Form),
+    /// Take the last reply to a form that was taken.
+    Take,
+    /// The last reply is all there is.
+    GiveUp,
+}
+
+/// What a server takes, as far as its replies have shown.
+#[derive(Clone, Debug, Default)]
+pub struct Capabilities {
+    dropped: Form,
+    /// Taken by the server since the start.
+    proven: Form,
+    /// Dropped ones that are tried with the next question that has a use for them, each group by itself.
+    untried: VecDeque<Form>,
+    retry_at: Option<DateTime<Utc>>,
+    /// Refusals of the form in force, one after the other.
+    strikes: u32,
+    /// What cannot be left off and was refused once, and whether a question without it was taken since.
+    struck: Form,
+    taken_since_struck: bool,
+}
+
+/// One question on its way to an answer.
+#[derive(Clone, Copy, Debug)]
+pub struct Attempt {
+    wanted: Form,
+    essential: Form,
+    sent: Form,
+    phase: Phase,
+    taken: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Phase {
+    /// In the form in force.
+    InForce,
+    /// Without what the server named.
+    Named { without: Form },
+    /// Without anything that could be to blame.
+    Bare,
+    /// With one group of what was dropped.
+    Trying { base: Form, group: Form },
+}
+
+/// What is kept in the ledger.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Remembered {
+    dropped: Vec<String>,
+}
+
+impl Capabilities {
+    /// What an earlier process found out: all of it is tried again.
+    pub fn recalled(remembered: &Remembered) -> Self {
+        let known = |one: &Capability| remembered.dropped.iter().any(|name| name == one.name());
+        let dropped = Form::of(Capability::ALL.into_iter().filter(known));
+        let mut recalled = Self { dropped, ..Self::default() };
+        recalled.try_again();
+        recalled
+    }
+
+    /// What the next process should know.
+    pub fn remembered(&self) -> Remembered {
+        Remembered { dropped: self.dropped.members().map(|one| one.name().to_owned()).collect() }
+    }
+
+    /// What is left out at present.
+    pub const fn dropped(&self) -> Form {
+        self.dropped
+    }
+
+    /// The server takes `capability` and does something else: it does not have it.
+    pub fn ignores(&mut self, capability: Capability, now: DateTime<Utc>) {
+        self.drop(Form::of([capability]), now);
+    }
+
+    /// Begins with a question that has a use for `wanted` and makes no sense without `essential`.
+    pub fn begin(&mut self, wanted: Form, essential: Form, now: DateTime<Utc>) -> (Attempt, Form) {
+        match self.retry_at {
+            Some(at) if at > now => {}
+            Some(_) => {
+                self.retry_at = Some(now + RETRY_EVERY);
+                self.try_again();
+            }
+            // Known from an earlier process, and about to be tried.
+            None if !self.dropped.is_bare() => self.retry_at = Some(now + RETRY_EVERY),
+            None => {}
+        }
+        let wanted = wanted.minus(Form::ESSENTIAL);
+        let in_force = wanted.minus(self.dropped);
+        let sent = in_force.on_the_wire();
+        let mut attempt = Attempt { wanted, essential, sent, phase: Phase::InForce, taken: false };
+        if essential.is_bare() {
+            self.next(&mut attempt, in_force);
+        }
+        (attempt, attempt.sent)
+    }
+
+    /// What was dropped is tried with the next questions that have a use for it. A criterion is simply used again, and one
+    /// more refusal drops it.
+    fn try_again(&mut self) {
+        let criteria = self.dropped.both(Form::ESSENTIAL);
+        if !criteria.is_bare() {
+            (self.struck, self.taken_since_struck) = (criteria, true);
+        }
+        self.dropped = self.dropped.minus(criteria);
+        self.untried = VecDeque::from([self.dropped]);
+    }
+
+    /// Takes in what came of the form that was sent last.
+    pub fn absorb(&mut self, attempt: &mut Attempt, reception: Reception, now: DateTime<Utc>) -> Step {
+        match reception {
+            Reception::Taken => self.taken(attempt, now),
+            Reception::Refused(_) | Reception::Failed if !attempt.essential.is_bare() => {
+                let named = if let Reception::Refused(named) = reception { named } else { Form::BARE };
+                self.essential_refused(attempt, named, now)
+            }
+            Reception::Refused(named) => self.refused(attempt, named.both(attempt.sent), true),
+            Reception::Failed => self.refused(attempt, Form::BARE, false),
+            Reception::Unrelated => {
+                if let Phase::Trying { group, .. } = attempt.phase {
+                    self.untried.push_front(group);
+                }
+                attempt.outcome()
+            }
+        }
+    }
+
+    fn taken(&mut self, attempt: &mut Attempt, now: DateTime<Utc>) -> Step {
+        self.proven = self.proven.union(attempt.sent);
+        self.strikes = 0;
+        attempt.taken = true;
+        if attempt.essential.is_bare() {
+            self.taken_since_struck = true;
+        } else {
+            self.struck = self.struck.minus(attempt.essential);
+        }
+        match attempt.phase {
+            Phase::InForce => Step::Take,
+            Phase::Named { without } => {
+                self.drop(without.minus(attempt.essential), now);
+                Step::Take
+            }
+            Phase::Bare => {
+                // Something of all this is to blame, or nothing any more: each is tried.
+                let suspects = attempt.wanted.minus(self.dropped);
+                self.drop(suspects, now);
+                self.untried.extend([suspects.both(Form::FIELDS), suspects.minus(Form::FIELDS)]);
+                self.next(attempt, Form::BARE)
+            }
+            Phase::Trying { base, group } => {
+                self.dropped = self.dropped.minus(group);
+                self.next(attempt, base.union(group))
+            }
+        }
+    }
+
+    fn refused(&mut self, attempt: &mut Attempt, named: Form, at_once: bool) -> Step {
+        if let Phase::Trying { base, group } = attempt.phase {
+            let named = named.both(group);
+            if !named.is_bare() {
+                self.untried.push_front(group.minus(named));
+            } else if group.0.count_ones() > 1 {
+                let singles: Vec<_> = group.members().map(|one| Form::of([one])).collect();
+                singles.into_iter().rev().for_each(|one| self.untried.push_front(one));
+            }
+            return self.next(attempt, base);
+        }
+        match attempt.phase {
+            Phase::InForce => {
+                self.strikes += 1;
+                let known = named.is_bare() && self.proven.holds(attempt.sent);
+                if attempt.sent.is_bare() {
+                    return attempt.outcome();
+                }
+                if at_once && self.strikes == 1 && !known {
+                    return Step::Ask(attempt.sent); // a passing trouble, perhaps
+                }
+                // While the API is in trouble, most questions are not worth a second request.
+                if self.strikes != 2 && !self.strikes.is_multiple_of(4) {
+                    return attempt.outcome();
+                }
+                if named.is_bare() { self.bare(attempt) } else { self.without(attempt, named) }
+            }
+            Phase::Named { without } if !named.is_bare() => self.without(attempt, without.union(named)),
+            // What it named was not the reason, or not all of it.
+            Phase::Named { .. } if !attempt.sent.is_bare() => self.bare(attempt),
+            // The form is not to blame.
+            _ => attempt.outcome(),
+        }
+    }
+
+    fn without(&self, attempt: &mut Attempt, without: Form) -> Step {
+        attempt.phase = Phase::Named { without };
+        attempt.sent = attempt.wanted.minus(self.dropped).minus(without).on_the_wire();
+        Step::Ask(attempt.sent)
+    }
+
+    fn bare(&self, attempt: &mut Attempt) -> Step {
+        attempt.phase = Phase::Bare;
+        attempt.sent = Form::BARE;
+        Step::Ask(attempt.sent)
+    }
+
+    /// Refused by name twice while all else works; or refused, another question taken, and refused again: it is not to
+    /// be had.
+    fn essential_refused(&mut self, attempt: &mut Attempt, named: Form, now: DateTime<Utc>) -> Step {
+        let carried = named.both(attempt.sent.union(attempt.essential));
+        if !carried.is_bare() && carried.both(attempt.essential).is_bare() {
+            return Step::GiveUp; // it complains of something else, which the next plain question settles
+        }
+        let repeated = matches!(attempt.phase, Phase::Named { .. });
+        if !carried.is_bare() && self.proven.holds(attempt.sent) && !repeated {
+            attempt.phase = Phase::Named { without: attempt.essential };
+            return Step::Ask(attempt.sent);
+        }
+        if repeated || self.struck.holds(attempt.essential) && self.taken_since_struck {
+            self.drop(attempt.essential, now);
+            self.struck = Form::BARE;
+        } else {
+            (self.struck, self.taken_since_struck) = (attempt.essential, false);
+        }
+        Step::GiveUp
+    }
+
+    /// The next group of dropped ones to try beside `base`, which works or is in force.
+    fn next(&mut self, attempt: &mut Attempt, base: Form) -> Step {
+        let mut left = VecDeque::new();
+        let mut step = None;
+        while let Some(untried) = self.untried.pop_front() {
+            let untried = untried.both(self.dropped);
+            let group = untried.both(attempt.wanted);
+            if group == Form::of([Capability::SortPascal]) && base.has(Capability::SortLower) {
+                // Not needed, so not tried: it is as good as any that was never sent.
+                self.dropped = self.dropped.minus(group);
+            } else if !group.is_bare() {
+                left.extend(Some(untried.minus(group)).filter(|rest| !rest.is_bare()));
+                attempt.phase = Phase::Trying { base, group };
+                attempt.sent = base.union(group).on_the_wire();
+                step = Some(Step::Ask(attempt.sent));
+                break;
+            } else if !untried.is_bare() {
+                left.push_back(untried);
+            }
+        }
+        self.untried.extend(left);
+        if self.dropped.is_bare() {
+            self.retry_at = None;
+        }
+        if let Some(step) = step {
+            return step;
+        }
+        if attempt.taken {
+            return Step::Take;
+        }
+        attempt.phase = Phase::InForce;
+        attempt.sent = base.on_the_wire();
+        Step::Ask(attempt.sent)
+    }
+
+    fn drop(&mut self, form: Form, now: DateTime<Utc>) {
+        self.dropped = self.dropped.union(form);
+        self.retry_at = Some(now + CONFIRM_AFTER);
+    }
+}
+
+impl Attempt {
+    fn outcome(&self) -> Step {
+        if self.taken { Step::Take } else { Step::GiveUp }
+    }
+}
+
+#[cfg(test)]
+mod tests;
