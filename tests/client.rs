@@ -353,8 +353,7 @@ async fn a_time_out_and_a_body_cut_in_the_middle_call_for_less() {
     let cut = format!("HTTP/1.1 200 OK\r\nContent-Length: 900\r\nConnection: close\r\n\r\n{part}");
     let unframed = format!("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n{part}");
     for answer in [cut, unframed] {
-        let error =
-            client(&raw(answer).await, Method::Post, code()).ask(&question(Form::FULL)).await;
+        let error = client(&raw(answer).await, Method::Post, code()).ask(&question(Form::FULL)).await;
         let error = error.unwrap_err();
         assert_eq!((error.action(), error.name()), (Action::TooSlow, "cut_body"), "{error}");
         assert!(matches!(error, ApiError::CutBody { received, .. } if received == part.len()), "{error:?}");

@@ -49,6 +49,11 @@ impl Settings {
         std::iter::once(self.lookback).chain(self.reconcile.iter().copied())
     }
 
+    /// How far apart looks at missing records are.
+    fn looks_apart(&self) -> TimeDelta {
+        self.lookback_every / 4
+    }
+
     /// How long a stretch may wait beyond its age, so that many are read with one request. What leaves the lookback is
     /// read with the lookback itself.
     fn slack(&self, age: TimeDelta) -> TimeDelta {
@@ -345,7 +350,9 @@ impl Planner {
 
     fn wake_at(&self, now: DateTime<Utc>) -> DateTime<Utc> {
         let poll = self.last_poll.map_or(now, |last| last + self.settings.poll_interval);
-        let rechecks = self.ledger.rechecks.iter().map(|recheck| recheck.due_at);
+        let earliest = self.last_look.map(|last| last + self.settings.looks_apart());
+        let rechecks =
+            self.ledger.rechecks.iter().map(|recheck| recheck.due_at.max(earliest.unwrap_or(recheck.due_at)));
         let gaps = self.ledger.gaps.iter().map(|gap| gap.next_try_at);
         // Re-reads by age come due by the minute at most, and polls are at least that frequent or rarer by choice.
         rechecks.chain(gaps).fold(poll, DateTime::min).max(now + TimeDelta::seconds(1))

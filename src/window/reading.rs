@@ -253,6 +253,14 @@ impl Reading {
             return step;
         }
         self.requests += 1;
+        let by_unit = self.todo.last().is_some_and(|part| part.tight == Tight::Unit);
+        if by_unit && matches!(reply, Reply::Failed | Reply::Invalid { .. } | Reply::TimedOut) {
+            // Not every server lets itself be asked for a single unit: it stays as full as it was.
+            if let Some(part) = self.todo.pop() {
+                self.overloaded(part, context, &mut step);
+            }
+            return step;
+        }
         match reply {
             Reply::Answer(evidence) => self.answer(ask, evidence, context, &mut step),
             Reply::TooMany { exact } => self.refused(ask, *exact, context, &mut step),

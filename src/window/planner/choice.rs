@@ -96,7 +96,7 @@ impl Planner {
     /// keep a distance, or they would leave nothing to the others.
     fn looks(&mut self, now: DateTime<Utc>) -> Vec<Window> {
         let mut looks = Coverage::new();
-        if self.last_look.is_some_and(|last| now < last + self.settings.lookback_every / 4) {
+        if self.last_look.is_some_and(|last| now < last + self.settings.looks_apart()) {
             return Vec::new();
         }
         let unit = self.unit();
