@@ -15,4 +15,5 @@ mod faults;
 mod first_sync;
 mod keys;
 mod life;
+mod lookups;
 mod scene;
