@@ -116,10 +116,11 @@ async fn a_wrong_zone_and_back_leaves_every_row_as_it_was() {
     right.pass().await;
     right.assert_mirrors().await;
     // The same server, read as if its zone were another one.
-    let zone = ("CDR_SYNC__API__TIMEZONE", "Asia/Tokyo".to_owned());
-    let start = ("CDR_SYNC__SYNC__START", (right.start - days(1)).to_rfc3339());
+    let zone = ("CDR_SYNC__API__TIMEZONE", "America/New_York".to_owned());
+    let start = ("CDR_SYNC__SYNC__START", (right.start + hours(8)).to_rfc3339());
     let wrong = configured(&right, right.simulator.url(), [zone, start]).await;
-    let account = Account { client: wrong.client, scope: wrong.scope, ..right.account.clone() };
+    let account =
+        Account { client: wrong.client, scope: wrong.scope, start: wrong.start, ..right.account.clone() };
     let right_account = right.account.clone();
     let mut scene = right;
     scene.account = account;
