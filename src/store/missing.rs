@@ -46,7 +46,7 @@ impl Store {
         let rows: Vec<(String, String)> = sql_as(
             "select call_id, type from cdr_sync.missing
              where account = $1 and started_at >= $2 and started_at < $3
-               and due_at <= $4 and reads + 1 >= case when suspicious then $5 else 2 end
+               and due_at <= $4 and reads + tries + 1 >= case when suspicious then $5 else 2 end
                and (older_shown or started_at > $6)
              order by call_id, type",
         )
@@ -378,9 +378,10 @@ impl Removal<'_> {
              ), due as (
                  delete from cdr_sync.missing m
                  where m.account = $1 and m.started_at >= $2 and m.started_at < $3 and m.last_missed_at = $4
-                   and case when m.suspicious
-                            then m.reads >= $7 and m.last_missed_at - m.first_missed_at >= $8
-                            else m.reads >= 2 and m.last_missed_at - m.first_missed_at >= $6 end
+                   -- The API's word for this very call makes up for reads that came with an unidentified record.
+                   and m.reads + case when $11::text[] is null then 0 else m.tries end
+                       >= case when m.suspicious then $7 else 2 end
+                   and m.last_missed_at - m.first_missed_at >= case when m.suspicious then $8 else $6 end
                    and ($11::text[] is null and $14 or exists (
                             select from confirmed where confirmed.call_id = m.call_id and confirmed.type = m.type))
                    and (m.older_shown or m.started_at > $15)

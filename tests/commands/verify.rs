@@ -1,13 +1,14 @@
 //! `verify`: what it names, and what it will not compare.
 
-use chrono::{TimeDelta, Utc};
+use cdr_sync::clock::Clock;
+use chrono::TimeDelta;
 use sqlx::{Connection, PgConnection};
 
 use crate::scene::{printed, program, simulator};
 
 #[tokio::test]
 async fn details_name_the_records_and_the_columns_that_differ() {
-    let now = Utc::now();
+    let now = Clock::System.now();
     let simulator = simulator(now, |_| {}).await;
     let database = cdr_sync::private_postgres::TestDatabase::new().await.unwrap();
     let (url, code) = (simulator.url(), "simulated-code");
@@ -62,8 +63,10 @@ async fn details_name_the_records_and_the_columns_that_differ() {
 async fn a_span_in_the_future_is_an_error() {
     let environment =
         [("DATABASE_URL", "postgres://nobody@127.0.0.1:1/none"), ("VOICENTER_CODE", "simulated-code")];
-    let (from, to) =
-        ((Utc::now() + TimeDelta::days(1)).to_rfc3339(), (Utc::now() + TimeDelta::days(2)).to_rfc3339());
+    let (from, to) = (
+        (Clock::System.now() + TimeDelta::days(1)).to_rfc3339(),
+        (Clock::System.now() + TimeDelta::days(2)).to_rfc3339(),
+    );
     let said = printed(program(&["verify", "--from", &from, "--to", &to], &environment)).await;
     assert!(said.contains("in the future") && said.ends_with("exit status 2\n"), "{said}");
 }

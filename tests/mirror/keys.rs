@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
+use cdr_sync::app::App;
+use cdr_sync::config::{Config, Sources};
 use cdr_sync::simulator::{DialectOptions, Generation, Record, SimulatorOptions, WorldOptions};
+use cdr_sync::sync::Account;
 use cdr_sync::sync::status::Board;
 use cdr_sync::window::planner::Mode;
 use chrono::TimeDelta;
@@ -19,6 +22,26 @@ fn empty(generation: Generation) -> SimulatorOptions {
 async fn scene(simulator: SimulatorOptions, history: TimeDelta) -> Scene {
     let setup = Setup { now: instant(TUESDAY), history, ..Setup::new(simulator) };
     Scene::of(setup.with("CDR_SYNC__SYNC__POLL_INTERVAL", "10m")).await
+}
+
+/// The scene's account as another configuration makes it.
+pub async fn configured<const N: usize>(
+    scene: &Scene,
+    url: String,
+    more: [(&'static str, String); N],
+) -> Account {
+    let env = [
+        ("VOICENTER_CODE", "simulated-code".to_owned()),
+        ("DATABASE_URL", scene.database.url().to_owned()),
+        ("CDR_SYNC__ACCOUNTS__0__NAME", scene.account.name.clone()),
+        ("CDR_SYNC__API__URL", url),
+        ("CDR_SYNC__API__REQUESTS_PER_MINUTE", "1000000".to_owned()),
+        ("CDR_SYNC__API__BURST", "1000".to_owned()),
+    ];
+    let env = env.into_iter().chain(more).map(|(name, value)| (name.to_owned(), value));
+    let working_dir = std::env::temp_dir().join("cdr-sync-tests-have-no-files");
+    let config = Config::load(Sources { file: None, env, working_dir }).unwrap();
+    App::build(&config, scene.store.clone()).await.unwrap().accounts.remove(0)
 }
 
 async fn open_rejected(scene: &Scene) -> usize {
@@ -93,25 +116,11 @@ async fn a_wrong_zone_and_back_leaves_every_row_as_it_was() {
     right.pass().await;
     right.assert_mirrors().await;
     // The same server, read as if its zone were another one.
-    let client = cdr_sync::config::Config::load(cdr_sync::config::Sources {
-        file: None,
-        env: [
-            ("VOICENTER_CODE".to_owned(), "simulated-code".to_owned()),
-            ("DATABASE_URL".to_owned(), right.database.url().to_owned()),
-            ("CDR_SYNC__ACCOUNTS__0__NAME".to_owned(), "main".to_owned()),
-            ("CDR_SYNC__API__URL".to_owned(), right.simulator.url()),
-            ("CDR_SYNC__API__TIMEZONE".to_owned(), "Asia/Tokyo".to_owned()),
-            ("CDR_SYNC__API__REQUESTS_PER_MINUTE".to_owned(), "1000000".to_owned()),
-            ("CDR_SYNC__API__BURST".to_owned(), "1000".to_owned()),
-            ("CDR_SYNC__SYNC__START".to_owned(), (right.start - days(1)).to_rfc3339()),
-        ]
-        .into_iter(),
-        working_dir: std::env::temp_dir().join("cdr-sync-tests-have-no-files"),
-    });
-    let mut account = right.account.clone();
-    let wrong = cdr_sync::app::App::build(&client.unwrap(), right.store.clone()).await.unwrap();
-    let wrong = wrong.accounts.into_iter().next().unwrap();
-    (account.client, account.scope) = (wrong.client, wrong.scope);
+    let zone = ("CDR_SYNC__API__TIMEZONE", "America/New_York".to_owned());
+    let start = ("CDR_SYNC__SYNC__START", (right.start + hours(8)).to_rfc3339());
+    let wrong = configured(&right, right.simulator.url(), [zone, start]).await;
+    let account =
+        Account { client: wrong.client, scope: wrong.scope, start: wrong.start, ..right.account.clone() };
     let right_account = right.account.clone();
     let mut scene = right;
     scene.account = account;

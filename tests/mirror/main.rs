@@ -16,4 +16,5 @@ mod faults;
 mod first_sync;
 mod keys;
 mod life;
+mod lookups;
 mod scene;

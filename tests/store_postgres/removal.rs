@@ -154,14 +154,35 @@ async fn beside_a_record_that_cannot_be_identified_nothing_is_marked_and_a_narro
         let done = scene.store.commit(&commit).await.unwrap();
         assert_eq!(done.removed, 0);
         waits.push((done.rechecks[0].due_at - read_at).num_minutes());
-        // Nothing to ask for by CallID: no read has lacked it in earnest.
-        assert_eq!(scene.store.missing_keys(ACCOUNT, hour(1), done.rechecks[0].due_at).await.unwrap(), []);
         read_at = done.rechecks[0].due_at;
     }
     assert_eq!(waits, [10, 10, 20, 40, 80, 160]);
     let minute = window(at(1, 0), at(1, 1));
     assert_eq!(scene.read(minute, &records[1..], read_at).await.removed, 0, "the first that lacks it");
     assert_eq!(scene.read(minute, &records[1..], read_at + minutes(320)).await.removed, 1);
+}
+
+#[tokio::test]
+async fn beside_a_record_that_cannot_be_identified_the_apis_word_for_the_call_decides() {
+    let scene = Scene::new().await;
+    let records = cdrs(4, at(1, 0));
+    scene.read(hour(1), &records, at(12, 0)).await;
+    let rejected = [broken(None, None)];
+    let mut asked = Vec::new();
+    for minute in [1, 11, 21] {
+        let read_at = at(12, minute);
+        let gone: BTreeSet<_> =
+            scene.store.missing_keys(ACCOUNT, hour(1), read_at).await.unwrap().into_iter().collect();
+        let claims = [claim(hour(1), read_at)];
+        let commit = Commit {
+            claims: &claims,
+            rejected: &rejected,
+            confirmed_gone: Some(&gone),
+            ..scene.commit(&records[1..], read_at)
+        };
+        asked.push((gone.len(), scene.store.commit(&commit).await.unwrap().removed));
+    }
+    assert_eq!(asked, [(0, 0), (0, 0), (1, 1)]);
 }
 
 #[tokio::test]

@@ -186,7 +186,7 @@ async fn dates_of_another_scope_do_not_count() {
     let records: Vec<Cdr> = (0..20).map(|minute| cdr(&format!("{minute}"), at(3, minute))).collect();
     let shifted: Vec<Cdr> = records
         .iter()
-        .map(|record| Cdr { started_at: record.started_at - TimeDelta::hours(2), ..record.clone() })
+        .map(|record| Cdr { started_at: record.started_at + TimeDelta::hours(2), ..record.clone() })
         .collect();
     let scope = |zone: &str| json!({"timezone": zone});
     for (round, (zone, shown)) in (1..).zip([("a", &records), ("b", &shifted), ("a", &records)]) {
