@@ -183,6 +183,24 @@ proptest! {
     }
 
     #[test]
+    fn a_record_that_is_no_json_never_changes_its_neighbours((_, good) in record(), other in json(), broken in prop::sample::select(vec![
+        r#"{"CallID":"x","UserName":"O"Brien","Type":"Queue"}"#, r#"{"CallID":"x","DTMFData":[{"a":1},{"b" 2}],"Type":"Queue"}"#,
+        r#"{"CallID":"x","Price":1.2.3"4}"#, r#"{"CallID":"x" "Date":"2024-06-10T09:04","CustomData":{"a":{}}}"#,
+    ]), odd in prop::sample::select(vec!["NaN", "-Infinity", "None", ".5", "0x1F"]), cut in any::<prop::sample::Index>()) {
+        let alone = decode(&body(&[&good]), Jerusalem).unwrap().records;
+        let odd = format!(r#"{{"CallID":"odd","Date":"2024-06-10T09:04:58Z","Price":{odd}}}"#);
+        let other = other.to_string();
+        let all = body(&[&other, &good, broken, &good, &odd, &good]);
+        let among = decode(&all, Jerusalem).unwrap();
+        prop_assert_eq!(among.listed, 6);
+        let found: Vec<&Cdr> = among.records.iter().filter(|record| record.key.call_id == "id-of-this").collect();
+        prop_assert_eq!(found, vec![&alone[0]; 3]);
+        prop_assert!(among.records.iter().any(|record| record.key.call_id == "odd"));
+        prop_assert!(among.rejected.iter().any(|rejected| rejected.raw == broken));
+        prop_assert!(decode(&all[..cut.index(all.len())], Jerusalem).is_err(), "a cut answer is none");
+    }
+
+    #[test]
     fn what_is_decoded_can_be_stored((_, text) in record(), unit in any::<u16>()) {
         let spoiled = text.replace("id-of-this", &format!("id-of-this\\u{unit:04x}"));
         if let Ok(envelope) = decode(&body(&[&spoiled]), Jerusalem) {

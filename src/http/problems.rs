@@ -148,7 +148,7 @@ fn advised(error: &str) -> (String, String) {
     if let Some(address) = address.filter(|word| word.parse::<std::net::IpAddr>().is_ok()) {
         let text = error.split("). ").next().unwrap_or(error);
         let mend = format!(
-            "Ask Voicenter to whitelist {address}, or use a bearer token. It is asked again every 5 minutes."
+            "Ask Voicenter to whitelist {address}, or use a bearer token. It is asked again by itself."
         );
         return (closed(text), mend);
     }

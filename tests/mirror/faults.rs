@@ -174,7 +174,7 @@ async fn one_refused_account_waits_while_the_other_goes_on() {
     let accounts = vec![good.account.clone(), refused.account.clone()];
     let daemon = tokio::spawn(supervisor::run(accounts, common, boards.clone(), stop.clone()));
     until("the good account", async || boards["good"].read().caught_up).await;
-    until("the refusal", async || refused.status().await.last_error.is_some()).await;
+    until("the refusal", async || refused.waits_until(clock.now() + TimeDelta::seconds(5)).await).await;
     good.assert_mirrors().await;
     let asked = (good.simulator.requests().len(), refused.simulator.requests().len());
     assert_eq!(asked.1, 1, "a refused credential is not tried again at once");

@@ -208,7 +208,9 @@ impl Scene {
 
     /// The account is noted as paused until this very instant.
     pub async fn waits_until(&self, instant: DateTime<Utc>) -> bool {
-        self.status().await.paused_until == Some(instant)
+        // A busy machine may keep the database from answering in time: asked again.
+        let Ok(all) = self.store.status().await else { return false };
+        all.iter().any(|status| status.name == self.account.name && status.paused_until == Some(instant))
     }
 
     pub fn insert(&self, record: Record, appears_at: DateTime<Utc>) {

@@ -18,7 +18,7 @@ pub(super) struct Recovered<'a> {
     pub envelope: String,
     /// The list's items; those that are no JSON as they came.
     pub items: Vec<Cow<'a, str>>,
-    /// Whether the last item is whole, or broken before its end: else the body may have been cut there.
+    /// The last item is whole: else the body may have been cut there, and a bracket inside that item taken for the list's end.
     pub ends_well: bool,
 }
 
@@ -29,7 +29,7 @@ pub(super) fn recovered(text: &str) -> Option<Recovered<'_>> {
     let envelope = |end: usize| readable(&format!("{head}{}", rest.get(end..)?)).ok().map(Cow::into_owned);
     let (end, envelope) = ends.into_iter().rev().find_map(|end| Some((end, envelope(end)?)))?;
     let items = items(rest.get(..end)?);
-    let ends_well = items.last().is_none_or(|last| readable(last).err().is_none_or(|error| !error.is_eof()));
+    let ends_well = items.last().is_none_or(|last| readable(last).is_ok());
     Some(Recovered { envelope, items, ends_well })
 }
 
@@ -48,66 +48,59 @@ fn list_start(text: &str) -> Option<usize> {
 fn items(list: &str) -> Vec<Cow<'_, str>> {
     let mut items: Vec<Cow<'_, str>> = Vec::new();
     let mut in_broken = false;
-    let bounds = bounds(list);
-    let mut at = 0;
-    while let Some((start, first_end)) = bounds.get(at).copied() {
-        if let Some((item, used)) = whole_item(list, bounds.get(at..).unwrap_or_default())
-            && (!in_broken || names_a_call(&item))
-        {
-            items.push(item);
-            in_broken = false;
-            at += used;
-            continue;
+    let mut rest = list.trim();
+    while !rest.is_empty() {
+        let (item, length, is_whole) = match whole_item(rest) {
+            Some((item, length)) => (item, length, true),
+            None => {
+                let length = ends(rest).next().unwrap_or(rest.len());
+                (Cow::Borrowed(rest.get(..length).unwrap_or(rest)), length, false)
+            }
+        };
+        match items.last_mut().filter(|_| in_broken && !names_a_call(&item)) {
+            // What names no call of its own is the rest of the broken record before it.
+            Some(broken) => *broken = Cow::Owned(format!("{broken},{item}")),
+            None => {
+                items.push(item);
+                in_broken = !is_whole;
+            }
         }
-        let piece = list.get(start..first_end).unwrap_or_default();
-        // What names no call of its own is the rest of the broken record before it.
-        match items.last_mut().filter(|_| in_broken && !names_a_call(piece)) {
-            Some(broken) => *broken = Cow::Owned(format!("{broken},{piece}")),
-            None => items.push(Cow::Borrowed(piece)),
-        }
-        in_broken = true;
-        at += 1;
+        let after = rest.get(length..).unwrap_or_default().trim_start();
+        rest = after.strip_prefix(',').unwrap_or(after).trim_start();
     }
     items
 }
 
-/// Where the list could be divided: at each `},{"`. Inside a JSON string that can not stand: its quote would be escaped.
-fn bounds(list: &str) -> Vec<(usize, usize)> {
-    let mut bounds = Vec::new();
-    let mut start = list.len() - list.trim_start().len();
-    for (brace, _) in list.match_indices('}') {
-        let after = list.get(brace + 1..).unwrap_or_default();
-        let next = after.trim_start().strip_prefix(',').map(str::trim_start);
-        if let Some(next) = next
-            && next.strip_prefix('{').is_some_and(|members| members.trim_start().starts_with('"'))
-        {
-            bounds.push((start, brace + 1));
-            start = list.len() - next.len();
+/// The JSON that `list` begins with, repaired if need be, and its length in `list`.
+fn whole_item(list: &str) -> Option<(Cow<'_, str>, usize)> {
+    let mut values = serde_json::Deserializer::from_str(list).into_iter::<&RawValue>();
+    if let Some(Ok(value)) = values.next() {
+        let after = list.get(values.byte_offset()..)?.trim_start();
+        if after.is_empty() || after.starts_with(',') {
+            return Some((Cow::Borrowed(value.get()), values.byte_offset()));
         }
     }
-    let end = list.trim_end().trim_end_matches(',').len();
-    if start < end {
-        bounds.push((start, end));
-    }
-    bounds
-}
-
-/// The JSON that begins with the first of `bounds`, and over how many of them it goes.
-fn whole_item<'a>(list: &'a str, bounds: &[(usize, usize)]) -> Option<(Cow<'a, str>, usize)> {
-    let (start, _) = bounds.first()?;
-    for (index, (_, end)) in bounds.iter().take(MOST_PIECES).enumerate() {
-        let candidate = list.get(*start..*end)?;
-        match serde_json::from_str::<&RawValue>(candidate) {
-            Ok(_) => return Some((Cow::Borrowed(candidate), index + 1)),
+    for end in ends(list).take(MOST_PIECES) {
+        match readable(list.get(..end)?) {
+            Ok(item) => return Some((item, end)),
             Err(error) if error.is_eof() => {}
-            Err(_) => match readable(candidate) {
-                Ok(item) => return Some((item, index + 1)),
-                Err(error) if error.is_eof() => {}
-                Err(_) => return None,
-            },
+            Err(_) => return None,
         }
     }
     None
+}
+
+/// Where the first record of `list` could end: at each `},{"`, which cannot stand inside a JSON string, for its quote would
+/// be escaped there; and at the end.
+fn ends(list: &str) -> impl Iterator<Item = usize> {
+    let begins_record =
+        |next: &str| next.strip_prefix('{').is_some_and(|first| first.trim_start().starts_with('"'));
+    let divides = move |brace: &usize| {
+        let after = list.get(brace + 1..).unwrap_or_default().trim_start();
+        after.strip_prefix(',').is_some_and(|next| begins_record(next.trim_start()))
+    };
+    let braces = list.match_indices('}').map(|(at, _)| at).filter(divides).map(|brace| brace + 1);
+    braces.chain([list.trim_end_matches(',').len()])
 }
 
 fn names_a_call(item: &str) -> bool {
@@ -151,6 +144,7 @@ mod tests {
         for text in [
             r#"{"ERROR_NUMBER":0,"CDR_LIST":[{"CallID":"x" "y"},{"CallID":"b","DTMFData":[]}"#,
             r#"{"ERROR_NUMBER":0,"CDR_LIST":[{"CallID":"x" "y"},{"CallID":"b","DTMFData":[{"a":1}]}"#,
+            r#"{"ERROR_NUMBER":0,"CDR_LIST":[{"CallID":"x","DTMFData":[{"a" 1}],"Type":"Queue"}"#,
         ] {
             assert!(!recovered(text).unwrap().ends_well);
         }
