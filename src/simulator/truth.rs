@@ -112,7 +112,11 @@ impl TruthRow {
             "userid" => self.user_id = None,
             "username" => self.user_name = None,
             "dialstatus2" => self.dial_status2 = None,
-            _ => {}
+            name => {
+                let extra = self.extra.as_mut().and_then(Value::as_object_mut);
+                extra.into_iter().for_each(|extra| extra.retain(|known, _| known.to_lowercase() != name));
+                self.extra.take_if(|extra| extra.as_object().is_some_and(Map::is_empty));
+            }
         }
     }
 
