@@ -19,6 +19,7 @@ mod random;
 mod record;
 mod request;
 mod request_log;
+mod rules;
 mod schedule;
 mod search;
 mod truth;
@@ -38,7 +39,8 @@ use tokio_util::sync::CancellationToken;
 pub use command::{SimulateArgs, run};
 pub use faults::{Fault, Faults};
 pub use options::{
-    DateForm, DialectOptions, Generation, OverLimit, RateClock, SimulatorOptions, SortBehaviour, WorldOptions,
+    DateForm, DialectOptions, Generation, OverLimit, RateClock, RefusalOptions, SimulatorOptions,
+    SortBehaviour, TotalCounts, WorldOptions,
 };
 pub use record::{Empties, Record};
 pub use request::{Search, SortKey};
@@ -135,9 +137,20 @@ impl Simulator {
 
     /// The rows that an exact mirror holds at `at` with `started_at` in `[from, to)`, ordered by key.
     ///
-    /// It is taken for granted that the mirror asks for all fields (or leaves `fields` out).
+    /// What it purged is not among them: whether a mirror keeps that is the mirror's decision.
+    ///
+    /// It is taken for granted that the mirror asks for all fields that are not refused.
     pub fn truth(&self, at: DateTime<Utc>, from: DateTime<Utc>, to: DateTime<Utc>) -> Vec<TruthRow> {
-        truth::rows(&self.api.world, &Dialect::of(&self.api.options), at, from, to)
+        let options = &self.api.options;
+        let at = at + options.clock_offset;
+        let mut rows = truth::rows(&self.api.world, &Dialect::of(options), at, from, to);
+        for name in &options.refusals.names {
+            rows.iter_mut().for_each(|row| row.forget(name));
+        }
+        if let Some(kept) = options.refusals.purged_after {
+            rows.retain(|row| row.started_at >= at - kept);
+        }
+        rows
     }
 
     /// Stops: open requests get no answer, connections are closed.

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::dialect::Dialect;
 use super::faults::Fault;
-use super::options::{Generation, SimulatorOptions};
+use super::options::{Generation, SimulatorOptions, TotalCounts};
 use super::search::Found;
 use super::wire::{Field, Pen, json_text};
 
@@ -100,6 +100,9 @@ fn totals(out: &mut Vec<u8>, found: &Found, options: &SimulatorOptions, fault: O
         out.extend_from_slice(b",\"STATUS_CODE\":200");
     }
     let (mut total, mut returned) = (found.total, found.page.len());
+    if options.total_counts == TotalCounts::Returned {
+        total = returned;
+    }
     match fault {
         Some(Fault::EmptyOk) => (total, returned) = (0, 0),
         Some(Fault::WrongReturnHits) => returned += 1,

@@ -20,10 +20,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::answer::{self, ApiError};
 use super::connection::Peer;
+use super::dialect::Dialect;
 use super::faults::{Fault, Faults};
 use super::options::{Generation, SimulatorOptions};
 use super::request::{self, Broken};
 use super::request_log::{Outcome, RateLimit, RequestEntry, RequestLog};
+use super::rules;
 use super::search;
 use super::world::World;
 use crate::clock::Clock;
@@ -72,7 +74,7 @@ pub(crate) async fn handle(
     request: Request<Body>,
 ) -> Result<Response<Body>, Infallible> {
     let answer = async {
-        let at = api.clock.now();
+        let at = api.now();
         let (parts, body) = request.into_parts();
         if !matches!(parts.uri.path(), "/hub/cdr/" | "/hub/cdr") {
             return response(Reply::html(404, "<html><body>404: try /hub/cdr/</body></html>"), at);
@@ -93,13 +95,18 @@ pub(crate) async fn handle(
         let reply = api.reply(&asked, &peer, at);
         api.send(reply, &asked.headers, &peer, at).await
     };
-    Ok(tokio::select! {
+    let mut response = tokio::select! {
         response = answer => response,
         () = api.stopped.cancelled() => {
             peer.close();
             Response::default()
         }
-    })
+    };
+    if !api.options.date_header {
+        // hyper would put the host's own time in place of a missing one.
+        response.headers_mut().insert(header::DATE, HeaderValue::from_static("-"));
+    }
+    Ok(response)
 }
 
 /// A request as it came.
@@ -116,7 +123,7 @@ struct Shaped {
     ask: Ask,
 }
 
-enum Ask {
+pub(crate) enum Ask {
     Body(Map<String, Value>),
     Query(Vec<(String, String)>),
 }
@@ -151,6 +158,11 @@ impl Asked {
 }
 
 impl Api {
+    /// The time by its own clock.
+    pub(crate) fn now(&self) -> DateTime<Utc> {
+        self.clock.now() + self.options.clock_offset
+    }
+
     fn reply(&self, asked: &Asked, peer: &Peer, at: DateTime<Utc>) -> Reply {
         let mut entry = RequestEntry {
             at,
@@ -193,6 +205,7 @@ impl Api {
         let shaped = asked.shaped().map_err(|error| refuse(entry, error))?;
         self.authorize(asked, shaped.code.as_deref(), peer, entry)?;
         let generation = self.options.generation;
+        rules::check_names(&self.options.refusals, &shaped.ask).map_err(|error| refuse(entry, error))?;
         let request = match shaped.ask {
             Ask::Body(body) => request::from_body(body, generation),
             Ask::Query(query) => request::from_query(query, generation),
@@ -201,8 +214,12 @@ impl Api {
             let known = matches!(broken, Broken::Range(_)) && generation == Generation::Current;
             refuse(entry, ApiError::new(if known { 5 } else { 90 }, broken.to_string()))
         })?;
-        let found = search::find(&self.world, &self.options, &request, entry.at);
         entry.search = Some(request.search.clone());
+        let dialect = Dialect::of(&self.options);
+        rules::check_range(&self.options.refusals, &request.search, dialect.wall_time(entry.at))
+            .map_err(|error| refuse(entry, error))?;
+        let turn = self.log.len() as u64;
+        let found = search::find(&self.world, &self.options, &request, entry.at, turn);
         entry.sort.clone_from(&request.sort);
         (entry.total, entry.returned) = (found.total, found.page.len());
         if found.refused {

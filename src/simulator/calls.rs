@@ -143,7 +143,7 @@ pub(crate) fn hour(options: &WorldOptions, hour: i64) -> Vec<Entry> {
     let burst = if random.chance(0.05) { 2.0 } else { 0.9 / 0.95 };
     let calls = options.calls_per_day * 7.0 * share_of_week(hour) * burst / records_per_call(options);
     let rushes = [0, 1, 2].map(|_| random.between(60, HOUR - 60));
-    let mut entries = Vec::new();
+    let mut entries = campaigns(options, hour);
     for number in 0..random.count(calls) {
         let within = if random.chance(0.12) {
             random.pick(&rushes) + random.between(-20, 20)
@@ -154,6 +154,24 @@ pub(crate) fn hour(options: &WorldOptions, hour: i64) -> Vec<Entry> {
         let seed = Random::of(&[options.seed, hour as u64, 2, number as u64]).next();
         if started >= options.from.timestamp() {
             call(options, seed, started, &mut entries);
+        }
+    }
+    entries
+}
+
+/// The calls of the campaigns that begin in an hour; none of them reaches into the next one.
+fn campaigns(options: &WorldOptions, hour: i64) -> Vec<Entry> {
+    let mut random = Random::of(&[options.seed, hour as u64, 6]);
+    let mut entries = Vec::new();
+    for campaign in 0..random.count(options.campaigns_per_day * 7.0 * share_of_week(hour)) {
+        let length = random.between(60, 120);
+        let begin = hour * HOUR + random.between(0, HOUR - length);
+        for number in 0..options.campaign_calls {
+            let started = begin + random.between(0, length - 1);
+            let parts = [options.seed, hour as u64, 7, campaign as u64, number as u64];
+            if started >= options.from.timestamp() {
+                call(options, Random::of(&parts).next(), started, &mut entries);
+            }
         }
     }
     entries

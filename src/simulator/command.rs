@@ -11,7 +11,8 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::faults::Fault;
 use super::options::{
-    DateForm, DialectOptions, Generation, OverLimit, RateClock, SimulatorOptions, SortBehaviour, WorldOptions,
+    DateForm, DialectOptions, Generation, OverLimit, RateClock, RefusalOptions, SimulatorOptions,
+    SortBehaviour, TotalCounts, WorldOptions,
 };
 use super::{Simulator, SimulatorError};
 use crate::clock::Clock;
@@ -43,8 +44,11 @@ pub struct SimulateArgs {
     /// What happens past it
     #[arg(long, value_enum, default_value_t = OverLimit::Documented)]
     pub over_limit: OverLimit,
-    /// Leave TOTAL_HITS and RETURN_HITS out
-    #[arg(long)]
+    /// What TOTAL_HITS counts: all records before the cut, those left after it, or nothing: both hits are left out
+    #[arg(long, value_enum, default_value_t = Totals::Before)]
+    pub totals: Totals,
+    /// The same as --totals none
+    #[arg(long, hide = true, conflicts_with = "totals")]
     pub no_totals: bool,
     /// Most requests in any 60 seconds; 0: no limit
     #[arg(long, default_value_t = 30)]
@@ -58,9 +62,36 @@ pub struct SimulateArgs {
     /// Refuse the code with error 4, as from an address that is not whitelisted
     #[arg(long)]
     pub refuse_address: bool,
-    /// What sort does
+    /// What sort does, and in which order records come
     #[arg(long, value_enum, default_value_t = SortBehaviour::Honest)]
     pub sort: SortBehaviour,
+    /// Refuse these keys of requests (sort, version, callID), fields (UserId) or spellings in sort (sort=Date)
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    pub refuse: Vec<String>,
+    /// Refusals do not say what they refuse
+    #[arg(long)]
+    pub unspecific: bool,
+    /// Error 5 for a longer range, as in 12h or 7d
+    #[arg(long, value_name = "SPAN", value_parser = span)]
+    pub longest_range: Option<TimeDelta>,
+    /// Error 5 for a todate in its future
+    #[arg(long)]
+    pub refuse_future: bool,
+    /// Error 5 for a fromdate further back, as in 10d
+    #[arg(long, value_name = "SPAN", value_parser = span)]
+    pub horizon: Option<TimeDelta>,
+    /// Forget older records without a word, as in 90d
+    #[arg(long, value_name = "SPAN", value_parser = span)]
+    pub purged_after: Option<TimeDelta>,
+    /// Its clock is this much ahead, as in 20s, or behind, as in -20s
+    #[arg(long, value_name = "SPAN", default_value = "0s", value_parser = span, allow_hyphen_values = true)]
+    pub clock_offset: TimeDelta,
+    /// Send a Date header that cannot be read
+    #[arg(long)]
+    pub no_date_header: bool,
+    /// Campaigns a day: each makes 700 calls within a minute or two
+    #[arg(long, default_value_t = 0.0, value_parser = non_negative)]
+    pub campaigns_per_day: f64,
     /// Spoil a share of the answers, as in http500=0.05; repeatable
     #[arg(long = "fault", value_name = "KIND=SHARE", value_parser = fault, long_help = fault_help())]
     pub faults: Vec<(Fault, f64)>,
@@ -93,6 +124,17 @@ pub struct SimulateArgs {
     pub steady: bool,
 }
 
+/// What TOTAL_HITS counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Totals {
+    /// All records that match.
+    Before,
+    /// Those left after the cut, which so looks like a whole answer.
+    After,
+    /// Neither TOTAL_HITS nor RETURN_HITS is sent.
+    None,
+}
+
 impl SimulateArgs {
     /// The options that these arguments amount to, `now` being the present.
     pub fn options(&self, now: DateTime<Utc>) -> SimulatorOptions {
@@ -100,6 +142,7 @@ impl SimulateArgs {
         let world = WorldOptions {
             seed: self.seed,
             calls_per_day: self.calls_per_day,
+            campaigns_per_day: self.campaigns_per_day,
             from: self.from.unwrap_or(month_ago),
             late_share: self.late_share,
             change_share: self.change_share,
@@ -119,8 +162,22 @@ impl SimulateArgs {
             },
             record_limit: self.record_limit,
             over_limit: self.over_limit,
-            totals: !self.no_totals,
+            totals: !self.no_totals && self.totals != Totals::None,
+            total_counts: match self.totals {
+                Totals::After => TotalCounts::Returned,
+                Totals::Before | Totals::None => TotalCounts::All,
+            },
             sort: self.sort,
+            refusals: RefusalOptions {
+                names: self.refuse.clone(),
+                unspecific: self.unspecific,
+                longest_range: self.longest_range,
+                future: self.refuse_future,
+                horizon: self.horizon,
+                purged_after: self.purged_after,
+            },
+            clock_offset: self.clock_offset,
+            date_header: !self.no_date_header,
             requests_per_minute: self.requests_per_minute,
             rate_clock: RateClock::Real,
             code: self.code.clone(),
@@ -206,6 +263,23 @@ fn duration(text: &str) -> Result<Duration, String> {
         (Ok(number), "s") => Ok(Duration::from_secs(number)),
         _ => Err("write it like 300ms or 2s".to_owned()),
     }
+}
+
+/// A length of time in whole seconds, minutes, hours or days, perhaps negative.
+fn span(text: &str) -> Result<TimeDelta, String> {
+    let unit = match text.chars().last() {
+        Some('s') => 1,
+        Some('m') => 60,
+        Some('h') => 3_600,
+        Some('d') => 86_400,
+        _ => 0,
+    };
+    let number = text.get(..text.len().saturating_sub(1)).and_then(|number| number.parse::<i64>().ok());
+    number
+        .filter(|_| unit > 0)
+        .and_then(|number| TimeDelta::try_seconds(number.checked_mul(unit)?))
+        .filter(|span| span.num_days().abs() <= 36_500)
+        .ok_or_else(|| "write it like 20s, 15m, 12h or 7d".to_owned())
 }
 
 fn fault(text: &str) -> Result<(Fault, f64), String> {

@@ -1,6 +1,6 @@
 //! How one server writes its dates, names and numbers, and what a reader can know from that.
 
-use chrono::{DateTime, DurationRound, MappedLocalTime, NaiveDateTime, TimeDelta, TimeZone, Utc};
+use chrono::{DateTime, DurationRound, MappedLocalTime, NaiveDateTime, TimeDelta, TimeZone, Timelike, Utc};
 use chrono_tz::Tz;
 
 use super::options::{DateForm, Generation, SimulatorOptions};
@@ -47,6 +47,8 @@ impl Dialect {
             DateForm::Space => local.format("%Y-%m-%d %H:%M:%S"),
             DateForm::Minutes => local.format("%Y-%m-%dT%H:%M"),
             DateForm::Fractions => local.format("%Y-%m-%dT%H:%M:%S%.3f"),
+            DateForm::Trimmed if local.second() == 0 => local.format("%Y-%m-%dT%H:%M"),
+            DateForm::Trimmed => local.format("%Y-%m-%dT%H:%M:%S"),
         };
         text.to_string()
     }
@@ -58,7 +60,7 @@ impl Dialect {
         let precision = match self.form {
             DateForm::Minutes => TimeDelta::minutes(1),
             DateForm::Fractions => TimeDelta::milliseconds(1),
-            DateForm::Zulu | DateForm::Plain | DateForm::Space => TimeDelta::seconds(1),
+            DateForm::Zulu | DateForm::Plain | DateForm::Space | DateForm::Trimmed => TimeDelta::seconds(1),
         };
         let told = instant.duration_trunc(precision).unwrap_or(instant);
         if self.form == DateForm::Zulu || self.date_epoch {

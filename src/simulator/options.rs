@@ -29,8 +29,16 @@ pub struct SimulatorOptions {
     pub over_limit: OverLimit,
     /// Whether answers of the current generation carry TOTAL_HITS and RETURN_HITS (v0.1 never has them).
     pub totals: bool,
-    /// What `sort` does (current generation only: v0.1 refuses it as an unknown key).
+    /// What TOTAL_HITS counts.
+    pub total_counts: TotalCounts,
+    /// What `sort` does, and in which order records come without it (v0.1 refuses it as an unknown key).
     pub sort: SortBehaviour,
+    /// What is refused although the documents allow it.
+    pub refusals: RefusalOptions,
+    /// How far its clock is ahead of the one that it was given.
+    pub clock_offset: TimeDelta,
+    /// Whether the `Date` header of its answers can be read.
+    pub date_header: bool,
     /// Requests answered in any 60 seconds, for each credential; more get error 1. 0: no limit.
     pub requests_per_minute: u32,
     /// Which clock those 60 seconds are measured by.
@@ -61,7 +69,11 @@ impl Default for SimulatorOptions {
             record_limit: 10_000,
             over_limit: OverLimit::Documented,
             totals: true,
+            total_counts: TotalCounts::All,
             sort: SortBehaviour::Honest,
+            refusals: RefusalOptions::default(),
+            clock_offset: TimeDelta::zero(),
+            date_header: true,
             requests_per_minute: 30,
             rate_clock: RateClock::Injected,
             code: SecretString::from("simulated-code"),
@@ -75,6 +87,24 @@ impl Default for SimulatorOptions {
     }
 }
 
+/// What a server refuses, or no longer has, although the documents do not say so.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct RefusalOptions {
+    /// Keys of requests (`sort`, `version`, `callID`, …), fields (`UserId`) and single spellings in sort
+    /// (`sort=Date`). Letter case matters in spellings only.
+    pub names: Vec<String>,
+    /// The refusal does not say what it refuses.
+    pub unspecific: bool,
+    /// Error 5 for a longer range.
+    pub longest_range: Option<TimeDelta>,
+    /// Error 5 for a `todate` in its future.
+    pub future: bool,
+    /// Error 5 for a `fromdate` further back.
+    pub horizon: Option<TimeDelta>,
+    /// Records older than this are gone, and nothing says so.
+    pub purged_after: Option<TimeDelta>,
+}
+
 /// The calls of a made-up company: the same options give the same records, for ever.
 #[derive(Clone, Debug, PartialEq)]
 pub struct WorldOptions {
@@ -82,6 +112,10 @@ pub struct WorldOptions {
     pub seed: u64,
     /// CDRs a day, averaged over a week (a call can have two or three). 0 gives an empty world to insert into.
     pub calls_per_day: f64,
+    /// Campaigns a day, averaged over a week: each makes `campaign_calls` calls within a minute or two.
+    pub campaigns_per_day: f64,
+    /// The calls of one campaign.
+    pub campaign_calls: usize,
     /// No call starts before this instant; UNIX epoch by default.
     pub from: DateTime<Utc>,
     /// How long after its end a CDR appears, mostly: shortest and longest.
@@ -109,6 +143,8 @@ impl Default for WorldOptions {
         Self {
             seed: 1,
             calls_per_day: 10_000.0,
+            campaigns_per_day: 0.0,
+            campaign_calls: 700,
             from: DateTime::UNIX_EPOCH,
             lag: (TimeDelta::minutes(1), TimeDelta::minutes(8)),
             long_share: 0.01,
@@ -181,6 +217,8 @@ pub enum DateForm {
     Minutes,
     /// `2024-06-10T09:04:58.000`
     Fractions,
+    /// `2024-06-10T09:04:58`, but `2024-06-10T09:04` where the seconds are 0.
+    Trimmed,
 }
 
 /// What an API does when a window holds more records than one answer may.
@@ -201,8 +239,25 @@ pub enum SortBehaviour {
     Honest,
     /// Cuts first, in the order of appearance, and sorts what is left.
     AfterCut,
-    /// Takes it and does nothing.
+    /// Takes it and does nothing: records come in the order of appearance.
     Ignored,
+    /// Does nothing: the oldest records come first.
+    OldestFirst,
+    /// Does nothing: the newest records come first.
+    NewestFirst,
+    /// Does nothing: records come in another order each time.
+    Random,
+    /// Sorts everything the other way round, then cuts.
+    Reversed,
+}
+
+/// What TOTAL_HITS counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TotalCounts {
+    /// All records that match.
+    All,
+    /// Those that came: a cut answer looks whole.
+    Returned,
 }
 
 /// Which clock the request rate is measured by.

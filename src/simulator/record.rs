@@ -1,6 +1,9 @@
 //! One record as the API shows it at an instant, with all its fields.
 
-use chrono::{DateTime, TimeDelta, Utc};
+use std::collections::BTreeSet;
+
+use chrono::{DateTime, NaiveDateTime, TimeDelta, TimeZone, Utc};
+use chrono_tz::Asia::Jerusalem;
 use serde_json::{Map, Value, json};
 
 use super::calls::{Entry, Kind};
@@ -226,20 +229,34 @@ impl Record {
     }
 }
 
-/// CallIDs start with the call's time, as the real ones do; a transfer is a call of its own.
+/// The longest time between a CallID's and its call's, in seconds.
+const LONGEST_AHEAD: u64 = 8;
+
+/// A transfer is a call of its own.
 fn call_id(entry: &Entry) -> String {
     let tail = if entry.kind == Kind::Transfer { entry.call.rotate_left(32) } else { entry.call };
-    format!("{}{tail:016x}5c", instant(entry.call_started).format("%Y%m%d%H%M%S"))
+    format!("{}{tail:016x}5c", call_id_time(entry))
 }
 
 fn original_call_id(entry: &Entry) -> String {
-    format!("{}{:016x}5c", instant(entry.call_started).format("%Y%m%d%H%M%S"), entry.call)
+    format!("{}{:016x}5c", call_id_time(entry), entry.call)
 }
 
-/// When the call with this generated CallID started, as far as its text tells (seconds since 1970).
-pub(crate) fn call_started(call_id: &str) -> Option<i64> {
-    let time = call_id.get(..14)?;
-    chrono::NaiveDateTime::parse_from_str(time, "%Y%m%d%H%M%S").ok().map(|time| time.and_utc().timestamp())
+/// CallIDs start with Israel's wall time some seconds before the call, as the real ones do.
+fn call_id_time(entry: &Entry) -> String {
+    let ahead = 1 + (entry.call % LONGEST_AHEAD) as i64;
+    let local = instant(entry.call_started - ahead).with_timezone(&Jerusalem);
+    local.format("%Y%m%d%H%M%S").to_string()
+}
+
+/// The hours (since 1970) in which the call with this generated CallID can have started.
+pub(crate) fn call_hours(call_id: &str) -> BTreeSet<i64> {
+    let time = call_id.get(..14).and_then(|time| NaiveDateTime::parse_from_str(time, "%Y%m%d%H%M%S").ok());
+    let local = time.map(|time| Jerusalem.from_local_datetime(&time));
+    // In the hour that occurs twice, both are meant.
+    let instants = local.into_iter().flat_map(|local| [local.earliest(), local.latest()]).flatten();
+    let seconds = instants.flat_map(|time| [time.timestamp() + 1, time.timestamp() + LONGEST_AHEAD as i64]);
+    seconds.map(|second| second.div_euclid(3_600)).collect()
 }
 
 /// Seconds since 1970 as an instant.

@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use super::dialect::Dialect;
 use super::options::{Generation, OverLimit, SimulatorOptions, SortBehaviour};
 use super::people::same_number;
+use super::random::Random;
 use super::record::Record;
 use super::request::{Request, Search, SortKey};
 use super::wire::Field;
@@ -27,10 +28,21 @@ const OWN_DEPARTMENT: &str = "1201";
 const OWN_USER: &str = "41000";
 
 /// Answers a request from the world as it is at `at`.
-pub(crate) fn find(world: &World, options: &SimulatorOptions, request: &Request, at: DateTime<Utc>) -> Found {
+///
+/// `turn` tells this answer's order from that of any other, where the order is random.
+pub(crate) fn find(
+    world: &World,
+    options: &SimulatorOptions,
+    request: &Request,
+    at: DateTime<Utc>,
+    turn: u64,
+) -> Found {
     let dialect = Dialect::of(options);
     let mut hits = candidates(world, &dialect, &request.search, at);
     hits.retain(|shown| in_range(shown, options, &dialect, &request.search));
+    if let Some(kept) = options.refusals.purged_after {
+        hits.retain(|shown| shown.started >= at - kept);
+    }
     if needs_fields(&request.search) {
         hits.retain(|shown| matches(&shown.record(at), &request.search));
     }
@@ -44,7 +56,7 @@ pub(crate) fn find(world: &World, options: &SimulatorOptions, request: &Request,
     if over && refuses {
         return Found { page: Vec::new(), total, refused: true };
     }
-    Found { page: page(hits, options, request, at), total, refused: false }
+    Found { page: page(hits, options, request, at, turn), total, refused: false }
 }
 
 fn page(
@@ -52,13 +64,24 @@ fn page(
     options: &SimulatorOptions,
     request: &Request,
     at: DateTime<Utc>,
+    turn: u64,
 ) -> Vec<Shown> {
     let limit = options.record_limit;
-    let honest = options.sort == SortBehaviour::Honest && !request.sort.is_empty();
-    if honest {
-        sort(&mut hits, &request.sort, limit, at);
-    } else {
-        first_in_order(&mut hits, limit, |a, b| a.appeared.cmp(&b.appeared));
+    let reversed = |key: &SortKey| SortKey { descending: !key.descending, ..*key };
+    let by_date = |descending| [SortKey { field: Field::Date, descending }];
+    match options.sort {
+        SortBehaviour::Honest if !request.sort.is_empty() => sort(&mut hits, &request.sort, limit, at),
+        SortBehaviour::Reversed if !request.sort.is_empty() => {
+            let keys: Vec<SortKey> = request.sort.iter().map(reversed).collect();
+            sort(&mut hits, &keys, limit, at);
+        }
+        SortBehaviour::OldestFirst => sort(&mut hits, &by_date(false), limit, at),
+        SortBehaviour::NewestFirst => sort(&mut hits, &by_date(true), limit, at),
+        SortBehaviour::Random => {
+            let place = |shown: &Shown| Random::of(&[turn, shown.appeared.1]).next();
+            first_in_order(&mut hits, limit, |a, b| place(a).cmp(&place(b)));
+        }
+        _ => first_in_order(&mut hits, limit, |a, b| a.appeared.cmp(&b.appeared)),
     }
     hits.truncate(limit);
     if options.sort == SortBehaviour::AfterCut && !request.sort.is_empty() {

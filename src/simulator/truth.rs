@@ -105,6 +105,21 @@ impl TruthRow {
         }
     }
 
+    /// A field that the server refuses is never known.
+    pub(crate) fn forget(&mut self, field: &str) {
+        match field.to_lowercase().as_str() {
+            "cdrtype" => self.cdr_type = None,
+            "userid" => self.user_id = None,
+            "username" => self.user_name = None,
+            "dialstatus2" => self.dial_status2 = None,
+            name => {
+                let extra = self.extra.as_mut().and_then(Value::as_object_mut);
+                extra.into_iter().for_each(|extra| extra.retain(|known, _| known.to_lowercase() != name));
+                self.extra.take_if(|extra| extra.as_object().is_some_and(Map::is_empty));
+            }
+        }
+    }
+
     /// Whether this of two records with one key is the one to keep: the later Date, then the larger text.
     fn outranks(&self, other: &Self) -> bool {
         (self.started_at, self.canonical_json()) > (other.started_at, other.canonical_json())

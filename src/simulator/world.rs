@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 
 use super::calls::{self, Entry, LONGEST_AFTER, LONGEST_BEFORE, NEVER};
 use super::options::WorldOptions;
-use super::record::{Record, call_started};
+use super::record::{Record, call_hours};
 
 /// Most index entries kept; at about 130 bytes each, this is 130 MB at worst.
 const CACHED_ENTRIES: usize = 1_000_000;
@@ -141,8 +141,8 @@ impl World {
         call_id: &str,
         at: i64,
     ) -> impl Iterator<Item = (u64, Record)> + use<> {
-        let hour = call_started(call_id).map(|started| self.hour(started.div_euclid(3_600)));
-        let entries: Vec<Entry> = hour.iter().flat_map(|hour| hour.iter()).cloned().collect();
+        let hours: Vec<_> = call_hours(call_id).into_iter().map(|hour| self.hour(hour)).collect();
+        let entries: Vec<Entry> = hours.iter().flat_map(|hour| hour.iter()).cloned().collect();
         let replaced = hand.replaced.clone();
         entries
             .into_iter()
@@ -161,10 +161,10 @@ impl World {
 
     /// What the API shows at `at` of the call with this generated CallID, and all that was made by hand.
     pub(crate) fn shown_around(&self, at: DateTime<Utc>, call_id: &str) -> Vec<Shown> {
-        let started = call_started(call_id).unwrap_or(0);
-        let hour = started.div_euclid(3_600);
         let mut shown = self.shown_by_hand(at);
-        self.generated_in(hour, at, &mut |record| shown.push(record));
+        for hour in call_hours(call_id) {
+            self.generated_in(hour, at, &mut |record| shown.push(record));
+        }
         shown
     }
 
@@ -180,7 +180,7 @@ impl World {
         let last = to.min(at).timestamp().saturating_add(LONGEST_BEFORE);
         let inside = |record: &Shown| from <= record.started && record.started < to;
         // An empty world needs no walk through its hours, which may be those of decades.
-        let generates = self.options.calls_per_day > 0.0;
+        let generates = self.options.calls_per_day > 0.0 || self.options.campaigns_per_day > 0.0;
         for hour in (first.div_euclid(3_600)..=last.div_euclid(3_600)).take_while(|_| generates) {
             self.generated_in(hour, at, &mut |record| {
                 if inside(&record) {
