@@ -82,13 +82,22 @@ impl Knowledge {
     pub fn learn(&mut self, sent: Bounds, evidence: &Evidence) {
         self.minute_dates |= evidence.minute_dates;
         self.second_dates |= evidence.second_dates;
-        self.from_inclusive |= evidence.exact_bounds && evidence.dates.contains(&sent.from);
-        self.to_inclusive |= evidence.exact_bounds && evidence.dates.contains(&sent.to);
+        if !self.shows_bounds() {
+            (self.from_inclusive, self.to_inclusive) = (false, false);
+        } else if evidence.exact_bounds {
+            self.from_inclusive |= evidence.dates.contains(&sent.from);
+            self.to_inclusive |= evidence.dates.contains(&sent.to);
+        }
         if evidence.total.is_some() {
             self.totals = Some(true);
         } else if evidence.listed > 0 || self.totals.is_none() {
             self.totals = Some(false);
         }
+    }
+
+    /// Whether dates are fine enough to show that a bound is inclusive.
+    pub fn shows_bounds(&self) -> bool {
+        !self.minute_dates || self.second_dates
     }
 
     /// A longer answer than a limit that was found out: what taught it was wrong, such as a total or a refusal that a

@@ -51,9 +51,14 @@ impl Page {
         let before = self.dates.iter().filter(passed).count();
         // A bound that is inclusive would show these again, and thereby be known to be.
         let on_bound = if inclusive { 0 } else { self.dates.iter().filter(|date| **date == bound).count() };
-        let expected = self.total.saturating_sub((before + on_bound) as u64);
-        if total < expected.saturating_sub(self.undated as u64) {
+        let most = self.total.saturating_sub(before as u64);
+        let least = most.saturating_sub(on_bound as u64);
+        // Where dates are cut off at the minute, nothing shows whether those on the bound are counted again.
+        let expected = if knowledge.shows_bounds() { least } else { most };
+        if total < least.saturating_sub(self.undated as u64) {
             Proof::Refuted
+        } else if total < expected.saturating_sub(self.undated as u64) {
+            Proof::Unclear
         } else if total <= expected || knowledge.sorts {
             // More than expected is calls that appeared meanwhile: believed only of a server that was exact before.
             Proof::Proven

@@ -111,6 +111,7 @@ pub struct Planner {
     /// The gap that is being tried again.
     gap_now: Option<Window>,
     last_poll: Option<DateTime<Utc>>,
+    has_polled: bool,
     /// Coverage that lay in the future at the start: to be taken back in the database, too.
     ahead: Option<Window>,
     /// When missing records were last looked at.
@@ -153,6 +154,7 @@ impl Planner {
             asked_now: None,
             gap_now: None,
             last_poll: None,
+            has_polled: false,
             ahead,
             last_look: None,
             polled_until: None,

@@ -27,6 +27,8 @@ const LENGTHS: [TimeDelta; 14] = [
 ];
 /// A range this short is refused for where it lies, not for its length.
 pub const SHORT: TimeDelta = TimeDelta::hours(1);
+/// How far from the present a range is made to end at first.
+const FIRST_MARGIN: TimeDelta = TimeDelta::seconds(30);
 /// How far from the present a range must end where its own `Date` does not say, tried from the nearest.
 const MARGINS: [TimeDelta; 5] = [
     TimeDelta::seconds(5),
@@ -48,6 +50,8 @@ pub struct RangeLimits {
     /// How far behind this host's clock a range must end, in seconds.
     margin: Option<i64>,
     margin_at: Option<DateTime<Utc>>,
+    /// The end was blamed already, without success.
+    margin_tried: bool,
     /// How far back the API lets itself be asked, in seconds before now.
     reach: Option<i64>,
     reach_at: Option<DateTime<Utc>>,
@@ -73,11 +77,11 @@ fn is_recent(at: Option<DateTime<Utc>>, now: DateTime<Utc>) -> bool {
 }
 
 impl RangeLimits {
-    /// The longest range to ask for.
-    pub fn at_most(&self, configured: TimeDelta, now: DateTime<Utc>) -> TimeDelta {
+    /// The longest window to ask for, whose bounds may go out a `unit` wider on each side.
+    pub fn at_most(&self, configured: TimeDelta, unit: TimeDelta, now: DateTime<Utc>) -> TimeDelta {
         let refused = self.longest.filter(|_| is_recent(self.longest_at, now));
         let limits = [refused, self.patience].into_iter().flatten().map(TimeDelta::seconds);
-        limits.fold(configured, TimeDelta::min)
+        limits.map(|limit| limit - unit * 2).fold(configured, TimeDelta::min)
     }
 
     /// The latest `todate` that the API is expected to accept.
@@ -133,15 +137,27 @@ impl RangeLimits {
             self.learn_margin((now - present).max(TimeDelta::zero()) + TimeDelta::seconds(1), now);
             return Refusal::EndAt(self.present(now));
         }
+        let behind = now - sent.to;
+        // Clocks a few seconds apart are more common than limits of length: one try.
+        if server_date.is_none() && behind < FIRST_MARGIN && !self.margin_tried && self.margin.is_none() {
+            self.margin_tried = true;
+            self.learn_margin(FIRST_MARGIN, now);
+            return Refusal::EndAt(self.present(now));
+        }
         let length = sent.len();
-        let shorter = LENGTHS.into_iter().find(|shorter| *shorter + TimeDelta::seconds(4) < length);
+        // A range no longer than what was thought to be the limit shows that it is lower.
+        let known = self.longest.filter(|_| is_recent(self.longest_at, now)).map(TimeDelta::seconds);
+        let below = known.map_or(length, |known| known.min(length));
+        let shorter = LENGTHS.into_iter().find(|shorter| *shorter < below);
         if length.num_seconds() > self.accepted.max(SHORT.num_seconds() + 8)
             && let Some(shorter) = shorter
         {
             (self.longest, self.longest_at) = (Some(shorter.num_seconds()), Some(now));
+            if self.margin == Some(FIRST_MARGIN.num_seconds()) && self.accepted == 0 {
+                (self.margin, self.margin_at) = (None, None);
+            }
             return Refusal::AtMost(shorter);
         }
-        let behind = now - sent.to;
         if let Some(margin) = MARGINS.into_iter().find(|margin| *margin > behind)
             && behind < TimeDelta::hours(1)
         {
@@ -199,7 +215,7 @@ mod tests {
         }
         assert_eq!(length, TimeDelta::days(7));
         limits.accept(Bounds { from: at(-100) - length, to: at(-100) }, at(0));
-        assert_eq!(limits.at_most(TimeDelta::days(31), at(1)), TimeDelta::days(7));
+        assert_eq!(limits.at_most(TimeDelta::days(31), TimeDelta::zero(), at(1)), TimeDelta::days(7));
         assert_eq!(
             limits.at_most(TimeDelta::days(31), at(25)),
             TimeDelta::days(31),
@@ -229,8 +245,8 @@ mod tests {
         let mut limits = RangeLimits::default();
         let window = Window::new(at(-48), at(0)).unwrap();
         assert!(limits.too_slow(sent(-48, 0), window));
-        assert_eq!(limits.at_most(TimeDelta::days(31), at(0)), TimeDelta::hours(24));
+        assert_eq!(limits.at_most(TimeDelta::days(31), TimeDelta::zero(), at(0)), TimeDelta::hours(24));
         limits.accept(sent(-24, 0), at(0));
-        assert_eq!(limits.at_most(TimeDelta::days(31), at(0)), TimeDelta::hours(48));
+        assert_eq!(limits.at_most(TimeDelta::days(31), TimeDelta::zero(), at(0)), TimeDelta::hours(48));
     }
 }

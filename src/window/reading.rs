@@ -83,6 +83,8 @@ pub struct Reading {
     requests: u32,
     /// Where the limit may lie, by what was expected of windows that were refused; used until more is known.
     guess: f64,
+    /// The last page's own window held just what the page showed.
+    order_kept: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -193,6 +195,7 @@ impl Reading {
             refused: 0,
             requests: 0,
             guess: f64::INFINITY,
+            order_kept: false,
         }
     }
 
@@ -277,7 +280,9 @@ impl Reading {
         let Some(part) = self.todo.last().filter(|part| part.is_plain()) else {
             return;
         };
-        let longest = context.knowledge.range.at_most(TimeDelta::MAX, context.now).max(context.smallest());
+        let unit = context.unit();
+        let longest =
+            context.knowledge.range.at_most(TimeDelta::MAX, unit, context.now).max(context.smallest());
         if part.window.len() <= longest || longest == TimeDelta::MAX {
             return;
         }
@@ -330,11 +335,21 @@ impl Reading {
     fn answer(&mut self, ask: &Ask, evidence: &Evidence, context: &mut Context<'_>, step: &mut Step) {
         let Some(part) = self.todo.last() else { return };
         let cleared = part.cleared;
-        let asked =
-            Asked { sent: ask.sent, ignores_totals: part.ignores_totals, again: part.again, at: context.now };
+        let asked = Asked {
+            sent: ask.sent,
+            ignores_totals: part.ignores_totals,
+            again: part.again,
+            doubted: self.sums.iter().rev().find_map(|sum| sum.doubted(part.window)),
+            at: context.now,
+        };
         context.knowledge.refute_limits(evidence);
         let verdict = judge(evidence, asked, context.knowledge, context.settings.limits);
-        if verdict == Verdict::Contradictory {
+        // Fewer records than were shown there a moment ago.
+        let missing = ask.slice.is_none()
+            && verdict == Verdict::Whole
+            && (self.sums.iter().any(|sum| sum.is_contradicted_by(part.window, &evidence.dates))
+                || self.samples.contradict(part.window, &evidence.dates));
+        if verdict == Verdict::Contradictory || missing {
             return self.fail(GapReason::Unreadable, context, step);
         }
         context.knowledge.learn(ask.sent, evidence);
@@ -347,6 +362,7 @@ impl Reading {
             return self.recounted(ask, seen, evidence, context, step);
         }
         self.settle(ask, evidence, context, step);
+        self.prove_order(ask, evidence, context);
         self.exceed(ask, evidence, context);
         if ask.slice.is_some() {
             return self.sliced(evidence, verdict == Verdict::Whole, context, step);
@@ -383,7 +399,7 @@ impl Reading {
             Proof::Unclear => self.give_back(page.tentative),
             Proof::Refuted => {
                 context.knowledge.sorts = false;
-                context.knowledge.sort_strikes += 1;
+                context.knowledge.sort_strikes = context.knowledge.sort_strikes.saturating_add(1);
                 self.give_back(page.tentative);
             }
         }
@@ -463,6 +479,8 @@ impl Reading {
             Refusal::Unexplained if ask.sent.len() <= SHORT + context.unit() * 4 => {
                 let Some(part) = self.todo.pop() else { return };
                 self.sums.retain(|sum| !sum.touches(part.window));
+                // Whether anything older is to be had is found out first.
+                self.todo.retain(|older| older.window.from() >= part.window.to());
                 step.out_of_reach = Some(part.window);
             }
             Refusal::Unexplained => {
@@ -550,7 +568,7 @@ fn sent(part: &Part, context: &Context<'_>) -> Bounds {
     }
     // An end in the API's future is refused; nothing dated before the window's end is left out thereby.
     if context.knowledge.range.refuses_future(context.now) {
-        sent.to = sent.to.min(context.knowledge.range.present(context.now)).max(part.window.to());
+        sent.to = sent.to.min(context.knowledge.range.present(context.now).max(part.window.to()));
     }
     match part.chain {
         Some((Order::Ascending, first)) => sent.to = first.to,

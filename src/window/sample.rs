@@ -87,6 +87,12 @@ impl Samples {
         });
     }
 
+    /// Whether an answer shows fewer records in `window` than a cut one did before; one or two may have gone.
+    pub fn contradict(&self, window: Window, shown: &[DateTime<Utc>]) -> bool {
+        let inside = |dates: &[DateTime<Utc>]| dates.iter().filter(|date| window.contains(**date)).count();
+        self.list.iter().any(|overfull| inside(shown) + 2 < inside(&overfull.dates))
+    }
+
     /// Whether anything is known of a part of `window`.
     pub fn touches(&self, window: Window) -> bool {
         self.list.iter().any(|overfull| overfull.window.intersect(&window).is_some())

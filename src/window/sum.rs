@@ -147,6 +147,22 @@ impl Sum {
         self.left <= TimeDelta::zero()
     }
 
+    /// Whether a whole answer for `part` shows far fewer records than the doubted answer had there.
+    pub fn is_contradicted_by(&self, part: Window, shown: &[DateTime<Utc>]) -> bool {
+        let (Kind::Doubted { dates, .. }, true) = (&self.kind, self.holds(part)) else { return false };
+        let inside = |dates: &[DateTime<Utc>]| dates.iter().filter(|date| part.contains(**date)).count();
+        // One or two may have gone in between.
+        inside(shown) + 2 < inside(dates)
+    }
+
+    /// The length of the doubted answer that `part` is a part of.
+    pub fn doubted(&self, part: Window) -> Option<usize> {
+        match self.kind {
+            Kind::Doubted { listed, .. } if self.holds(part) => Some(listed),
+            _ => None,
+        }
+    }
+
     /// Whether an answer for `part`, whole or not, shows more records than the doubted answer had there: then that one
     /// was cut.
     pub fn is_exceeded_by(&self, part: Window, shown: &[DateTime<Utc>]) -> bool {

@@ -99,6 +99,8 @@ pub struct Asked {
     pub ignores_totals: bool,
     /// It was read before, and its parts did not add up: nothing is explained away.
     pub again: bool,
+    /// The length of an answer in doubt that it is to explain a part of.
+    pub doubted: Option<usize>,
     /// When it was asked.
     pub at: DateTime<Utc>,
 }
@@ -126,13 +128,14 @@ pub fn judge(evidence: &Evidence, asked: Asked, knowledge: &Knowledge, limits: L
     if listed == limits.records || (!honest && knowledge.record_limit == Some(listed)) {
         return Verdict::Cut { total: None };
     }
-    if honest || (total.is_none() && knowledge.refuses_above(listed, now)) {
+    if honest || knowledge.refuses_above(listed, now) {
         return Verdict::Whole;
     }
     // A new longest answer may be the server's limit. Round lengths stay suspicious although longer answers were seen: a
     // server may lower its limit.
     let as_long_as_any = listed >= limits.doubt_from && listed >= knowledge.longest(now);
-    let round = listed > 0 && listed.is_multiple_of(limits.round);
+    let may_be_cut_as_well = asked.doubted.is_none_or(|doubted| doubted == listed);
+    let round = listed > 0 && listed.is_multiple_of(limits.round) && may_be_cut_as_well;
     if as_long_as_any || round { Verdict::Doubted } else { Verdict::Whole }
 }
 
@@ -156,7 +159,12 @@ mod tests {
 
     fn judged(evidence: &Evidence, knowledge: &Knowledge) -> Verdict {
         let sent = Bounds { from: NOW, to: NOW + TimeDelta::hours(1) };
-        judge(evidence, Asked { sent, ignores_totals: false, again: false, at: NOW }, knowledge, LIMITS)
+        judge(
+            evidence,
+            Asked { sent, ignores_totals: false, again: false, doubted: None, at: NOW },
+            knowledge,
+            LIMITS,
+        )
     }
 
     fn after(longest: usize) -> Knowledge {

@@ -23,7 +23,8 @@ impl Planner {
         if !due {
             return None;
         }
-        let first = self.last_poll.replace(now).is_none();
+        self.last_poll = Some(now);
+        let first = !std::mem::replace(&mut self.has_polled, true);
         let to = self.present(now);
         self.polled_until = Some(to);
         let hurried = std::mem::take(&mut self.hurried);
@@ -188,7 +189,7 @@ impl Planner {
     /// `window` in pieces as long as the configuration and the API allow, oldest first; the newest is a full one.
     fn chunks(&self, window: Window, now: DateTime<Utc>) -> Vec<Window> {
         let unit = self.unit();
-        let longest = self.ledger.knowledge.range.at_most(self.settings.max_window, now).max(unit);
+        let longest = self.ledger.knowledge.range.at_most(self.settings.max_window, unit, now).max(unit);
         let mut chunks = Vec::new();
         let mut to = window.to();
         while let Some(chunk) = Window::new(ceil(to - longest, unit).max(window.from()), to) {

@@ -8,6 +8,9 @@ use crate::window::knowledge::floor;
 use crate::window::ledger::{Gap, Progress};
 use crate::window::{Lane, Window};
 
+/// A refused window this much older than another shows that history ends between them.
+const OLDER: TimeDelta = TimeDelta::hours(12);
+
 impl Planner {
     /// Opens a gap, together with those of the same reason that border on it, or puts off the one that stands there.
     pub(super) fn open_gap(
@@ -113,11 +116,14 @@ impl Planner {
         now: DateTime<Utc>,
         progress: &mut Progress,
     ) {
-        let older = self.refused_at.filter(|first| window.to() <= first.from());
+        if self.suspects.narrowed().any(|narrowed| narrowed.intersect(&window).is_some()) {
+            return self.failed(ask, window, GapReason::Invalid, now, progress);
+        }
+        let older = self.refused_at.filter(|first| window.to() + OLDER <= first.from());
         let first = older.unwrap_or(window);
         let room = first.from() - self.first_instant(now) > LONG_GAP;
         if older.is_none() && room && self.mode != Mode::Asked && ask.lane != Lane::Asked {
-            self.refused_at = Some(window);
+            self.refused_at = Some(self.refused_at.map_or(window, |first| first.hull(&window)));
             return;
         }
         self.refused_at = None;
@@ -140,7 +146,7 @@ impl Planner {
         }
         let range = &self.ledger.knowledge.range;
         if let Some(refused) = self.refused_at {
-            let from = (refused.from() - TimeDelta::days(1)).max(self.first_instant(now));
+            let from = (refused.from() - OLDER * 2).max(self.first_instant(now));
             return Window::new(from, (from + LONG_GAP).min(refused.from()));
         }
         let oldest = range.oldest(now).filter(|_| range.reach_is_due(now))?;

@@ -10,14 +10,18 @@ use crate::window::sum::{Kind, Read, Sum};
 use crate::window::verdict::Evidence;
 
 /// An answer this much shorter than expected is looked at twice …
-const SCARCE: f64 = 10.0;
+const SCARCE: f64 = 8.0;
 /// … where at least this many records were expected.
-const EXPECTED: f64 = 50.0;
+const EXPECTED: f64 = 40.0;
+/// An empty answer where at least this many were expected is looked at twice.
+const NONE: f64 = 10.0;
 /// An empty first answer for more than this is looked at twice, whatever was expected.
 const EMPTY: TimeDelta = TimeDelta::hours(1);
 /// How much more than it shows a cut answer without a total is taken to stand for, at least and at most.
 const LEAST: f64 = 1.7;
 const MOST: f64 = 2.5;
+/// How much more is asked for with a smallest window that announces more than it shows.
+const WIDER: TimeDelta = TimeDelta::hours(1);
 /// A shorter page may come in order by chance although its server cuts before it sorts: it is always checked.
 const TRUSTED: usize = 100;
 /// The widest window whose bounds may be written as its own wall times.
@@ -38,6 +42,9 @@ impl Reading {
             context.knowledge.record_limit = Some(evidence.listed);
         }
         context.knowledge.note_length(evidence.listed, context.now);
+        if total.is_none() {
+            self.refute_order(ask, evidence, context, step);
+        }
         let shown = evidence.shown_order(ask.order.unwrap_or(self.order));
         context.knowledge.note_cut(shown);
         if let (Some(order), Some(part)) = (shown, self.todo.last())
@@ -81,7 +88,9 @@ impl Reading {
     fn go_on(&mut self, ask: &Ask, page: Page, rest: Window, context: &mut Context<'_>, step: &mut Step) {
         let Some(part) = self.todo.pop() else { return };
         self.todo.push(part.piece(rest));
-        if context.knowledge.trusts_order() && page.dates.len() >= TRUSTED {
+        // Where all dates are equal, the order that they came in is not known.
+        let ordered = page.dates.first() != page.dates.last();
+        if context.knowledge.trusts_order() && ordered && page.dates.len() >= TRUSTED {
             let tentative = page.tentative;
             context.knowledge.unchecked.push(super::Bounds { from: tentative.from(), to: tentative.to() });
             self.observe(tentative, &page.dates, context);
@@ -155,6 +164,18 @@ impl Reading {
         let Some(part) = self.todo.last_mut() else { return };
         step.outcome = Outcome::SplitUnproven;
         if part.window.len() <= context.smallest() {
+            // It cannot be divided, but something around it can.
+            let (from, to) = (part.window.from(), part.window.to());
+            let present = context.knowledge.range.present(context.now);
+            let wider = if to + WIDER <= present {
+                Window::new(from, to + WIDER)
+            } else {
+                Window::new(from - WIDER, to)
+            };
+            if let Some(wider) = wider.filter(|_| part.attempts == 0) {
+                (part.window, part.attempts, part.chain) = (wider, 1, None);
+                return;
+            }
             return self.fail(GapReason::Incomplete, context, step);
         }
         let kind = Kind::Short { total, listed: evidence.listed };
@@ -237,8 +258,8 @@ impl Reading {
         let expected: f64 = unread.iter().map(|hole| context.forecast.expected(*hole)).sum();
         let few = evidence.listed as f64 * SCARCE < expected;
         match evidence.listed {
-            0 => length > EMPTY || expected >= SCARCE && context.forecast.has_seen(TimeDelta::days(1)),
-            _ => few && expected >= EXPECTED && context.forecast.has_seen(TimeDelta::weeks(2)),
+            0 => length > EMPTY || expected >= NONE && context.forecast.has_seen(TimeDelta::days(1)),
+            _ => few && expected >= EXPECTED && context.forecast.has_seen(TimeDelta::days(2)),
         }
     }
 

@@ -6,6 +6,9 @@ use crate::window::ask::{Ask, GapReason, Outcome, Step};
 use crate::window::sum::{Kind, Read, Sum};
 use crate::window::verdict::Evidence;
 
+/// At least this many records must be held back by a cut for its order to prove anything.
+const HELD_BACK: usize = 25;
+
 impl Reading {
     /// Claims a window that was read completely, and counts it in the sums that it belongs to.
     pub(super) fn claim(&mut self, read: &Read<'_>, context: &mut Context<'_>, step: &mut Step) {
@@ -56,7 +59,9 @@ impl Reading {
             }
             Kind::Scarce { listed } if sum.seen > *listed as u64 => self.distrust_empty(sum, step),
             Kind::Scarce { .. } => {}
-            Kind::Ordered { inside } => self.judge_order(sum.inside <= *inside, context, step),
+            // Fewer is no proof of anything.
+            Kind::Ordered { inside } if sum.inside < *inside => {}
+            Kind::Ordered { inside } => self.judge_order(sum.inside == *inside, context, step),
         }
     }
 
@@ -105,17 +110,44 @@ impl Reading {
         }
     }
 
-    /// The page's own window held no more than the page showed: the server sorts before it cuts. Else it does not, and
-    /// what was claimed on that is to be read again.
-    fn judge_order(&mut self, kept: bool, context: &mut Context<'_>, step: &mut Step) {
-        let unchecked = std::mem::take(&mut context.knowledge.unchecked);
+    /// The page's own window held just what the page showed: the server sorts before it cuts, if the rest of the window
+    /// really holds more. Else it does not, and what was claimed on that is to be read again.
+    pub(super) fn judge_order(&mut self, kept: bool, context: &mut Context<'_>, step: &mut Step) {
         if kept {
-            context.knowledge.sorts = true;
-            context.knowledge.sort_strikes = 0;
+            self.order_kept = true;
             return;
         }
         context.knowledge.sorts = false;
-        context.knowledge.sort_strikes += 1;
+        context.knowledge.sort_strikes = context.knowledge.sort_strikes.saturating_add(1);
+        let unchecked = std::mem::take(&mut context.knowledge.unchecked);
         step.uncover.extend(unchecked.iter().filter_map(|page| Window::new(page.from, page.to)));
+    }
+
+    /// The answer after a page whose own window was checked: only records held back for it prove that there was a cut.
+    pub(super) fn prove_order(&mut self, ask: &Ask, evidence: &Evidence, context: &mut Context<'_>) {
+        let inside = evidence.dates.iter().filter(|date| ask.window.contains(**date)).count();
+        if std::mem::take(&mut self.order_kept) && inside >= HELD_BACK {
+            context.knowledge.sorts = true;
+            context.knowledge.sort_strikes = 0;
+            context.knowledge.unchecked.clear();
+        }
+    }
+
+    /// The window of a page, asked for by itself, is cut again: it holds more than the page showed.
+    pub(super) fn refute_order(
+        &mut self,
+        ask: &Ask,
+        evidence: &Evidence,
+        context: &mut Context<'_>,
+        step: &mut Step,
+    ) {
+        let shown = evidence.dates.iter().filter(|date| ask.window.contains(**date)).count() as u64;
+        let refuted = |sum: &Sum| {
+            sum.window == ask.window && matches!(sum.kind, Kind::Ordered { inside } if shown > inside)
+        };
+        if let Some(at) = self.sums.iter().rposition(refuted) {
+            self.sums.remove(at);
+            self.judge_order(false, context, step);
+        }
     }
 }
