@@ -281,7 +281,7 @@ fn error_3_to_everything_is_the_apis_trouble_and_opens_no_gap() {
     let calls = Calls::every(1080, 30);
     let mut planner = planner(Mode::Daemon, NOW - 30 * DAY, NOW);
     let (mut failures, mut requests) = (0, 0);
-    while failures < 8 {
+    while failures < 4 {
         let Next::Ask(ask) = planner.next(at(NOW)) else { break };
         requests += 1;
         let progress = planner.absorb(&ask, &Reply::TooMany { exact: true }, at(NOW));

@@ -242,6 +242,10 @@ impl Planner {
                 now: read_at,
             },
         );
+        if step.outcome == Outcome::Refused {
+            // What lies between the two is for the next poll.
+            self.polled_until = self.polled_until.map(|until| until.min(self.present(read_at)));
+        }
         let by_count = step.by_count;
         let mut progress =
             Progress { hold: step.hold, outcome: step.outcome, by_count, ..Progress::default() };

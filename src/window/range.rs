@@ -3,7 +3,6 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::Window;
 use super::knowledge::Bounds;
 
 /// After this long a limit of ranges is tried again: servers and clocks are set right.
@@ -50,6 +49,8 @@ pub struct RangeLimits {
     /// How far behind this host's clock a range must end, in seconds.
     margin: Option<i64>,
     margin_at: Option<DateTime<Utc>>,
+    /// The API's own clock showed it.
+    margin_measured: bool,
     /// The end was blamed already, without success.
     margin_tried: bool,
     /// How far back the API lets itself be asked, in seconds before now.
@@ -79,20 +80,37 @@ fn is_recent(at: Option<DateTime<Utc>>, now: DateTime<Utc>) -> bool {
 impl RangeLimits {
     /// The longest window to ask for, whose bounds may go out a `unit` wider on each side.
     pub fn at_most(&self, configured: TimeDelta, unit: TimeDelta, now: DateTime<Utc>) -> TimeDelta {
-        let refused = self.longest.filter(|_| is_recent(self.longest_at, now));
-        let limits = [refused, self.patience].into_iter().flatten().map(TimeDelta::seconds);
-        limits.map(|limit| limit - unit * 2).fold(configured, TimeDelta::min)
+        let limits = [self.longest_now(now), self.patience.map(TimeDelta::seconds)];
+        limits.into_iter().flatten().map(|limit| limit - unit * 2).fold(configured, TimeDelta::min)
+    }
+
+    /// The longest range by what was refused: each hour, the next longer one is tried.
+    fn longest_now(&self, now: DateTime<Utc>) -> Option<TimeDelta> {
+        let (longest, at) = self.longest.zip(self.longest_at)?;
+        let hours = usize::try_from((now - at).num_hours()).unwrap_or(0);
+        let longer = LENGTHS.into_iter().filter(|length| length.num_seconds() > longest).count();
+        match hours {
+            0 => Some(TimeDelta::seconds(longest)),
+            hours => longer.checked_sub(hours).and_then(|at| LENGTHS.get(at)).copied(),
+        }
     }
 
     /// The latest `todate` that the API is expected to accept.
     pub fn present(&self, now: DateTime<Utc>) -> DateTime<Utc> {
-        let margin = self.margin.filter(|_| is_recent(self.margin_at, now)).unwrap_or(0);
-        now - TimeDelta::seconds(margin)
+        now - TimeDelta::seconds(self.margin_now(now).unwrap_or(0))
     }
 
     /// Whether a `todate` in the API's future was refused.
     pub fn refuses_future(&self, now: DateTime<Utc>) -> bool {
-        self.margin.is_some() && is_recent(self.margin_at, now)
+        self.margin_now(now).is_some()
+    }
+
+    /// A wide margin keeps new calls waiting: it is tried without sooner than a narrow one.
+    fn margin_now(&self, now: DateTime<Utc>) -> Option<i64> {
+        let (margin, at) = self.margin.zip(self.margin_at)?;
+        let wide = margin > FIRST_MARGIN.num_seconds() && !self.margin_measured;
+        let believed = if wide { TimeDelta::minutes(10) } else { BELIEVED };
+        (now - at < believed).then_some(margin)
     }
 
     /// The oldest `fromdate` that the API is expected to accept.
@@ -135,6 +153,7 @@ impl RangeLimits {
         if server_date.is_some() && sent.to > present {
             // A second besides: the header is cut off at whole seconds.
             self.learn_margin((now - present).max(TimeDelta::zero()) + TimeDelta::seconds(1), now);
+            self.margin_measured = true;
             return Refusal::EndAt(self.present(now));
         }
         let behind = now - sent.to;
@@ -146,7 +165,7 @@ impl RangeLimits {
         }
         let length = sent.len();
         // A range no longer than what was thought to be the limit shows that it is lower.
-        let known = self.longest.filter(|_| is_recent(self.longest_at, now)).map(TimeDelta::seconds);
+        let known = self.longest_now(now);
         let below = known.map_or(length, |known| known.min(length));
         let shorter = LENGTHS.into_iter().find(|shorter| *shorter < below);
         if length.num_seconds() > self.accepted.max(SHORT.num_seconds() + 8)
@@ -170,8 +189,9 @@ impl RangeLimits {
     }
 
     fn learn_margin(&mut self, margin: TimeDelta, now: DateTime<Utc>) {
-        let known = self.margin.filter(|_| is_recent(self.margin_at, now)).unwrap_or(0);
+        let known = self.margin_now(now).unwrap_or(0);
         (self.margin, self.margin_at) = (Some(margin.num_seconds().max(known)), Some(now));
+        self.margin_measured = false;
     }
 
     /// The API keeps nothing before `instant`.
@@ -179,15 +199,17 @@ impl RangeLimits {
         (self.reach, self.reach_at) = (Some((now - instant).num_seconds()), Some(now));
     }
 
-    /// A range took too long to answer, or its answer was cut: whether to ask for less at once. A range no longer than
-    /// one that was answered in time is not to blame.
-    pub fn too_slow(&mut self, sent: Bounds, window: Window) -> bool {
+    /// A range took too long to answer, or its answer was cut: whether it is to blame for its length. A short one, or one
+    /// much shorter than what was answered in time, is not at once.
+    pub fn too_slow(&mut self, sent: Bounds) -> bool {
         let length = sent.len().num_seconds();
-        if window.len() <= TimeDelta::minutes(1) || length <= self.in_time / 2 && self.patience.is_none() {
+        if length <= self.in_time / 2 && self.patience.is_none() {
             return false;
         }
-        self.patience = Some((length / 2).max(60));
-        self.in_time = self.in_time.min(length / 2);
+        if sent.len() > SHORT {
+            self.patience = Some(length / 2);
+            self.in_time = self.in_time.min(length / 2);
+        }
         true
     }
 }
@@ -215,12 +237,13 @@ mod tests {
         }
         assert_eq!(length, TimeDelta::days(7));
         limits.accept(Bounds { from: at(-100) - length, to: at(-100) }, at(0));
-        assert_eq!(limits.at_most(TimeDelta::days(31), TimeDelta::zero(), at(1)), TimeDelta::days(7));
+        assert_eq!(limits.at_most(TimeDelta::days(31), TimeDelta::zero(), at(0)), TimeDelta::days(7));
         assert_eq!(
-            limits.at_most(TimeDelta::days(31), at(25)),
-            TimeDelta::days(31),
-            "tried again after a day"
+            limits.at_most(TimeDelta::days(31), TimeDelta::zero(), at(1)),
+            TimeDelta::days(10),
+            "a longer one is tried"
         );
+        assert_eq!(limits.at_most(TimeDelta::days(31), TimeDelta::zero(), at(25)), TimeDelta::days(31));
     }
 
     #[test]
@@ -243,8 +266,7 @@ mod tests {
     #[test]
     fn what_took_too_long_is_asked_for_in_halves_and_trusted_again_step_by_step() {
         let mut limits = RangeLimits::default();
-        let window = Window::new(at(-48), at(0)).unwrap();
-        assert!(limits.too_slow(sent(-48, 0), window));
+        assert!(limits.too_slow(sent(-48, 0)));
         assert_eq!(limits.at_most(TimeDelta::days(31), TimeDelta::zero(), at(0)), TimeDelta::hours(24));
         limits.accept(sent(-24, 0), at(0));
         assert_eq!(limits.at_most(TimeDelta::days(31), TimeDelta::zero(), at(0)), TimeDelta::hours(48));

@@ -504,7 +504,10 @@ impl Reading {
 
     /// An answer that took too long, or ended early: a shorter range may do.
     fn timed_out(&mut self, ask: &Ask, context: &mut Context<'_>, step: &mut Step) {
-        if ask.slice.is_some() || !context.knowledge.range.too_slow(ask.sent, ask.window) {
+        let long = context.knowledge.range.too_slow(ask.sent);
+        // A short window that is late again is full.
+        let again = self.todo.last().is_some_and(|part| part.attempts > 0);
+        if ask.slice.is_some() || ask.window.len() <= context.smallest() || !(long || again) {
             return self.fail(GapReason::Unreadable, context, step);
         }
         self.give_page_back();

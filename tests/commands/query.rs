@@ -42,7 +42,7 @@ async fn fields_alone_are_shown_as_they_came_though_no_record_could_be_a_row() {
     for fields in [&["--field", "CallID"] as &[_], &["--field", "callid", "--field", "Duration"]] {
         let table = asked(fields, "simulated-code").await;
         assert!(table.ends_with("5 records\n--- exit status 0\n"), "{table}");
-        assert!(table.contains("202611180800098ea7eaa58881f28b5c"), "{table}");
+        assert!(table.contains("202611181000058ea7eaa58881f28b5c"), "{table}");
         let csv = asked(&[fields, &["--format", "csv"]].concat(), "simulated-code").await;
         assert_eq!(csv.lines().count(), 7, "{csv}");
         let json = asked(&[fields, &["--format", "json"]].concat(), "simulated-code").await;

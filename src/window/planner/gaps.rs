@@ -116,7 +116,9 @@ impl Planner {
         now: DateTime<Utc>,
         progress: &mut Progress,
     ) {
-        if self.suspects.narrowed().any(|narrowed| narrowed.intersect(&window).is_some()) {
+        let narrowed = self.suspects.narrowed().any(|narrowed| narrowed.intersect(&window).is_some());
+        // No API keeps less than a day: it is in trouble.
+        if narrowed || window.to() > now - TimeDelta::days(1) {
             return self.failed(ask, window, GapReason::Invalid, now, progress);
         }
         let older = self.refused_at.filter(|first| window.to() + OLDER <= first.from());

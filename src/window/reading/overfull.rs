@@ -371,7 +371,7 @@ impl Reading {
     /// answered something else since, for refusals of everything are the API's trouble.
     pub(super) fn overloaded(&mut self, part: Part, context: &Context<'_>, step: &mut Step) {
         self.refused += 1;
-        step.outcome = Outcome::Failed;
+        step.outcome = Outcome::SplitTooMany;
         let window = part.window;
         self.sums.retain(|sum| !sum.touches(window));
         let fit = self.target(context);
@@ -383,6 +383,7 @@ impl Reading {
             let left = self.todo.drain(..).map(|part| part.window);
             let all = left.fold(window, |all, part| all.hull(&part));
             self.sums.clear();
+            step.outcome = Outcome::Failed;
             step.failed = Some((all, GapReason::Overloaded));
         }
     }
