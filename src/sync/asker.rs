@@ -45,7 +45,8 @@ impl Fetched {
     /// What was wrong with it, if it was of no use for planning.
     pub fn failure(&self, outcome: Outcome) -> Option<String> {
         match self.reply {
-            // Less is asked for next: nothing to wait for.
+            // It stands as a gap, or less is asked for next: nothing to wait for.
+            _ if matches!(outcome, Outcome::SplitTooMany | Outcome::Gap) => None,
             Reply::Invalid { .. } | Reply::TimedOut if outcome != Outcome::Failed => None,
             Reply::Failed | Reply::Invalid { .. } | Reply::TimedOut => Some(self.error.clone()),
             Reply::TooMany { .. } if outcome == Outcome::Failed => {

@@ -75,7 +75,9 @@ impl Forecast {
         if guessed && burst {
             return;
         }
-        self.compare(window, total * usual.len() as f64 / inside.len().max(1) as f64);
+        if !guessed {
+            self.compare(window, total * usual.len() as f64 / inside.len().max(1) as f64);
+        }
         let share = (usual.len() as f64 / total.max(1.0)).min(1.0);
         for hour in hours(window) {
             self.add(hour.from(), 0.0, seconds(hour) * share);
@@ -136,7 +138,7 @@ impl Forecast {
 
     /// The share of the limit to aim at.
     pub fn margin(&self) -> f64 {
-        (1.0 / (1.0 + 1.3 * self.error)).clamp(0.35, 0.93)
+        (1.0 / (1.0 + 0.9 * self.error)).clamp(0.35, 0.93)
     }
 
     /// The part of `window`, from the end where reading starts, that should hold `calls` records.

@@ -149,7 +149,8 @@ impl Knowledge {
 
     /// Whether a server that holds this many records refuses with error 3 instead of cutting.
     pub fn refuses_above(&self, listed: usize, now: DateTime<Utc>) -> bool {
-        self.refused.is_none_or(|refused| listed < refused) && is_recent(self.refused_at, now)
+        let refuses = self.refused.map_or(self.refusals >= 3, |refused| listed < refused);
+        refuses && is_recent(self.refused_at, now)
     }
 
     /// The unit of windows: the coarser of the wire's granularity and the precision of dates seen.

@@ -91,6 +91,14 @@ pub enum Next {
     Done,
 }
 
+/// A short window that the API refuses for where it lies.
+#[derive(Clone, Copy, Debug)]
+struct Refused {
+    window: Window,
+    /// So is everything older; whether what is newer is still answered is to be seen.
+    older_too: bool,
+}
+
 /// A piece of a span that somebody asked for.
 #[derive(Clone, Copy, Debug)]
 struct Asked {
@@ -120,7 +128,7 @@ pub struct Planner {
     polled_until: Option<DateTime<Utc>>,
     last_lookback: Option<DateTime<Utc>>,
     /// A short window that the API refuses for where it lies, until an older one shows whether history ends there.
-    refused_at: Option<Window>,
+    refused_at: Option<Refused>,
     /// The live reading has used many requests: the newest minutes come first from now on.
     hurried: bool,
     /// The fields that the server does not give out at present.

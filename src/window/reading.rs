@@ -23,7 +23,7 @@ use super::verdict::{Asked, Evidence, Limits, Verdict, judge};
 use super::{Lane, Order, Window};
 
 /// Refusals of single smallest windows in a row that are trouble of the API's rather than of the windows.
-const REFUSED_SMALLEST: u32 = 3;
+const REFUSED_SMALLEST: u32 = 8;
 
 /// How much around a smallest window is asked for besides, where its number of records may be a limit.
 const AROUND: TimeDelta = TimeDelta::hours(12);
@@ -201,7 +201,9 @@ impl Reading {
 
     fn limit(&self, context: &Context<'_>) -> f64 {
         let likely = context.knowledge.likely_limit(context.settings.limits.records, context.now) as f64;
-        if context.knowledge.refused.is_some() { likely } else { likely.min(self.guess) }
+        // A burst makes the guess too low: what was given out before is no more than the limit.
+        let longest = context.knowledge.longest(context.now).max(context.settings.limits.doubt_from);
+        if context.knowledge.refused.is_some() { likely } else { likely.min(self.guess.max(longest as f64)) }
     }
 
     /// How many records to aim at where a cut answer is not continued.

@@ -124,7 +124,7 @@ impl Samples {
                 let all = overfull.seen + forecast.expected(rest);
                 fewest = Some(fewest.map_or(all, |fewest| fewest.min(all)));
                 // What must still be inside may well fit by now.
-                overfull.total > fit * 0.6 || forecast.expected(rest).max(overfull.total * 1.2) > fit
+                overfull.total > fit * 0.3 || forecast.expected(rest).max(overfull.total * 1.2) > fit
             } else {
                 overfull.total > 0.0 && overfull.dates.len() >= POINTS
             }

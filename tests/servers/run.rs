@@ -198,6 +198,11 @@ impl Run {
         let missing = missing.count();
         if missing > 0 {
             self.verdict.early += missing;
+            // A lie with consistent numbers is found out when the parts are added up, or at the next age: what counts is
+            // that nothing is lost in the end.
+            if self.drawn.server.empty_share > 0.0 {
+                return;
+            }
             self.verdict
                 .fault(format!("{missing} calls in {claim} claimed, never read, by {ask:?} at {now}"));
         }

@@ -175,7 +175,9 @@ impl Planner {
     fn readable(&self, window: Window) -> Vec<Window> {
         let mut barred = Coverage::new();
         let gaps = self.ledger.gaps.iter().map(|gap| gap.window);
-        for window in gaps.chain(self.suspects.set_aside()).chain(self.refused_at) {
+        for window in
+            gaps.chain(self.suspects.set_aside()).chain(self.refused_at.map(|refused| refused.window))
+        {
             barred.claim(window, TimeDelta::zero());
         }
         let edges = self.suspects.narrowed().flat_map(|suspect| [suspect.from(), suspect.to()]);

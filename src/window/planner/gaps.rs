@@ -2,9 +2,9 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::{Asked, LONG_GAP, Mode, Planner};
+use super::{Asked, LONG_GAP, Mode, Planner, Refused};
 use crate::window::ask::{Ask, GapReason, Outcome, Reason};
-use crate::window::knowledge::floor;
+use crate::window::knowledge::{ceil, floor};
 use crate::window::ledger::{Gap, Progress};
 use crate::window::{Lane, Window};
 
@@ -117,27 +117,34 @@ impl Planner {
         progress: &mut Progress,
     ) {
         let narrowed = self.suspects.narrowed().any(|narrowed| narrowed.intersect(&window).is_some());
-        // No API keeps less than a day: it is in trouble.
-        if narrowed || window.to() > now - TimeDelta::days(1) {
+        // No API keeps less than a day, and what was answered before is refused now: nothing is learned from trouble.
+        let newer = self.refused_at.is_some_and(|first| window.from() >= first.window.to());
+        if narrowed || newer || window.to() > now - TimeDelta::days(1) {
+            self.refused_at = self.refused_at.filter(|_| !newer);
             return self.failed(ask, window, GapReason::Invalid, now, progress);
         }
-        let older = self.refused_at.filter(|first| window.to() + OLDER <= first.from());
-        let first = older.unwrap_or(window);
-        let room = first.from() - self.first_instant(now) > LONG_GAP;
-        if older.is_none() && room && self.mode != Mode::Asked && ask.lane != Lane::Asked {
-            self.refused_at = Some(self.refused_at.map_or(window, |first| first.hull(&window)));
+        let Some(first) = self.refused_at else {
+            let room = window.from() - self.first_instant(now) > LONG_GAP;
+            self.refused_at = Some(Refused { window, older_too: !room });
             return;
-        }
-        self.refused_at = None;
-        self.ledger.knowledge.range.end_reach(first.to(), now);
-        let below = |gap: &mut Gap| gap.window.to() <= first.to();
-        progress.closed_gaps.extend(self.ledger.gaps.extract_if(.., below).map(|gap| gap.window));
+        };
+        let older_too = window.to() + OLDER <= first.window.from() || first.older_too;
+        let window = if older_too { first.window } else { first.window.hull(&window) };
+        self.refused_at = Some(Refused { window, older_too });
     }
 
-    /// An older window was answered: the refused one is a hole in the middle.
+    /// A window was answered beside a refused one: an older one shows a hole in the middle, a newer one, after older ones
+    /// were refused, that history ends there.
     pub(super) fn reached_beyond(&mut self, ask: &Ask, now: DateTime<Utc>, progress: &mut Progress) {
-        if let Some(window) = self.refused_at.take_if(|window| ask.window.to() <= window.from()) {
-            self.failed(ask, window, GapReason::Invalid, now, progress);
+        let Some(refused) = self.refused_at else { return };
+        if ask.window.to() <= refused.window.from() {
+            self.refused_at = None;
+            self.failed(ask, refused.window, GapReason::Invalid, now, progress);
+        } else if refused.older_too && ask.window.from() >= refused.window.to() {
+            self.refused_at = None;
+            self.ledger.knowledge.range.end_reach(refused.window.to(), now);
+            let below = |gap: &mut Gap| gap.window.to() <= refused.window.to();
+            progress.closed_gaps.extend(self.ledger.gaps.extract_if(.., below).map(|gap| gap.window));
         }
     }
 
@@ -147,7 +154,12 @@ impl Planner {
             return None;
         }
         let range = &self.ledger.knowledge.range;
-        if let Some(refused) = self.refused_at {
+        if let Some(Refused { window: refused, older_too }) = self.refused_at {
+            if older_too {
+                // Not just beside it: where history ends moves on.
+                let from = ceil(refused.to(), self.unit()) + LONG_GAP;
+                return Window::new(from, (from + LONG_GAP).min(self.present(now)));
+            }
             let from = (refused.from() - OLDER * 2).max(self.first_instant(now));
             return Window::new(from, (from + LONG_GAP).min(refused.from()));
         }

@@ -12,7 +12,7 @@ use crate::window::verdict::Evidence;
 /// An answer this much shorter than expected is looked at twice …
 const SCARCE: f64 = 8.0;
 /// … where at least this many records were expected.
-const EXPECTED: f64 = 40.0;
+const EXPECTED: f64 = 50.0;
 /// An empty answer where at least this many were expected is looked at twice.
 const NONE: f64 = 10.0;
 /// An empty first answer for more than this is looked at twice, whatever was expected.
@@ -68,7 +68,9 @@ impl Reading {
             };
         }
         step.outcome = Outcome::SplitUnproven;
-        if self.narrow(evidence.exact_bounds) || self.tighten(ask, context) {
+        // A total lets slices add up, which not every server lets a single unit's bounds do.
+        let slices = total.is_some() && context.settings.slice.halves().is_some();
+        if self.narrow(evidence.exact_bounds) || self.tighten(ask, slices, context) {
             return;
         }
         self.divide(ask, evidence, total, context, step);
@@ -256,6 +258,10 @@ impl Reading {
         let unread = context.coverage.holes(ask.window);
         let length: TimeDelta = unread.iter().map(Window::len).sum();
         let expected: f64 = unread.iter().map(|hole| context.forecast.expected(*hole)).sum();
+        // The first answers of all have nothing to be measured by.
+        if length > EMPTY * 2 && !context.forecast.has_seen(TimeDelta::hours(12)) {
+            return self.sums.is_empty();
+        }
         let few = evidence.listed as f64 * SCARCE < expected;
         match evidence.listed {
             0 => length > EMPTY || expected >= NONE && context.forecast.has_seen(TimeDelta::days(1)),
@@ -294,7 +300,7 @@ impl Reading {
             (context.knowledge.refused, context.knowledge.refused_at) = (Some(listed + 1), Some(context.now));
             return;
         }
-        if part.window != ask.window || self.narrow(exact) || self.tighten(ask, context) {
+        if part.window != ask.window || self.narrow(exact) || self.tighten(ask, false, context) {
             return;
         }
         let Some(part) = self.todo.pop() else { return };
@@ -309,7 +315,7 @@ impl Reading {
         }
         let limit = self.limit(context);
         // Far more than expected is a burst, of which the forecast learns nothing.
-        if expected > limit / 2.0 {
+        if expected > limit * 0.5 {
             context.forecast.compare(part.window, limit.max(expected) * 1.3);
         }
         self.sums.push(Sum::new(part.window, ask.sent, Kind::Refused, part.again));
@@ -347,8 +353,8 @@ impl Reading {
     }
 
     /// Draws in the bounds of a smallest window: what overloads the answer may stand outside it. Whether there was
-    /// something to draw in.
-    fn tighten(&mut self, ask: &Ask, context: &Context<'_>) -> bool {
+    /// something to draw in; to a single unit only where `slices` cannot do.
+    fn tighten(&mut self, ask: &Ask, slices: bool, context: &Context<'_>) -> bool {
         let unit = context.unit();
         let Some(part) = self.todo.last_mut().filter(|part| part.window.len() <= context.smallest()) else {
             return false;
@@ -357,7 +363,7 @@ impl Reading {
         loop {
             part.tight = match part.tight {
                 Tight::Wide if inclusive => Tight::Bounds,
-                Tight::Wide | Tight::Bounds if part.window.len() == unit => Tight::Unit,
+                Tight::Wide | Tight::Bounds if part.window.len() == unit && !slices => Tight::Unit,
                 _ => return false,
             };
             part.chain = None;
@@ -369,7 +375,7 @@ impl Reading {
 
     /// A smallest window that holds more than one answer gives, or so it seems: called a gap only when the API has
     /// answered something else since, for refusals of everything are the API's trouble.
-    pub(super) fn overloaded(&mut self, part: Part, context: &Context<'_>, step: &mut Step) {
+    pub(super) fn overloaded(&mut self, part: Part, context: &mut Context<'_>, step: &mut Step) {
         self.refused += 1;
         step.outcome = Outcome::SplitTooMany;
         let window = part.window;
@@ -378,8 +384,9 @@ impl Reading {
         self.done(window, 0, fit, context);
         step.failed = Some((window, GapReason::Overloaded));
         if self.refused >= REFUSED_SMALLEST {
-            // What else is left here would be refused as well: later.
+            // What else is left here would be refused as well: later. None of it says anything of a limit.
             self.refused = 0;
+            (context.knowledge.refusals, context.knowledge.refused_at) = (0, None);
             let left = self.todo.drain(..).map(|part| part.window);
             let all = left.fold(window, |all, part| all.hull(&part));
             self.sums.clear();
