@@ -262,7 +262,9 @@ impl Reading {
         if length > EMPTY * 2 && !context.forecast.has_seen(TimeDelta::hours(12)) {
             return self.sums.is_empty();
         }
-        let few = evidence.listed as f64 * SCARCE < expected;
+        // Over days the forecast is surer of itself.
+        let far = if length > TimeDelta::days(1) { SCARCE / 3.0 } else { SCARCE };
+        let few = evidence.listed as f64 * far < expected;
         match evidence.listed {
             0 => length > EMPTY || expected >= NONE && context.forecast.has_seen(TimeDelta::days(1)),
             _ => few && expected >= EXPECTED && context.forecast.has_seen(TimeDelta::days(2)),
