@@ -99,7 +99,7 @@ pub async fn table(
     rows.into_iter().map(|(Json(row), started_at)| keyed(row, started_at)).collect()
 }
 
-fn of_truth(row: &TruthRow) -> (Key, Columns) {
+pub fn of_truth(row: &TruthRow) -> (Key, Columns) {
     let number = |text: &String| serde_json::from_str::<Value>(text).unwrap();
     let columns = json!({
         "call_id": row.call_id,

@@ -41,7 +41,7 @@ fn steady(generation: Generation) -> SimulatorOptions {
 }
 
 /// What happens to records while they are younger than the last re-read age, decided beforehand.
-fn mischief(scene: &Scene, from: DateTime<Utc>, to: DateTime<Utc>) -> BTreeMap<&'static str, u32> {
+pub fn mischief(scene: &Scene, from: DateTime<Utc>, to: DateTime<Utc>) -> BTreeMap<&'static str, u32> {
     let mut random = fastrand::Rng::with_seed(7);
     let mut done = BTreeMap::new();
     let world = scene.simulator.world();

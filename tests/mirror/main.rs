@@ -18,3 +18,4 @@ mod keys;
 mod life;
 mod lookups;
 mod scene;
+mod soak;
