@@ -174,8 +174,9 @@ impl Store {
         }
         let call_ids: Vec<&str> = commit.records.iter().map(|record| record.key.call_id.as_str()).collect();
         let mut tx = self.begin().await?;
-        let rows: Vec<(String, Vec<String>)> = sql_as(
-            "select call_id, array_agg(type) from voicenter.cdr
+        type Rows = Vec<(String, Vec<String>, Vec<DateTime<Utc>>)>;
+        let rows: Rows = sql_as(
+            "select call_id, array_agg(type), array_agg(started_at) from voicenter.cdr
              where account = $1 and call_id = any ($2) and removed_at is null
              group by call_id having bool_or(type <> '')",
         )
@@ -187,15 +188,18 @@ impl Store {
         if rows.is_empty() {
             return Ok(None);
         }
-        let rows: BTreeMap<String, Vec<String>> = rows.into_iter().collect();
+        let rows: BTreeMap<_, _> =
+            rows.into_iter().map(|(call_id, types, starts)| (call_id, (types, starts))).collect();
         let mut came = BTreeMap::<&str, usize>::new();
         call_ids.iter().for_each(|call_id| *came.entry(call_id).or_default() += 1);
         let typed = commit.records.iter().filter_map(|record| match rows.get(&record.key.call_id) {
             None => Some(record.clone()),
-            Some(types) => match types.as_slice() {
-                [only] if came.get(record.key.call_id.as_str()) == Some(&1) => {
-                    let key = CdrKey { call_type: only.clone(), ..record.key.clone() };
-                    Some(Cdr { key, ..record.clone() })
+            Some((types, starts)) => match (types.as_slice(), starts.as_slice()) {
+                ([only], [start]) if came.get(record.key.call_id.as_str()) == Some(&1) => {
+                    // At another time it is another leg, one that has no Type.
+                    let same = *start == record.started_at;
+                    let call_type = if same { only.clone() } else { String::new() };
+                    Some(Cdr { key: CdrKey { call_type, ..record.key.clone() }, ..record.clone() })
                 }
                 _ => None,
             },

@@ -106,7 +106,7 @@ impl Asker {
                 Action::SplitTooLarge => (Reply::TooLarge, error.to_string()),
                 Action::Pause { .. } => return Err(self.refused(&error)),
                 Action::Stop => {
-                    tracing::error!(event = "invalid_range", account = self.account.name, window = %ask.window, %error, advice = error.advice());
+                    tracing::warn!(event = "invalid_range", account = self.account.name, window = %ask.window, %error, advice = error.advice());
                     (Reply::Invalid { server_date: error.server_date() }, error.to_string())
                 }
                 _ => {

@@ -103,7 +103,7 @@ impl Forecast {
         }
     }
 
-    /// Takes in an hour, read completely, that held so many calls.
+    /// Takes in an hour, read completely, that held this many calls.
     pub fn observe_count(&mut self, hour: Window, calls: f64) {
         self.add(hour.from(), calls, seconds(hour));
     }

@@ -14,6 +14,9 @@ const BELIEVED: TimeDelta = TimeDelta::days(7);
 /// Pages claimed on an order proven before, between two checks of it.
 const UNCHECKED_PAGES: usize = 16;
 
+/// How many windows that were claimed on refusals alone are remembered.
+const BELIEVED_WINDOWS: usize = 64;
+
 /// What answers have taught about this account's API. Part of the ledger, so a restart knows it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -38,6 +41,10 @@ pub struct Knowledge {
     pub sorts: bool,
     /// Failed proofs in a row; two end continuation for this account.
     pub sort_strikes: u8,
+    /// Since when continuation has been given up.
+    pub struck_since: Option<DateTime<Utc>>,
+    /// Since when bounds that were found inclusive are believed to be.
+    pub bounds_since: Option<DateTime<Utc>>,
     /// Cut answers in a row whose records came in no order.
     pub unsorted: u8,
     /// Refusals with error 3 since the last cut answer.
@@ -46,6 +53,8 @@ pub struct Knowledge {
     pub refused: Option<usize>,
     /// When that was.
     pub refused_at: Option<DateTime<Utc>>,
+    /// Windows claimed lately on refusals alone.
+    pub believed: Vec<Bounds>,
     /// The longest answer of each of the last days.
     pub lengths: Vec<Length>,
     /// Pages claimed without a total since the order was last checked.
@@ -92,6 +101,36 @@ impl Knowledge {
             self.totals = Some(true);
         } else if evidence.listed > 0 || self.totals.is_none() {
             self.totals = Some(false);
+        }
+    }
+
+    /// A window was claimed because the server seems to refuse what it would else cut.
+    pub fn note_believed(&mut self, window: Window) {
+        if self.refusals >= 3 {
+            self.believed.push(Bounds { from: window.from(), to: window.to() });
+            let old = self.believed.len().saturating_sub(BELIEVED_WINDOWS);
+            self.believed.drain(..old);
+        }
+    }
+
+    /// An answer was proven to be cut at this length: such a server does not refuse. Returns what was claimed on that.
+    pub fn note_silent_cut(&mut self, listed: usize) -> Vec<Window> {
+        self.record_limit = Some(listed);
+        (self.refused, self.refused_at, self.refusals) = (None, None, 0);
+        let believed = std::mem::take(&mut self.believed);
+        believed.iter().filter_map(|claimed| Window::new(claimed.from, claimed.to)).collect()
+    }
+
+    /// Forgets what is due to be found out again.
+    pub fn age(&mut self, now: DateTime<Utc>) {
+        if now - *self.bounds_since.get_or_insert(now) >= BELIEVED {
+            (self.from_inclusive, self.to_inclusive) = (false, false);
+            self.bounds_since = Some(now);
+        }
+        if self.sort_strikes < 2 {
+            self.struck_since = None;
+        } else if now - *self.struck_since.get_or_insert(now) >= TimeDelta::days(1) {
+            (self.sort_strikes, self.struck_since) = (1, None);
         }
     }
 
@@ -150,7 +189,8 @@ impl Knowledge {
     /// Whether a server that holds this many records refuses with error 3 instead of cutting.
     pub fn refuses_above(&self, listed: usize, now: DateTime<Utc>) -> bool {
         let refuses = self.refused.map_or(self.refusals >= 3, |refused| listed < refused);
-        refuses && is_recent(self.refused_at, now)
+        // The longest length of all, met again, is the mark of a cut.
+        refuses && listed != self.longest(now) && is_recent(self.refused_at, now)
     }
 
     /// The unit of windows: the coarser of the wire's granularity and the precision of dates seen.

@@ -129,6 +129,8 @@ pub struct Planner {
     last_lookback: Option<DateTime<Utc>>,
     /// A short window that the API refuses for where it lies, until an older one shows whether history ends there.
     refused_at: Option<Refused>,
+    /// What a hurried poll left of the lookback.
+    left_over: Vec<Window>,
     /// The live reading has used many requests: the newest minutes come first from now on.
     hurried: bool,
     /// The fields that the server does not give out at present.
@@ -168,6 +170,7 @@ impl Planner {
             polled_until: None,
             last_lookback: None,
             refused_at: None,
+            left_over: Vec::new(),
             hurried: false,
             refused_fields: Lacking::NONE,
             lacking: Lacking::NONE,
@@ -239,6 +242,7 @@ impl Planner {
     /// Takes in the reply to `ask`, whose request was started at `read_at`.
     pub fn absorb(&mut self, ask: &Ask, reply: &Reply, read_at: DateTime<Utc>) -> Progress {
         let Some(reading) = self.readings.get_mut(&ask.lane) else { return Progress::default() };
+        self.ledger.knowledge.age(read_at);
         let step = reading.absorb(
             ask,
             reply,
@@ -274,7 +278,10 @@ impl Planner {
         }
         if let Some(window) = step.out_of_reach {
             self.out_of_reach(ask, window, read_at, &mut progress);
-        } else if self.refused_at.is_some() && matches!(reply, Reply::Answer(_)) && ask.lane == Lane::Backfill
+        } else if self.refused_at.is_some()
+            && matches!(reply, Reply::Answer(_))
+            && ask.lane == Lane::Backfill
+            && progress.outcome != Outcome::Failed
         {
             self.reached_beyond(ask, read_at, &mut progress);
         }
@@ -298,8 +305,14 @@ impl Planner {
     fn hurry(&mut self, now: DateTime<Utc>) {
         let overdue = self.last_poll.is_some_and(|last| now >= last + self.settings.poll_interval);
         let long = self.readings.get(&Lane::Live).is_some_and(|reading| reading.requests() >= LIVE_REQUESTS);
-        if self.mode == Mode::Daemon && overdue && long {
-            self.readings.remove(&Lane::Live);
+        if self.mode != Mode::Daemon || !overdue || !long {
+            return;
+        }
+        if let Some(reading) = self.readings.remove(&Lane::Live) {
+            // What was read before leaves no hole: the rest of a lookback is read beside the polls.
+            if reading.reason() == Reason::Lookback {
+                self.left_over = reading.left();
+            }
             self.hurried = true;
         }
     }

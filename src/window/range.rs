@@ -46,6 +46,7 @@ pub struct RangeLimits {
     longest_at: Option<DateTime<Utc>>,
     /// The longest range accepted since, in seconds.
     accepted: i64,
+    accepted_at: Option<DateTime<Utc>>,
     /// How far behind this host's clock a range must end, in seconds.
     margin: Option<i64>,
     margin_at: Option<DateTime<Utc>>,
@@ -123,10 +124,16 @@ impl RangeLimits {
         self.reach.is_some() && !is_recent(self.reach_at, now)
     }
 
+    fn accepted_now(&self, now: DateTime<Utc>) -> i64 {
+        if is_recent(self.accepted_at, now) { self.accepted } else { 0 }
+    }
+
     /// A range was answered.
     pub fn accept(&mut self, sent: Bounds, now: DateTime<Utc>) {
         let length = sent.len().num_seconds();
-        self.accepted = self.accepted.max(length);
+        if length >= self.accepted_now(now) {
+            (self.accepted, self.accepted_at) = (length, Some(now));
+        }
         if self.longest.is_some_and(|longest| length > longest) {
             self.longest = None;
         }
@@ -149,6 +156,8 @@ impl RangeLimits {
         server_date: Option<DateTime<Utc>>,
         now: DateTime<Utc>,
     ) -> Refusal {
+        // A clock that is further off is not the API's own.
+        let server_date = server_date.filter(|date| (now - *date).abs() <= TimeDelta::hours(1));
         let present = server_date.unwrap_or(now);
         if server_date.is_some() && sent.to > present {
             // A second besides: the header is cut off at whole seconds.
@@ -168,11 +177,11 @@ impl RangeLimits {
         let known = self.longest_now(now);
         let below = known.map_or(length, |known| known.min(length));
         let shorter = LENGTHS.into_iter().find(|shorter| *shorter < below);
-        if length.num_seconds() > self.accepted.max(SHORT.num_seconds() + 8)
+        if length.num_seconds() > self.accepted_now(now).max(SHORT.num_seconds() + 8)
             && let Some(shorter) = shorter
         {
             (self.longest, self.longest_at) = (Some(shorter.num_seconds()), Some(now));
-            if self.margin == Some(FIRST_MARGIN.num_seconds()) && self.accepted == 0 {
+            if self.margin == Some(FIRST_MARGIN.num_seconds()) && self.accepted_now(now) == 0 {
                 (self.margin, self.margin_at) = (None, None);
             }
             return Refusal::AtMost(shorter);

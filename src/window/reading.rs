@@ -6,9 +6,12 @@
 //! for the whole.
 
 mod overfull;
+mod part;
 mod sums;
 
 use chrono::{DateTime, TimeDelta, Utc};
+
+use part::{Part, Tight, sent};
 
 use super::ask::{Ask, GapReason, Hold, Outcome, Reason, Reply, Step};
 use super::coverage::Coverage;
@@ -87,95 +90,6 @@ pub struct Reading {
     order_kept: bool,
 }
 
-#[derive(Clone, Debug)]
-struct Part {
-    window: Window,
-    attempts: u32,
-    /// Read for the second time because its parts did not add up.
-    again: bool,
-    /// A second opinion on an answer that held too little: what it shows is believed.
-    confirms: bool,
-    /// Totals are left out of account, to find out what they count.
-    ignores_totals: bool,
-    /// To be sent as the wall times of the window itself.
-    narrow: bool,
-    tight: Tight,
-    /// Of a continuation, its order and the bounds of its first page: the far one must stay the same, or totals cannot be
-    /// compared.
-    chain: Option<(Order, Bounds)>,
-    /// Of an overloaded unit, the bounds for which its total was announced, and what was read of it.
-    slicing: Option<Slicing>,
-    /// Asked once more only for its total: so many records were seen in its parts.
-    recount: Option<u64>,
-    /// A smallest window whose number of records may be a limit: asked with more around it, to see longer answers.
-    around: Option<usize>,
-    /// A longer answer was seen for it: the length of its own is no limit.
-    cleared: bool,
-}
-
-/// How far the bounds of a smallest window are drawn in, after it held too many records with wider ones.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Tight {
-    /// Widened where a bound is not known to be inclusive.
-    Wide,
-    /// Just the window's own bounds.
-    Bounds,
-    /// One unit: `fromdate` equals `todate`.
-    Unit,
-}
-
-impl Part {
-    fn new(window: Window) -> Self {
-        Self {
-            window,
-            attempts: 0,
-            again: false,
-            confirms: false,
-            ignores_totals: false,
-            narrow: false,
-            tight: Tight::Wide,
-            chain: None,
-            slicing: None,
-            recount: None,
-            around: None,
-            cleared: false,
-        }
-    }
-
-    /// A part of this one, to be read in the same way.
-    fn piece(&self, window: Window) -> Self {
-        Self {
-            again: self.again,
-            confirms: self.confirms,
-            ignores_totals: self.ignores_totals,
-            narrow: self.narrow,
-            ..Self::new(window)
-        }
-    }
-
-    /// Whether two parts may be read as one.
-    fn is_like(&self, other: &Part) -> bool {
-        let ways = |part: &Part| (part.again, part.confirms, part.ignores_totals, part.narrow);
-        ways(self) == ways(other) && self.is_plain() && other.is_plain()
-    }
-
-    /// Nothing special is being found out about it.
-    fn is_plain(&self) -> bool {
-        self.slicing.is_none() && self.recount.is_none() && self.around.is_none()
-    }
-}
-
-/// An overloaded unit being read slice by slice.
-#[derive(Clone, Debug)]
-struct Slicing {
-    sent: Bounds,
-    total: u64,
-    seen: u64,
-    dates: Vec<DateTime<Utc>>,
-    undated: usize,
-    todo: Vec<Slice>,
-}
-
 impl Reading {
     /// A reading of `windows`, in the given order.
     pub fn new(lane: Lane, reason: Reason, order: Order, mut windows: Vec<Window>) -> Self {
@@ -221,6 +135,12 @@ impl Reading {
         self.requests
     }
 
+    /// What is left to read.
+    pub fn left(&self) -> Vec<Window> {
+        let pending = self.page.iter().map(|page| page.tentative);
+        self.todo.iter().map(|part| part.window).chain(pending).collect()
+    }
+
     /// Whether nothing is left to ask.
     pub fn is_done(&self) -> bool {
         self.todo.is_empty()
@@ -228,8 +148,7 @@ impl Reading {
 
     /// Whether something of `window` is still being read.
     pub fn has(&self, window: Window) -> bool {
-        let pending = self.page.iter().map(|page| page.tentative);
-        self.todo.iter().map(|part| part.window).chain(pending).any(|part| part.intersect(&window).is_some())
+        self.left().iter().any(|part| part.intersect(&window).is_some())
     }
 
     /// The next request, or `None` when done.
@@ -365,7 +284,7 @@ impl Reading {
         }
         self.settle(ask, evidence, context, step);
         self.prove_order(ask, evidence, context);
-        self.exceed(ask, evidence, context);
+        self.exceed(ask, evidence, context, step);
         if ask.slice.is_some() {
             return self.sliced(evidence, verdict == Verdict::Whole, context, step);
         }
@@ -443,6 +362,9 @@ impl Reading {
         context.knowledge.note_length(evidence.listed, context.now);
         if evidence.listed as f64 > self.guess {
             self.guess = f64::INFINITY;
+        }
+        if evidence.listed >= context.settings.limits.doubt_from {
+            context.knowledge.note_believed(part.window);
         }
         let fit = self.target(context);
         self.done(part.window, evidence.listed, fit, context);
@@ -553,32 +475,4 @@ impl Reading {
         }
         context.forecast.learn(window, dates);
     }
-}
-
-/// The bounds to send for a part.
-fn sent(part: &Part, context: &Context<'_>) -> Bounds {
-    let unit = context.unit();
-    let mut sent = context.knowledge.bounds(part.window, unit);
-    match part.tight {
-        Tight::Wide => {}
-        Tight::Bounds => sent = Bounds { from: part.window.from(), to: part.window.to() },
-        Tight::Unit => sent = Bounds { from: part.window.from(), to: part.window.to() - unit },
-    }
-    if let Some(slicing) = &part.slicing {
-        return slicing.sent;
-    }
-    if part.around.is_some() {
-        sent = Bounds { from: part.window.from() - AROUND, to: part.window.to() + AROUND };
-        sent.to = sent.to.min(context.knowledge.range.present(context.now)).max(part.window.to());
-    }
-    // An end in the API's future is refused; nothing dated before the window's end is left out thereby.
-    if context.knowledge.range.refuses_future(context.now) {
-        sent.to = sent.to.min(context.knowledge.range.present(context.now).max(part.window.to()));
-    }
-    match part.chain {
-        Some((Order::Ascending, first)) => sent.to = first.to,
-        Some((Order::Descending, first)) => sent.from = first.from,
-        None => {}
-    }
-    sent
 }

@@ -79,6 +79,9 @@ impl Planner {
         if self.mode == Mode::Asked {
             return None;
         }
+        if let Some(windows) = some(std::mem::take(&mut self.left_over)) {
+            return Some((Reason::Lookback, Order::Descending, windows));
+        }
         if let Some(windows) = some(self.looks(now)) {
             self.last_look = Some(now);
             return Some((Reason::Recheck, Order::Descending, windows));

@@ -86,6 +86,13 @@ impl Planner {
         if ask.reason == Reason::Gap {
             return;
         }
+        // The question that was to show where history ends cannot be answered.
+        if reason != GapReason::Invalid
+            && ask.lane == Lane::Backfill
+            && let Some(refused) = self.refused_at.take()
+        {
+            self.suspects.failed(refused.window);
+        }
         let confirmed = self.suspects.failed(window);
         if confirmed && window.len() <= self.settings.gap_grain {
             self.open_gap(window, reason, now, progress);
@@ -93,6 +100,10 @@ impl Planner {
             return;
         }
         progress.set_aside = Some(window);
+        if reason == GapReason::Invalid && !confirmed {
+            // A refusal that taught nothing is a failure: an API that refuses everything is asked at growing intervals.
+            progress.outcome = Outcome::Failed;
+        }
         let parts = if confirmed {
             self.ledger.forecast.divide(window, 2, self.unit().max(self.settings.gap_grain / 2))
         } else {
@@ -120,8 +131,11 @@ impl Planner {
         // No API keeps less than a day, and what was answered before is refused now: nothing is learned from trouble.
         let newer = self.refused_at.is_some_and(|first| window.from() >= first.window.to());
         if narrowed || newer || window.to() > now - TimeDelta::days(1) {
-            self.refused_at = self.refused_at.filter(|_| !newer);
-            return self.failed(ask, window, GapReason::Invalid, now, progress);
+            let first = self.refused_at.take_if(|_| newer);
+            for refused in first.map(|first| first.window).into_iter().chain([window]) {
+                self.failed(ask, refused, GapReason::Invalid, now, progress);
+            }
+            return;
         }
         let Some(first) = self.refused_at else {
             let room = window.from() - self.first_instant(now) > LONG_GAP;

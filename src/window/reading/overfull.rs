@@ -2,7 +2,8 @@
 
 use chrono::TimeDelta;
 
-use super::{Context, Part, REFUSED_SMALLEST, Reading, Slicing, Tight};
+use super::part::{Part, Slicing, Tight, sent};
+use super::{Context, REFUSED_SMALLEST, Reading};
 use crate::window::Window;
 use crate::window::ask::{Ask, GapReason, Hold, Outcome, Step};
 use crate::window::page::{Page, continuation};
@@ -236,14 +237,20 @@ impl Reading {
     }
 
     /// An answer that shows more than a doubted one had there: that one was cut, at its length.
-    pub(super) fn exceed(&mut self, ask: &Ask, evidence: &Evidence, context: &mut Context<'_>) {
+    pub(super) fn exceed(
+        &mut self,
+        ask: &Ask,
+        evidence: &Evidence,
+        context: &mut Context<'_>,
+        step: &mut Step,
+    ) {
         let mut dates = evidence.dates.clone();
         dates.sort_unstable();
         self.sums.retain(|sum| {
             let Kind::Doubted { listed, .. } = &sum.kind else { return true };
             let exceeded = ask.slice.is_none() && sum.is_exceeded_by(ask.window, &dates);
             if exceeded && evidence.listed <= *listed {
-                context.knowledge.record_limit = Some(*listed);
+                step.uncover.extend(context.knowledge.note_silent_cut(*listed));
             }
             !exceeded
         });
@@ -300,6 +307,7 @@ impl Reading {
         if let Some(listed) = part.around.take() {
             // A server that refuses more does not cut.
             (context.knowledge.refused, context.knowledge.refused_at) = (Some(listed + 1), Some(context.now));
+            part.cleared = true;
             return;
         }
         if part.window != ask.window || self.narrow(exact) || self.tighten(ask, false, context) {
@@ -369,7 +377,7 @@ impl Reading {
                 _ => return false,
             };
             part.chain = None;
-            if super::sent(part, context) != ask.sent {
+            if sent(part, context) != ask.sent {
                 return true;
             }
         }

@@ -1,6 +1,7 @@
 //! What the parts of a divided window come to, once all of them were read.
 
-use super::{Context, Part, Reading};
+use super::part::Part;
+use super::{Context, Reading};
 use crate::window::Window;
 use crate::window::ask::{Ask, GapReason, Outcome, Step};
 use crate::window::sum::{Kind, Read, Sum};
@@ -47,7 +48,7 @@ impl Reading {
                 let inside = dates.iter().filter(|date| sum.window.contains(**date)).count() as u64;
                 // Else it was whole this time; but that is no proof that longer ones exist.
                 if sum.inside > inside {
-                    context.knowledge.record_limit = Some(*listed);
+                    step.uncover.extend(context.knowledge.note_silent_cut(*listed));
                 }
             }
             // So few are no limit's fault.

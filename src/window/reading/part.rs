@@ -1,0 +1,125 @@
+//! What is left to read of a reading, and how it is to be asked for.
+
+use chrono::{DateTime, Utc};
+
+use super::{AROUND, Context};
+use crate::window::knowledge::Bounds;
+use crate::window::slice::Slice;
+use crate::window::{Order, Window};
+
+#[derive(Clone, Debug)]
+pub(super) struct Part {
+    pub(super) window: Window,
+    pub(super) attempts: u32,
+    /// Read for the second time because its parts did not add up.
+    pub(super) again: bool,
+    /// A second opinion on an answer that held too little: what it shows is believed.
+    pub(super) confirms: bool,
+    /// Totals are left out of account, to find out what they count.
+    pub(super) ignores_totals: bool,
+    /// To be sent as the wall times of the window itself.
+    pub(super) narrow: bool,
+    pub(super) tight: Tight,
+    /// Of a continuation, its order and the bounds of its first page: the far one must stay the same, or totals cannot be
+    /// compared.
+    pub(super) chain: Option<(Order, Bounds)>,
+    /// Of an overloaded unit, the bounds for which its total was announced, and what was read of it.
+    pub(super) slicing: Option<Slicing>,
+    /// Asked once more only for its total: this many records were seen in its parts.
+    pub(super) recount: Option<u64>,
+    /// A smallest window whose number of records may be a limit: asked with more around it, to see longer answers.
+    pub(super) around: Option<usize>,
+    /// A longer answer was seen for it: the length of its own is no limit.
+    pub(super) cleared: bool,
+}
+
+/// How far the bounds of a smallest window are drawn in, after it held too many records with wider ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Tight {
+    /// Widened where a bound is not known to be inclusive.
+    Wide,
+    /// Just the window's own bounds.
+    Bounds,
+    /// One unit: `fromdate` equals `todate`.
+    Unit,
+}
+
+impl Part {
+    pub(super) fn new(window: Window) -> Self {
+        Self {
+            window,
+            attempts: 0,
+            again: false,
+            confirms: false,
+            ignores_totals: false,
+            narrow: false,
+            tight: Tight::Wide,
+            chain: None,
+            slicing: None,
+            recount: None,
+            around: None,
+            cleared: false,
+        }
+    }
+
+    /// A part of this one, to be read in the same way.
+    pub(super) fn piece(&self, window: Window) -> Self {
+        Self {
+            again: self.again,
+            confirms: self.confirms,
+            ignores_totals: self.ignores_totals,
+            narrow: self.narrow,
+            ..Self::new(window)
+        }
+    }
+
+    /// Whether two parts may be read as one.
+    pub(super) fn is_like(&self, other: &Part) -> bool {
+        let ways = |part: &Part| (part.again, part.confirms, part.ignores_totals, part.narrow);
+        ways(self) == ways(other) && self.is_plain() && other.is_plain()
+    }
+
+    /// Nothing special is being found out about it.
+    pub(super) fn is_plain(&self) -> bool {
+        self.slicing.is_none() && self.recount.is_none() && self.around.is_none()
+    }
+}
+
+/// An overloaded unit being read slice by slice.
+#[derive(Clone, Debug)]
+pub(super) struct Slicing {
+    pub(super) sent: Bounds,
+    pub(super) total: u64,
+    pub(super) seen: u64,
+    pub(super) dates: Vec<DateTime<Utc>>,
+    pub(super) undated: usize,
+    pub(super) todo: Vec<Slice>,
+}
+
+/// The bounds to send for a part.
+pub(super) fn sent(part: &Part, context: &Context<'_>) -> Bounds {
+    let unit = context.unit();
+    let mut sent = context.knowledge.bounds(part.window, unit);
+    match part.tight {
+        Tight::Wide => {}
+        Tight::Bounds => sent = Bounds { from: part.window.from(), to: part.window.to() },
+        Tight::Unit => sent = Bounds { from: part.window.from(), to: part.window.to() - unit },
+    }
+    if let Some(slicing) = &part.slicing {
+        return slicing.sent;
+    }
+    if part.around.is_some() {
+        sent = Bounds { from: part.window.from() - AROUND, to: part.window.to() + AROUND };
+        sent.to = sent.to.min(context.knowledge.range.present(context.now)).max(part.window.to());
+    }
+    // An end in the API's future is refused; nothing dated before the window's end is left out thereby.
+    if context.knowledge.range.refuses_future(context.now) {
+        sent.to = sent.to.min(context.knowledge.range.present(context.now).max(part.window.to()));
+    }
+    match part.chain {
+        Some((Order::Ascending, first)) => sent.to = first.to,
+        Some((Order::Descending, first)) => sent.from = first.from,
+        None => {}
+    }
+    sent
+}
