@@ -97,6 +97,8 @@ struct Refused {
     window: Window,
     /// So is everything older; whether what is newer is still answered is to be seen.
     older_too: bool,
+    /// Refusals since.
+    tries: u8,
 }
 
 /// A piece of a span that somebody asked for.

@@ -8,6 +8,8 @@ use crate::window::knowledge::{ceil, floor};
 use crate::window::ledger::{Gap, Progress};
 use crate::window::{Lane, Window};
 
+/// After this many refusals nothing is concluded from one window.
+const REFUSALS: u8 = 8;
 /// A refused window this much older than another shows that history ends between them.
 const OLDER: TimeDelta = TimeDelta::hours(12);
 
@@ -127,7 +129,9 @@ impl Planner {
         now: DateTime<Utc>,
         progress: &mut Progress,
     ) {
-        let narrowed = self.suspects.narrowed().any(|narrowed| narrowed.intersect(&window).is_some());
+        let suspected = self.suspects.narrowed().any(|narrowed| narrowed.intersect(&window).is_some());
+        // What is asked to find out where history ends is answered for that alone.
+        let narrowed = suspected && self.refused_at.is_none();
         // No API keeps less than a day, and what was answered before is refused now: nothing is learned from trouble.
         let newer = self.refused_at.is_some_and(|first| window.from() >= first.window.to());
         if narrowed || newer || window.to() > now - TimeDelta::days(1) {
@@ -139,12 +143,16 @@ impl Planner {
         }
         let Some(first) = self.refused_at else {
             let room = window.from() - self.first_instant(now) > LONG_GAP;
-            self.refused_at = Some(Refused { window, older_too: !room });
+            self.refused_at = Some(Refused { window, older_too: !room, tries: 0 });
             return;
         };
+        if first.tries >= REFUSALS {
+            self.refused_at = None;
+            return self.failed(ask, first.window, GapReason::Invalid, now, progress);
+        }
         let older_too = window.to() + OLDER <= first.window.from() || first.older_too;
         let window = if older_too { first.window } else { first.window.hull(&window) };
-        self.refused_at = Some(Refused { window, older_too });
+        self.refused_at = Some(Refused { window, older_too, tries: first.tries + 1 });
     }
 
     /// A window was answered beside a refused one: an older one shows a hole in the middle, a newer one, after older ones
@@ -168,7 +176,7 @@ impl Planner {
             return None;
         }
         let range = &self.ledger.knowledge.range;
-        if let Some(Refused { window: refused, older_too }) = self.refused_at {
+        if let Some(Refused { window: refused, older_too, .. }) = self.refused_at {
             if older_too {
                 // Not just beside it: where history ends moves on.
                 let from = ceil(refused.to(), self.unit()) + LONG_GAP;
