@@ -207,6 +207,7 @@ impl CliError {
             | CliError::Usage(_)
             | CliError::App(AppError::Config(_) | AppError::Client(_)) => Exit::Usage,
             CliError::Sync(SyncError::Refused { .. }) => Exit::Refused,
+            CliError::Sync(SyncError::WrongZone { .. }) => Exit::Usage,
             _ => Exit::Failed,
         }
     }

@@ -2,11 +2,13 @@
 
 mod asker;
 pub mod engine;
+mod events;
 mod execute;
 pub mod leadership;
 pub mod status;
 pub mod supervisor;
 pub mod verify;
+mod zone;
 
 use std::time::Duration;
 
@@ -59,6 +61,12 @@ pub enum SyncError {
     #[error("{message}")]
     Refused {
         /// What the API said, and what to do.
+        message: String,
+    },
+    /// What the API sends contradicts `api.timezone`: the operator must act, and nothing is claimed until then.
+    #[error("{message}")]
+    WrongZone {
+        /// What shows it, and what to do.
         message: String,
     },
     /// So many requests in a row had no usable answer that a single pass gives up.

@@ -10,6 +10,7 @@ pub mod error;
 pub mod question;
 pub mod session;
 pub mod wire;
+pub mod zone_check;
 pub mod zones;
 
 pub use capabilities::{Capability, Form};

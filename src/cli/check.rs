@@ -13,7 +13,9 @@ use crate::pace::Pace;
 use crate::store::{SchemaState, Store, StoreError};
 use crate::voicenter::capabilities::Remembered;
 use crate::voicenter::session::Session;
-use crate::voicenter::{Action, Answer, ApiError, Capability, Client, Fields, Form, Format, Question};
+use crate::voicenter::zone_check::{self, Asked, Shown, ZoneVerdict};
+use crate::voicenter::{Action, Answer, ApiError, Capability, Client, Question};
+use crate::window::Window;
 
 /// So far the API's clock and ours may be apart.
 const SKEW: TimeDelta = TimeDelta::seconds(30);
@@ -193,7 +195,16 @@ async fn scope(account: &AccountConfig, store: Option<&Store>, findings: &mut Fi
     }
 }
 
-/// Asks with a `todate` a day ahead: what is dated later than the API's own clock betrays a wrong time zone.
+/// What questions to one account's API need.
+struct Api<'a> {
+    config: &'a Config,
+    account: &'a AccountConfig,
+    client: Client,
+    session: Session,
+    pace: Option<Pace>,
+    clock: &'a Clock,
+}
+
 async fn api(
     config: &Config,
     account: &AccountConfig,
@@ -209,112 +220,190 @@ async fn api(
         }
         None => None,
     };
-    if let Some(pace) = &pace {
-        pace.ready(clock).await?;
-    }
-    let now = clock.now();
-    let mut session = Session::new(client.method(), &Remembered::default());
-    match ask(&client, account, &mut session, pace.as_ref(), clock).await {
-        Ok(answer) => {
-            findings.good(&format!(
-                "account {}: the API answers, {} records of the last minutes",
-                account.name, answer.listed
-            ));
-            let dropped: Vec<_> = session.dropped().members().map(Capability::name).collect();
-            if !dropped.is_empty() {
-                let line = format!(
-                    "account {}: the API does not take {}: asked without",
-                    account.name,
-                    dropped.join(", ")
-                );
-                findings.note(&line);
-            }
-            clocks(account, &answer, now, findings);
-        }
+    let session = Session::new(client.method(), &Remembered::default());
+    let mut api = Api { config, account, client, session, pace, clock };
+    let newest = match api.newest().await {
+        Ok(newest) => newest,
         Err(error) => {
             let exit =
                 if matches!(error.action(), Action::Pause { .. }) { Exit::Refused } else { Exit::Failed };
             findings.bad(&format!("account {}: {error}", account.name), error.advice(), exit);
+            return Ok(());
         }
+    };
+    findings.good(&format!(
+        "account {}: the API answers, {} records of the last minutes",
+        account.name, newest.answer.listed
+    ));
+    clocks(&newest, findings);
+    let longest = api.longest(findings).await;
+    api.note_what_is_left_out(findings);
+    let seen = match newest.answer.listed {
+        0 => longest.as_ref().filter(|longest| longest.answer.listed > 0),
+        _ => Some(&newest),
+    };
+    match seen {
+        Some(seen) => api.zone(seen, findings).await,
+        None => api.without_records(store, findings).await?,
     }
     Ok(())
 }
 
-/// The last hour and a day ahead, in the fullest form that the server takes.
-async fn ask(
-    client: &Client,
-    account: &AccountConfig,
-    session: &mut Session,
-    pace: Option<&Pace>,
-    clock: &Clock,
-) -> Result<Answer, ApiError> {
-    let (now, mut minutes, mut first) = (clock.now(), 60, true);
-    loop {
-        let question = question(account, now, TimeDelta::minutes(minutes));
-        let asked = session.ask(
-            question,
+/// What came for a question.
+struct Seen {
+    answer: Answer,
+    question: Question,
+    now: DateTime<Utc>,
+}
+
+impl Api<'_> {
+    /// The last hour and a day ahead: what is dated later than the API's own clock betrays a wrong time zone.
+    async fn newest(&mut self) -> Result<Seen, ApiError> {
+        let (mut back, mut ahead) = (TimeDelta::hours(1), TimeDelta::days(1));
+        loop {
+            let now = self.clock.now();
+            let error = match self.ask(now - back, now + ahead).await {
+                Ok(seen) => return Ok(seen),
+                Err(error) => error,
+            };
+            match error.action() {
+                // A few minutes of calls tell the zone just as well.
+                Action::Split | Action::SplitTooLarge if back > TimeDelta::minutes(1) => back = back / 8,
+                Action::Stop if ahead > TimeDelta::zero() => {
+                    ahead = error.server_date().map_or(TimeDelta::zero(), |theirs| theirs - now);
+                    ahead = ahead.min(TimeDelta::zero());
+                }
+                _ => return Err(error),
+            }
+        }
+    }
+
+    /// The longest window that may be asked for: whether the API takes it, and some records where the last hour has none.
+    async fn longest(&mut self, findings: &mut Findings) -> Option<Seen> {
+        let (name, longest) = (&self.account.name, self.config.sync.max_window);
+        let now = self.clock.now();
+        let error = match self.ask(now - longest, now).await {
+            Ok(seen) => return Some(seen),
+            Err(error) => error,
+        };
+        let longest = length(longest);
+        match error.action() {
+            Action::Split | Action::SplitTooLarge => {}
+            Action::Stop | Action::TooSlow => findings.note(&format!(
+                "account {name}: {longest} (sync.max_window) at once are too long: {error}; what the API takes is found out"
+            )),
+            _ => findings.bad(&format!("account {name}: asked for {longest}: {error}"), error.advice(), Exit::Failed),
+        }
+        None
+    }
+
+    fn note_what_is_left_out(&self, findings: &Findings) {
+        let dropped: Vec<_> = self.session.dropped().members().map(Capability::name).collect();
+        if !dropped.is_empty() {
+            let dropped = dropped.join(", ");
+            let line =
+                format!("account {}: the API does not take {dropped}: asked without", self.account.name);
+            findings.note(&line);
+        }
+    }
+
+    /// Whether the zone fits these records.
+    async fn zone(&mut self, seen: &Seen, findings: &mut Findings) {
+        let (name, zone) = (&self.account.name, self.account.timezone);
+        let asked = Asked { from: seen.question.from, to: seen.question.to, zone, now: seen.now };
+        let shown = Shown::from(&seen.answer);
+        let verdict = match seen.question.to > seen.now {
+            true => zone_check::judge_newest(&shown, asked),
+            false => zone_check::judge(&shown, asked),
+        };
+        let verdict = match verdict {
+            ZoneVerdict::Undecided { call } => {
+                let (from, to) = zone_check::around(call);
+                match self.ask(from, to).await {
+                    Ok(around) => zone_check::decide(&Shown::from(&around.answer), call, zone),
+                    Err(error) => {
+                        return findings.bad(
+                            &format!("account {name}: {error}"),
+                            error.advice(),
+                            Exit::Failed,
+                        );
+                    }
+                }
+            }
+            verdict => verdict,
+        };
+        match verdict {
+            ZoneVerdict::Contradicted(contradiction) => findings.bad(
+                &format!("account {name}: {}", contradiction.shown(zone)),
+                &contradiction.advice(zone, seen.now),
+                Exit::Usage,
+            ),
+            ZoneVerdict::Fits => findings.good(&format!("account {name}: {zone} fits the dates that came")),
+            ZoneVerdict::Silent | ZoneVerdict::Undecided { .. } => findings.note(&format!(
+                "account {name}: cannot tell whether {zone} fits: the records that came show nothing of their zone"
+            )),
+        }
+        if let Some(apart) = zone_check::hint(&shown) {
+            findings.note(&format!(
+                "account {name}: CallIDs begin with a time, read as Israel's, that is {apart} from Date: a hint that {zone} may be wrong"
+            ));
+        }
+    }
+
+    /// Nobody knows the zone of records that never came; where calls are stored, that none comes is no good sign.
+    async fn without_records(&self, store: Option<&Store>, findings: &mut Findings) -> Result<(), CliError> {
+        let (name, zone) = (&self.account.name, self.account.timezone);
+        let line = format!(
+            "account {name}: cannot tell whether {zone} fits: no record came, not in {} either",
+            length(self.config.sync.max_window)
+        );
+        let now = self.clock.now();
+        let span = Window::new(now - self.config.sync.max_window, now);
+        match (store, span) {
+            (Some(store), Some(span)) if store.has_calls(name, span).await? => findings.bad(
+                &format!("{line}, though calls are stored there"),
+                "check what this credential may see, and api.timezone",
+                Exit::Failed,
+            ),
+            _ => findings.note(&line),
+        }
+        Ok(())
+    }
+
+    /// One question, in the fullest form that the server takes.
+    async fn ask(&mut self, from: DateTime<Utc>, to: DateTime<Utc>) -> Result<Seen, ApiError> {
+        let question = Question::for_newest(app::filter(self.account), from, to);
+        let (client, pace, clock) = (&self.client, &self.pace, self.clock);
+        let asked = self.session.ask(
+            question.clone(),
             || clock.now(),
             async |question| {
-                // The first request was waited for before the clock was read.
-                if let (false, Some(pace)) = (std::mem::take(&mut first), pace) {
-                    let _ = pace.ready(clock).await; // a database that went away is reported elsewhere
+                if let Some(pace) = pace {
+                    let _ = pace.ready(clock).await; // an unreachable database is reported elsewhere
                 }
                 client.ask(question).await
             },
         );
-        match asked.await {
-            // A few minutes of calls tell the zone just as well.
-            Err(error) if error.action() == Action::Split && minutes > 1 => minutes /= 8,
-            result => return result.map(|asked| asked.answer),
-        }
+        let answer = asked.await?.answer;
+        Ok(Seen { answer, question, now: clock.now() })
     }
 }
 
-fn question(account: &AccountConfig, now: DateTime<Utc>, back: TimeDelta) -> Question {
-    let whole = |instant: DateTime<Utc>| DateTime::from_timestamp(instant.timestamp(), 0).unwrap_or(instant);
-    Question {
-        from: whole(now - back),
-        to: whole(now + TimeDelta::days(1)),
-        narrow: false,
-        order: None,
-        form: Form::FULL,
-        filter: app::filter(account),
-        fields: Fields::All,
-        format: Format::Json,
+fn length(span: TimeDelta) -> String {
+    match (span.num_days(), span.num_hours()) {
+        (0, hours) => format!("{hours} h"),
+        (days, _) => format!("{days} d"),
     }
 }
 
-fn clocks(account: &AccountConfig, answer: &Answer, now: DateTime<Utc>, findings: &mut Findings) {
-    let Some(theirs) = answer.server_date else { return };
-    if (theirs - now).abs() > SKEW {
-        let line = format!("the API's clock is {} s away from this host's", (theirs - now).num_seconds());
-        findings.bad(
-            &line,
-            "set this host's clock by NTP: coverage never goes past the earlier of the two",
-            Exit::Failed,
-        );
-    }
-    let newest = answer.records.iter().map(|record| record.started_at).max();
-    let Some(ahead) = newest.map(|newest| newest - theirs).filter(|ahead| *ahead > TimeDelta::minutes(5))
-    else {
-        findings.good(&format!(
-            "account {}: no record is dated in the future: {} fits",
-            account.name, account.timezone
-        ));
+fn clocks(seen: &Seen, findings: &mut Findings) {
+    let Some(theirs) = seen.answer.server_date else { return };
+    if (theirs - seen.now).abs() <= SKEW {
         return;
-    };
-    // The newest record is at most some minutes old, so the zone lies that many whole hours off.
-    let hours = (ahead.num_minutes() + 59) / 60;
+    }
     findings.bad(
-        &format!(
-            "account {}: records are dated up to {} minutes in the future: {} is not their zone",
-            account.name,
-            ahead.num_minutes(),
-            account.timezone
-        ),
-        &format!(
-            "set api.timezone to the zone that is {hours} h ahead of it, in Israel most likely Asia/Jerusalem"
-        ),
-        Exit::Usage,
+        &format!("the API's clock is {} s away from this host's", (theirs - seen.now).num_seconds()),
+        "set this host's clock by NTP: coverage never goes past the earlier of the two",
+        Exit::Failed,
     );
 }

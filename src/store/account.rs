@@ -191,6 +191,21 @@ impl Store {
         Ok(found)
     }
 
+    /// Returns `true` if calls that are there, as far as is known, are stored in `span`.
+    pub async fn has_calls(&self, name: &str, span: Window) -> Result<bool, StoreError> {
+        let mut tx = self.begin().await?;
+        let (found,): (bool,) = sql_as(
+            "select exists (select from voicenter.cdr
+                            where account = $1 and started_at >= $2 and started_at < $3 and removed_at is null)",
+        )
+        .bind(name)
+        .bind(span.from())
+        .bind(span.to())
+        .fetch_one(&mut *tx)
+        .await?;
+        Ok(found)
+    }
+
     /// Gives an account another name, everywhere. Fails with [`StoreError::Data`] when the new name is taken.
     pub async fn rename_account(&self, old: &str, new: &str) -> Result<(), StoreError> {
         let mut tx = self.begin().await?;

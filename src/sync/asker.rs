@@ -7,6 +7,7 @@ use tokio::sync::watch;
 use tracing::Instrument;
 
 use super::status::Board;
+use super::zone::ZoneWatch;
 use super::{Account, SyncError, execute};
 use crate::clock::Clock;
 use crate::store::StoreError;
@@ -27,6 +28,8 @@ pub(super) struct Asker {
     pub lease: Option<watch::Receiver<Instant>>,
     /// How many failures in a row a single pass endures; a daemon goes on for ever.
     pub patience: Option<u32>,
+    /// What was seen of the API's clock.
+    pub zone: ZoneWatch,
     failures: u32,
 }
 
@@ -42,6 +45,11 @@ pub(super) struct Fetched {
 }
 
 impl Fetched {
+    /// It counts as no answer after all.
+    pub fn distrust(&mut self, why: &str) {
+        (self.reply, self.answer, self.error) = (Reply::Failed, None, why.to_owned());
+    }
+
     /// What was wrong with it, if it was of no use for planning.
     pub fn failure(&self, outcome: Outcome) -> Option<String> {
         match self.reply {
@@ -61,7 +69,8 @@ impl Fetched {
 impl Asker {
     pub fn new(account: Account, clock: Clock, remembered: &Remembered, board: Board) -> Self {
         let session = Session::new(account.client.method(), remembered);
-        Self { account, clock, session, board, lease: None, patience: None, failures: 0 }
+        let zone = ZoneWatch::default();
+        Self { account, clock, session, board, lease: None, patience: None, zone, failures: 0 }
     }
 
     /// How many requests in a row had no usable answer.
@@ -86,7 +95,10 @@ impl Asker {
         }
         let question = execute::question(&self.account, ask);
         let exact = self.account.client.sends_exactly(&question);
-        let (read_at, result) = self.ask(question, essential, &mut requests).await?;
+        let (read_at, result) = self.ask(question.clone(), essential, &mut requests).await?;
+        if let Ok(asked) = &result {
+            self.check_zone(&asked.answer, &question, false).await?;
+        }
         let (mut lacking, mut answer) = (Lacking::NONE, None);
         let (reply, error) = match result {
             Ok(asked) => {
@@ -218,7 +230,7 @@ impl Asker {
     }
 
     /// Does something with the database, waiting for as long as it is away.
-    async fn while_away<F, Fut, T>(&mut self, mut action: F) -> Result<T, SyncError>
+    pub(super) async fn while_away<F, Fut, T>(&mut self, mut action: F) -> Result<T, SyncError>
     where
         F: FnMut(&mut Self) -> Fut,
         Fut: Future<Output = Result<T, StoreError>>,
@@ -261,7 +273,7 @@ impl Asker {
         });
     }
 
-    fn refused(&self, error: &ApiError) -> SyncError {
+    pub(super) fn refused(&self, error: &ApiError) -> SyncError {
         let message = format!("{error}. {}", error.advice());
         tracing::error!(event = "refused", account = self.account.name, error = message);
         SyncError::Refused { message }

@@ -8,14 +8,13 @@ use serde::Serialize;
 use tokio::task::JoinHandle;
 use tracing::Instrument;
 
-use super::asker::Asker;
+use super::asker::{Asker, Fetched};
 use super::execute::{self, Held, Lookup, Parcel};
 use super::leadership::Leadership;
 use super::status::Board;
-use super::{Account, Start, SyncError};
+use super::{Account, Start, SyncError, events};
 use crate::cdr::CdrKey;
 use crate::clock::Clock;
-use crate::metrics::Changes;
 use crate::store::commit::Committed;
 use crate::store::lease::Holder;
 use crate::store::{Store, StoreError};
@@ -34,6 +33,8 @@ const CALLS_ASKED: usize = 25;
 pub(super) const PATIENCE: u32 = 8;
 /// Dates so far ahead of the API's clock are no mere skew.
 const FUTURE: TimeDelta = TimeDelta::minutes(5);
+/// No API forgets calls as young as this.
+const RECENT: TimeDelta = TimeDelta::days(1);
 /// How often they are warned of.
 const WARN_EVERY: TimeDelta = TimeDelta::hours(1);
 /// The failure in a row that is noted for `status`, and how often after it.
@@ -162,6 +163,10 @@ impl Engine {
     pub async fn tick(&mut self) -> Result<Turn, SyncError> {
         self.asker.check_lease()?;
         let now = self.asker.clock.now();
+        if self.asker.zone.is_due(now) {
+            self.asker.look_at_zone().await?;
+            return Ok(Turn::Asked);
+        }
         match self.planner.next(now) {
             Next::Ask(ask) => {
                 self.asker.board.update(|progress| {
@@ -201,7 +206,10 @@ impl Engine {
 
     async fn serve(&mut self, ask: Ask) -> Result<(), SyncError> {
         let lookup = self.look_for_missing(&ask).await?;
-        let fetched = self.asker.fetch(&ask).await?;
+        let mut fetched = self.asker.fetch(&ask).await?;
+        if self.is_dubiously_empty(&ask, &fetched).await? {
+            fetched.distrust("calls of this time or of the last day are stored, yet the API has shown none since the start: see cdr-sync check");
+        }
         if let Some(answer) = &fetched.answer {
             self.warn_of_future_dates(answer);
         }
@@ -251,6 +259,24 @@ impl Engine {
         self.asker.after(failure).await
     }
 
+    /// An API that is asked in another time than its own has no calls there, and all would seem well.
+    async fn is_dubiously_empty(&mut self, ask: &Ask, fetched: &Fetched) -> Result<bool, SyncError> {
+        let empty = fetched.answer.as_ref().is_some_and(|answer| answer.listed == 0);
+        if !empty || self.asker.zone.has_seen_records() {
+            return Ok(false);
+        }
+        let window = ask.window;
+        let recent =
+            Window::new(window.from().min(fetched.read_at - RECENT), window.to().max(fetched.read_at));
+        let (store, window) = (self.store.clone(), recent.unwrap_or(window));
+        self.asker
+            .while_away(|asker| {
+                let (store, name) = (store.clone(), asker.account.name.clone());
+                async move { store.has_calls(&name, window).await }
+            })
+            .await
+    }
+
     /// So that `status` on any host tells of an API that does not answer. The first failures of a row are commonplace.
     async fn note_failure(&self, error: &str) {
         let failures = self.asker.failures() + 1;
@@ -264,7 +290,7 @@ impl Engine {
         }
     }
 
-    /// A wrong `api.timezone` shows itself by calls from the future, and would silently ruin every chart.
+    /// A wrong zone ends the sync before this; a few odd dates, or a clock, are left to be warned of.
     fn warn_of_future_dates(&mut self, answer: &Answer) {
         let newest = answer.records.iter().map(|record| record.started_at).max();
         let (Some(newest), Some(theirs)) = (newest, answer.server_date) else { return };
@@ -277,7 +303,7 @@ impl Engine {
             event = "future_dates",
             account = self.asker.account.name,
             minutes,
-            "records are dated in the future: api.timezone is likely wrong; cdr-sync check tells which zone fits"
+            "records are dated in the future by the API's own clock"
         );
     }
 
@@ -390,62 +416,8 @@ async fn store_parcel(
             result => break result?,
         }
     };
-    report(&parcel, &committed, &board);
+    events::report(&parcel, &committed, &board);
     Ok(committed)
-}
-
-/// One line for each window, and the board.
-fn report(parcel: &Parcel, committed: &Committed, board: &Board) {
-    let listed = parcel.answer.as_ref().map_or(0, |answer| answer.listed);
-    board.update(|progress| {
-        progress.windows += 1;
-        progress.records += listed as u64;
-        progress.inserted += committed.inserted;
-        progress.updated += committed.updated;
-        progress.removed += committed.removed;
-        progress.rejected += committed.rejected + committed.duplicates;
-        progress.cursor = committed.cursor;
-    });
-    let changes = Changes {
-        inserted: committed.inserted,
-        updated: committed.updated,
-        unchanged: committed.unchanged,
-        removed: committed.removed,
-        rejected: committed.rejected + committed.duplicates,
-    };
-    board.metrics.window(parcel.ask.lane, parcel.progress.outcome, changes);
-    if !parcel.progress.claims.is_empty() {
-        board.metrics.success(parcel.ask.lane.as_str(), parcel.read_at);
-    }
-    tracing::info!(
-        event = "window", account = parcel.account, lane = parcel.ask.lane.as_str(), reason = parcel.ask.reason.as_str(),
-        window = %parcel.ask.window, outcome = parcel.progress.outcome.as_str(), requests = parcel.requests,
-        records = listed, inserted = committed.inserted, updated = committed.updated, unchanged = committed.unchanged,
-        removed = committed.removed, rejected = committed.rejected, duplicates = committed.duplicates,
-        elapsed_ms = parcel.elapsed.num_milliseconds(),
-    );
-    for gap in &parcel.progress.gaps {
-        tracing::error!(
-            event = "gap_opened", account = parcel.account, window = %gap.window, reason = gap.reason.as_str(),
-            tries = gap.tries, next_try_at = %gap.next_try_at, error = parcel.error,
-            "a span could not be read in full; it is tried again ever more seldom"
-        );
-    }
-    if committed.suspicious {
-        tracing::warn!(
-            event = "suspicious_answer", account = parcel.account, window = %parcel.ask.window,
-            "very many stored rows are missing from an answer: none is marked before three reads over six hours agree"
-        );
-    }
-    if committed.type_kept || !committed.fields_kept.is_empty() || !committed.members_kept.is_empty() {
-        let columns = committed.fields_kept.iter().map(|column| column.name());
-        let columns = committed.type_kept.then_some("type").into_iter().chain(columns);
-        let fields: Vec<_> = columns.chain(committed.members_kept.iter().map(String::as_str)).collect();
-        tracing::warn!(
-            event = "fields_absent", account = parcel.account, window = %parcel.ask.window, fields = fields.join(", "),
-            "no record of the answer has these fields though stored rows do: the columns were left as they are"
-        );
-    }
 }
 
 /// The ledger as the database has it, and the forecast from the calls stored.

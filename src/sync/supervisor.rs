@@ -77,7 +77,7 @@ async fn keep_in_sync(account: Account, common: Common, board: Board, stop: Canc
         }
         let until = match ended {
             Ok(Ok(())) => return,
-            Ok(Err(error @ SyncError::Refused { .. })) => {
+            Ok(Err(error @ (SyncError::Refused { .. } | SyncError::WrongZone { .. }))) => {
                 refusals += 1;
                 let wait = account.backoff.doubling(refusals);
                 note(&account, &common, &error, wait).await

@@ -112,6 +112,7 @@ pub async fn verify(
     let settled = clock.now() - UNSETTLED;
     let mut asker = Asker::new(account, clock, &remembered, board);
     asker.patience = Some(engine::PATIENCE);
+    asker.look_at_zone().await?;
     let mut shown = BTreeMap::new();
     let mut verified = Verified::default();
     while let Next::Ask(ask) = planner.next(asker.clock.now()) {

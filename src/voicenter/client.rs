@@ -165,6 +165,11 @@ impl Client {
         Ok(answer(envelope, &came, exact_bounds))
     }
 
+    /// `api.timezone`.
+    pub fn timezone(&self) -> chrono_tz::Tz {
+        self.settings.timezone
+    }
+
     /// Whether the bounds of `question` go out as they are: a clock change of a zoned API widens them.
     pub fn sends_exactly(&self, question: &Question) -> bool {
         wire::is_exact(question, self.date_form())

@@ -252,7 +252,7 @@ impl Envelope {
                 self.precision = self.precision.max(Some(written.precision));
                 self.zoneless |= written.offset.is_none();
                 self.second_dates |= written.local.second() != 0 || written.local.nanosecond() != 0;
-                self.zones.take(&written, epoch, &cdr.key.call_id);
+                self.zones.take(&written, cdr.started_at, epoch, &cdr.key.call_id);
                 self.records.push(*cdr);
                 self.columns.extend(columns);
                 self.other_fields.extend(others);

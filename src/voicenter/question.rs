@@ -105,3 +105,21 @@ pub struct Question {
     /// In which form to answer.
     pub format: Format,
 }
+
+impl Question {
+    /// For the newest calls of a span, all fields, with whole seconds as bounds.
+    pub fn for_newest(filter: Filter, from: DateTime<Utc>, to: DateTime<Utc>) -> Self {
+        let whole =
+            |instant: DateTime<Utc>| DateTime::from_timestamp(instant.timestamp(), 0).unwrap_or(instant);
+        Self {
+            from: whole(from),
+            to: whole(to),
+            narrow: false,
+            order: Some(Order::Descending),
+            form: Form::FULL,
+            filter,
+            fields: Fields::All,
+            format: Format::Json,
+        }
+    }
+}

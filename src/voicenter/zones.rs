@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use chrono::{NaiveDateTime, TimeDelta};
+use chrono::{DateTime, NaiveDateTime, TimeDelta, TimeZone, Utc};
+use chrono_tz::Asia::Jerusalem;
 
 use super::dates::{Precision, Written};
 
@@ -16,10 +17,10 @@ pub struct ZoneEvidence {
     pub zoned: usize,
     /// Dates without.
     pub zoneless: usize,
-    /// Zoneless Date minus DateEpoch: how far the clock that wrote Date is ahead of UTC.
+    /// Zoneless dates, read in the configured zone, minus their DateEpoch: zero where the zone fits.
     pub epoch: Option<Shift>,
-    /// The wall time that CallID begins with minus Date as it was written (minus the instant, where Date has a zone): none
-    /// when Date is in Israel's time, else about what Israel is ahead of Date's zone. A hint only: no document promises it.
+    /// The wall time that CallID begins with, read as Israel's, minus the call's date as it was read: zero where the zone
+    /// fits. A hint only: no document promises it.
     pub call_id: Option<Shift>,
 }
 
@@ -35,9 +36,9 @@ pub struct Shift {
 }
 
 impl Shift {
-    /// Returns `true` if no record shows another one.
-    pub fn is_unanimous(&self) -> bool {
-        self.agreeing == self.of
+    /// Returns `true` if hardly a record shows another one.
+    pub fn is_agreed(&self) -> bool {
+        self.agreeing * 10 >= self.of * 9
     }
 
     /// As a span of time.
@@ -62,8 +63,7 @@ struct Counts {
 }
 
 impl ZoneCounter {
-    pub(super) fn take(&mut self, date: &Written, epoch: Option<i64>, call_id: &str) {
-        let written = date.local.and_utc().timestamp();
+    pub(super) fn take(&mut self, date: &Written, read_as: DateTime<Utc>, epoch: Option<i64>, call_id: &str) {
         match date.offset {
             Some(_) => self.zoned += 1,
             None => self.zoneless += 1,
@@ -71,13 +71,12 @@ impl ZoneCounter {
         if let Some(epoch) = epoch.filter(|_| date.offset.is_none()) {
             // The minutes of a date are cut off, not rounded.
             let cut_off = if date.precision == Precision::Minute { 59 } else { 1 };
-            let quarters = (written - epoch + cut_off).div_euclid(QUARTER);
-            let explained = written - epoch + cut_off - quarters * QUARTER <= cut_off + 1;
-            self.epochs.take(explained.then_some(quarters));
+            let apart = read_as.timestamp() - epoch + cut_off;
+            let quarters = apart.div_euclid(QUARTER);
+            self.epochs.take((apart - quarters * QUARTER <= cut_off + 1).then_some(quarters));
         }
-        if let Some(wall) = leading_wall_time(call_id) {
-            let offset = date.offset.map_or(0, |offset| i64::from(offset.local_minus_utc()));
-            let apart = wall.and_utc().timestamp() - (written - offset);
+        if let Some(call) = leading_wall_time(call_id) {
+            let apart = (call - read_as).num_seconds();
             self.call_ids.take(Some((apart + QUARTER / 2).div_euclid(QUARTER)));
         }
     }
@@ -110,44 +109,52 @@ impl Counts {
     }
 }
 
-/// `yyyyMMddHHmmss` at the beginning of a CallID, when that is a date of this century.
-fn leading_wall_time(call_id: &str) -> Option<NaiveDateTime> {
+/// `yyyyMMddHHmmss` at the beginning of a CallID, read as Israel's time, when that is a date of this century and occurs once.
+fn leading_wall_time(call_id: &str) -> Option<DateTime<Utc>> {
     let digits = call_id.get(..14).filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()))?;
-    digits.starts_with("20").then(|| NaiveDateTime::parse_from_str(digits, "%Y%m%d%H%M%S").ok())?
+    let wall =
+        digits.starts_with("20").then(|| NaiveDateTime::parse_from_str(digits, "%Y%m%d%H%M%S").ok())??;
+    Jerusalem.from_local_datetime(&wall).single().map(|instant| instant.to_utc())
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::dates;
     use super::*;
+    use chrono_tz::Tz;
 
-    fn evidence(records: &[(&str, Option<&str>, &str)]) -> ZoneEvidence {
+    fn evidence(zone: Tz, records: &[(&str, Option<&str>, &str)]) -> ZoneEvidence {
         let mut counter = ZoneCounter::default();
         for (date, instant, call_id) in records {
-            let epoch =
-                instant.map(|text| text.parse::<chrono::DateTime<chrono::Utc>>().unwrap().timestamp());
-            counter.take(&dates::parse(date).unwrap(), epoch, call_id);
+            let epoch = instant.map(|text| text.parse::<DateTime<Utc>>().unwrap().timestamp());
+            let written = dates::parse(date).unwrap();
+            let read_as = dates::instant(written, zone, epoch).unwrap();
+            counter.take(&written, read_as, epoch, call_id);
         }
         counter.evidence()
     }
 
     #[test]
-    fn the_epoch_shows_how_far_zoneless_dates_are_ahead_of_utc() {
-        let shown = evidence(&[
+    fn the_epoch_shows_how_far_off_zoneless_dates_are_read() {
+        let records = [
             ("2026-01-10T12:00:00", Some("2026-01-10T10:00:00Z"), "a"),
             ("2026-01-10T12:00", Some("2026-01-10T10:00:59Z"), "b"),
             ("2026-01-10T12:00:00.5", Some("2026-01-10T10:00:00Z"), "c"),
             ("2026-01-10T10:00:00Z", Some("2026-01-10T10:00:00Z"), "d"),
-        ]);
-        assert_eq!((shown.zoned, shown.zoneless), (1, 3));
+            // Summer time: as far from UTC as that is.
+            ("2026-07-10T13:00:00", Some("2026-07-10T10:00:00Z"), "e"),
+        ];
+        let shown = evidence(Jerusalem, &records);
+        assert_eq!((shown.zoned, shown.zoneless, shown.call_id), (1, 4, None));
+        assert_eq!(shown.epoch, Some(Shift { quarters: 0, agreeing: 4, of: 4 }));
+        let shown = evidence(Tz::UTC, &records[..4]);
         assert_eq!(shown.epoch, Some(Shift { quarters: 8, agreeing: 3, of: 3 }));
         assert_eq!(shown.epoch.unwrap().span(), TimeDelta::hours(2));
-        assert!(shown.epoch.unwrap().is_unanimous() && shown.call_id.is_none());
     }
 
     #[test]
     fn a_zone_west_of_utc_or_with_quarters_and_none_at_all_are_told_apart() {
-        let of = |date, instant| evidence(&[(date, Some(instant), "")]).epoch.unwrap().quarters;
+        let of = |date, instant| evidence(Tz::UTC, &[(date, Some(instant), "")]).epoch.unwrap().quarters;
         assert_eq!(of("2026-01-10T05:00:00", "2026-01-10T10:00:00Z"), -20);
         assert_eq!(of("2026-01-10T15:45:00", "2026-01-10T10:00:00Z"), 23);
         assert_eq!(of("2026-01-10T10:00:00", "2026-01-10T10:00:00Z"), 0);
@@ -156,30 +163,38 @@ mod tests {
 
     #[test]
     fn records_that_disagree_are_counted() {
-        let shown = evidence(&[
-            ("2026-01-10T12:00:00", Some("2026-01-10T10:00:00Z"), ""),
-            ("2026-01-10T12:00:00", Some("2026-01-10T09:00:00Z"), ""),
-            ("2026-01-10T12:00:00", Some("2026-01-10T10:00:00Z"), ""),
-            ("2026-01-10T12:00:00", Some("2026-01-10T10:07:11Z"), ""),
-        ]);
+        let shown = evidence(
+            Tz::UTC,
+            &[
+                ("2026-01-10T12:00:00", Some("2026-01-10T10:00:00Z"), ""),
+                ("2026-01-10T12:00:00", Some("2026-01-10T09:00:00Z"), ""),
+                ("2026-01-10T12:00:00", Some("2026-01-10T10:00:00Z"), ""),
+                ("2026-01-10T12:00:00", Some("2026-01-10T10:07:11Z"), ""),
+            ],
+        );
         assert_eq!(shown.epoch, Some(Shift { quarters: 8, agreeing: 2, of: 4 }));
-        assert!(!shown.epoch.unwrap().is_unanimous());
+        assert!(!shown.epoch.unwrap().is_agreed());
     }
 
     #[test]
-    fn the_wall_time_that_a_call_id_begins_with_is_compared_with_the_date_as_written() {
-        // In Israel's time; in UTC without saying so; in UTC with Z.
-        for (date, quarters) in [
-            ("2026-01-10T12:00:07", 0),
-            ("2026-01-10T10:00:07", 8),
-            ("2026-01-10T10:00:07Z", 8),
-            ("2026-01-10T12:00:07+02:00", 8),
+    fn the_wall_time_that_a_call_id_begins_with_is_compared_with_the_date_as_it_was_read() {
+        // The call was at 10:00 UTC, noon in Israel.
+        for (zone, date, quarters) in [
+            (Jerusalem, "2026-01-10T12:00:07", 0),
+            (Tz::UTC, "2026-01-10T12:00:07", -8),
+            (Tz::UTC, "2026-01-10T10:00:07", 0),
+            (Jerusalem, "2026-01-10T10:00:07", 8),
+            (Jerusalem, "2026-01-10T10:00:07Z", 0),
+            (Tz::UTC, "2026-01-10T12:00:07+02:00", 0),
         ] {
-            let shown = evidence(&[
-                (date, None, "202601101200012345ff"),
-                (date, None, "none-in-this"),
-                (date, None, "20261399999999x"),
-            ]);
+            let shown = evidence(
+                zone,
+                &[
+                    (date, None, "202601101200012345ff"),
+                    (date, None, "none-in-this"),
+                    (date, None, "20261399999999x"),
+                ],
+            );
             assert_eq!(shown.call_id, Some(Shift { quarters, agreeing: 1, of: 1 }), "{date}");
         }
     }

@@ -18,9 +18,9 @@ async fn check_says_what_the_server_does_not_take() {
     let environment = [("VOICENTER_URL", url.as_str()), ("VOICENTER_CODE", "simulated-code")];
     let text = printed(program(&["check"], &environment)).await;
     assert!(text.contains("✓ account default: the API answers"), "{text}");
-    let dropped = "does not take DateEpoch, CdrType, UserName, UserId, version: asked without";
+    let dropped = "does not take DateEpoch, CdrType, UserName, UserId, version, sort by date, sort by Date: asked without";
     assert!(text.contains(dropped), "{text}");
-    assert!(simulator.requests().len() <= 7, "{}", simulator.requests().len());
+    assert!(simulator.requests().len() <= 10, "{}", simulator.requests().len());
 }
 
 #[tokio::test]

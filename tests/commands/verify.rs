@@ -27,7 +27,7 @@ async fn details_name_the_records_and_the_columns_that_differ() {
     let keys: Vec<(String, String)> = sqlx::query_as(
         "with chosen as (
              select call_id, type, row_number() over (order by started_at, call_id, type) as n from voicenter.cdr
-             where started_at < now() - interval '12 hours'
+             where started_at between now() - interval '47 hours' and now() - interval '12 hours'
          ), changed as (
              update voicenter.cdr c set price = 123456, extra = '{\"Odd\": 1}' from chosen
              where n = 1 and (c.call_id, c.type) = (chosen.call_id, chosen.type)

@@ -19,3 +19,4 @@ mod life;
 mod lookups;
 mod scene;
 mod soak;
+mod zones;

@@ -1,0 +1,60 @@
+//! What is logged and counted when an answer has been stored.
+
+use super::execute::Parcel;
+use super::status::Board;
+use crate::metrics::Changes;
+use crate::store::commit::Committed;
+
+/// One line for each window, and the board.
+pub(super) fn report(parcel: &Parcel, committed: &Committed, board: &Board) {
+    let listed = parcel.answer.as_ref().map_or(0, |answer| answer.listed);
+    board.update(|progress| {
+        progress.windows += 1;
+        progress.records += listed as u64;
+        progress.inserted += committed.inserted;
+        progress.updated += committed.updated;
+        progress.removed += committed.removed;
+        progress.rejected += committed.rejected + committed.duplicates;
+        progress.cursor = committed.cursor;
+    });
+    let changes = Changes {
+        inserted: committed.inserted,
+        updated: committed.updated,
+        unchanged: committed.unchanged,
+        removed: committed.removed,
+        rejected: committed.rejected + committed.duplicates,
+    };
+    board.metrics.window(parcel.ask.lane, parcel.progress.outcome, changes);
+    if !parcel.progress.claims.is_empty() {
+        board.metrics.success(parcel.ask.lane.as_str(), parcel.read_at);
+    }
+    tracing::info!(
+        event = "window", account = parcel.account, lane = parcel.ask.lane.as_str(), reason = parcel.ask.reason.as_str(),
+        window = %parcel.ask.window, outcome = parcel.progress.outcome.as_str(), requests = parcel.requests,
+        records = listed, inserted = committed.inserted, updated = committed.updated, unchanged = committed.unchanged,
+        removed = committed.removed, rejected = committed.rejected, duplicates = committed.duplicates,
+        elapsed_ms = parcel.elapsed.num_milliseconds(),
+    );
+    for gap in &parcel.progress.gaps {
+        tracing::error!(
+            event = "gap_opened", account = parcel.account, window = %gap.window, reason = gap.reason.as_str(),
+            tries = gap.tries, next_try_at = %gap.next_try_at, error = parcel.error,
+            "a span could not be read in full; it is tried again ever more seldom"
+        );
+    }
+    if committed.suspicious {
+        tracing::warn!(
+            event = "suspicious_answer", account = parcel.account, window = %parcel.ask.window,
+            "very many stored rows are missing from an answer: none is marked before three reads over six hours agree"
+        );
+    }
+    if committed.type_kept || !committed.fields_kept.is_empty() || !committed.members_kept.is_empty() {
+        let columns = committed.fields_kept.iter().map(|column| column.name());
+        let columns = committed.type_kept.then_some("type").into_iter().chain(columns);
+        let fields: Vec<_> = columns.chain(committed.members_kept.iter().map(String::as_str)).collect();
+        tracing::warn!(
+            event = "fields_absent", account = parcel.account, window = %parcel.ask.window, fields = fields.join(", "),
+            "no record of the answer has these fields though stored rows do: the columns were left as they are"
+        );
+    }
+}
