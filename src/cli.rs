@@ -7,6 +7,7 @@ mod documents;
 mod fields;
 mod healthcheck;
 mod leftovers;
+mod pacing;
 mod progress;
 mod run;
 mod status;

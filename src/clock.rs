@@ -1,5 +1,6 @@
 //! The one clock, passed in wherever time is needed, so that tests can drive it.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -54,12 +55,15 @@ impl Clock {
 pub struct ManualClock {
     now: Arc<Mutex<DateTime<Utc>>>,
     advanced: watch::Sender<DateTime<Utc>>,
+    /// The instants that somebody waits for, and how many do.
+    awaited: watch::Sender<BTreeMap<DateTime<Utc>, usize>>,
 }
 
 impl ManualClock {
     /// A clock standing at `now`.
     pub fn new(now: DateTime<Utc>) -> Self {
-        Self { now: Arc::new(Mutex::new(now)), advanced: watch::channel(now).0 }
+        let (advanced, awaited) = (watch::channel(now).0, watch::channel(BTreeMap::new()).0);
+        Self { now: Arc::new(Mutex::new(now)), advanced, awaited }
     }
 
     /// The instant it stands at.
@@ -74,9 +78,39 @@ impl ManualClock {
         self.advanced.send_replace(*now);
     }
 
+    /// Waits until somebody waits for this clock; returns the first instant that is waited for.
+    pub async fn awaited(&self) -> DateTime<Utc> {
+        let mut awaited = self.awaited.subscribe();
+        let first = awaited.wait_for(|instants| !instants.is_empty()).await;
+        first.ok().and_then(|instants| instants.keys().next().copied()).unwrap_or_else(|| self.now())
+    }
+
     async fn sleep_until(&self, instant: DateTime<Utc>) {
+        if self.now() >= instant {
+            return;
+        }
+        let _sleeper = Sleeper::new(self, instant);
         let mut advanced = self.advanced.subscribe();
         // The sender lives in `self`, so the channel cannot close while we wait.
         let _ = advanced.wait_for(|now| *now >= instant).await;
+    }
+}
+
+/// Somebody who waits for a manual clock, until it is dropped.
+struct Sleeper<'a>(&'a ManualClock, DateTime<Utc>);
+
+impl<'a> Sleeper<'a> {
+    fn new(clock: &'a ManualClock, instant: DateTime<Utc>) -> Self {
+        clock.awaited.send_modify(|instants| *instants.entry(instant).or_default() += 1);
+        Self(clock, instant)
+    }
+}
+
+impl Drop for Sleeper<'_> {
+    fn drop(&mut self) {
+        self.0.awaited.send_modify(|instants| match instants.get_mut(&self.1) {
+            Some(sleepers) if *sleepers > 1 => *sleepers -= 1,
+            _ => drop(instants.remove(&self.1)),
+        });
     }
 }

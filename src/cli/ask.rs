@@ -7,13 +7,13 @@ use chrono::{DateTime, Utc};
 use clap::{Args, ValueEnum};
 use serde_json::Value;
 
+use super::pacing::Pacing;
 use super::table::render;
 use super::{CliError, Exit, fields, instant};
 use crate::app::{self, App};
 use crate::cdr::{Cdr, Column};
 use crate::clock::Clock;
 use crate::config::{self, AccountConfig, Config};
-use crate::pace::{Pace, local_limiter};
 use crate::voicenter::capabilities::Remembered;
 use crate::voicenter::session::Session;
 use crate::voicenter::{
@@ -103,18 +103,12 @@ pub(super) async fn run(config: &Config, args: QueryArgs, clock: Clock) -> Resul
     let account = choose(&config, args.account.as_deref())?;
     let client = app::client(&config, account).map_err(app::AppError::from)?.keeping_items();
     let question = question(account, &args);
+    let pacing = Pacing::new(&config, account, &client, App::store(&config).ok().as_ref()).await;
     if args.format == Printing::Html {
-        return html(&config, account, &client, question, &clock).await;
+        return html(&pacing, &client, question, &clock).await;
     }
     let answered = session(&client)
-        .ask(
-            question,
-            || clock.now(),
-            async |question| {
-                pace(&config, account, &client, &clock).await;
-                client.ask(question).await
-            },
-        )
+        .ask(question, || clock.now(), async |question| pacing.send(&clock, client.ask(question)).await)
         .await;
     let answer = match answered {
         Ok(asked) => asked.answer,
@@ -131,23 +125,10 @@ pub(super) async fn run(config: &Config, args: QueryArgs, clock: Clock) -> Resul
 }
 
 /// Passes the API's own page through.
-async fn html(
-    config: &Config,
-    account: &AccountConfig,
-    client: &Client,
-    question: Question,
-    clock: &Clock,
-) -> Result<Exit, CliError> {
+async fn html(pacing: &Pacing, client: &Client, question: Question, clock: &Clock) -> Result<Exit, CliError> {
     let question = Question { format: Format::Html, ..question };
     let answered = session(client)
-        .ask(
-            question,
-            || clock.now(),
-            async |question| {
-                pace(config, account, client, clock).await;
-                client.ask_html(question).await
-            },
-        )
+        .ask(question, || clock.now(), async |question| pacing.send(clock, client.ask_html(question)).await)
         .await;
     match answered {
         Ok(page) => {
@@ -178,20 +159,6 @@ fn choose<'a>(config: &'a Config, name: Option<&str>) -> Result<&'a AccountConfi
         let names: Vec<_> = accounts.iter().map(|account| account.name.as_str()).collect();
         CliError::Usage(format!("--account must be one of: {}", names.join(", ")))
     })
-}
-
-/// Shares the daemon's budget where there is a database; else one request needs no pacing beyond the process.
-async fn pace(config: &Config, account: &AccountConfig, client: &Client, clock: &Clock) {
-    if let Ok(store) = App::store(config)
-        && let Ok(salt) = store.salt().await
-    {
-        let (per_minute, burst) = (account.requests_per_minute, config.api.burst);
-        let pace = Pace::new(store, client.credential_fingerprint(&salt), per_minute, burst);
-        if pace.ready(clock).await.is_ok() {
-            return;
-        }
-    }
-    local_limiter(account.requests_per_minute, config.api.burst).until_ready().await;
 }
 
 fn question(account: &AccountConfig, args: &QueryArgs) -> Question {

@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use super::pacing::Pacing;
 use super::table::Paint;
 use super::{CliError, Exit};
 use crate::app::{self, App, AppError};
 use crate::clock::Clock;
 use crate::config::{AccountConfig, Config};
-use crate::pace::Pace;
 use crate::store::{SchemaState, Store, StoreError};
 use crate::voicenter::capabilities::Remembered;
 use crate::voicenter::session::Session;
@@ -201,7 +201,7 @@ struct Api<'a> {
     account: &'a AccountConfig,
     client: Client,
     session: Session,
-    pace: Option<Pace>,
+    pacing: Pacing,
     clock: &'a Clock,
 }
 
@@ -213,15 +213,9 @@ async fn api(
     findings: &mut Findings,
 ) -> Result<(), CliError> {
     let client = app::client(config, account).map_err(app::AppError::from)?;
-    let pace = match store {
-        Some(store) => {
-            let fingerprint = client.credential_fingerprint(&store.salt().await?);
-            Some(Pace::new(store.clone(), fingerprint, account.requests_per_minute, config.api.burst))
-        }
-        None => None,
-    };
+    let pacing = Pacing::new(config, account, &client, store).await;
     let session = Session::new(client.method(), &Remembered::default());
-    let mut api = Api { config, account, client, session, pace, clock };
+    let mut api = Api { config, account, client, session, pacing, clock };
     let newest = match api.newest().await {
         Ok(newest) => newest,
         Err(error) => {
@@ -373,17 +367,9 @@ impl Api<'_> {
     /// One question, in the fullest form that the server takes.
     async fn ask(&mut self, from: DateTime<Utc>, to: DateTime<Utc>) -> Result<Seen, ApiError> {
         let question = Question::for_newest(app::filter(self.account), from, to);
-        let (client, pace, clock) = (&self.client, &self.pace, self.clock);
-        let asked = self.session.ask(
-            question.clone(),
-            || clock.now(),
-            async |question| {
-                if let Some(pace) = pace {
-                    let _ = pace.ready(clock).await; // an unreachable database is reported elsewhere
-                }
-                client.ask(question).await
-            },
-        );
+        let (client, pacing, clock) = (&self.client, &self.pacing, self.clock);
+        let ask = async |question: &Question| pacing.send(clock, client.ask(question)).await;
+        let asked = self.session.ask(question.clone(), || clock.now(), ask);
         let answer = asked.await?.answer;
         Ok(Seen { answer, question, now: clock.now() })
     }

@@ -7,7 +7,7 @@ use tokio::sync::watch;
 use tracing::Instrument;
 
 use super::status::Board;
-use super::zone::ZoneWatch;
+use super::zone::{Shows, ZoneWatch};
 use super::{Account, SyncError, execute};
 use crate::clock::Clock;
 use crate::store::StoreError;
@@ -96,8 +96,11 @@ impl Asker {
         let question = execute::question(&self.account, ask);
         let exact = self.account.client.sends_exactly(&question);
         let (read_at, result) = self.ask(question.clone(), essential, &mut requests).await?;
-        if let Ok(asked) = &result {
-            self.check_zone(&asked.answer, &question, false).await?;
+        if let Ok(asked) = &result
+            && let Shows::Open(error) = self.check_zone(&asked.answer, &question, false).await?
+        {
+            let (reply, lacking) = (Reply::Failed, Lacking::NONE);
+            return Ok(Fetched { reply, answer: None, lacking, error, requests, read_at });
         }
         let (mut lacking, mut answer) = (Lacking::NONE, None);
         let (reply, error) = match result {

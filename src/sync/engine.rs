@@ -234,6 +234,7 @@ impl Engine {
             requests: fetched.requests + lookup.requests,
             read_at: fetched.read_at,
             answer: fetched.answer,
+            lacking: fetched.lacking,
             error: fetched.error,
             earlier,
             progress,

@@ -2,6 +2,7 @@
 
 use super::execute::Parcel;
 use super::status::Board;
+use crate::cdr::Column;
 use crate::metrics::Changes;
 use crate::store::commit::Committed;
 
@@ -48,13 +49,19 @@ pub(super) fn report(parcel: &Parcel, committed: &Committed, board: &Board) {
             "very many stored rows are missing from an answer: none is marked before three reads over six hours agree"
         );
     }
-    if committed.type_kept || !committed.fields_kept.is_empty() || !committed.members_kept.is_empty() {
-        let columns = committed.fields_kept.iter().map(|column| column.name());
-        let columns = committed.type_kept.then_some("type").into_iter().chain(columns);
-        let fields: Vec<_> = columns.chain(committed.members_kept.iter().map(String::as_str)).collect();
+    let absent = absent_fields(parcel, committed);
+    if !absent.is_empty() {
         tracing::warn!(
-            event = "fields_absent", account = parcel.account, window = %parcel.ask.window, fields = fields.join(", "),
+            event = "fields_absent", account = parcel.account, window = %parcel.ask.window, fields = absent.join(", "),
             "no record of the answer has these fields though stored rows do: the columns were left as they are"
         );
     }
+}
+
+/// The fields that no record had though rows have them. Those that were not asked for are no surprise.
+fn absent_fields<'a>(parcel: &Parcel, committed: &'a Committed) -> Vec<&'a str> {
+    let unasked = |column: &&Column| parcel.lacking.names().any(|name| name == column.field());
+    let columns = committed.fields_kept.iter().filter(|column| !unasked(column)).map(|column| column.name());
+    let columns = committed.type_kept.then_some("type").into_iter().chain(columns);
+    columns.chain(committed.members_kept.iter().map(String::as_str)).collect()
 }

@@ -151,6 +151,8 @@ pub(super) struct Parcel {
     pub read_at: DateTime<Utc>,
     pub elapsed: TimeDelta,
     pub answer: Option<Answer>,
+    /// What the answer was not asked for.
+    pub lacking: Lacking,
     pub earlier: Held,
     pub progress: Progress,
     pub knowledge: Option<Value>,

@@ -11,6 +11,7 @@ use crate::voicenter::{Action, Answer, ApiError, Form, Question};
 const EVERY: TimeDelta = TimeDelta::days(1);
 /// The same while no record has come yet, or while CallIDs hint at another zone.
 const UNTOLD_EVERY: TimeDelta = TimeDelta::hours(1);
+const WHY_OPEN: &str = "dates come with Z, and it is not decided yet whether api.timezone";
 /// After a look that the API did not answer.
 const FAILED_EVERY: TimeDelta = TimeDelta::minutes(10);
 
@@ -38,6 +39,17 @@ impl ZoneWatch {
     }
 }
 
+/// What an answer showed that did not contradict the zone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Shows {
+    /// That it fits.
+    Fits,
+    /// Nothing.
+    Nothing,
+    /// It is open, for a question that would decide it got no answer: why.
+    Open(String),
+}
+
 impl Asker {
     /// Looks at the newest calls and a day ahead; further back where none comes.
     ///
@@ -49,8 +61,11 @@ impl Asker {
             let Some((question, answer)) = self.look(now - back, now + ahead).await? else { break };
             next = UNTOLD_EVERY;
             if answer.listed > 0 {
-                let told = self.check_zone(&answer, &question, true).await?;
-                next = if told { EVERY } else { UNTOLD_EVERY };
+                next = match self.check_zone(&answer, &question, true).await? {
+                    Shows::Fits => EVERY,
+                    Shows::Nothing => UNTOLD_EVERY,
+                    Shows::Open(_) => FAILED_EVERY,
+                };
                 break;
             }
         }
@@ -67,6 +82,7 @@ impl Asker {
     ) -> Result<Option<(Question, Answer)>, SyncError> {
         let now = self.clock.now();
         let (mut from, mut to) = (from, to);
+        let end = to.min(now);
         loop {
             let question = Question::for_newest(self.account.filter.clone(), from, to);
             let (_, result) = self.ask(question.clone(), Form::BARE, &mut 0).await?;
@@ -75,8 +91,8 @@ impl Asker {
                 Err(error) => error,
             };
             match error.action() {
-                Action::Split | Action::SplitTooLarge if now - from > TimeDelta::minutes(1) => {
-                    from = now - (now - from) / 8;
+                Action::Split | Action::SplitTooLarge if end - from > TimeDelta::minutes(1) => {
+                    from = end - (end - from) / 8;
                 }
                 Action::Stop if to > now => to = error.server_date().map_or(now, |theirs| theirs.min(now)),
                 Action::Stop if now - to < EVERY => (from, to) = (from - EVERY, to - EVERY),
@@ -94,13 +110,13 @@ impl Asker {
         Ok(None)
     }
 
-    /// What an answer shows of the zone: whether it fits for certain. `newest`: the absence of future dates counts.
+    /// What an answer shows of the zone. `newest`: the absence of future dates counts.
     pub(super) async fn check_zone(
         &mut self,
         answer: &Answer,
         question: &Question,
         newest: bool,
-    ) -> Result<bool, SyncError> {
+    ) -> Result<Shows, SyncError> {
         let zone = self.account.client.timezone();
         let now = self.clock.now();
         let asked = Asked { from: question.from, to: question.to, zone, now };
@@ -108,35 +124,29 @@ impl Asker {
             true => zone_check::judge_newest(&answer.into(), asked),
             false => zone_check::judge(&answer.into(), asked),
         };
-        let fits = match verdict {
+        let shows = match verdict {
             ZoneVerdict::Contradicted(contradiction) => return Err(self.wrong_zone(contradiction)),
-            ZoneVerdict::Undecided { call } if !self.zone.decided => {
-                self.decide_zone(call).await?;
-                true
-            }
-            ZoneVerdict::Undecided { .. } | ZoneVerdict::Fits => true,
-            ZoneVerdict::Silent => false,
+            ZoneVerdict::Undecided { call } if !self.zone.decided => self.decide_zone(call).await?,
+            ZoneVerdict::Undecided { .. } | ZoneVerdict::Fits => Shows::Fits,
+            ZoneVerdict::Silent => Shows::Nothing,
         };
-        self.zone.seen |= !answer.records.is_empty();
-        Ok(fits)
+        self.zone.seen |= !answer.records.is_empty() && !matches!(shows, Shows::Open(_));
+        Ok(shows)
     }
 
-    /// Asks for a few minutes around a call that is there: only in the right zone it comes.
-    async fn decide_zone(&mut self, call: DateTime<Utc>) -> Result<(), SyncError> {
+    /// Asks for a few minutes around a call that is there: only in the right zone any of them come.
+    async fn decide_zone(&mut self, call: DateTime<Utc>) -> Result<Shows, SyncError> {
         let (from, to) = zone_check::around(call);
-        let question = Question::for_newest(self.account.filter.clone(), from, to);
         let zone = self.account.client.timezone();
-        match self.ask(question, Form::BARE, &mut 0).await?.1 {
-            Ok(asked) => match zone_check::decide(&Shown::from(&asked.answer), call, zone) {
-                ZoneVerdict::Contradicted(contradiction) => Err(self.wrong_zone(contradiction)),
-                _ => {
-                    self.zone.decided = true;
-                    Ok(())
-                }
-            },
-            Err(error) if matches!(error.action(), Action::Pause { .. }) => Err(self.refused(&error)),
-            // Not decided, so nothing may be claimed.
-            Err(_) => Err(self.wrong_zone(zone_check::undecided(call, zone))),
+        let Some((_, answer)) = self.look(from, to).await? else {
+            return Ok(Shows::Open(format!("{WHY_OPEN} {zone} fits: the API did not answer")));
+        };
+        match zone_check::decide(&Shown::from(&answer), call, zone) {
+            ZoneVerdict::Contradicted(contradiction) => Err(self.wrong_zone(contradiction)),
+            _ => {
+                self.zone.decided = true;
+                Ok(Shows::Fits)
+            }
         }
     }
 

@@ -10,6 +10,8 @@ use super::zones::ZoneEvidence;
 const SLACK: TimeDelta = TimeDelta::seconds(90);
 /// Dates so far ahead of both clocks are no mere skew.
 const FUTURE: TimeDelta = TimeDelta::minutes(5);
+/// Zones are a quarter of an hour apart at least.
+const CLOSE: TimeDelta = TimeDelta::minutes(15);
 /// No two clocks of the world are further apart.
 const FURTHEST: TimeDelta = TimeDelta::hours(26);
 /// Fewer records than this may be odd ones.
@@ -24,8 +26,8 @@ pub enum ZoneVerdict {
     Fits,
     /// Nothing speaks for it or against it.
     Silent,
-    /// The dates carry a zone that is not the configured one, and the bounds may be in either. Whether this call comes when a
-    /// few minutes around it are asked for decides.
+    /// The dates carry a zone of their own, and the bounds may be in another. Whether this call comes when a few minutes
+    /// around it are asked for decides.
     Undecided {
         /// When it started.
         call: DateTime<Utc>,
@@ -135,24 +137,20 @@ pub fn looks(longest: TimeDelta) -> [(TimeDelta, TimeDelta); 3] {
     [(TimeDelta::hours(1), day), (day, day), (longest, TimeDelta::zero())]
 }
 
-/// The bounds of the question that decides an [`ZoneVerdict::Undecided`] call. Zones are a quarter of an hour apart at least.
+/// The bounds of the question that decides an [`ZoneVerdict::Undecided`] call; the call lies at their end.
 pub fn around(call: DateTime<Utc>) -> (DateTime<Utc>, DateTime<Utc>) {
     let second = DateTime::from_timestamp(call.timestamp(), 0).unwrap_or(call);
-    (second - TimeDelta::minutes(6), second + TimeDelta::minutes(6))
+    (second - TimeDelta::minutes(5), second + TimeDelta::seconds(2))
 }
 
-/// What the answer to that question shows.
+/// What the answer to that question shows: whatever call of those minutes it holds, they were found where they are.
 pub fn decide(shown: &Shown, call: DateTime<Utc>, zone: Tz) -> ZoneVerdict {
-    let near = |date: DateTime<Utc>| (date - call).abs() < TimeDelta::minutes(1);
-    if shown.dates.iter().any(|date| near(*date)) {
+    let (from, to) = around(call);
+    if shown.dates.iter().any(|date| from - SLACK <= *date && *date <= to + SLACK) {
         return ZoneVerdict::Fits;
     }
-    ZoneVerdict::Contradicted(undecided(call, zone))
-}
-
-/// What dates with a zone of their own say while nothing shows that the bounds are in another one.
-pub fn undecided(call: DateTime<Utc>, zone: Tz) -> Contradiction {
-    Contradiction { sign: Sign::Zoned, ahead: -offset(zone, call), records: 1, of: 1 }
+    let ahead = -offset(zone, call);
+    ZoneVerdict::Contradicted(Contradiction { sign: Sign::Zoned, ahead, records: 1, of: 1 })
 }
 
 impl Contradiction {
@@ -182,6 +180,12 @@ impl Contradiction {
 
     /// What to set.
     pub fn advice(&self, zone: Tz, now: DateTime<Utc>) -> String {
+        if self.sign == Sign::Zoned {
+            return match zone {
+                Tz::UTC => "Set api.timezone to the zone in which the API reads fromdate and todate.".into(),
+                _ => "Set api.timezone to UTC.".into(),
+            };
+        }
         let theirs = offset(zone, now) + self.ahead;
         let named = [Tz::UTC, Tz::Asia__Jerusalem].into_iter().find(|tz| offset(*tz, now) == theirs);
         match named {
@@ -280,23 +284,14 @@ impl Facts<'_> {
         seen.then(|| self.contradicted(Sign::Future, shown, future))
     }
 
-    /// Dates with a zone of their own show where the bounds lie.
+    /// Dates with a zone of their own show where the bounds lie: none lies before them, so the API's clock is not ahead, and
+    /// where the first lies close behind the beginning, it is not behind either.
     fn by_zoned_dates(&self) -> Option<ZoneVerdict> {
-        let call = *self.shown.dates.last().filter(|_| self.shown.zones.zoned > 0)?;
-        let ours = offset(self.asked.zone, call);
-        if ours.is_zero() {
-            return Some(ZoneVerdict::Fits);
-        }
-        // If they were read as UTC, no call could lie outside the span that UTC makes of them.
-        let in_utc = |date: &&DateTime<Utc>| {
-            self.asked.from + ours - SLACK <= **date && **date <= self.asked.to + ours + SLACK
-        };
-        let beyond = self.shown.dates.iter().filter(|date| self.is_inside(**date)).any(|date| !in_utc(&date));
-        Some(if beyond && self.shown.exact_bounds {
-            ZoneVerdict::Fits
-        } else {
-            ZoneVerdict::Undecided { call }
-        })
+        let dates = self.shown.dates.iter().filter(|_| self.shown.zones.zoned > 0);
+        let (first, call) = (*dates.clone().min()?, *dates.max()?);
+        let close = first - self.asked.from < CLOSE || self.asked.to - self.asked.from < CLOSE;
+        let shows = close && self.shown.exact_bounds && self.is_inside(first);
+        Some(if shows { ZoneVerdict::Fits } else { ZoneVerdict::Undecided { call } })
     }
 
     fn by_call_ids(&self) -> Option<ZoneVerdict> {
@@ -387,7 +382,7 @@ mod tests {
         let found = judge(&zoned(&[-119, -90, -61]), asked(Tz::UTC));
         assert_eq!(contradicted(found), Some((Sign::Bounds, 120)));
         // A server that minds no bounds, and a record or two at the edge, say nothing of a zone.
-        assert_eq!(judge(&zoned(&[-50, 10, 30, 90]), asked(Tz::UTC)), ZoneVerdict::Fits);
+        assert_eq!(contradicted(judge(&zoned(&[-50, 10, 30, 90]), asked(Tz::UTC))), None);
         assert_eq!(judge(&zoned(&[5, 10, 30, 75]), asked(Tz::UTC)), ZoneVerdict::Fits);
         let widened = Shown { exact_bounds: false, ..zoned(&[121, 150]) };
         assert_eq!(contradicted(judge(&widened, asked(Tz::UTC))), None);
@@ -395,17 +390,21 @@ mod tests {
 
     #[test]
     fn dates_with_z_leave_the_zone_of_the_bounds_open_until_a_call_shows_it() {
-        assert_eq!(judge(&zoned(&[10]), asked(Tz::UTC)), ZoneVerdict::Fits);
-        // Half past twelve by both readings of a whole day.
-        let day =
-            Asked { from: utc("2026-01-10T00:00:00Z"), to: utc("2026-01-11T00:00:00Z"), ..asked(Jerusalem) };
-        let call = utc("2026-01-10T10:10:00Z");
-        assert_eq!(judge(&zoned(&[10]), day), ZoneVerdict::Undecided { call });
-        assert_eq!(decide(&zoned(&[10, 12]), call, Jerusalem), ZoneVerdict::Fits);
-        assert_eq!(contradicted(decide(&zoned(&[]), call, Jerusalem)), Some((Sign::Zoned, -120)));
-        assert_eq!(contradicted(decide(&zoned(&[130]), call, Jerusalem)), Some((Sign::Zoned, -120)));
-        // An hour's bounds, two hours apart by the two readings, are clear.
-        assert_eq!(judge(&zoned(&[10]), asked(Jerusalem)), ZoneVerdict::Fits);
+        for zone in [Tz::UTC, Jerusalem] {
+            // An hour with its first calls; an API three hours behind would show none of them.
+            assert_eq!(judge(&zoned(&[10, 50]), asked(zone)), ZoneVerdict::Fits);
+            let call = utc("2026-01-10T10:40:00Z");
+            assert_eq!(judge(&zoned(&[20, 40]), asked(zone)), ZoneVerdict::Undecided { call });
+            assert_eq!(decide(&zoned(&[38, 40]), call, zone), ZoneVerdict::Fits);
+            let found = contradicted(decide(&zoned(&[]), call, zone));
+            assert_eq!(found.map(|(sign, _)| sign), Some(Sign::Zoned));
+            let found = contradicted(decide(&zoned(&[160]), call, zone));
+            assert_eq!(found.map(|(sign, _)| sign), Some(Sign::Zoned));
+            // A quarter of an hour that shows a call leaves no room.
+            let newest =
+                Asked { from: utc("2026-01-10T10:30:00Z"), to: utc("2026-01-10T10:44:00Z"), ..asked(zone) };
+            assert_eq!(judge(&zoned(&[40]), newest), ZoneVerdict::Fits);
+        }
     }
 
     #[test]

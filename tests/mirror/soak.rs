@@ -121,8 +121,12 @@ async fn go(scene: &Scene, engine: &mut Engine, end: DateTime<Utc>) -> Result<()
             tokio::pin!(tick);
             loop {
                 tokio::select! {
+                    biased;
                     turn = &mut tick => break turn,
-                    () = tokio::time::sleep(Duration::from_secs(2)) => scene.clock.advance(minutes(1)),
+                    until = scene.clock.awaited() => {
+                        scene.clock.advance((until - scene.now()).max(TimeDelta::zero()));
+                        tokio::task::yield_now().await; // for whoever waits for that instant
+                    }
                 }
             }
         };

@@ -98,6 +98,26 @@ async fn an_epoch_beside_each_date_shows_a_wrong_zone_from_any_answer() {
 }
 
 #[tokio::test]
+async fn in_whatever_form_dates_come_a_wrong_zone_is_refused() {
+    let zones = [Tz::UTC, Tz::Asia__Jerusalem, Tz::America__New_York, Tz::Asia__Kolkata];
+    let forms = [DateForm::Zulu, DateForm::Plain, DateForm::Minutes, DateForm::Fractions, DateForm::Trimmed];
+    let pairs = zones.iter().flat_map(|theirs| zones.iter().map(move |ours| (*theirs, *ours)));
+    // Each pair in one form of each generation.
+    for (n, (theirs, ours)) in pairs.filter(|(theirs, ours)| theirs != ours).enumerate() {
+        for (generation, form) in
+            [(Generation::V01, forms[1 + n % 4]), (Generation::Current, forms[n % forms.len()])]
+        {
+            let mut simulator = busy(generation);
+            simulator.dialect.zone = Some(theirs);
+            simulator.dialect.date_form = Some(form);
+            let scene = read_in(simulator, ours.name()).await;
+            println!("{generation:?} {form:?}: {theirs} read as {ours}");
+            assert_refused(&scene, "does not fit the API").await;
+        }
+    }
+}
+
+#[tokio::test]
 async fn once_the_zone_is_set_right_everything_is_read() {
     let (database, clock) =
         (Arc::new(TestDatabase::new().await.unwrap()), ManualClock::new(instant(TUESDAY)));
