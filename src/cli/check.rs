@@ -230,7 +230,7 @@ async fn api(
         account.name, newest.answer.listed
     ));
     clocks(&newest, findings);
-    let longest = api.longest(findings).await;
+    let longest = api.longest(newest.answer.listed == 0, findings).await;
     api.note_what_is_left_out(findings);
     let seen = match newest.answer.listed {
         0 => longest.as_ref().filter(|longest| longest.answer.listed > 0),
@@ -272,17 +272,26 @@ impl Api<'_> {
         }
     }
 
-    /// The longest window that may be asked for: whether the API takes it, and some records where the last hour has none.
-    async fn longest(&mut self, findings: &mut Findings) -> Option<Seen> {
+    /// The longest window that may be asked for: whether the API takes it, and some records where they are `wanted`.
+    async fn longest(&mut self, wanted: bool, findings: &mut Findings) -> Option<Seen> {
         let (name, longest) = (&self.account.name, self.config.sync.max_window);
-        let now = self.clock.now();
-        let error = match self.ask(now - longest, now).await {
-            Ok(seen) => return Some(seen),
-            Err(error) => error,
+        let mut back = longest;
+        let error = loop {
+            let now = self.clock.now();
+            match self.ask(now - back, now).await {
+                Ok(seen) => return Some(seen),
+                // It takes the range, and has more records than it gives out at once.
+                Err(error) if matches!(error.action(), Action::Split | Action::SplitTooLarge) => {
+                    if !wanted || back < TimeDelta::minutes(1) {
+                        return None;
+                    }
+                    back = back / 8;
+                }
+                Err(error) => break error,
+            }
         };
         let longest = length(longest);
         match error.action() {
-            Action::Split | Action::SplitTooLarge => {}
             Action::Stop | Action::TooSlow => findings.note(&format!(
                 "account {name}: {longest} (sync.max_window) at once are too long: {error}; what the API takes is found out"
             )),

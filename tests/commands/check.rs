@@ -2,7 +2,7 @@
 
 use cdr_sync::clock::Clock;
 use cdr_sync::private_postgres::TestDatabase;
-use cdr_sync::simulator::SimulatorOptions;
+use cdr_sync::simulator::{Generation, Record, SimulatorOptions, WorldOptions};
 use chrono::TimeDelta;
 
 use crate::scene::{Ledger, printed, program, simulator, steady};
@@ -104,4 +104,68 @@ async fn accounts_are_left_over_and_share_calls() {
 #[tokio::test]
 async fn nothing_is_configured() {
     insta::assert_snapshot!(steady(&printed(program(&["check"], &[])).await));
+}
+
+/// What `check` prints with an API in which one call was made a minute ago.
+async fn checked_beside_one_call(change: impl FnOnce(&mut SimulatorOptions), zone: &str) -> String {
+    let now = Clock::System.now();
+    let simulator = simulator(now, |options| {
+        options.world = WorldOptions::empty();
+        change(options);
+    })
+    .await;
+    let call = now - TimeDelta::minutes(1);
+    simulator.world().insert(Record::new("call", "Queue", call), call);
+    let url = simulator.url();
+    let environment = [
+        ("VOICENTER_URL", url.as_str()),
+        ("VOICENTER_CODE", "simulated-code"),
+        ("CDR_SYNC__API__TIMEZONE", zone),
+        ("CDR_SYNC__API__REQUESTS_PER_MINUTE", "1000"),
+        ("CDR_SYNC__API__BURST", "100"),
+    ];
+    printed(program(&["check"], &environment)).await
+}
+
+#[tokio::test]
+async fn a_zone_that_does_not_fit_is_named_with_the_one_that_does() {
+    let text = checked_beside_one_call(|_| {}, "Asia/Jerusalem").await;
+    assert!(text.contains("✗ account default: api.timezone Asia/Jerusalem does not fit the API"), "{text}");
+    assert!(text.contains("→ Set api.timezone to UTC."), "{text}");
+    let israel = |options: &mut SimulatorOptions| options.generation = Generation::V01;
+    let text = checked_beside_one_call(israel, "UTC").await;
+    assert!(
+        text.contains("✗ account default: api.timezone UTC does not fit the API (1 of 1 records"),
+        "{text}"
+    );
+    assert!(text.contains("→ Set api.timezone to Asia/Jerusalem."), "{text}");
+    let text = checked_beside_one_call(israel, "Asia/Jerusalem").await;
+    assert!(text.contains("✓ account default: Asia/Jerusalem fits the dates that came"), "{text}");
+}
+
+#[tokio::test]
+async fn without_records_the_zone_cannot_be_told() {
+    let ledger = Ledger::new("").await;
+    let empty = |options: &mut SimulatorOptions| options.world = WorldOptions::empty();
+    let text = checked(ledger.0.url(), empty, TimeDelta::zero(), &[]).await;
+    assert!(text.contains("· account default: cannot tell whether UTC fits: no record came"), "{text}");
+    assert!(text.ends_with("--- exit status 0"), "{text}");
+    // Where calls are stored it is no good sign.
+    let ledger = Ledger::new(
+        "insert into voicenter.cdr (account, call_id, type, started_at, first_seen_at, updated_at)
+         values ('default', 'stored', '', now() - interval '2 days', now(), now())",
+    )
+    .await;
+    let text = checked(ledger.0.url(), empty, TimeDelta::zero(), &[]).await;
+    assert!(text.contains("✗ account default: cannot tell whether UTC fits: no record came"), "{text}");
+    assert!(text.contains("though calls are stored there") && text.ends_with("--- exit status 1"), "{text}");
+}
+
+#[tokio::test]
+async fn the_longest_window_is_tried() {
+    let ledger = Ledger::new("").await;
+    let week = |options: &mut SimulatorOptions| options.refusals.longest_range = Some(TimeDelta::days(7));
+    let text = checked(ledger.0.url(), week, TimeDelta::zero(), &[]).await;
+    assert!(text.contains("· account default: 31 d (sync.max_window) at once are too long"), "{text}");
+    assert!(text.ends_with("--- exit status 0"), "{text}");
 }

@@ -15,12 +15,18 @@ fn older(options: &mut SimulatorOptions) {
 async fn check_says_what_the_server_does_not_take() {
     let simulator = simulator(Clock::System.now(), older).await;
     let url = simulator.url();
-    let environment = [("VOICENTER_URL", url.as_str()), ("VOICENTER_CODE", "simulated-code")];
+    let environment = [
+        ("VOICENTER_URL", url.as_str()),
+        ("VOICENTER_CODE", "simulated-code"),
+        ("CDR_SYNC__API__REQUESTS_PER_MINUTE", "1000"),
+        ("CDR_SYNC__API__BURST", "100"),
+    ];
     let text = printed(program(&["check"], &environment)).await;
     assert!(text.contains("✓ account default: the API answers"), "{text}");
     let dropped = "does not take DateEpoch, CdrType, UserName, UserId, version, sort by date, sort by Date: asked without";
     assert!(text.contains(dropped), "{text}");
-    assert!(simulator.requests().len() <= 10, "{}", simulator.requests().len());
+    // Eight to find that out; a quiet hour is looked at further back, where error 3 makes it shorter.
+    assert!(simulator.requests().len() <= 14, "{}", simulator.requests().len());
 }
 
 #[tokio::test]
