@@ -260,22 +260,28 @@ impl Engine {
         self.asker.after(failure).await
     }
 
-    /// An API that is asked in another time than its own has no calls there, and all would seem well.
+    /// An API that is asked in another time than its own has no calls there, and all would seem well: an empty answer where
+    /// calls are stored puts the zone in doubt.
     async fn is_dubiously_empty(&mut self, ask: &Ask, fetched: &Fetched) -> Result<bool, SyncError> {
-        let empty = fetched.answer.as_ref().is_some_and(|answer| answer.listed == 0);
-        if !empty || self.asker.zone.has_seen_records() {
+        if fetched.answer.as_ref().is_none_or(|answer| answer.listed > 0) {
             return Ok(false);
         }
-        let window = ask.window;
-        let recent =
-            Window::new(window.from().min(fetched.read_at - RECENT), window.to().max(fetched.read_at));
-        let (store, window) = (self.store.clone(), recent.unwrap_or(window));
-        self.asker
-            .while_away(|asker| {
-                let (store, name) = (store.clone(), asker.account.name.clone());
-                async move { store.has_calls(&name, window).await }
-            })
-            .await
+        let (now, seen) = (fetched.read_at, self.asker.zone.has_seen_records());
+        let mut window = ask.window;
+        if !seen {
+            let recent = Window::new(window.from().min(now - RECENT), window.to().max(now));
+            window = recent.unwrap_or(window);
+        }
+        let store = self.store.clone();
+        let stored = self.asker.while_away(|asker| {
+            let (store, name) = (store.clone(), asker.account.name.clone());
+            async move { store.has_calls(&name, window).await }
+        });
+        let stored = stored.await?;
+        if stored && seen && self.asker.zone.may_look_again(now) {
+            self.asker.look_at_zone().await?;
+        }
+        Ok(stored && !seen)
     }
 
     /// So that `status` on any host tells of an API that does not answer. The first failures of a row are commonplace.

@@ -24,6 +24,8 @@ pub(super) struct ZoneWatch {
     decided: bool,
     /// When to look next; `None` at the start.
     look_at: Option<DateTime<Utc>>,
+    /// When it was looked last.
+    looked_at: Option<DateTime<Utc>>,
 }
 
 impl ZoneWatch {
@@ -31,6 +33,11 @@ impl ZoneWatch {
     pub(super) fn is_due(&self, now: DateTime<Utc>) -> bool {
         // A look that is due in more than a day was planned by a clock that has been set back since.
         self.look_at.is_none_or(|at| at <= now || at - now > EVERY)
+    }
+
+    /// Returns `true` if the last look was so long ago that a doubt calls for another.
+    pub(super) fn may_look_again(&self, now: DateTime<Utc>) -> bool {
+        self.looked_at.is_none_or(|at| (now - at).abs() >= FAILED_EVERY)
     }
 
     /// Returns `true` if a record has come whose date fits.
@@ -57,6 +64,7 @@ impl Asker {
     pub(super) async fn look_at_zone(&mut self) -> Result<(), SyncError> {
         let now = self.clock.now();
         let mut next = FAILED_EVERY;
+        (self.zone.looked_at, self.zone.decided) = (Some(now), false);
         for (back, ahead) in zone_check::looks(self.account.settings.max_window) {
             let Some((question, answer)) = self.look(now - back, now + ahead).await? else { break };
             next = UNTOLD_EVERY;

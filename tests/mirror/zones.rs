@@ -5,14 +5,14 @@ use std::sync::Arc;
 use cdr_sync::clock::{Clock, ManualClock};
 use cdr_sync::private_postgres::TestDatabase;
 use cdr_sync::simulator::{
-    DateForm, Generation, RefusalOptions, RequestEntry, SimulatorOptions, WorldOptions,
+    DateForm, Fault, Generation, RefusalOptions, RequestEntry, SimulatorOptions, WorldOptions,
 };
 use cdr_sync::sync::SyncError;
 use cdr_sync::sync::engine::Engine;
 use cdr_sync::sync::leadership;
 use cdr_sync::sync::status::Board;
 use cdr_sync::window::planner::Mode;
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
 
 use crate::scene::{Scene, Setup, days, hours, instant, minutes, simulated};
@@ -145,6 +145,31 @@ async fn dates_with_z_beside_bounds_in_another_zone_are_believed_when_the_calls_
     assert_refused(&scene, "Set api.timezone to Asia/Jerusalem").await;
 }
 
+/// When a day ahead was asked for, in a zone so far ahead of UTC.
+fn looks(scene: &Scene, zone: TimeDelta) -> Vec<DateTime<Utc>> {
+    let ahead = |entry: &RequestEntry| {
+        let to = entry.search.as_ref().and_then(|search| search.to);
+        to.is_some_and(|to| to.and_utc() - zone > entry.at + hours(23))
+    };
+    scene.simulator.requests().all().into_iter().filter(ahead).map(|entry| entry.at).collect()
+}
+
+#[tokio::test]
+async fn an_empty_answer_where_calls_are_stored_calls_for_a_look() {
+    let scene = read_in(busy(Generation::Current), "UTC").await;
+    let begin = scene.now();
+    let mut engine = scene.engine(Mode::Daemon, Board::default()).await;
+    scene.live(&mut engine, begin + hours(1)).await;
+    assert_eq!(looks(&scene, hours(0)), [begin]);
+    scene.simulator.faults().always(Fault::EmptyOk);
+    scene.live(&mut engine, begin + hours(2)).await;
+    engine.close().await.unwrap();
+    let mut looks = looks(&scene, hours(0));
+    looks.dedup();
+    assert!((2..=8).contains(&looks.len()), "{looks:?}");
+    assert!(looks[1] - begin <= minutes(80), "{looks:?}");
+}
+
 #[tokio::test]
 async fn a_daemon_looks_a_day_ahead_at_its_start_and_daily() {
     let scene = read_in(zoneless(Tz::Asia__Jerusalem), "Asia/Jerusalem").await;
@@ -153,12 +178,7 @@ async fn a_daemon_looks_a_day_ahead_at_its_start_and_daily() {
     scene.live(&mut engine, begin + hours(50)).await;
     engine.close().await.unwrap();
     // Bounds are in Israel's time, three hours ahead of UTC in June.
-    let ahead = |entry: &RequestEntry| {
-        let to = entry.search.as_ref().and_then(|search| search.to);
-        to.is_some_and(|to| to.and_utc() - hours(3) > entry.at + hours(23))
-    };
-    let looks = scene.simulator.requests().all().into_iter().filter(ahead);
-    let looks: Vec<_> = looks.map(|entry| entry.at).collect();
+    let looks = looks(&scene, hours(3));
     assert_eq!(looks.len(), 3, "{looks:?}");
     assert_eq!(looks[0], begin);
     assert!(looks[1] - begin >= days(1) && looks[1] - begin < days(1) + minutes(5), "{looks:?}");
