@@ -18,6 +18,7 @@
 pub mod account;
 pub mod budget;
 pub mod commit;
+mod coverage;
 pub mod error;
 pub mod gap;
 pub mod lease;

@@ -14,6 +14,7 @@ mod horizon;
 mod lease;
 mod ledger;
 mod merge;
+mod older_program;
 mod removal;
 mod scene;
 mod schema;
