@@ -1,6 +1,5 @@
 //! The program of the minor version before, 0.1, upon this one's ledger: its own statements, word for word.
 
-use cdr_sync::private_postgres::TestDatabase;
 use cdr_sync::store::account::Start;
 use cdr_sync::store::commit::{Claim, Commit};
 use cdr_sync::window::Window;
@@ -203,18 +202,17 @@ async fn a_changed_scope_lacks_nothing() {
 
 #[tokio::test]
 async fn a_ledger_that_kept_the_fields_in_coverage_is_taken_over() {
-    let database = TestDatabase::new().await.unwrap();
-    let mut conn = <PgConnection as sqlx::Connection>::connect(database.url()).await.unwrap();
-    for migration in [
-        "create schema cdr_sync",
-        include_str!("../../migrations/0001_schema.sql"),
-        include_str!("../../migrations/0002_readers.sql"),
-        include_str!("../../migrations/0003_coverage_lacking.sql"),
-        include_str!("../../migrations/0004_twins.sql"),
-        include_str!("../../migrations/0005_adaptive_rate.sql"),
+    let scene = Scene::new().await;
+    let mut conn = scene.sql().await;
+    // Back to before the migration.
+    let back = "drop table cdr_sync.lacking;
+         alter table cdr_sync.coverage add column lacking text[] not null default '{}';
+         delete from cdr_sync.migration where name = '0006_lacking';";
+    sqlx::raw_sql(back).execute(&mut conn).await.unwrap();
+    sqlx::raw_sql(
         // Neighbours that differ in fields, in tier, in nothing; a hole; a row laid over others by 0.1; another account.
         "insert into cdr_sync.account (name, scope, scope_since, history_start)
-         select name, '{}', now(), now() from unnest('{main,other}'::text[]) as name;
+         values ('other', '{}', now(), now());
          insert into cdr_sync.coverage (account, span, tier, lacking) values
              ('main', '[2024-06-10 01:00Z,2024-06-10 02:00Z)', '0', '{}'),
              ('main', '[2024-06-10 02:00Z,2024-06-10 03:00Z)', '0', '{UserId,UserName}'),
@@ -222,12 +220,12 @@ async fn a_ledger_that_kept_the_fields_in_coverage_is_taken_over() {
              ('main', '[2024-06-10 05:00Z,2024-06-10 06:00Z)', '24:00:00', '{}'),
              ('main', '[2024-06-10 05:30Z,2024-06-10 07:00Z)', '0', '{}'),
              ('other', '[2024-06-10 01:00Z,2024-06-10 02:00Z)', '0', '{DateEpoch}')",
-        include_str!("../../migrations/0006_lacking.sql"),
-    ] {
-        sqlx::raw_sql(migration).execute(&mut conn).await.unwrap();
-    }
-    let lines = |query: &'static str| sqlx::query_scalar::<_, String>(query);
-    let coverage = lines(
+    )
+    .execute(&mut conn)
+    .await
+    .unwrap();
+    assert_eq!(scene.store.migrate().await.unwrap().pending, ["0006_lacking"]);
+    let coverage = scene.lines(
         "select concat_ws(' ', account, to_char(lower(span) at time zone 'UTC', 'HH24:MI'),
                           to_char(upper(span) at time zone 'UTC', 'HH24:MI'), tier)
          from cdr_sync.coverage order by account, span",
@@ -239,12 +237,11 @@ async fn a_ledger_that_kept_the_fields_in_coverage_is_taken_over() {
         "main 06:00 07:00 00:00:00",
         "other 01:00 02:00 00:00:00",
     ];
-    assert_eq!(coverage.fetch_all(&mut conn).await.unwrap(), expected);
-    let lacking = lines(
+    assert_eq!(coverage.await, expected);
+    let lacking = scene.lines(
         "select concat_ws(' ', account, to_char(lower(span) at time zone 'UTC', 'HH24:MI'),
                           to_char(upper(span) at time zone 'UTC', 'HH24:MI'), fields)
          from cdr_sync.lacking order by account, span",
     );
-    let expected = ["main 02:00 03:00 {UserId,UserName}", "other 01:00 02:00 {DateEpoch}"];
-    assert_eq!(lacking.fetch_all(&mut conn).await.unwrap(), expected);
+    assert_eq!(lacking.await, ["main 02:00 03:00 {UserId,UserName}", "other 01:00 02:00 {DateEpoch}"]);
 }
