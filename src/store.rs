@@ -17,6 +17,7 @@
 
 pub mod account;
 pub mod budget;
+mod change;
 pub mod commit;
 mod coverage;
 pub mod error;

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 use sqlx::PgConnection;
 
-use super::commit::Commit;
+use super::change::Commit;
 use super::gap::{self, OpenGap};
 use super::missing::{self, Recheck};
 use super::{Store, StoreError, coverage, sql, sql_as};

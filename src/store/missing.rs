@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use chrono::{DateTime, SubsecRound as _, TimeDelta, Utc};
 use sqlx::{AssertSqlSafe, PgConnection};
 
-use super::commit::{Claim, Commit, SUSPICIOUS_READS};
+use super::change::{Claim, Commit, SUSPICIOUS_READS};
 use super::{Store, StoreError, interval, merge, sql, sql_as, window};
 use crate::cdr::{Cdr, CdrKey, Rejected};
 use crate::window::Window;

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use sha2::{Digest, Sha256};
 use sqlx::PgConnection;
 
-use super::commit::Claim;
+use super::change::Claim;
 use super::migration::hex;
 use super::missing::columns;
 use super::{Store, StoreError, sql, sql_as};

@@ -4,7 +4,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::{AssertSqlSafe, PgConnection};
 
-use super::commit::{Claim, Commit};
+use super::change::{Claim, Commit};
 use super::merge::Merged;
 use super::missing::columns;
 use super::{StoreError, interval, merge, row, span, sql};
