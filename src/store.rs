@@ -151,12 +151,12 @@ impl Store {
 }
 
 /// The isolation level is named: a database, a role or a pooler's other client may have set another default, under
-/// which commits would fail for no reason of theirs.
+/// which commits would fail for no reason of theirs. Compiling a statement takes longer than any of ours runs.
 fn begin_statement(settings: &DatabaseSettings) -> String {
     let statement = settings.statement_timeout.as_millis();
     let lock = settings.lock_timeout.as_millis();
     format!(
-        "begin isolation level read committed; set local timezone = 'UTC'; set local statement_timeout = {statement}; \
+        "begin isolation level read committed; set local timezone = 'UTC'; set local jit = off; set local statement_timeout = {statement}; \
          set local lock_timeout = {lock}; set local idle_in_transaction_session_timeout = {statement}"
     )
 }

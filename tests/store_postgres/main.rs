@@ -13,6 +13,7 @@ mod form;
 mod horizon;
 mod lease;
 mod ledger;
+mod load;
 mod merge;
 mod older_program;
 mod removal;
