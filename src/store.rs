@@ -28,6 +28,7 @@ mod merge;
 mod migration;
 pub mod missing;
 pub mod overview;
+mod recheck;
 pub mod rejected;
 pub mod request;
 pub mod row;

@@ -6,7 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
 
 use super::gap::NewGap;
-use super::missing::Recheck;
+use super::recheck::Recheck;
 use super::window_read::WindowRead;
 use crate::cdr::{Cdr, CdrKey, Column, Rejected};
 use crate::window::Window;

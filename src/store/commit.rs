@@ -12,7 +12,7 @@ use super::merge::{self, Merged, Source, Terms};
 use super::missing::{self, Removal, Shields};
 use super::rejected;
 use super::stage::{self, Folded, INLINE_RECORDS};
-use super::{Store, StoreError, gap, sql, sql_as, twin, window_read};
+use super::{Store, StoreError, gap, recheck, sql, sql_as, twin, window_read};
 use crate::cdr::{Cdr, CdrKey, Column, RejectReason, Rejected};
 use crate::window::Window;
 
@@ -360,7 +360,7 @@ async fn write_ledger(
     gap::write(conn, commit).await?;
     done.coverage = ledger::write_coverage(conn, commit).await?;
     done.cursor = ledger::write_cursor(conn, commit.account, &done.coverage, done.updated_at).await?;
-    done.rechecks = missing::rechecks(conn, commit.account).await?;
+    done.rechecks = recheck::rechecks(conn, commit.account).await?;
     if let Some(read) = &commit.window_read {
         window_read::write(conn, commit.account, read, done).await?;
     }

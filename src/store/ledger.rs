@@ -6,7 +6,7 @@ use sqlx::PgConnection;
 
 use super::change::Commit;
 use super::gap::{self, OpenGap};
-use super::missing::{self, Recheck};
+use super::recheck::{self, Recheck};
 use super::{Store, StoreError, coverage, sql, sql_as};
 use crate::window::Window;
 use crate::window::coverage::{Coverage, cursor};
@@ -96,7 +96,7 @@ impl Store {
             facts.ok_or_else(|| StoreError::UnknownAccount(account.to_owned()))?;
         let coverage = coverage::read(&mut tx, account).await?.combined();
         let gaps = gap::open(&mut tx, account).await?;
-        let rechecks = missing::rechecks(&mut tx, account).await?;
+        let rechecks = recheck::rechecks(&mut tx, account).await?;
         tx.commit().await?;
         Ok(Ledger { history_start, coverage, gaps, rechecks, knowledge, horizon, fence })
     }

@@ -6,7 +6,8 @@ use chrono::{DateTime, SubsecRound as _, TimeDelta, Utc};
 use sqlx::{AssertSqlSafe, PgConnection};
 
 use super::change::{Claim, Commit, SUSPICIOUS_READS};
-use super::{Store, StoreError, interval, merge, sql, sql_as, window};
+pub use super::recheck::Recheck;
+use super::{Store, StoreError, interval, merge, sql, sql_as};
 use crate::cdr::{Cdr, CdrKey, Rejected};
 use crate::window::Window;
 
@@ -14,14 +15,14 @@ use crate::window::Window;
 const HORIZON_LENGTH: TimeDelta = TimeDelta::hours(12);
 
 /// What is younger is kept by every vendor: it is missing for another reason.
-const HORIZON_AGE: TimeDelta = TimeDelta::days(1);
+pub(super) const HORIZON_AGE: TimeDelta = TimeDelta::days(1);
 
 /// A row `c` that the API has shown under the present scope and that stands: $1 is the account.
 ///
 /// While rows of an earlier scope are left, only what the present one has covered is looked through: looking for the
 /// next such row would else walk through all of history at every commit. `offset 0` makes it a lookup a row, where the
 /// planner would read all of that table.
-const LIVE: &str = "c.account = $1 and c.removed_at is null
+pub(super) const LIVE: &str = "c.account = $1 and c.removed_at is null
     and c.started_at >= (select case when exists (select from cdr_sync.earlier_scope where account = $1)
         then coalesce((select min(lower(span)) from cdr_sync.coverage where account = $1), 'infinity')
         else '-infinity' end)
@@ -32,15 +33,6 @@ const LIVE: &str = "c.account = $1 and c.removed_at is null
 /// A server that has had no record at all since the row `m` went missing is more likely sick than the call gone.
 const ALIVE: &str = "($alive or exists (
     select from cdr_sync.window_read w where w.account = $1 and w.started_at >= m.first_missed_at and w.seen > 0))";
-
-/// A window to be read again because rows in it are missing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Recheck {
-    /// What to read: whole minutes around the missing rows of one hour.
-    pub window: Window,
-    /// The first instant at which a read can settle it.
-    pub due_at: DateTime<Utc>,
-}
 
 impl Store {
     /// The missing rows of `window` that a complete read started at `read_at` would mark removed: the ones to ask
@@ -458,50 +450,4 @@ pub(super) async fn note_older(
     .execute(conn)
     .await?;
     Ok(())
-}
-
-/// The missing rows and the dates of records that share a key, gathered into a window an hour (a day where very many are
-/// missing), each with the instant from which on a read is wanted.
-///
-/// Of old rows the one before is looked for as well: if the API shows it, they are not beyond the vendor's horizon.
-pub(super) async fn rechecks(conn: &mut PgConnection, account: &str) -> Result<Vec<Recheck>, StoreError> {
-    let statement = format!(
-        "with wanted as (
-             select min(started_at) as oldest, max(started_at) as newest, min(due_at) as due_at,
-                    not bool_and(older_shown) as unsure
-             from (select started_at, due_at, suspicious, older_shown from cdr_sync.missing where account = $1
-                   union all
-                   select started_at, due_at, null, true from cdr_sync.twin where account = $1) as wanted
-             group by date_trunc(case when suspicious then 'day' else 'hour' end, started_at), suspicious
-         ), before as (
-             select wanted.oldest, wanted.newest, wanted.due_at, older.started_at as before
-             from wanted
-             left join lateral (
-                 -- A few rows back and no further: what lies behind many missing ones is looked for with the oldest.
-                 select near.started_at
-                 from (select c.call_id, c.type, c.started_at from voicenter.cdr c
-                       where {LIVE} and c.started_at < wanted.oldest
-                         and c.started_at >= coalesce((select horizon from cdr_sync.account where name = $1), '-infinity')
-                       order by c.started_at desc limit 50) as near
-                 where not exists (select from cdr_sync.missing m
-                                   where m.account = $1 and m.call_id = near.call_id and m.type = near.type)
-                 order by near.started_at desc limit 1
-             ) as older on wanted.unsure and wanted.oldest < wanted.due_at - $2
-         )
-         select date_trunc('minute', case when near then before else oldest end),
-                date_trunc('minute', newest) + interval '1 minute', due_at
-         from before, lateral (select coalesce(before >= oldest - $2, false) as near) as distance
-         union all
-         select date_trunc('minute', before), date_trunc('minute', before) + interval '1 minute', due_at
-         from before where before < oldest - $2
-         order by 1"
-    );
-    let rows: Vec<(DateTime<Utc>, DateTime<Utc>, DateTime<Utc>)> = sqlx::query_as(AssertSqlSafe(statement))
-        .persistent(false)
-        .bind(account)
-        .bind(interval(HORIZON_AGE))
-        .fetch_all(conn)
-        .await?;
-    let recheck = |(from, to, due_at)| Ok(Recheck { window: window(from, to)?, due_at });
-    rows.into_iter().map(recheck).collect()
 }

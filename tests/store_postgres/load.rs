@@ -88,6 +88,20 @@ async fn commits_upon_three_hundred_thousand_rows() {
         timed(&scene, "newest day, whole again", *newest, records, now(minute + 4)).await;
         timed(&scene, "poll beside nothing missing", poll, &few, now(minute + 5)).await;
     }
+    println!("-- every other row of an earlier scope, all of history covered");
+    let first = days[0].0;
+    timed(
+        &scene,
+        "two records at the beginning",
+        window(first.from(), first.from() + TimeDelta::seconds(16)),
+        &days[0].1[..2],
+        now(100),
+    )
+    .await;
+    timed(&scene, "newest day but the oldest 100", *newest, &some(|i| i > 100), now(102)).await;
+    timed(&scene, "poll beside 100 missing", poll, &few, now(103)).await;
+    timed(&scene, "the same later", *newest, &some(|i| i > 100), now(113)).await;
+    timed(&scene, "newest day, whole again", *newest, records, now(114)).await;
     println!("-- every row of this scope");
     sqlx::raw_sql("truncate cdr_sync.earlier_scope").execute(&mut scene.sql().await).await.unwrap();
     timed(&scene, "newest day but 3,000", *newest, &some(|i| i % 10 > 2), now(201)).await;
