@@ -200,15 +200,44 @@ async fn a_changed_scope_lacks_nothing() {
     assert_eq!(scene.count("select count(*) from cdr_sync.lacking").await, 0);
 }
 
+/// Back to before the migration.
+const BACK: &str = "drop table cdr_sync.lacking;
+    alter table cdr_sync.coverage add column lacking text[] not null default '{}';
+    delete from cdr_sync.migration where name = '0006_lacking';";
+
+#[tokio::test]
+async fn a_commit_of_a_program_that_still_runs_ends_before_a_migration_begins() {
+    let scene = Scene::new().await;
+    scene.read(hour(1), &[], at(12, 0)).await;
+    let mut conn = scene.sql().await;
+    sqlx::raw_sql(BACK).execute(&mut conn).await.unwrap();
+    // As far as a commit has come when it has read coverage.
+    let begun = "begin; select from cdr_sync.cursor for update; select * from cdr_sync.coverage";
+    sqlx::raw_sql(begun).execute(&mut conn).await.unwrap();
+    let store = scene.store.clone();
+    let migrating = tokio::spawn(async move { store.migrate().await });
+    let mut other = scene.sql().await;
+    let waits = "select exists (select from pg_locks where not granted and database = (
+                     select oid from pg_database where datname = current_database()))";
+    while !sqlx::query_scalar::<_, bool>(waits).fetch_one(&mut other).await.unwrap() {
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    let rest = "delete from cdr_sync.coverage where account = 'main';
+                update cdr_sync.account set last_success_at = now(); commit";
+    sqlx::raw_sql(rest).execute(&mut conn).await.unwrap();
+    assert_eq!(migrating.await.unwrap().unwrap().pending, ["0006_lacking"]);
+    assert_eq!(
+        scene.count("select count(*) from cdr_sync.coverage").await,
+        0,
+        "what it withdrew stays withdrawn"
+    );
+}
+
 #[tokio::test]
 async fn a_ledger_that_kept_the_fields_in_coverage_is_taken_over() {
     let scene = Scene::new().await;
     let mut conn = scene.sql().await;
-    // Back to before the migration.
-    let back = "drop table cdr_sync.lacking;
-         alter table cdr_sync.coverage add column lacking text[] not null default '{}';
-         delete from cdr_sync.migration where name = '0006_lacking';";
-    sqlx::raw_sql(back).execute(&mut conn).await.unwrap();
+    sqlx::raw_sql(BACK).execute(&mut conn).await.unwrap();
     sqlx::raw_sql(
         // Neighbours that differ in fields, in tier, in nothing; a hole; a row laid over others by 0.1; another account.
         "insert into cdr_sync.account (name, scope, scope_since, history_start)
