@@ -17,7 +17,9 @@
 
 pub mod account;
 pub mod budget;
+mod change;
 pub mod commit;
+mod coverage;
 pub mod error;
 pub mod gap;
 pub mod lease;
@@ -26,6 +28,7 @@ mod merge;
 mod migration;
 pub mod missing;
 pub mod overview;
+mod recheck;
 pub mod rejected;
 pub mod request;
 pub mod row;
@@ -149,12 +152,12 @@ impl Store {
 }
 
 /// The isolation level is named: a database, a role or a pooler's other client may have set another default, under
-/// which commits would fail for no reason of theirs.
+/// which commits would fail for no reason of theirs. Compiling a statement takes longer than any of ours runs.
 fn begin_statement(settings: &DatabaseSettings) -> String {
     let statement = settings.statement_timeout.as_millis();
     let lock = settings.lock_timeout.as_millis();
     format!(
-        "begin isolation level read committed; set local timezone = 'UTC'; set local statement_timeout = {statement}; \
+        "begin isolation level read committed; set local timezone = 'UTC'; set local jit = off; set local statement_timeout = {statement}; \
          set local lock_timeout = {lock}; set local idle_in_transaction_session_timeout = {statement}"
     )
 }

@@ -255,6 +255,7 @@ async fn unlimited(conn: &mut PgConnection) -> Result<(), StoreError> {
     Ok(())
 }
 
+// `cdr_sync.lacking` follows `cdr_sync.account`, here and when an account is forgotten.
 const RENAME: [&str; 12] = [
     "update cdr_sync.cursor set account = $2, fence = fence + 1 where account = $1",
     "update cdr_sync.coverage set account = $2 where account = $1",
@@ -284,8 +285,9 @@ const FORGET: [&str; 10] = [
     "delete from cdr_sync.request where account = $1",
 ];
 
-const EMPTY_LEDGER: [&str; 8] = [
+const EMPTY_LEDGER: [&str; 9] = [
     "delete from cdr_sync.coverage where account = $1",
+    "delete from cdr_sync.lacking where account = $1",
     "delete from cdr_sync.gap where account = $1",
     "delete from cdr_sync.missing where account = $1",
     "delete from cdr_sync.twin where account = $1",

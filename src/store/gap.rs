@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
-use super::commit::Commit;
+use super::change::Commit;
 use super::{Store, StoreError, span, sql, sql_as, window};
 use crate::window::Window;
 

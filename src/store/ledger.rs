@@ -3,14 +3,13 @@
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 use sqlx::PgConnection;
-use sqlx::postgres::types::PgInterval;
 
-use super::commit::Commit;
+use super::change::Commit;
 use super::gap::{self, OpenGap};
-use super::missing::{self, Recheck};
-use super::{Store, StoreError, interval, span, sql, sql_as, window};
+use super::recheck::{self, Recheck};
+use super::{Store, StoreError, coverage, sql, sql_as};
 use crate::window::Window;
-use crate::window::coverage::{Coverage, Stretch, cursor};
+use crate::window::coverage::{Coverage, cursor};
 use crate::window::lacking::Lacking;
 
 /// Everything that the planner starts from.
@@ -59,7 +58,8 @@ impl Store {
         .fetch_optional(&mut *tx)
         .await?;
         let Some((generation,)) = generation else { return Ok(false) };
-        let before = read_coverage(&mut tx, account).await?;
+        let stored = coverage::read(&mut tx, account).await?;
+        let before = stored.combined();
         let doubted = match (generation.as_str(), before.span()) {
             ("v01", all) => all,
             // Its newer form asked for all fields; where no record has one, the older form may have been in use.
@@ -71,7 +71,7 @@ impl Store {
                 after.claim_lacking(window, stretch.tier, Lacking::ALL);
             }
         }
-        write_difference(&mut tx, account, &before, &after).await?;
+        stored.write(&mut tx, account, &after).await?;
         sql("update cdr_sync.account set knowledge = knowledge - 'generation' where name = $1")
             .bind(account)
             .execute(&mut *tx)
@@ -94,9 +94,9 @@ impl Store {
         .await?;
         let (history_start, knowledge, horizon, fence) =
             facts.ok_or_else(|| StoreError::UnknownAccount(account.to_owned()))?;
-        let coverage = read_coverage(&mut tx, account).await?;
+        let coverage = coverage::read(&mut tx, account).await?.combined();
         let gaps = gap::open(&mut tx, account).await?;
-        let rechecks = missing::rechecks(&mut tx, account).await?;
+        let rechecks = recheck::rechecks(&mut tx, account).await?;
         tx.commit().await?;
         Ok(Ledger { history_start, coverage, gaps, rechecks, knowledge, horizon, fence })
     }
@@ -135,70 +135,21 @@ async fn bare_rows(conn: &mut PgConnection, account: &str) -> Result<Option<Wind
     Ok(first.zip(after).and_then(|(first, after)| Window::new(first, after)))
 }
 
-pub(super) async fn read_coverage(conn: &mut PgConnection, account: &str) -> Result<Coverage, StoreError> {
-    type Stored = (DateTime<Utc>, DateTime<Utc>, PgInterval, Vec<String>);
-    let rows: Vec<Stored> = sql_as(
-        "select lower(span), upper(span), tier, lacking from cdr_sync.coverage where account = $1 order by span",
-    )
-    .bind(account)
-    .fetch_all(conn)
-    .await?;
-    let stretch = |(from, to, tier, lacking): Stored| {
-        Ok(Stretch {
-            window: window(from, to)?,
-            tier: chrono::TimeDelta::microseconds(tier.microseconds),
-            lacking: Lacking::of(lacking.iter().map(String::as_str)),
-        })
-    };
-    let stretches: Vec<Stretch> = rows.into_iter().map(stretch).collect::<Result<_, StoreError>>()?;
-    Ok(Coverage::from_stretches(stretches))
-}
-
 /// Applies what the commit claims, then what it withdraws, and writes the difference.
 pub(super) async fn write_coverage(
     conn: &mut PgConnection,
     commit: &Commit<'_>,
 ) -> Result<Coverage, StoreError> {
-    let before = read_coverage(conn, commit.account).await?;
-    let mut after = before.clone();
+    let stored = coverage::read(conn, commit.account).await?;
+    let mut after = stored.combined();
     for claim in commit.claims {
         after.claim_lacking(claim.window, claim.tier, claim.lacking);
     }
     for window in commit.uncover {
         after.uncover(*window);
     }
-    write_difference(conn, commit.account, &before, &after).await?;
+    stored.write(conn, commit.account, &after).await?;
     Ok(after)
-}
-
-async fn write_difference(
-    conn: &mut PgConnection,
-    account: &str,
-    before: &Coverage,
-    after: &Coverage,
-) -> Result<(), StoreError> {
-    let (gone, come) = before.diff(after);
-    if !gone.is_empty() {
-        sql("delete from cdr_sync.coverage where account = $1 and span = any($2)")
-            .bind(account)
-            .bind(gone.iter().map(|stretch| span(stretch.window)).collect::<Vec<_>>())
-            .execute(&mut *conn)
-            .await?;
-    }
-    if !come.is_empty() {
-        let lacking = |stretch: &Stretch| stretch.lacking.names().collect::<Vec<_>>().join(",");
-        // PostgreSQL's arrays of arrays are rectangles, so each list comes as one text.
-        sql("insert into cdr_sync.coverage (account, span, tier, lacking)
-             select $1, span, tier, string_to_array(lacking, ',')
-             from unnest($2::tstzrange[], $3::interval[], $4::text[]) as come (span, tier, lacking)")
-        .bind(account)
-        .bind(come.iter().map(|stretch| span(stretch.window)).collect::<Vec<_>>())
-        .bind(come.iter().map(|stretch| interval(stretch.tier)).collect::<Vec<_>>())
-        .bind(come.iter().map(lacking).collect::<Vec<_>>())
-        .execute(conn)
-        .await?;
-    }
-    Ok(())
 }
 
 /// Derives the cursor from coverage and the open gaps; writes it when it moved.

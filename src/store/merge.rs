@@ -160,13 +160,24 @@ pub(super) fn row(prefix: &str) -> String {
 
 /// `extra` as it would be stored: the record's members, each under the name that the row has for it in any case, and
 /// the row's members that no record of the answer has a field for. `DateEpoch`, which earlier versions kept, goes.
-const EXTRA: &str = "nullif(
+///
+/// Almost always the row has none, or the same.
+const EXTRA: &str = "case when stored_extra is null or stored_extra = s.extra then s.extra else nullif(
     coalesce((select jsonb_object_agg(coalesce(o.key, n.key), n.value)
               from jsonb_each(s.extra) n
               left join jsonb_each(stored_extra) o on lower(o.key) = lower(n.key)), '{}')
     || coalesce((select jsonb_object_agg(o.key, o.value)
                  from jsonb_each(stored_extra) o
-                 where regexp_replace(lower(o.key), '#[0-9]+$', '') <> all ($4 || '{dateepoch}'::text[])), '{}'), '{}')";
+                 where $unknown), '{}'), '{}') end";
+
+/// A member `o` of a stored `extra` that no record of the answer has a field for. Names are compared as they are first:
+/// that is cheap and mostly enough.
+const UNKNOWN: &str = "lower(o.key) <> all ($4 || '{dateepoch}'::text[])
+    and regexp_replace(lower(o.key), '#[0-9]+$', '') <> all ($4 || '{dateepoch}'::text[])";
+
+fn extra(stored: &str) -> String {
+    EXTRA.replace("stored_extra", stored).replace("$unknown", UNKNOWN)
+}
 
 /// A value of `extra` as it is compared: whether a scalar came as a string is form, not content, and so is the case of
 /// names.
@@ -251,7 +262,7 @@ select (select count(*) from inserted) as inserted,
        {kept} as kept,
        (select coalesce(array_agg(distinct o.key), '{{}}')
         from matched m, jsonb_each(m.stored_extra) o
-        where regexp_replace(lower(o.key), '#[0-9]+$', '') <> all ($4 || '{{dateepoch}}'::text[])) as members_kept,
+        where {UNKNOWN}) as members_kept,
        {flipped}, {superseded}",
         flipped = key_arrays("flipped", "dispute < 0"),
         superseded = key_arrays("superseded", "dispute > 0"),
@@ -261,8 +272,8 @@ select (select count(*) from inserted) as inserted,
         plain_content = content(""),
         all = list("", |_| true),
         staged_all = list("s.", |name| name != "extra"),
-        extra = EXTRA.replace("stored_extra", "m.stored_extra"),
-        loose_new = loose(&EXTRA.replace("stored_extra", "c.extra")),
+        extra = extra("m.stored_extra"),
+        loose_new = loose(&extra("c.extra")),
         loose_stored = loose("c.extra"),
         row = row(""),
         stored_row = row("c."),

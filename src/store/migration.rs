@@ -6,12 +6,13 @@ use sqlx::{Postgres, Transaction};
 use super::{Store, StoreError, sql_as};
 
 /// The migrations of this program, in order. One that was released is never edited.
-const MIGRATIONS: [(&str, &str); 5] = [
+const MIGRATIONS: [(&str, &str); 6] = [
     ("0001_schema", include_str!("../../migrations/0001_schema.sql")),
     ("0002_readers", include_str!("../../migrations/0002_readers.sql")),
     ("0003_coverage_lacking", include_str!("../../migrations/0003_coverage_lacking.sql")),
     ("0004_twins", include_str!("../../migrations/0004_twins.sql")),
     ("0005_adaptive_rate", include_str!("../../migrations/0005_adaptive_rate.sql")),
+    ("0006_lacking", include_str!("../../migrations/0006_lacking.sql")),
 ];
 
 /// Any number that no other program on the database uses for an advisory lock.
@@ -24,6 +25,13 @@ create table cdr_sync.migration (
     checksum   text        not null,
     applied_at timestamptz not null default clock_timestamp()
 )";
+
+/// Every commit locks a row of this table first. One of a program that still runs ends before anything is changed, and
+/// the next waits: migrations lock what commits lock, in another order.
+const KEEP_COMMITS_OUT: &str = "
+do $$ begin
+    if to_regclass('cdr_sync.cursor') is not null then lock table cdr_sync.cursor in exclusive mode; end if;
+end $$";
 
 /// How the database's schema stands to this program.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -50,6 +58,9 @@ impl Store {
             .execute(&mut *tx)
             .await?;
         let state = compare(&applied(&mut tx).await?, &MIGRATIONS)?;
+        if !state.pending.is_empty() {
+            sqlx::raw_sql(KEEP_COMMITS_OUT).execute(&mut *tx).await?;
+        }
         for (name, text) in MIGRATIONS.iter().filter(|(name, _)| state.pending.contains(name)) {
             apply(&mut tx, name, text).await?;
         }

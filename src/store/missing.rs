@@ -5,8 +5,9 @@ use std::collections::BTreeSet;
 use chrono::{DateTime, SubsecRound as _, TimeDelta, Utc};
 use sqlx::{AssertSqlSafe, PgConnection};
 
-use super::commit::{Claim, Commit, SUSPICIOUS_READS};
-use super::{Store, StoreError, interval, merge, sql, sql_as, window};
+use super::change::{Claim, Commit, SUSPICIOUS_READS};
+pub use super::recheck::Recheck;
+use super::{Store, StoreError, interval, merge, sql, sql_as};
 use crate::cdr::{Cdr, CdrKey, Rejected};
 use crate::window::Window;
 
@@ -14,24 +15,24 @@ use crate::window::Window;
 const HORIZON_LENGTH: TimeDelta = TimeDelta::hours(12);
 
 /// What is younger is kept by every vendor: it is missing for another reason.
-const HORIZON_AGE: TimeDelta = TimeDelta::days(1);
+pub(super) const HORIZON_AGE: TimeDelta = TimeDelta::days(1);
 
 /// A row `c` that the API has shown under the present scope and that stands: $1 is the account.
-const LIVE: &str = "c.account = $1 and c.removed_at is null and not exists (
-    select from cdr_sync.earlier_scope e where e.account = c.account and e.call_id = c.call_id and e.type = c.type)";
+///
+/// While rows of an earlier scope are left, only what the present one has covered is looked through: looking for the
+/// next such row would else walk through all of history at every commit. `offset 0` makes it a lookup a row, where the
+/// planner would read all of that table.
+pub(super) const LIVE: &str = "c.account = $1 and c.removed_at is null
+    and c.started_at >= (select case when exists (select from cdr_sync.earlier_scope where account = $1)
+        then coalesce((select min(lower(span)) from cdr_sync.coverage where account = $1), 'infinity')
+        else '-infinity' end)
+    and not exists (
+        select from cdr_sync.earlier_scope e
+        where e.account = c.account and e.call_id = c.call_id and e.type = c.type offset 0)";
 
 /// A server that has had no record at all since the row `m` went missing is more likely sick than the call gone.
 const ALIVE: &str = "($alive or exists (
     select from cdr_sync.window_read w where w.account = $1 and w.started_at >= m.first_missed_at and w.seen > 0))";
-
-/// A window to be read again because rows in it are missing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Recheck {
-    /// What to read: whole minutes around the missing rows of one hour.
-    pub window: Window,
-    /// The first instant at which a read can settle it.
-    pub due_at: DateTime<Utc>,
-}
 
 impl Store {
     /// The missing rows of `window` that a complete read started at `read_at` would mark removed: the ones to ask
@@ -81,8 +82,11 @@ pub(super) async fn forget_returned(
     sql("with seen as materialized (
              select * from unnest($2::text[], $3::text[], $4::timestamptz[]) as seen(call_id, type, started_at)
          ), known_again as (
-             delete from cdr_sync.earlier_scope e using seen
-             where e.account = $1 and e.call_id = seen.call_id and e.type = seen.type
+             -- By the rows' places: joined, the planner would read the whole table.
+             delete from cdr_sync.earlier_scope where ctid = any (array(
+                 select found.place from seen cross join lateral (
+                     select e.ctid as place from cdr_sync.earlier_scope e
+                     where e.account = $1 and e.call_id = seen.call_id and e.type = seen.type limit 1) as found))
          )
          delete from cdr_sync.missing m using seen
          where m.account = $1 and m.call_id = seen.call_id and m.type = seen.type
@@ -174,9 +178,6 @@ impl Removal<'_> {
         if missing == 0 {
             return Ok(found);
         }
-        if let Some(oldest) = self.oldest {
-            note_older(conn, self.commit.account, oldest, self.claim.read_at).await?;
-        }
         found.removed = self.mark(conn).await?;
         if let Some(horizon) = self.purged(conn).await? {
             self.move_up(conn, horizon, &mut found).await?;
@@ -214,18 +215,23 @@ impl Removal<'_> {
                  select c.call_id, c.type, c.started_at from voicenter.cdr c where {LIVE}
              ), oldest as (
                  select call_id, type from live where started_at >= $2 and started_at < $3
+             ), facts as materialized (
+                 select (select count(*) from oldest) as gone,
+                        exists (select from oldest join unnest($4::text[], $5::text[]) as seen(call_id, type)
+                                                   using (call_id, type)) as seen
              )
-             select (select count(*) from oldest),
-                    (select count(*) from oldest join unnest($4::text[], $5::text[]) as seen(call_id, type)
-                                              using (call_id, type)),
-                    exists (select from live where started_at < $2 and started_at >= coalesce($6, '-infinity')),
-                    (select started_at from live
-                     where started_at >= $3 and not exists (
-                         select from cdr_sync.missing m
-                         where m.account = $1 and m.call_id = live.call_id and m.type = live.type)
-                     order by started_at limit 1)"
+             select gone,
+                    case when gone = 0 or seen then false else not exists (
+                        select from live where started_at < $2 and started_at >= coalesce($6, '-infinity')) end,
+                    case when gone = 0 or seen then null else (
+                        select started_at from live
+                        where started_at >= $3 and not exists (
+                            select from cdr_sync.missing m
+                            where m.account = $1 and m.call_id = live.call_id and m.type = live.type)
+                        order by started_at limit 1) end
+             from facts"
         );
-        let (gone, seen, older, above): (i64, i64, bool, Option<DateTime<Utc>>) =
+        let (gone, lowest, above): (i64, bool, Option<DateTime<Utc>>) =
             sqlx::query_as(AssertSqlSafe(statement))
                 .persistent(false)
                 .bind(self.commit.account)
@@ -237,8 +243,7 @@ impl Removal<'_> {
                 .fetch_one(conn)
                 .await?;
         let long = stretch.len() >= HORIZON_LENGTH || gone > i64::from(self.commit.removal.suspicious_rows);
-        let shown = gone > 0 && seen == 0 && !older && long;
-        Ok(shown.then(|| above.map_or(to, |above| above.clamp(to, limit))))
+        Ok((lowest && long).then(|| above.map_or(to, |above| above.clamp(to, limit))))
     }
 
     /// The horizon, if rows that were missing for long enough to be marked turn out to be beyond it: nothing older has
@@ -308,21 +313,23 @@ impl Removal<'_> {
                  left join seen on seen.call_id = c.call_id and seen.type = c.type
                  where c.account = $1 and c.started_at >= $2 and c.started_at < $3 and c.removed_at is null
                    and not exists (select from cdr_sync.earlier_scope e
-                                   where e.account = c.account and e.call_id = c.call_id and e.type = c.type)
+                                   where e.account = c.account and e.call_id = c.call_id and e.type = c.type offset 0)
              ), judged as materialized (
                  select count(*) filter (where gone) as missing,
                         count(*) filter (where gone) > greatest($7::float8, $8::float8 * count(*)) as suspicious
                  from stored
              ), noted as (
                  insert into cdr_sync.missing as m
-                     (account, call_id, type, started_at, first_missed_at, last_missed_at, due_at, suspicious, reads)
+                     (account, call_id, type, started_at, first_missed_at, last_missed_at, due_at, suspicious, reads,
+                      older_shown)
                  select $1, call_id, type, started_at, $4, $4, $4 + case when suspicious then $10 else $9 end,
-                        suspicious, case when $14 then 1 else 0 end
+                        suspicious, case when $14 then 1 else 0 end, coalesce(started_at >= $15, false)
                  from stored, judged where gone
                  on conflict (account, call_id, type) do update
                  set last_missed_at = excluded.last_missed_at, reads = m.reads + excluded.reads,
                      tries = m.tries + case when m.due_at <= excluded.last_missed_at then 1 else 0 end,
                      suspicious = m.suspicious or excluded.suspicious,
+                     older_shown = m.older_shown or excluded.older_shown,
                      -- A row that this read could have settled but did not (the API, asked by CallID, did not
                      -- confirm) waits another turn, and twice as long each time.
                      due_at = case
@@ -362,6 +369,7 @@ impl Removal<'_> {
         .bind(i64::from(rules.suspicious_reads))
         .bind(&self.shields.seconds)
         .bind(!self.shields.anonymous)
+        .bind(self.oldest)
         .fetch_one(conn)
         .await?;
         Ok((missing, new.unsigned_abs(), suspicious))
@@ -442,50 +450,4 @@ pub(super) async fn note_older(
     .execute(conn)
     .await?;
     Ok(())
-}
-
-/// The missing rows and the dates of records that share a key, gathered into a window an hour (a day where very many are
-/// missing), each with the instant from which on a read is wanted.
-///
-/// Of old rows the one before is looked for as well: if the API shows it, they are not beyond the vendor's horizon.
-pub(super) async fn rechecks(conn: &mut PgConnection, account: &str) -> Result<Vec<Recheck>, StoreError> {
-    let statement = format!(
-        "with wanted as (
-             select min(started_at) as oldest, max(started_at) as newest, min(due_at) as due_at,
-                    not bool_and(older_shown) as unsure
-             from (select started_at, due_at, suspicious, older_shown from cdr_sync.missing where account = $1
-                   union all
-                   select started_at, due_at, null, true from cdr_sync.twin where account = $1) as wanted
-             group by date_trunc(case when suspicious then 'day' else 'hour' end, started_at), suspicious
-         ), before as (
-             select wanted.oldest, wanted.newest, wanted.due_at, older.started_at as before
-             from wanted
-             left join lateral (
-                 -- A few rows back and no further: what lies behind many missing ones is looked for with the oldest.
-                 select near.started_at
-                 from (select c.call_id, c.type, c.started_at from voicenter.cdr c
-                       where {LIVE} and c.started_at < wanted.oldest
-                         and c.started_at >= coalesce((select horizon from cdr_sync.account where name = $1), '-infinity')
-                       order by c.started_at desc limit 50) as near
-                 where not exists (select from cdr_sync.missing m
-                                   where m.account = $1 and m.call_id = near.call_id and m.type = near.type)
-                 order by near.started_at desc limit 1
-             ) as older on wanted.unsure and wanted.oldest < wanted.due_at - $2
-         )
-         select date_trunc('minute', case when near then before else oldest end),
-                date_trunc('minute', newest) + interval '1 minute', due_at
-         from before, lateral (select coalesce(before >= oldest - $2, false) as near) as distance
-         union all
-         select date_trunc('minute', before), date_trunc('minute', before) + interval '1 minute', due_at
-         from before where before < oldest - $2
-         order by 1"
-    );
-    let rows: Vec<(DateTime<Utc>, DateTime<Utc>, DateTime<Utc>)> = sqlx::query_as(AssertSqlSafe(statement))
-        .persistent(false)
-        .bind(account)
-        .bind(interval(HORIZON_AGE))
-        .fetch_all(conn)
-        .await?;
-    let recheck = |(from, to, due_at)| Ok(Recheck { window: window(from, to)?, due_at });
-    rows.into_iter().map(recheck).collect()
 }

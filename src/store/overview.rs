@@ -5,8 +5,7 @@ use sqlx::postgres::types::PgInterval;
 use sqlx::{PgConnection, Row as _};
 
 use super::gap::{self, OpenGap};
-use super::ledger::read_coverage;
-use super::{Store, StoreError, sql, sql_as, window};
+use super::{Store, StoreError, coverage, sql, sql_as, window};
 use crate::window::Window;
 use crate::window::coverage::Coverage;
 
@@ -93,7 +92,7 @@ impl Store {
         let mut overviews = Vec::new();
         for (account,) in names {
             overviews.push(Overview {
-                coverage: read_coverage(&mut tx, &account).await?,
+                coverage: coverage::read(&mut tx, &account).await?.combined(),
                 gaps: gap::open(&mut tx, &account).await?,
                 requests: requests(&mut tx, &account, now).await?,
                 backfill: backfill(&mut tx, &account, now).await?,

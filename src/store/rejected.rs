@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use sha2::{Digest, Sha256};
 use sqlx::PgConnection;
 
-use super::commit::Claim;
+use super::change::Claim;
 use super::migration::hex;
 use super::missing::columns;
 use super::{Store, StoreError, sql, sql_as};
@@ -127,19 +127,23 @@ pub(super) async fn close_stored<'r>(
     stored: impl Iterator<Item = &'r Cdr>,
     shown: &[(&Rejected, Option<&str>)],
 ) -> Result<(), StoreError> {
+    let stored: BTreeMap<(&str, &str), &Cdr> =
+        stored.map(|record| ((record.key.call_id.as_str(), record.key.call_type.as_str()), record)).collect();
+    let (call_ids, types) = columns(stored.values().map(|record| &record.key));
     type Open = (i64, String, String, String, String, Option<DateTime<Utc>>);
     let open: Vec<Open> = sql_as(
         "select id, call_id, type, reason, content_hash, started_at from cdr_sync.rejected
-         where account = $1 and closed_at is null and call_id is not null and type is not null",
+         where account = $1 and closed_at is null
+           and (call_id, type) in (select * from unnest($2::text[], $3::text[]))",
     )
     .bind(account)
+    .bind(call_ids)
+    .bind(types)
     .fetch_all(&mut *conn)
     .await?;
     if open.is_empty() {
         return Ok(());
     }
-    let stored: BTreeMap<(&str, &str), &Cdr> =
-        stored.map(|record| ((record.key.call_id.as_str(), record.key.call_type.as_str()), record)).collect();
     let duplicate = RejectReason::DuplicateKey;
     let shown: BTreeSet<String> = shown.iter().map(|(r, _)| content_hash(r.reason, &r.raw)).collect();
     let closes = |(_, call_id, call_type, reason, hash, started_at): &&Open| {

@@ -4,7 +4,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::{AssertSqlSafe, PgConnection};
 
-use super::commit::{Claim, Commit};
+use super::change::{Claim, Commit};
 use super::merge::Merged;
 use super::missing::columns;
 use super::{StoreError, interval, merge, row, span, sql};
@@ -55,9 +55,13 @@ pub(super) async fn note(
     }
     let (call_ids, types) = columns(losers.iter().map(|record| &record.key));
     sql("insert into cdr_sync.twin as t (account, call_id, type, started_at, noted_at, due_at)
-         select distinct $1, c.call_id, c.type, d.started_at, $2::timestamptz, $2::timestamptz
+         select distinct $1, l.call_id, l.type, d.started_at, $2::timestamptz, $2::timestamptz
          from unnest($3::text[], $4::text[], $5::timestamptz[]) as l(call_id, type, started_at)
-         join voicenter.cdr c on c.account = $1 and c.call_id = l.call_id and c.type = l.type
+         -- The limit keeps this a lookup a record.
+         cross join lateral (
+             select started_at from voicenter.cdr
+             where account = $1 and call_id = l.call_id and type = l.type limit 1
+         ) as c
          cross join lateral (values (c.started_at), (l.started_at)) as d(started_at)
          where not exists (
              select from cdr_sync.rejected r

@@ -3,7 +3,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::PgConnection;
 
-use super::commit::Committed;
+use super::change::Committed;
 use super::{Store, StoreError, interval, span, sql};
 use crate::window::Window;
 

@@ -137,12 +137,10 @@ async fn pass(scene: &Scene) {
 /// The stretches that were read without one of the fields.
 async fn lacking(scene: &Scene) -> Vec<String> {
     let mut connection = PgConnection::connect(scene.database.url()).await.unwrap();
-    sqlx::query_scalar(
-        "select concat_ws(' ', span, tier, lacking) from cdr_sync.coverage where lacking <> '{}'",
-    )
-    .fetch_all(&mut connection)
-    .await
-    .unwrap()
+    sqlx::query_scalar("select concat_ws(' ', span, fields) from cdr_sync.lacking")
+        .fetch_all(&mut connection)
+        .await
+        .unwrap()
 }
 
 /// Nothing was read without a field, and no row is without one.
@@ -219,7 +217,7 @@ async fn a_refused_field_is_read_again_once_the_server_takes_it() {
         let (picky, scene) =
             behind(Manners { refuses: vec!["UserId"], by_name: false, ..Manners::default() }).await;
         pass(&scene).await;
-        let without = "select count(*) from cdr_sync.coverage where lacking <> '{UserId}'";
+        let without = "select count(*) from cdr_sync.lacking where fields <> '{UserId}'";
         assert_eq!(scene.count(without).await, 0);
         assert!(!lacking(&scene).await.is_empty());
         let named = |field| format!("select count(*) from voicenter.cdr where {field} is not null");

@@ -1,0 +1,202 @@
+//! What was read completely, and without which fields: two tables, one map in memory.
+//!
+//! They are two because the program before this one knows only the first: whatever it leaves there is read as it
+//! stands. A row of `lacking` over a stretch that it has read since costs at most one more read.
+
+use std::collections::BTreeSet;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use sqlx::PgConnection;
+use sqlx::postgres::types::{PgInterval, PgRange};
+
+use super::{StoreError, interval, span, sql, sql_as, window};
+use crate::window::coverage::{Coverage, Stretch};
+use crate::window::lacking::Lacking;
+
+/// The rows of one account as they stand, which another program may have written.
+pub(super) struct Stored {
+    /// `cdr_sync.coverage`: nothing is lacking in these.
+    tiers: Vec<Stretch>,
+    /// `cdr_sync.lacking`: of tier zero.
+    lacking: Vec<Stretch>,
+}
+
+pub(super) async fn read(conn: &mut PgConnection, account: &str) -> Result<Stored, StoreError> {
+    type Tier = (DateTime<Utc>, DateTime<Utc>, PgInterval);
+    let tiers: Vec<Tier> = sql_as(
+        "select lower(span), upper(span), tier from cdr_sync.coverage where account = $1 order by span",
+    )
+    .bind(account)
+    .fetch_all(&mut *conn)
+    .await?;
+    type Fields = (DateTime<Utc>, DateTime<Utc>, Vec<String>);
+    let lacking: Vec<Fields> = sql_as(
+        "select lower(span), upper(span), fields from cdr_sync.lacking where account = $1 order by span",
+    )
+    .bind(account)
+    .fetch_all(conn)
+    .await?;
+    let tier = |(from, to, tier): Tier| {
+        let tier = TimeDelta::microseconds(tier.microseconds);
+        Ok(Stretch { window: window(from, to)?, tier, lacking: Lacking::NONE })
+    };
+    let fields = |(from, to, fields): Fields| {
+        let lacking = Lacking::of(fields.iter().map(String::as_str));
+        Ok(Stretch { window: window(from, to)?, tier: TimeDelta::zero(), lacking })
+    };
+    Ok(Stored {
+        tiers: tiers.into_iter().map(tier).collect::<Result<_, StoreError>>()?,
+        lacking: lacking.into_iter().map(fields).collect::<Result<_, StoreError>>()?,
+    })
+}
+
+impl Stored {
+    /// The rows of `coverage`, each cut where those of `lacking` begin and end.
+    pub(super) fn combined(&self) -> Coverage {
+        let tiers = Coverage::from_stretches(self.tiers.iter().copied());
+        let within = |stretch: &Stretch, lacking: &Stretch| {
+            let window = stretch.window.intersect(&lacking.window)?;
+            Some(Stretch { window, tier: stretch.tier, lacking: lacking.lacking })
+        };
+        let mut combined = tiers.clone();
+        for part in
+            self.lacking.iter().flat_map(|row| tiers.stretches().iter().filter_map(move |s| within(s, row)))
+        {
+            combined.claim_lacking(part.window, part.tier, part.lacking);
+        }
+        combined
+    }
+
+    /// The rows that `coverage` should be.
+    fn of(coverage: &Coverage) -> Self {
+        let all = coverage.stretches().iter().copied();
+        let tiers = all.clone().map(|stretch| Stretch { lacking: Lacking::NONE, ..stretch });
+        let lacking = all.filter(|stretch| !stretch.lacking.is_none());
+        let lacking = lacking.map(|stretch| Stretch { tier: TimeDelta::zero(), ..stretch });
+        let joined = |stretches| Coverage::from_stretches(stretches).stretches().to_vec();
+        Self { tiers: joined(tiers.collect::<Vec<_>>()), lacking: joined(lacking.collect()) }
+    }
+
+    /// Makes the rows those of `after`. Rows are replaced as they were found, not as this program would have written
+    /// them: what another one left unjoined or overlapping goes with the first write.
+    pub(super) async fn write(
+        &self,
+        conn: &mut PgConnection,
+        account: &str,
+        after: &Coverage,
+    ) -> Result<(), StoreError> {
+        let after = Self::of(after);
+        write_tiers(conn, account, &self.tiers, &after.tiers).await?;
+        write_lacking(conn, account, &self.lacking, &after.lacking).await
+    }
+}
+
+/// Those of `rows` that are not in `others`.
+fn beyond<'r>(rows: &'r [Stretch], others: &[Stretch]) -> Vec<&'r Stretch> {
+    let others: BTreeSet<&Stretch> = others.iter().collect();
+    rows.iter().filter(|row| !others.contains(row)).collect()
+}
+
+fn spans(rows: &[&Stretch]) -> Vec<PgRange<DateTime<Utc>>> {
+    rows.iter().map(|row| span(row.window)).collect()
+}
+
+async fn write_tiers(
+    conn: &mut PgConnection,
+    account: &str,
+    before: &[Stretch],
+    after: &[Stretch],
+) -> Result<(), StoreError> {
+    let (gone, come) = (beyond(before, after), beyond(after, before));
+    if !gone.is_empty() {
+        sql("delete from cdr_sync.coverage where account = $1 and span = any($2)")
+            .bind(account)
+            .bind(spans(&gone))
+            .execute(&mut *conn)
+            .await?;
+    }
+    if !come.is_empty() {
+        sql("insert into cdr_sync.coverage (account, span, tier)
+             select $1, span, tier from unnest($2::tstzrange[], $3::interval[]) as come (span, tier)")
+        .bind(account)
+        .bind(spans(&come))
+        .bind(come.iter().map(|row| interval(row.tier)).collect::<Vec<_>>())
+        .execute(conn)
+        .await?;
+    }
+    Ok(())
+}
+
+async fn write_lacking(
+    conn: &mut PgConnection,
+    account: &str,
+    before: &[Stretch],
+    after: &[Stretch],
+) -> Result<(), StoreError> {
+    let (gone, come) = (beyond(before, after), beyond(after, before));
+    if !gone.is_empty() {
+        sql("delete from cdr_sync.lacking where account = $1 and span = any($2)")
+            .bind(account)
+            .bind(spans(&gone))
+            .execute(&mut *conn)
+            .await?;
+    }
+    if !come.is_empty() {
+        let names = |row: &&Stretch| row.lacking.names().collect::<Vec<_>>().join(",");
+        // PostgreSQL's arrays of arrays are rectangles, so each list comes as one text.
+        sql("insert into cdr_sync.lacking (account, span, fields)
+             select $1, span, string_to_array(fields, ',')
+             from unnest($2::tstzrange[], $3::text[]) as come (span, fields)")
+        .bind(account)
+        .bind(spans(&come))
+        .bind(come.iter().map(names).collect::<Vec<_>>())
+        .execute(conn)
+        .await?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::window::Window;
+
+    fn window(from: i64, to: i64) -> Window {
+        let at = |minute: i64| DateTime::from_timestamp(1_700_000_000 + minute * 60, 0).unwrap();
+        Window::new(at(from), at(to)).unwrap()
+    }
+
+    fn stretch(from: i64, to: i64, tier: i64, lacking: Lacking) -> Stretch {
+        Stretch { window: window(from, to), tier: TimeDelta::hours(tier), lacking }
+    }
+
+    fn stretches() -> impl Strategy<Value = Vec<Stretch>> {
+        let fields = prop::sample::select(vec![Lacking::NONE, Lacking::of(["UserId"]), Lacking::ALL]);
+        let stretch = (0..60_i64, 1..20_i64, 0..3_i64, fields)
+            .prop_map(|(from, length, tier, lacking)| stretch(from, from + length, tier, lacking));
+        prop::collection::vec(stretch, 0..20)
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read_back_and_neighbours_of_one_tier_are_one_row(stretches in stretches()) {
+            let coverage = Coverage::from_stretches(stretches);
+            let rows = Stored::of(&coverage);
+            prop_assert_eq!(rows.combined(), coverage);
+            for pair in rows.tiers.windows(2) {
+                prop_assert!(pair[0].window.to() < pair[1].window.from() || pair[0].tier != pair[1].tier);
+            }
+        }
+
+        #[test]
+        fn fields_that_are_lacking_make_nothing_read(tiers in stretches(), lacking in stretches()) {
+            let plain = |rows: &[Stretch]| rows.iter().map(|row| Stretch { lacking: Lacking::NONE, ..*row }).collect();
+            let tiers: Vec<Stretch> = plain(&tiers);
+            let combined = Stored { tiers: tiers.clone(), lacking }.combined();
+            let combined: Vec<Stretch> = plain(combined.stretches());
+            prop_assert_eq!(Coverage::from_stretches(combined), Coverage::from_stretches(tiers));
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! Which windows are to be read again, because rows in them are missing or share a key.
+
+use chrono::{DateTime, Utc};
+use sqlx::{AssertSqlSafe, PgConnection};
+
+use super::missing::{HORIZON_AGE, LIVE};
+use super::{StoreError, interval, window};
+use crate::window::Window;
+
+/// A window to be read again because rows in it are missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Recheck {
+    /// What to read: whole minutes around the missing rows of one hour.
+    pub window: Window,
+    /// The first instant at which a read can settle it.
+    pub due_at: DateTime<Utc>,
+}
+
+/// The missing rows and the dates of records that share a key, gathered into a window an hour (a day where very many are
+/// missing), each with the instant from which on a read is wanted.
+///
+/// Of old rows the one before is looked for as well: if the API shows it, they are not beyond the vendor's horizon.
+pub(super) async fn rechecks(conn: &mut PgConnection, account: &str) -> Result<Vec<Recheck>, StoreError> {
+    let statement = format!(
+        "with wanted as (
+             select min(started_at) as oldest, max(started_at) as newest, min(due_at) as due_at,
+                    not bool_and(older_shown) as unsure
+             from (select started_at, due_at, suspicious, older_shown from cdr_sync.missing where account = $1
+                   union all
+                   select started_at, due_at, null, true from cdr_sync.twin where account = $1) as wanted
+             group by date_trunc(case when suspicious then 'day' else 'hour' end, started_at), suspicious
+         ), before as (
+             select wanted.oldest, wanted.newest, wanted.due_at, older.started_at as before
+             from wanted
+             left join lateral (
+                 -- A few rows back and no further: what lies behind many missing ones is looked for with the oldest.
+                 -- Rows of an earlier scope are passed over, but no more than take some milliseconds.
+                 select near.started_at
+                 from (select c.call_id, c.type, c.started_at
+                       from (select * from voicenter.cdr
+                             where account = $1 and started_at < wanted.oldest and removed_at is null
+                               and started_at >= coalesce((select horizon from cdr_sync.account where name = $1), '-infinity')
+                             order by started_at desc limit 10000) as c
+                       where {LIVE}
+                       order by c.started_at desc limit 50) as near
+                 where not exists (select from cdr_sync.missing m
+                                   where m.account = $1 and m.call_id = near.call_id and m.type = near.type)
+                 order by near.started_at desc limit 1
+             ) as older on wanted.unsure and wanted.oldest < wanted.due_at - $2
+         )
+         select date_trunc('minute', case when near then before else oldest end),
+                date_trunc('minute', newest) + interval '1 minute', due_at
+         from before, lateral (select coalesce(before >= oldest - $2, false) as near) as distance
+         union all
+         select date_trunc('minute', before), date_trunc('minute', before) + interval '1 minute', due_at
+         from before where before < oldest - $2
+         order by 1"
+    );
+    let rows: Vec<(DateTime<Utc>, DateTime<Utc>, DateTime<Utc>)> = sqlx::query_as(AssertSqlSafe(statement))
+        .persistent(false)
+        .bind(account)
+        .bind(interval(HORIZON_AGE))
+        .fetch_all(conn)
+        .await?;
+    let recheck = |(from, to, due_at)| Ok(Recheck { window: window(from, to)?, due_at });
+    rows.into_iter().map(recheck).collect()
+}
