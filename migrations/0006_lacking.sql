@@ -47,3 +47,8 @@ delete from cdr_sync.coverage;
 alter table cdr_sync.coverage drop column lacking;
 insert into cdr_sync.coverage (account, span, tier) select account, span, tier from joined;
 drop table joined;
+
+-- The program before this one does not know of this table either.
+delete from cdr_sync.twin t where not exists (select from cdr_sync.account a where a.name = t.account);
+alter table cdr_sync.twin
+    add foreign key (account) references cdr_sync.account (name) on update cascade on delete cascade;

@@ -255,15 +255,14 @@ async fn unlimited(conn: &mut PgConnection) -> Result<(), StoreError> {
     Ok(())
 }
 
-// `cdr_sync.lacking` follows `cdr_sync.account`, here and when an account is forgotten.
-const RENAME: [&str; 12] = [
+// `cdr_sync.lacking` and `cdr_sync.twin` follow `cdr_sync.account`, here and when an account is forgotten.
+const RENAME: [&str; 11] = [
     "update cdr_sync.cursor set account = $2, fence = fence + 1 where account = $1",
     "update cdr_sync.coverage set account = $2 where account = $1",
     "update cdr_sync.window_read set account = $2 where account = $1",
     "update cdr_sync.gap set account = $2 where account = $1",
     "update cdr_sync.rejected set account = $2 where account = $1",
     "update cdr_sync.missing set account = $2 where account = $1",
-    "update cdr_sync.twin set account = $2 where account = $1",
     "update cdr_sync.earlier_scope set account = $2 where account = $1",
     // Whoever renames leads it; under the new name nobody does yet.
     "delete from cdr_sync.lease where account in ($1, $2)",
@@ -272,14 +271,13 @@ const RENAME: [&str; 12] = [
     "update voicenter.cdr set account = $2 where account = $1",
 ];
 
-const FORGET: [&str; 10] = [
+const FORGET: [&str; 9] = [
     "delete from cdr_sync.cursor where account = $1",
     "delete from cdr_sync.coverage where account = $1",
     "delete from cdr_sync.window_read where account = $1",
     "delete from cdr_sync.gap where account = $1",
     "delete from cdr_sync.rejected where account = $1",
     "delete from cdr_sync.missing where account = $1",
-    "delete from cdr_sync.twin where account = $1",
     "delete from cdr_sync.earlier_scope where account = $1",
     "delete from cdr_sync.lease where account = $1",
     "delete from cdr_sync.request where account = $1",
