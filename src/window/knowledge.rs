@@ -143,6 +143,10 @@ impl Knowledge {
     /// server in trouble made up. Believed for good, it would make every answer look cut and every window too large.
     pub fn refute_limits(&mut self, evidence: &Evidence) {
         self.record_limit = self.record_limit.filter(|limit| evidence.listed <= *limit);
+        // Far more than was refused: the refusals were trouble, and excuse no silent cut.
+        if self.refused.is_some_and(|refused| evidence.listed > refused + refused / 4) {
+            (self.refused_at, self.refusals) = (None, 0);
+        }
         self.refused = self.refused.filter(|refused| evidence.listed < *refused);
     }
 
