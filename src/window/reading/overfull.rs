@@ -343,8 +343,7 @@ impl Reading {
         if part.window.len() <= context.smallest() {
             return self.overloaded(part, context, step);
         }
-        context.knowledge.refusals = context.knowledge.refusals.saturating_add(1);
-        context.knowledge.refused_at = Some(context.now);
+        context.knowledge.note_refusal(context.now);
         let expected = context.forecast.expected(part.window);
         if context.knowledge.refused.is_none() && expected >= 1.0 {
             self.guess = self.guess.min(expected);
