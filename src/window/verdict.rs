@@ -93,7 +93,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { records: 10_000, round: 500, doubt_from: 10 }
+        Self { records: 10_000, round: 500, doubt_from: 3 }
     }
 }
 

@@ -209,3 +209,16 @@ fn a_history_that_ends_below_what_was_read_is_found_out_by_its_re_reads() {
     assert!(requests <= 60, "{requests} requests");
     assert_eq!(planner.ledger().gaps, []);
 }
+
+#[test]
+fn a_silent_cut_below_ten_is_found_out_as_well() {
+    let calls = Calls::every(1080, 2);
+    for limit in [3, 5, 9] {
+        let run = run(planner(Mode::Pass, NOW - 2 * DAY, NOW), 600, |ask, _| {
+            let mut found = calls.found(ask);
+            found.truncate(limit);
+            (evidence(&calls, &found, None), found)
+        });
+        run.assert_whole(&calls, NOW - 2 * DAY);
+    }
+}
