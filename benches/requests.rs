@@ -9,14 +9,9 @@
 use cdr_sync::clock::{Clock, ManualClock};
 use cdr_sync::simulator::{Simulator, SimulatorOptions, WorldOptions, fewest_possible};
 use cdr_sync::window::ask::{Ask, Reply};
-use cdr_sync::window::coverage::Coverage;
-use cdr_sync::window::density::Forecast;
-use cdr_sync::window::knowledge::Knowledge;
 use cdr_sync::window::ledger::Ledger;
 use cdr_sync::window::planner::{Mode, Next, Planner, Settings};
-use cdr_sync::window::reading::ReadingSettings;
-use cdr_sync::window::slice::Slice;
-use cdr_sync::window::verdict::{Evidence, Limits};
+use cdr_sync::window::verdict::Evidence;
 use cdr_sync::window::{Order, Window};
 use chrono::{DateTime, TimeDelta, Timelike, Utc};
 
@@ -102,25 +97,6 @@ impl Api<'_> {
     }
 }
 
-fn settings() -> Settings {
-    Settings {
-        reading: ReadingSettings {
-            limits: Limits { records: 10_000, round: 500, doubt_from: 10 },
-            granularity: TimeDelta::seconds(1),
-            min_window: TimeDelta::seconds(1),
-            attempts: 3,
-            slice: Slice::default(),
-        },
-        poll_interval: TimeDelta::seconds(60),
-        newest: TimeDelta::minutes(15),
-        lookback: TimeDelta::hours(3),
-        lookback_every: TimeDelta::minutes(10),
-        reconcile: vec![TimeDelta::days(1), TimeDelta::days(7), TimeDelta::days(30)],
-        max_window: MAX_WINDOW,
-        gap_grain: TimeDelta::minutes(15),
-    }
-}
-
 /// What a fresh sync of `[start, now)` came to.
 #[derive(Default)]
 struct Sync {
@@ -137,15 +113,7 @@ fn sync(kind: Kind, world: &World) -> Sync {
     let World { dates, start, now } = world;
     let random = fastrand::Rng::with_seed(dates.len() as u64);
     let mut api = Api { kind, dates, given: vec![false; dates.len()], random };
-    let ledger = Ledger {
-        history_start: *start,
-        coverage: Coverage::new(),
-        gaps: Vec::new(),
-        rechecks: Vec::new(),
-        knowledge: Knowledge::default(),
-        forecast: Forecast::default(),
-    };
-    let mut planner = Planner::new(settings(), Mode::Pass, ledger, *now);
+    let mut planner = Planner::new(Settings::default(), Mode::Pass, Ledger::new(*start), *now);
     let mut used = 0;
     while let Next::Ask(ask) = planner.next(*now)
         && used < ENDLESS

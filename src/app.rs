@@ -141,22 +141,20 @@ fn settings(config: &Config, account: &AccountConfig) -> Settings {
     let cdr_types = if account.cdr_types.is_empty() { CDR_TYPES.to_vec() } else { account.cdr_types.clone() };
     Settings {
         reading: ReadingSettings {
-            limits: Limits { records: config.api.record_limit as usize, round: 500, doubt_from: 10 },
+            limits: Limits { records: config.api.record_limit as usize, ..Limits::default() },
             granularity: config.api.granularity,
             min_window: config.sync.min_window,
-            attempts: 3,
             slice: Slice {
                 cdr_types,
                 phones: account.phones.clone(),
                 extensions: account.extensions.clone(),
             },
+            ..ReadingSettings::default()
         },
         poll_interval: config.sync.poll_interval,
-        newest: TimeDelta::minutes(15),
         lookback: config.sync.lookback,
-        lookback_every: TimeDelta::minutes(10),
         reconcile: config.sync.reconcile.clone(),
         max_window: config.sync.max_window,
-        gap_grain: TimeDelta::minutes(15),
+        ..Settings::default()
     }
 }

@@ -1,6 +1,6 @@
 //! How many calls to expect in a window: sizes windows where the API only says "too many".
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use chrono::{DateTime, Datelike, TimeDelta, Timelike, Utc};
 
@@ -225,7 +225,7 @@ impl Forecast {
 /// The dates without those that make a minute far busier than the others; `usual` calls a minute are no burst.
 fn without_bursts(window: Window, dates: &[DateTime<Utc>], usual: f64) -> Vec<DateTime<Utc>> {
     let minute = |date: &DateTime<Utc>| date.timestamp().div_euclid(60);
-    let mut counts: HashMap<i64, f64> = HashMap::new();
+    let mut counts: BTreeMap<i64, f64> = BTreeMap::new();
     dates.iter().for_each(|date| *counts.entry(minute(date)).or_default() += 1.0);
     let minutes = (seconds(window) / 60.0).max(1.0);
     let mut most = f64::INFINITY;

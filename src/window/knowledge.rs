@@ -14,6 +14,9 @@ const BELIEVED: TimeDelta = TimeDelta::days(7);
 /// Pages claimed on an order proven before, between two checks of it.
 const UNCHECKED_PAGES: usize = 16;
 
+/// So many refusals in a row narrow a window to a thousandth: no limit of records explains that often.
+const TROUBLE: u8 = 10;
+
 /// How many windows that were claimed on refusals alone are remembered.
 const BELIEVED_WINDOWS: usize = 64;
 
@@ -47,8 +50,10 @@ pub struct Knowledge {
     pub bounds_since: Option<DateTime<Utc>>,
     /// Cut answers in a row whose records came in no order.
     pub unsorted: u8,
-    /// Refusals with error 3 since the last cut answer.
+    /// Refusals with error 3 since the last cut answer, long rows left out.
     pub refusals: u8,
+    /// Refusals with error 3 since records came.
+    pub refused_in_a_row: u8,
     /// The fewest records known to have been refused with error 3.
     pub refused: Option<usize>,
     /// When that was.
@@ -97,11 +102,21 @@ impl Knowledge {
             self.from_inclusive |= evidence.dates.contains(&sent.from);
             self.to_inclusive |= evidence.dates.contains(&sent.to);
         }
+        if evidence.listed > 0 {
+            self.refused_in_a_row = 0;
+        }
         if evidence.total.is_some() {
             self.totals = Some(true);
         } else if evidence.listed > 0 || self.totals.is_none() {
             self.totals = Some(false);
         }
+    }
+
+    /// Error 3: one that refuses everything is an API in trouble, so a row of refusals says little of a limit.
+    pub fn note_refusal(&mut self, now: DateTime<Utc>) {
+        self.refused_in_a_row = self.refused_in_a_row.saturating_add(1);
+        self.refusals = if self.refused_in_a_row < TROUBLE { self.refusals.saturating_add(1) } else { 1 };
+        self.refused_at = Some(now);
     }
 
     /// A window was claimed because the server seems to refuse what it would else cut.
@@ -143,6 +158,10 @@ impl Knowledge {
     /// server in trouble made up. Believed for good, it would make every answer look cut and every window too large.
     pub fn refute_limits(&mut self, evidence: &Evidence) {
         self.record_limit = self.record_limit.filter(|limit| evidence.listed <= *limit);
+        // Far more than was refused: the refusals were trouble, and excuse no silent cut.
+        if self.refused.is_some_and(|refused| evidence.listed > refused + refused / 4) {
+            (self.refused_at, self.refusals) = (None, 0);
+        }
         self.refused = self.refused.filter(|refused| evidence.listed < *refused);
     }
 

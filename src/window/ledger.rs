@@ -47,6 +47,20 @@ pub struct Ledger {
     pub forecast: Forecast,
 }
 
+impl Ledger {
+    /// Nothing is known yet.
+    pub fn new(history_start: DateTime<Utc>) -> Self {
+        Self {
+            history_start,
+            coverage: Coverage::new(),
+            gaps: Vec::new(),
+            rechecks: Vec::new(),
+            knowledge: Knowledge::default(),
+            forecast: Forecast::default(),
+        }
+    }
+}
+
 /// What one reply changes in the ledger: to be stored in one transaction with the records.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Progress {

@@ -43,6 +43,22 @@ pub struct Settings {
     pub gap_grain: TimeDelta,
 }
 
+impl Default for Settings {
+    /// The defaults of the configuration, and what the contract fixes.
+    fn default() -> Self {
+        Self {
+            reading: ReadingSettings::default(),
+            poll_interval: TimeDelta::minutes(1),
+            newest: TimeDelta::minutes(15),
+            lookback: TimeDelta::hours(3),
+            lookback_every: TimeDelta::minutes(10),
+            reconcile: [1, 7, 30].map(TimeDelta::days).to_vec(),
+            max_window: TimeDelta::days(31),
+            gap_grain: TimeDelta::minutes(15),
+        }
+    }
+}
+
 impl Settings {
     /// The re-read ages, ascending: leaving the lookback is the first of them.
     fn ages(&self) -> impl DoubleEndedIterator<Item = TimeDelta> {
@@ -97,6 +113,10 @@ struct Refused {
     window: Window,
     /// So is everything older; whether what is newer is still answered is to be seen.
     older_too: bool,
+    /// It was to be read again: what is newer may have gone as well since it was read.
+    again: bool,
+    /// All signs say that history ends here: it is asked for once more, since trouble may have ended in between.
+    confirm: bool,
     /// Refusals since.
     tries: u8,
 }

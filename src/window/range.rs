@@ -44,6 +44,8 @@ pub struct RangeLimits {
     /// The longest range to ask for, when longer ones were refused, in seconds.
     longest: Option<i64>,
     longest_at: Option<DateTime<Utc>>,
+    /// Lengths were blamed, and yet the shortest was refused: what is answered next refutes them all.
+    longest_doubtful: bool,
     /// The longest range accepted since, in seconds.
     accepted: i64,
     accepted_at: Option<DateTime<Utc>>,
@@ -134,7 +136,8 @@ impl RangeLimits {
         if length >= self.accepted_now(now) {
             (self.accepted, self.accepted_at) = (length, Some(now));
         }
-        if self.longest.is_some_and(|longest| length > longest) {
+        if std::mem::take(&mut self.longest_doubtful) || self.longest.is_some_and(|longest| length > longest)
+        {
             self.longest = None;
         }
         if self.oldest(now).is_some_and(|oldest| sent.from < oldest) {
@@ -194,6 +197,8 @@ impl RangeLimits {
             (self.longest, self.longest_at) = (None, None);
             return Refusal::EndAt(self.present(now));
         }
+        // Nothing was answered since a length was blamed: it may have been trouble all the time.
+        self.longest_doubtful |= sent.len() <= SHORT && self.accepted_at <= self.longest_at;
         Refusal::Unexplained
     }
 

@@ -7,6 +7,7 @@
 
 mod overfull;
 mod part;
+mod ranges;
 mod sums;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -18,10 +19,9 @@ use super::coverage::Coverage;
 use super::density::Forecast;
 use super::knowledge::{Bounds, Knowledge};
 use super::page::{Page, Proof};
-use super::range::{Refusal, SHORT};
 use super::sample::{Fit, Samples};
 use super::slice::Slice;
-use super::sum::{Read, Sum};
+use super::sum::{Kind, Read, Sum};
 use super::verdict::{Asked, Evidence, Limits, Verdict, judge};
 use super::{Lane, Order, Window};
 
@@ -44,6 +44,18 @@ pub struct ReadingSettings {
     pub attempts: u32,
     /// What the account reads, for dividing an overloaded unit.
     pub slice: Slice,
+}
+
+impl Default for ReadingSettings {
+    fn default() -> Self {
+        Self {
+            limits: Limits::default(),
+            granularity: TimeDelta::seconds(1),
+            min_window: TimeDelta::seconds(1),
+            attempts: 3,
+            slice: Slice::default(),
+        }
+    }
 }
 
 /// What a reading learns from and adds to.
@@ -81,6 +93,8 @@ pub struct Reading {
     page: Option<Page>,
     sums: Vec<Sum>,
     samples: Samples,
+    /// Windows that were asked for in place of smallest ones that announced more than they showed.
+    widened: Vec<Window>,
     /// Smallest windows refused in a row.
     refused: u32,
     requests: u32,
@@ -106,6 +120,7 @@ impl Reading {
             page: None,
             sums: Vec::new(),
             samples: Samples::default(),
+            widened: Vec::new(),
             refused: 0,
             requests: 0,
             guess: f64::INFINITY,
@@ -185,6 +200,12 @@ impl Reading {
             }
             return step;
         }
+        if matches!(reply, Reply::Invalid { .. } | Reply::TimedOut) && self.cannot_look_around(context) {
+            if let Some(part) = self.todo.pop() {
+                self.overloaded(part, context, &mut step);
+            }
+            return step;
+        }
         match reply {
             Reply::Answer(evidence) => self.answer(ask, evidence, context, &mut step),
             Reply::TooMany { exact } => self.refused(ask, *exact, context, &mut step),
@@ -196,26 +217,12 @@ impl Reading {
         step
     }
 
-    /// Asks for no longer a range than the API accepts and answers in time.
-    fn limit_range(&mut self, context: &Context<'_>) {
-        let Some(part) = self.todo.last().filter(|part| part.is_plain()) else {
-            return;
-        };
-        let unit = context.unit();
-        let longest =
-            context.knowledge.range.at_most(TimeDelta::MAX, unit, context.now).max(context.smallest());
-        if part.window.len() <= longest || longest == TimeDelta::MAX {
-            return;
-        }
-        let longest = super::knowledge::floor(DateTime::UNIX_EPOCH + longest, context.smallest())
-            - DateTime::UNIX_EPOCH;
-        let piece = match self.order {
-            Order::Ascending => Window::new(part.window.from(), part.window.from() + longest),
-            Order::Descending => Window::new(part.window.to() - longest, part.window.to()),
-        };
-        if let Some(piece) = piece {
-            self.put_before(piece);
-        }
+    /// A wider question than a smallest window is not answered either, as often as it may fail: the window stays in
+    /// doubt.
+    fn cannot_look_around(&mut self, context: &Context<'_>) -> bool {
+        let Some(part) = self.todo.last_mut().filter(|part| part.around.is_some()) else { return false };
+        part.attempts += 1;
+        part.attempts >= context.settings.attempts
     }
 
     /// Where a cut answer cannot be continued, reads only as much at once as is likely to fit.
@@ -279,8 +286,8 @@ impl Reading {
         if let Some(listed) = part.around {
             return self.looked_around(listed, evidence, context, step);
         }
-        if let Some(seen) = part.recount {
-            return self.recounted(ask, seen, evidence, context, step);
+        if let Some(recount) = part.recount {
+            return self.recounted(ask, recount, evidence, context, step);
         }
         self.settle(ask, evidence, context, step);
         self.prove_order(ask, evidence, context);
@@ -305,7 +312,13 @@ impl Reading {
     fn settle(&mut self, ask: &Ask, evidence: &Evidence, context: &mut Context<'_>, step: &mut Step) {
         let Some(page) = self.page.take() else { return };
         let total = evidence.total.filter(|_| !context.knowledge.is_inflated(context.now));
-        match page.proof(ask, total, context.knowledge) {
+        let confirms = self.todo.last().is_some_and(|part| part.confirms);
+        let proof = page.proof(ask, total, context.knowledge);
+        if proof == Proof::Proven && !confirms && self.is_scarce_page(&page, context) {
+            self.give_back(page.tentative);
+            return self.todo.iter_mut().rev().take(2).for_each(|part| part.confirms = true);
+        }
+        match proof {
             Proof::Proven => {
                 context.knowledge.sorts = true;
                 context.knowledge.sort_strikes = 0;
@@ -314,13 +327,26 @@ impl Reading {
                 self.hand_on(&page, proven);
                 if let Some(proven) = proven {
                     self.observe(proven, &page.dates, context);
+                    // What a sum that does not add up asks for comes after the part that this answer is for.
+                    let current = self.todo.pop();
                     self.claim(&page.read(proven), context, step);
+                    self.todo.extend(current);
                 }
             }
-            Proof::Unclear => self.give_back(page.tentative),
+            Proof::Unclear => {
+                // Totals that come and go could leave it unclear for ever: its own window shows its order as well.
+                if evidence.total.is_none() {
+                    self.check_order(&page);
+                }
+                self.give_back(page.tentative);
+            }
             Proof::Refuted => {
                 context.knowledge.sorts = false;
                 context.knowledge.sort_strikes = context.knowledge.sort_strikes.saturating_add(1);
+                // Whatever is wrong, the records that were announced are to be found.
+                let whole = self.todo.last().map_or(page.tentative, |part| part.window.hull(&page.tentative));
+                let kind = Kind::Announced { total: page.total };
+                self.sums.push(Sum::new(whole, page.sent, kind, false));
                 self.give_back(page.tentative);
             }
         }
@@ -378,66 +404,6 @@ impl Reading {
         if let Some(fewest) = self.samples.done(window, count, context.forecast, fit) {
             self.guess = self.guess.min(fewest.max(1.0));
         }
-    }
-
-    /// A range that the API refuses: its end, its length or its beginning is to blame.
-    fn invalid(
-        &mut self,
-        ask: &Ask,
-        server_date: Option<DateTime<Utc>>,
-        context: &mut Context<'_>,
-        step: &mut Step,
-    ) {
-        self.give_page_back();
-        step.outcome = Outcome::Refused;
-        match context.knowledge.range.refuse(ask.sent, server_date, context.now) {
-            Refusal::EndAt(end) => {
-                let end = super::knowledge::floor(end, context.unit());
-                self.cut_off_at(end);
-                if !self.todo.iter().any(|part| part.window.to() == end) {
-                    // Nothing is left of it before that instant: the next poll asks for it.
-                    step.outcome = Outcome::Failed;
-                }
-            }
-            Refusal::AtMost(_) => {}
-            Refusal::Unexplained if ask.sent.len() <= SHORT + context.unit() * 4 => {
-                let Some(part) = self.todo.pop() else { return };
-                self.sums.retain(|sum| !sum.touches(part.window));
-                // Whether anything older is to be had is found out first.
-                self.todo.retain(|older| older.window.from() >= part.window.to());
-                step.out_of_reach = Some(part.window);
-            }
-            Refusal::Unexplained => {
-                let parts = context.forecast.divide(ask.window, 2, context.smallest());
-                self.replace(parts);
-            }
-        }
-    }
-
-    /// Leaves out whatever lies after `end`.
-    fn cut_off_at(&mut self, end: DateTime<Utc>) {
-        self.todo = std::mem::take(&mut self.todo)
-            .into_iter()
-            .filter_map(|part| {
-                let window = Window::new(part.window.from(), part.window.to().min(end))?;
-                Some(if window == part.window { part } else { part.piece(window) })
-            })
-            .collect();
-        self.sums.retain(|sum| sum.window.to() <= end);
-    }
-
-    /// An answer that took too long, or ended early: a shorter range may do.
-    fn timed_out(&mut self, ask: &Ask, context: &mut Context<'_>, step: &mut Step) {
-        let long = context.knowledge.range.too_slow(ask.sent);
-        // A short window that is late again is full.
-        let again = self.todo.last().is_some_and(|part| part.attempts > 0);
-        if ask.slice.is_some() || ask.window.len() <= context.smallest() || !(long || again) {
-            return self.fail(GapReason::Unreadable, context, step);
-        }
-        self.give_page_back();
-        step.outcome = Outcome::TooSlow;
-        let parts = context.forecast.divide(ask.window, 2, context.smallest());
-        self.replace(parts);
     }
 
     /// Reads the current part in these parts, oldest first in the list.

@@ -11,7 +11,7 @@ use super::{Order, Window};
 /// With fewer points than this a sample says less than the forecast.
 const POINTS: usize = 4;
 /// How many standard deviations of a sampled count to leave room for.
-const CAUTION: f64 = 1.6;
+const CAUTION: f64 = 1.4;
 
 /// What overfull windows have shown.
 #[derive(Clone, Debug, Default)]

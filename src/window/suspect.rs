@@ -1,5 +1,7 @@
 //! Windows that failed: is it the window, or is the API away?
 
+use chrono::{DateTime, Utc};
+
 use super::Window;
 
 /// Windows that failed as often as they may. They become gaps only if the API answers other questions.
@@ -52,6 +54,11 @@ impl Suspects {
     /// `window` was read: it is no longer suspected.
     pub fn read(&mut self, window: Window) {
         self.list.retain(|suspect| suspect.window.intersect(&window) != Some(suspect.window));
+    }
+
+    /// What ends before `instant` is out of reach: nobody asks for it any more.
+    pub fn forget_before(&mut self, instant: DateTime<Utc>) {
+        self.list.retain(|suspect| suspect.window.to() > instant);
     }
 
     /// What must not be planned for now.

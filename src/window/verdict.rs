@@ -91,6 +91,12 @@ pub struct Limits {
     pub doubt_from: usize,
 }
 
+impl Default for Limits {
+    fn default() -> Self {
+        Self { records: 10_000, round: 500, doubt_from: 3 }
+    }
+}
+
 /// What of a question bears on the verdict.
 #[derive(Clone, Copy, Debug)]
 pub struct Asked {

@@ -115,11 +115,14 @@ pub fn draw(seed: u64, families: &[String]) -> Drawn {
         healed: history + 5 * HOUR,
         calls: Vec::new(),
         denied: Vec::new(),
+        cheated: Vec::new(),
+        hid: 0,
         requests: 0,
         random: r.fork(),
     };
     server.calls = traffic.calls(until + HOUR, r);
     server.denied = vec![0; server.calls.len()];
+    server.cheated = vec![None; server.calls.len()];
     let configured_limit = announced.unwrap_or(10_000);
     let poll_interval = one(r, &[MINUTE, 5 * MINUTE, 5 * MINUTE]);
     let labels = labels(&server, &traffic, configured_limit);

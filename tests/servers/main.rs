@@ -44,7 +44,12 @@ fn one(seed: u64, families: &[String], verbose: bool) -> Entry {
     if verbose {
         println!(
             "{labels:?}\n{:?}",
-            server::Server { calls: Vec::new(), denied: Vec::new(), ..drawn.server.clone() }
+            server::Server {
+                calls: Vec::new(),
+                denied: Vec::new(),
+                cheated: Vec::new(),
+                ..drawn.server.clone()
+            }
         );
         println!("{:?}, configured limit {}", drawn.traffic, drawn.configured_limit);
     }
@@ -90,7 +95,7 @@ fn whatever_a_server_does_nothing_is_lost_and_every_sync_ends() {
     }
     let shown = failed
         .iter()
-        .take(30)
+        .take(200)
         .map(|entry| format!("SEED={}: {}", entry.seed, entry.verdict.faults.join("; ")));
     let shown: Vec<String> = shown.collect();
     assert!(failed.is_empty(), "{} of {} servers:\n{}", failed.len(), entries.len(), shown.join("\n"));

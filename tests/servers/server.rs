@@ -90,6 +90,10 @@ pub struct Server {
     pub calls: Vec<Call>,
     /// How often each call was hidden by an answer that lied: twice by a short one.
     pub denied: Vec<u8>,
+    /// When an answer with consistent numbers that was not empty last hid each call: nothing shows that by itself.
+    pub cheated: Vec<Option<i64>>,
+    /// How many calls the last answer hid by a lie.
+    pub hid: usize,
     pub requests: usize,
     pub random: Rng,
 }
@@ -118,7 +122,7 @@ impl Server {
 
     /// The reply at our second `now`, and the calls in it.
     pub fn answer(&mut self, ask: &Ask, now: i64) -> (Reply, Vec<usize>) {
-        self.requests += 1;
+        (self.requests, self.hid) = (self.requests + 1, 0);
         let (from, to) = (second(ask.sent.from), second(ask.sent.to));
         assert!(from <= to, "an inverted question: {ask:?}");
         if from == to {
@@ -154,8 +158,12 @@ impl Server {
             let short = to - from <= 2 * HOUR;
             // Of a few calls, a tenth is no sign: such an answer is corrected at the next re-read age.
             let kept = if self.tenth && found.len() >= 100 { found.len() / 10 } else { 0 };
+            self.hid = found.len() - kept;
             for index in found.drain(kept..) {
-                self.denied[index] += 1 + u8::from(short);
+                self.denied[index] = self.denied[index].saturating_add(1 + u8::from(short));
+                if kept > 0 {
+                    self.cheated[index] = Some(now);
+                }
             }
         }
         let total = found.len();

@@ -92,6 +92,10 @@ impl Planner {
                 .unwrap_or(gap.window);
             return Some((Reason::Gap, Order::Descending, self.chunks(window, now)));
         }
+        // What else is due may be refused for the same reason: where history ends is found out first.
+        if self.refused_at.is_some() {
+            return None;
+        }
         let windows = some(self.due_for_fields(now)).or_else(|| some(self.due(now)))?;
         Some((Reason::Reconcile, Order::Descending, windows))
     }
@@ -131,15 +135,15 @@ impl Planner {
 
     /// Stretches that reached a re-read age without having been read at it; all of them, once one is overdue.
     fn due(&self, now: DateTime<Utc>) -> Vec<Window> {
-        let unit = self.unit();
+        let (unit, from) = (self.unit(), self.first_instant(now));
         let mut due = Coverage::new();
         let mut overdue = false;
         for stretch in self.ledger.coverage.stretches() {
             let Some(age) = self.settings.ages().find(|age| *age > stretch.tier) else { continue };
-            let window = Window::new(stretch.window.from(), stretch.window.to().min(floor(now - age, unit)));
-            let from = self.first_instant(now);
-            if let Some(window) = window.and_then(|window| Window::new(window.from().max(from), window.to()))
-            {
+            let to = stretch.window.to().min(floor(now - age, unit));
+            let Some(window) = Window::new(stretch.window.from().max(from), to) else { continue };
+            // What stands under a gap is overdue as long as the gap is open: that hurries nothing else.
+            for window in self.readable(window) {
                 overdue |= now - window.from() >= age + self.settings.slack(age);
                 due.claim(window, TimeDelta::zero());
             }

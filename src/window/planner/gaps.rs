@@ -133,41 +133,57 @@ impl Planner {
         // What is asked to find out where history ends is answered for that alone.
         let narrowed = suspected && self.refused_at.is_none();
         // No API keeps less than a day, and what was answered before is refused now: nothing is learned from trouble.
-        let newer = self.refused_at.is_some_and(|first| window.from() >= first.window.to());
-        if narrowed || newer || window.to() > now - TimeDelta::days(1) {
-            let first = self.refused_at.take_if(|_| newer);
+        let is_newer = self.refused_at.is_some_and(|first| window.from() >= first.window.to());
+        let trouble = is_newer && self.refused_at.is_some_and(|first| !first.again);
+        if narrowed || trouble || window.to() > now - TimeDelta::days(1) {
+            let first = self.refused_at.take_if(|_| is_newer);
             for refused in first.map(|first| first.window).into_iter().chain([window]) {
                 self.failed(ask, refused, GapReason::Invalid, now, progress);
             }
             return;
         }
+        let oldest = self.first_instant(now);
+        // Nothing older is left to ask for: only what is newer can show whether history ends here.
+        let is_oldest = |window: Window| window.from() - oldest <= LONG_GAP;
         let Some(first) = self.refused_at else {
-            let room = window.from() - self.first_instant(now) > LONG_GAP;
-            self.refused_at = Some(Refused { window, older_too: !room, tries: 0 });
+            let (older_too, again) = (is_oldest(window), ask.lane == Lane::Reconcile);
+            self.refused_at = Some(Refused { window, older_too, again, confirm: false, tries: 0 });
             return;
         };
+        if first.confirm && first.window.intersect(&window).is_some() {
+            return self.end_reach(first.window.to(), now, progress);
+        }
         if first.tries >= REFUSALS {
             self.refused_at = None;
             return self.failed(ask, first.window, GapReason::Invalid, now, progress);
         }
         let older_too = window.to() + OLDER <= first.window.from() || first.older_too;
-        let window = if older_too { first.window } else { first.window.hull(&window) };
-        self.refused_at = Some(Refused { window, older_too, tries: first.tries + 1 });
+        let window = if older_too && !is_newer { first.window } else { first.window.hull(&window) };
+        let older_too = older_too || is_oldest(window);
+        self.refused_at = Some(Refused { window, older_too, tries: first.tries + 1, ..first });
     }
 
     /// A window was answered beside a refused one: an older one shows a hole in the middle, a newer one, after older ones
     /// were refused, that history ends there.
     pub(super) fn reached_beyond(&mut self, ask: &Ask, now: DateTime<Utc>, progress: &mut Progress) {
         let Some(refused) = self.refused_at else { return };
-        if ask.window.to() <= refused.window.from() {
+        if refused.confirm && refused.window.intersect(&ask.window).is_some() {
+            self.refused_at = None;
+        } else if ask.window.to() <= refused.window.from() {
             self.refused_at = None;
             self.failed(ask, refused.window, GapReason::Invalid, now, progress);
         } else if refused.older_too && ask.window.from() >= refused.window.to() {
-            self.refused_at = None;
-            self.ledger.knowledge.range.end_reach(refused.window.to(), now);
-            let below = |gap: &mut Gap| gap.window.to() <= refused.window.to();
-            progress.closed_gaps.extend(self.ledger.gaps.extract_if(.., below).map(|gap| gap.window));
+            self.refused_at = Some(Refused { confirm: true, ..refused });
         }
+    }
+
+    /// The API's history ends at `instant`.
+    fn end_reach(&mut self, instant: DateTime<Utc>, now: DateTime<Utc>, progress: &mut Progress) {
+        self.refused_at = None;
+        self.ledger.knowledge.range.end_reach(instant, now);
+        self.suspects.forget_before(instant);
+        let below = |gap: &mut Gap| gap.window.to() <= instant;
+        progress.closed_gaps.extend(self.ledger.gaps.extract_if(.., below).map(|gap| gap.window));
     }
 
     /// What to ask for to find out where the API's history ends.
@@ -176,10 +192,13 @@ impl Planner {
             return None;
         }
         let range = &self.ledger.knowledge.range;
-        if let Some(Refused { window: refused, older_too, .. }) = self.refused_at {
+        if let Some(Refused { window: refused, older_too, confirm, tries, .. }) = self.refused_at {
+            if confirm {
+                return Window::new((refused.to() - LONG_GAP).max(refused.from()), refused.to());
+            }
             if older_too {
                 // Not just beside it: where history ends moves on.
-                let from = ceil(refused.to(), self.unit()) + LONG_GAP;
+                let from = ceil(refused.to(), self.unit()) + LONG_GAP * (1 << tries.min(REFUSALS));
                 return Window::new(from, (from + LONG_GAP).min(self.present(now)));
             }
             let from = (refused.from() - OLDER * 2).max(self.first_instant(now));

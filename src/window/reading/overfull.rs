@@ -20,7 +20,7 @@ const NONE: f64 = 10.0;
 const EMPTY: TimeDelta = TimeDelta::hours(1);
 /// How much more than it shows a cut answer without a total is taken to stand for, at least and at most.
 const LEAST: f64 = 1.7;
-const MOST: f64 = 2.5;
+const MOST: f64 = 3.0;
 /// How much more is asked for with a smallest window that announces more than it shows.
 const WIDER: TimeDelta = TimeDelta::hours(1);
 /// A shorter page may come in order by chance although its server cuts before it sorts: it is always checked.
@@ -43,9 +43,7 @@ impl Reading {
             context.knowledge.record_limit = Some(evidence.listed);
         }
         context.knowledge.note_length(evidence.listed, context.now);
-        if total.is_none() {
-            self.refute_order(ask, evidence, context, step);
-        }
+        self.refute_order(ask, evidence, context, step);
         let shown = evidence.shown_order(ask.order.unwrap_or(self.order));
         context.knowledge.note_cut(shown);
         if let (Some(order), Some(part)) = (shown, self.todo.last())
@@ -65,7 +63,7 @@ impl Reading {
             };
             return match total {
                 Some(_) => self.hold(ask, page, rest, step),
-                None => self.go_on(ask, page, rest, context, step),
+                None => self.go_on(page, rest, context, step),
             };
         }
         step.outcome = Outcome::SplitUnproven;
@@ -88,20 +86,34 @@ impl Reading {
 
     /// Without a total: a page is claimed on the order that was proven before, which is checked now and then by asking
     /// for the page's own window, which must then hold just what the page showed.
-    fn go_on(&mut self, ask: &Ask, page: Page, rest: Window, context: &mut Context<'_>, step: &mut Step) {
+    fn go_on(&mut self, page: Page, rest: Window, context: &mut Context<'_>, step: &mut Step) {
         let Some(part) = self.todo.pop() else { return };
         self.todo.push(part.piece(rest));
+        let scarce = !part.confirms && self.is_scarce_page(&page, context);
         // Where all dates are equal, the order that they came in is not known.
         let ordered = page.dates.first() != page.dates.last();
-        if context.knowledge.trusts_order() && ordered && page.dates.len() >= TRUSTED {
+        if context.knowledge.trusts_order() && ordered && !scarce && page.dates.len() >= TRUSTED {
             let tentative = page.tentative;
             context.knowledge.unchecked.push(super::Bounds { from: tentative.from(), to: tentative.to() });
             self.observe(tentative, &page.dates, context);
             return self.claim(&page.read(tentative), context, step);
         }
+        self.check_order(&page);
+        let confirms = part.confirms || scarce;
+        self.todo.push(Part { confirms, ..part.piece(page.tentative) });
+    }
+
+    /// A page can be a lie like a whole answer: too few records for the time that it spans.
+    pub(super) fn is_scarce_page(&self, page: &Page, context: &Context<'_>) -> bool {
+        let inside = page.dates.iter().filter(|date| page.tentative.contains(**date)).count();
+        context.forecast.has_seen(TimeDelta::days(2))
+            && self.holds_too_little(page.tentative, inside + page.undated, context)
+    }
+
+    /// What comes for a page's own window, asked for next, will show whether its server sorts before it cuts.
+    pub(super) fn check_order(&mut self, page: &Page) {
         let inside = page.dates.iter().filter(|date| page.tentative.contains(**date)).count() as u64;
-        self.sums.push(Sum::new(page.tentative, ask.sent, Kind::Ordered { inside }, part.again));
-        self.todo.push(part.piece(page.tentative));
+        self.sums.push(Sum::new(page.tentative, page.sent, Kind::Ordered { inside }, false));
     }
 
     /// A cut answer that cannot be continued: the current part is read in pieces that fit.
@@ -164,6 +176,7 @@ impl Reading {
         context: &mut Context<'_>,
         step: &mut Step,
     ) {
+        let widened = self.is_widened(ask.window);
         let Some(part) = self.todo.last_mut() else { return };
         step.outcome = Outcome::SplitUnproven;
         if part.window.len() <= context.smallest() {
@@ -175,17 +188,25 @@ impl Reading {
             } else {
                 Window::new(from - WIDER, to)
             };
-            if let Some(wider) = wider.filter(|_| part.attempts == 0) {
-                (part.window, part.attempts, part.chain) = (wider, 1, None);
+            if let Some(wider) = wider.filter(|_| !widened) {
+                (part.window, part.chain) = (wider, None);
+                self.widened.push(wider);
                 return;
             }
-            return self.fail(GapReason::Incomplete, context, step);
+            // It is not the API that fails.
+            let Some(part) = self.todo.pop() else { return };
+            return self.open_gap(part.window, GapReason::Incomplete, step);
         }
         let kind = Kind::Short { total, listed: evidence.listed };
         self.sums.push(Sum::new(part.window, ask.sent, kind, part.again));
         part.ignores_totals = true;
         let halves = context.forecast.divide(ask.window, 2, context.smallest());
         self.replace(halves);
+    }
+
+    /// Asked in two ways already, with other answers in between.
+    fn is_widened(&self, window: Window) -> bool {
+        self.widened.iter().any(|wider| wider.intersect(&window).is_some())
     }
 
     /// A length that may be a silent limit: the halves show it, the emptier one first, since most is missing there.
@@ -262,17 +283,22 @@ impl Reading {
         if confirms || ask.window.len() <= context.smallest() {
             return false;
         }
-        let unread = context.coverage.holes(ask.window);
+        self.holds_too_little(ask.window, evidence.listed, context)
+    }
+
+    /// So few records for a stretch that was never read that an answer cut differently is wanted, too.
+    pub(super) fn holds_too_little(&self, window: Window, listed: usize, context: &Context<'_>) -> bool {
+        let unread = context.coverage.holes(window);
         let length: TimeDelta = unread.iter().map(Window::len).sum();
         let expected: f64 = unread.iter().map(|hole| context.forecast.expected(*hole)).sum();
         // The first answers of all have nothing to be measured by.
         if length > EMPTY * 2 && !context.forecast.has_seen(TimeDelta::hours(12)) {
-            return self.sums.is_empty();
+            return listed == 0 || self.sums.is_empty();
         }
         // Over days the forecast is surer of itself.
         let far = if length > TimeDelta::days(1) { SCARCE / 3.0 } else { SCARCE };
-        let few = evidence.listed as f64 * far < expected;
-        match evidence.listed {
+        let few = listed as f64 * far < expected;
+        match listed {
             0 => length > EMPTY || expected >= NONE && context.forecast.has_seen(TimeDelta::days(1)),
             _ => few && expected >= EXPECTED && context.forecast.has_seen(TimeDelta::days(2)),
         }
@@ -317,8 +343,7 @@ impl Reading {
         if part.window.len() <= context.smallest() {
             return self.overloaded(part, context, step);
         }
-        context.knowledge.refusals = context.knowledge.refusals.saturating_add(1);
-        context.knowledge.refused_at = Some(context.now);
+        context.knowledge.note_refusal(context.now);
         let expected = context.forecast.expected(part.window);
         if context.knowledge.refused.is_none() && expected >= 1.0 {
             self.guess = self.guess.min(expected);
@@ -386,6 +411,9 @@ impl Reading {
     /// A smallest window that holds more than one answer gives, or so it seems: called a gap only when the API has
     /// answered something else since, for refusals of everything are the API's trouble.
     pub(super) fn overloaded(&mut self, part: Part, context: &mut Context<'_>, step: &mut Step) {
+        if self.is_widened(part.window) {
+            return self.open_gap(part.window, GapReason::Overloaded, step);
+        }
         self.refused += 1;
         step.outcome = Outcome::SplitTooMany;
         let window = part.window;

@@ -25,13 +25,30 @@ pub(super) struct Part {
     pub(super) chain: Option<(Order, Bounds)>,
     /// Of an overloaded unit, the bounds for which its total was announced, and what was read of it.
     pub(super) slicing: Option<Slicing>,
-    /// Asked once more only for its total: this many records were seen in its parts.
-    pub(super) recount: Option<u64>,
+    /// Asked once more only for its total.
+    pub(super) recount: Option<Recount>,
     /// A smallest window whose number of records may be a limit: asked with more around it, to see longer answers.
     pub(super) around: Option<usize>,
     /// A longer answer was seen for it: the length of its own is no limit.
     pub(super) cleared: bool,
 }
+
+/// What the parts of a window showed, and what was announced for it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Recount {
+    pub(super) seen: u64,
+    pub(super) announced: u64,
+}
+
+impl Recount {
+    /// More is missing than may have gone within minutes.
+    pub(super) fn is_contradictory(self) -> bool {
+        self.announced > self.seen + GONE.max(self.announced / 10)
+    }
+}
+
+/// At least this many records may go while the parts of a window are read.
+const GONE: u64 = 10;
 
 /// How far the bounds of a smallest window are drawn in, after it held too many records with wider ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,7 +126,8 @@ pub(super) fn sent(part: &Part, context: &Context<'_>) -> Bounds {
         return slicing.sent;
     }
     if part.around.is_some() {
-        sent = Bounds { from: part.window.from() - AROUND, to: part.window.to() + AROUND };
+        let around = context.knowledge.range.at_most(AROUND * 2, unit, context.now).max(unit * 2) / 2;
+        sent = Bounds { from: part.window.from() - around, to: part.window.to() + around };
         sent.to = sent.to.min(context.knowledge.range.present(context.now)).max(part.window.to());
     }
     // An end in the API's future is refused; nothing dated before the window's end is left out thereby.

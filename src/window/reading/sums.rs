@@ -1,6 +1,6 @@
 //! What the parts of a divided window come to, once all of them were read.
 
-use super::part::Part;
+use super::part::{Part, Recount};
 use super::{Context, Reading};
 use crate::window::Window;
 use crate::window::ask::{Ask, GapReason, Outcome, Step};
@@ -71,7 +71,8 @@ impl Reading {
     fn count_again(&mut self, sum: Sum, step: &mut Step) {
         step.uncover.push(sum.window);
         self.sums.iter_mut().for_each(|outer| outer.take_back(&sum));
-        self.todo.push(Part { recount: Some(sum.seen), ..Part::new(sum.window) });
+        let (seen, Kind::Announced { total: announced }) = (sum.seen, sum.kind) else { return };
+        self.todo.push(Part { recount: Some(Recount { seen, announced }), ..Part::new(sum.window) });
     }
 
     fn read_again(&mut self, sum: Sum, step: &mut Step) {
@@ -80,23 +81,28 @@ impl Reading {
         self.todo.push(Part { again: true, ..Part::new(sum.window) });
     }
 
-    /// The answer to the question for a whole whose parts showed `seen` records.
+    /// The answer to the question for a whole whose parts showed fewer records than were announced.
     pub(super) fn recounted(
         &mut self,
         ask: &Ask,
-        seen: u64,
+        recount: Recount,
         evidence: &Evidence,
         context: &mut Context<'_>,
         step: &mut Step,
     ) {
         let Some(part) = self.todo.pop() else { return };
-        if evidence.total.is_some_and(|total| total <= seen) {
+        if !recount.is_contradictory() && evidence.total.is_some_and(|total| total <= recount.seen) {
             step.by_count = true;
-            let undated = usize::try_from(seen).unwrap_or(usize::MAX);
+            let undated = usize::try_from(recount.seen).unwrap_or(usize::MAX);
             let read = Read { window: part.window, sent: ask.sent, dates: &[], undated };
             return self.claim(&read, context, step);
         }
         step.outcome = Outcome::SplitUnproven;
+        if recount.is_contradictory() {
+            // What was announced is to be found even if an answer agrees with itself on less.
+            let total = evidence.total.filter(|total| *total > recount.seen).unwrap_or(recount.announced);
+            self.sums.push(Sum::new(part.window, ask.sent, Kind::Announced { total }, true));
+        }
         self.todo.push(Part { again: true, ..Part::new(part.window) });
     }
 

@@ -3,17 +3,17 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test stops where it is wrong")]
 
+mod trouble;
+
 use std::collections::BTreeSet;
 
 use cdr_sync::window::ask::{Ask, GapReason, Outcome, Reason, Reply};
 use cdr_sync::window::coverage::Coverage;
-use cdr_sync::window::density::Forecast;
-use cdr_sync::window::knowledge::Knowledge;
 use cdr_sync::window::ledger::{Gap, Ledger};
 use cdr_sync::window::planner::{Mode, Next, Planner, Settings};
 use cdr_sync::window::reading::ReadingSettings;
 use cdr_sync::window::slice::Slice;
-use cdr_sync::window::verdict::{Evidence, Limits};
+use cdr_sync::window::verdict::Evidence;
 use cdr_sync::window::{Lane, Order, Window};
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -33,35 +33,8 @@ fn window(from: i64, to: i64) -> Window {
     Window::new(at(from), at(to)).unwrap()
 }
 
-fn settings() -> Settings {
-    Settings {
-        reading: ReadingSettings {
-            limits: Limits { records: 10_000, round: 500, doubt_from: 10 },
-            granularity: TimeDelta::seconds(1),
-            min_window: TimeDelta::seconds(1),
-            attempts: 3,
-            slice: Slice::default(),
-        },
-        poll_interval: TimeDelta::seconds(60),
-        newest: TimeDelta::minutes(15),
-        lookback: TimeDelta::hours(3),
-        lookback_every: TimeDelta::minutes(10),
-        reconcile: vec![TimeDelta::days(1), TimeDelta::days(7), TimeDelta::days(30)],
-        max_window: TimeDelta::days(31),
-        gap_grain: TimeDelta::minutes(15),
-    }
-}
-
 fn planner(mode: Mode, start: i64, now: i64) -> Planner {
-    let ledger = Ledger {
-        history_start: at(start),
-        coverage: Coverage::new(),
-        gaps: Vec::new(),
-        rechecks: Vec::new(),
-        knowledge: Knowledge::default(),
-        forecast: Forecast::default(),
-    };
-    Planner::new(settings(), mode, ledger, at(now))
+    Planner::new(Settings::default(), mode, Ledger::new(at(start)), at(now))
 }
 
 /// Seconds at which calls started, ascending.
@@ -394,7 +367,7 @@ fn what_takes_too_long_is_asked_for_in_shorter_spans_which_a_restart_remembers()
     run.assert_whole(&calls, NOW - 30 * DAY);
     let mut ledger = run.planner.ledger().clone();
     ledger.coverage = Coverage::new();
-    let mut again = Planner::new(settings(), Mode::Pass, ledger, at(NOW));
+    let mut again = Planner::new(Settings::default(), Mode::Pass, ledger, at(NOW));
     let Next::Ask(first) = again.next(at(NOW)) else { panic!("nothing to ask") };
     assert!(first.window.len() <= TimeDelta::days(5), "{first:?}");
 }
@@ -418,17 +391,13 @@ fn the_newest_minutes_do_not_wait_for_a_burst() {
     calls.0.extend((0..20_000).map(|n| NOW - 600 + n * 120 / 20_000));
     calls.0.extend((1..10).map(|n| NOW - 300 + n * 30));
     let ledger = Ledger {
-        history_start: at(NOW - DAY),
         coverage: Coverage::from_stretches([cdr_sync::window::coverage::Stretch {
             tier: TimeDelta::zero(),
             ..stretch(NOW - DAY, NOW - 900)
         }]),
-        gaps: Vec::new(),
-        rechecks: Vec::new(),
-        knowledge: Knowledge::default(),
-        forecast: Forecast::default(),
+        ..Ledger::new(at(NOW - DAY))
     };
-    let mut planner = Planner::new(settings(), Mode::Daemon, ledger, at(NOW));
+    let mut planner = Planner::new(Settings::default(), Mode::Daemon, ledger, at(NOW));
     let mut newest = None;
     // Two seconds a request, as 30 a minute allow.
     for request in 0..60 {
@@ -461,15 +430,9 @@ fn a_gap_shrinks_by_whatever_reads_it_and_never_bars_the_newest_hours_for_long()
         next_try_at: at(NOW + DAY),
     };
     // As an earlier version left them: all of history and the newest minutes in one.
-    let ledger = Ledger {
-        history_start: at(NOW - DAY),
-        coverage: Coverage::new(),
-        gaps: vec![gap(NOW - DAY, NOW)],
-        rechecks: Vec::new(),
-        knowledge: Knowledge::default(),
-        forecast: Forecast::default(),
-    };
-    let run = run(Planner::new(settings(), Mode::Pass, ledger, at(NOW)), 20, |ask, _| whole(&calls, ask));
+    let ledger = Ledger { gaps: vec![gap(NOW - DAY, NOW)], ..Ledger::new(at(NOW - DAY)) };
+    let run =
+        run(Planner::new(Settings::default(), Mode::Pass, ledger, at(NOW)), 20, |ask, _| whole(&calls, ask));
     run.assert_whole(&calls, NOW - DAY);
     assert!(run.asks.iter().any(|ask| ask.reason == Reason::Gap && ask.lane == Lane::Reconcile));
     assert!(run.outcomes.contains(&Outcome::Whole));
