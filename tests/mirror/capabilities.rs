@@ -350,8 +350,9 @@ async fn a_ledger_of_version_0_1_that_asked_in_the_older_form_heals_by_itself() 
         // Once healed, nothing is read again for it.
         let before = picky.with(|manners| manners.passed.len());
         pass(&scene).await;
-        // The zone is looked at, the newest minutes and the lookback are read.
-        assert!(picky.with(|manners| manners.passed.len()) - before <= 3);
+        // On a quiet day two questions look at the zone; the newest minutes and the lookback are read.
+        let again = picky.with(|manners| manners.passed.len()) - before;
+        assert!(again <= 4, "{again} requests");
     }
 }
 
