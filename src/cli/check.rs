@@ -20,6 +20,9 @@ use crate::window::Window;
 /// So far the API's clock and ours may be apart.
 const SKEW: TimeDelta = TimeDelta::seconds(30);
 
+/// An API whose clock is behind by less accepts a `todate` so far before the present.
+const BEHIND: TimeDelta = TimeDelta::minutes(-2);
+
 /// A database that is there answers sooner.
 const CONNECTING: Duration = Duration::from_secs(5);
 
@@ -238,7 +241,7 @@ async fn api(
     };
     match seen {
         Some(seen) => api.zone(seen, findings).await,
-        None => api.without_records(store, findings).await?,
+        None => api.without_records(longest.as_ref(), store, findings).await?,
     }
     Ok(())
 }
@@ -267,6 +270,8 @@ impl Api<'_> {
                     ahead = error.server_date().map_or(TimeDelta::zero(), |theirs| theirs - now);
                     ahead = ahead.min(TimeDelta::zero());
                 }
+                // An API whose clock is a little behind refuses the present, too.
+                Action::Stop if ahead > BEHIND => ahead = BEHIND,
                 _ => return Err(error),
             }
         }
@@ -274,29 +279,35 @@ impl Api<'_> {
 
     /// The longest window that may be asked for: whether the API takes it, and some records where they are `wanted`.
     async fn longest(&mut self, wanted: bool, findings: &mut Findings) -> Option<Seen> {
-        let (name, longest) = (&self.account.name, self.config.sync.max_window);
-        let mut back = longest;
+        let longest = self.config.sync.max_window;
+        let (mut back, mut refused) = (longest, false);
         let error = loop {
             let now = self.clock.now();
-            match self.ask(now - back, now).await {
+            let error = match self.ask(now - back, now).await {
                 Ok(seen) => return Some(seen),
+                Err(error) => error,
+            };
+            match error.action() {
                 // It takes the range, and has more records than it gives out at once.
-                Err(error) if matches!(error.action(), Action::Split | Action::SplitTooLarge) => {
-                    if !wanted || back < TimeDelta::minutes(1) {
-                        return None;
-                    }
-                    back = back / 8;
+                Action::Split | Action::SplitTooLarge => {}
+                Action::Stop | Action::TooSlow if !refused => {
+                    refused = true;
+                    findings.note(&format!(
+                        "account {}: {} (sync.max_window) at once are too long: {error}; what the API takes is found out",
+                        self.account.name,
+                        length(longest)
+                    ));
                 }
-                Err(error) => break error,
+                Action::Stop | Action::TooSlow => {}
+                _ => break error,
             }
+            if !wanted || back < TimeDelta::minutes(1) {
+                return None;
+            }
+            back = back / 8;
         };
-        let longest = length(longest);
-        match error.action() {
-            Action::Stop | Action::TooSlow => findings.note(&format!(
-                "account {name}: {longest} (sync.max_window) at once are too long: {error}; what the API takes is found out"
-            )),
-            _ => findings.bad(&format!("account {name}: asked for {longest}: {error}"), error.advice(), Exit::Failed),
-        }
+        let line = format!("account {}: asked for {}: {error}", self.account.name, length(back));
+        findings.bad(&line, error.advice(), Exit::Failed);
         None
     }
 
@@ -320,20 +331,16 @@ impl Api<'_> {
             false => zone_check::judge(&shown, asked),
         };
         let verdict = match verdict {
-            ZoneVerdict::Undecided { call } => {
-                let (from, to) = zone_check::around(call);
-                match self.ask(from, to).await {
-                    Ok(around) => zone_check::decide(&Shown::from(&around.answer), call, zone),
-                    Err(error) => {
-                        return findings.bad(
-                            &format!("account {name}: {error}"),
-                            error.advice(),
-                            Exit::Failed,
-                        );
-                    }
-                }
-            }
+            ZoneVerdict::Undecided { call } => self.decide(call).await,
             verdict => verdict,
+        };
+        let verdict = match zone_check::by_call_ids_alone(&shown) {
+            Some(contradiction)
+                if verdict == ZoneVerdict::Silent && !zone_check::refutes_call_ids(&shown, asked) =>
+            {
+                ZoneVerdict::Contradicted(contradiction)
+            }
+            _ => verdict,
         };
         match verdict {
             ZoneVerdict::Contradicted(contradiction) => findings.bad(
@@ -353,16 +360,43 @@ impl Api<'_> {
         }
     }
 
+    /// Whether a call that is there is found where it is.
+    async fn decide(&mut self, call: DateTime<Utc>) -> ZoneVerdict {
+        let zone = self.account.timezone;
+        let mut finds = async |(from, to)| {
+            let around = self.ask(from, to).await.ok()?;
+            Some(zone_check::finds(&Shown::from(&around.answer), call))
+        };
+        let here = finds(zone_check::around(call)).await;
+        if here == Some(true) {
+            return ZoneVerdict::Fits;
+        }
+        let elsewhere = finds(zone_check::around_elsewhere(call, zone)).await;
+        if elsewhere == Some(true) || here == Some(false) && !zone_check::is_utc(zone, call) {
+            return ZoneVerdict::Contradicted(zone_check::not_found(call, zone));
+        }
+        ZoneVerdict::Silent
+    }
+
     /// Nobody knows the zone of records that never came; where calls are stored, that none comes is no good sign.
-    async fn without_records(&self, store: Option<&Store>, findings: &mut Findings) -> Result<(), CliError> {
+    async fn without_records(
+        &self,
+        longest: Option<&Seen>,
+        store: Option<&Store>,
+        findings: &mut Findings,
+    ) -> Result<(), CliError> {
         let (name, zone) = (&self.account.name, self.account.timezone);
+        // Only what was answered is known to be empty.
+        let Some(empty) = longest else {
+            findings.note(&format!("account {name}: cannot tell whether {zone} fits: no record came"));
+            return Ok(());
+        };
+        let (from, to) = (empty.question.from, empty.question.to);
         let line = format!(
             "account {name}: cannot tell whether {zone} fits: no record came, not in {} either",
-            length(self.config.sync.max_window)
+            length(to - from)
         );
-        let now = self.clock.now();
-        let span = Window::new(now - self.config.sync.max_window, now);
-        match (store, span) {
+        match (store, Window::new(from, to)) {
             (Some(store), Some(span)) if store.has_calls(name, span).await? => findings.bad(
                 &format!("{line}, though calls are stored there"),
                 "check what this credential may see, and api.timezone",

@@ -191,12 +191,14 @@ impl Store {
         Ok(found)
     }
 
-    /// Returns `true` if calls that are there, as far as is known, are stored in `span`.
+    /// Returns `true` if calls that are there, as far as is known, are stored in `span`; those of an earlier scope left out.
     pub async fn has_calls(&self, name: &str, span: Window) -> Result<bool, StoreError> {
         let mut tx = self.begin().await?;
         let (found,): (bool,) = sql_as(
-            "select exists (select from voicenter.cdr
-                            where account = $1 and started_at >= $2 and started_at < $3 and removed_at is null)",
+            "select exists (select from voicenter.cdr c
+                            where account = $1 and started_at >= $2 and started_at < $3 and removed_at is null
+                              and not exists (select from cdr_sync.earlier_scope e
+                                              where (e.account, e.call_id, e.type) = (c.account, c.call_id, c.type)))",
         )
         .bind(name)
         .bind(span.from())

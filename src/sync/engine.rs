@@ -48,6 +48,8 @@ const FORECAST_FROM: TimeDelta = TimeDelta::weeks(5);
 struct Learned {
     capabilities: Remembered,
     api: Knowledge,
+    /// When a call showed that CallIDs say nothing of the time zone.
+    ids_refuted_at: Option<DateTime<Utc>>,
 }
 
 impl Learned {
@@ -57,7 +59,11 @@ impl Learned {
             stored.and_then(|value| T::deserialize(value).ok()).unwrap_or_default()
         }
         let stored = |name| stored.and_then(|stored| stored.get(name));
-        Self { capabilities: part(stored("capabilities")), api: part(stored("api")) }
+        Self {
+            capabilities: part(stored("capabilities")),
+            api: part(stored("api")),
+            ids_refuted_at: part(stored("ids_refuted_at")),
+        }
     }
 }
 
@@ -122,7 +128,7 @@ impl Engine {
                 "an earlier version may have read calls without some fields: what the API has of them is read again"
             );
         }
-        let (ledger, remembered) = load(&store, &account, now).await?;
+        let (ledger, remembered, ids_refuted_at) = load(&store, &account, now).await?;
         let planner = Planner::new(account.settings.clone(), mode, ledger, now);
         let unread = planner.unread(now);
         board.update(|progress| {
@@ -130,6 +136,7 @@ impl Engine {
             progress.unread_at_start = unread;
         });
         let mut asker = Asker::new(account, clock, &remembered, board);
+        asker.zone.ids_refuted_at = ids_refuted_at;
         asker.lease = Some(leadership.good_until());
         asker.patience = (mode != Mode::Daemon).then_some(PATIENCE);
         let (held, storing, learned, warned_at) = (BTreeMap::new(), None, None, None);
@@ -333,6 +340,7 @@ impl Engine {
         let learned = Learned {
             capabilities: self.asker.session.remembered(),
             api: self.planner.ledger().knowledge.clone(),
+            ids_refuted_at: self.asker.zone.ids_refuted_at,
         };
         let value = serde_json::to_value(&learned).ok()?;
         if self.learned.as_ref() == Some(&value) {
@@ -427,14 +435,15 @@ async fn store_parcel(
     Ok(committed)
 }
 
-/// The ledger as the database has it, and the forecast from the calls stored.
+/// The ledger as the database has it, the forecast from the calls stored, and what was learned beside it.
 pub(super) async fn load(
     store: &Store,
     account: &Account,
     now: DateTime<Utc>,
-) -> Result<(Ledger, Remembered), SyncError> {
+) -> Result<(Ledger, Remembered, Option<DateTime<Utc>>), SyncError> {
     let stored = store.load(&account.name).await?;
-    let Learned { capabilities, api: mut knowledge } = Learned::from_stored(stored.knowledge.as_ref());
+    let Learned { capabilities, api: mut knowledge, ids_refuted_at } =
+        Learned::from_stored(stored.knowledge.as_ref());
     // A start gives a server that was caught cutting before sorting one more chance.
     knowledge.sort_strikes = knowledge.sort_strikes.min(1);
     let mut forecast = Forecast::default();
@@ -463,7 +472,7 @@ pub(super) async fn load(
         knowledge,
         forecast,
     };
-    Ok((ledger, capabilities))
+    Ok((ledger, capabilities, ids_refuted_at))
 }
 
 /// The names of what changed; the values may be phone numbers.

@@ -103,7 +103,7 @@ pub async fn verify(
     board: Board,
     details: bool,
 ) -> Result<Verified, SyncError> {
-    let (mut ledger, remembered) = engine::load(store, &account, clock.now()).await?;
+    let (mut ledger, remembered, ids_refuted_at) = engine::load(store, &account, clock.now()).await?;
     ledger.coverage = Coverage::new();
     ledger.gaps.clear();
     ledger.rechecks.clear();
@@ -112,6 +112,7 @@ pub async fn verify(
     let settled = clock.now() - UNSETTLED;
     let mut asker = Asker::new(account, clock, &remembered, board);
     asker.patience = Some(engine::PATIENCE);
+    asker.zone.ids_refuted_at = ids_refuted_at;
     asker.look_at_zone().await?;
     let mut shown = BTreeMap::new();
     let mut verified = Verified::default();

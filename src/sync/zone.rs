@@ -5,12 +5,16 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::SyncError;
 use super::asker::Asker;
 use crate::voicenter::zone_check::{self, Asked, Contradiction, Shown, ZoneVerdict};
-use crate::voicenter::{Action, Answer, ApiError, Form, Question};
+use crate::voicenter::{Action, Answer, Form, Question};
 
 /// How often the newest calls and a day ahead are looked at.
 const EVERY: TimeDelta = TimeDelta::days(1);
 /// The same while no record has come yet, or while CallIDs hint at another zone.
 const UNTOLD_EVERY: TimeDelta = TimeDelta::hours(1);
+/// For how long what calls have shown of CallIDs is believed.
+const REFUTED_FOR: TimeDelta = TimeDelta::days(30);
+/// Fewer records than this may all be odd ones: older ones are looked at, too.
+const FEW: usize = 3;
 const WHY_OPEN: &str = "dates come with Z, and it is not decided yet whether api.timezone";
 /// After a look that the API did not answer.
 const FAILED_EVERY: TimeDelta = TimeDelta::minutes(10);
@@ -26,6 +30,8 @@ pub(super) struct ZoneWatch {
     look_at: Option<DateTime<Utc>>,
     /// When it was looked last.
     looked_at: Option<DateTime<Utc>>,
+    /// When a call showed that CallIDs of this API say nothing of the zone.
+    pub(super) ids_refuted_at: Option<DateTime<Utc>>,
 }
 
 impl ZoneWatch {
@@ -38,6 +44,10 @@ impl ZoneWatch {
     /// Returns `true` if the last look was so long ago that a doubt calls for another.
     pub(super) fn may_look_again(&self, now: DateTime<Utc>) -> bool {
         self.looked_at.is_none_or(|at| (now - at).abs() >= FAILED_EVERY)
+    }
+
+    fn has_refuted_ids(&self, now: DateTime<Utc>) -> bool {
+        self.ids_refuted_at.is_some_and(|at| now - at < REFUTED_FOR)
     }
 
     /// Returns `true` if a record has come whose date fits.
@@ -57,8 +67,16 @@ pub(super) enum Shows {
     Open(String),
 }
 
+enum Looked {
+    Answered(Question, Box<Answer>),
+    /// The API would not answer this span.
+    Refused,
+    /// No answer in time, or none that is short enough.
+    Failed,
+}
+
 impl Asker {
-    /// Looks at the newest calls and a day ahead; further back where none comes.
+    /// Looks at the newest calls and a day ahead; further back where few come.
     ///
     /// [`SyncError::WrongZone`] when the zone is contradicted.
     pub(super) async fn look_at_zone(&mut self) -> Result<(), SyncError> {
@@ -66,56 +84,81 @@ impl Asker {
         let mut next = FAILED_EVERY;
         (self.zone.looked_at, self.zone.decided) = (Some(now), false);
         for (back, ahead) in zone_check::looks(self.account.settings.max_window) {
-            let Some((question, answer)) = self.look(now - back, now + ahead).await? else { break };
+            let Some((question, answer)) = self.look_ahead(now - back, ahead).await? else { break };
             next = UNTOLD_EVERY;
-            if answer.listed > 0 {
-                next = match self.check_zone(&answer, &question, true).await? {
-                    Shows::Fits => EVERY,
-                    Shows::Nothing => UNTOLD_EVERY,
-                    Shows::Open(_) => FAILED_EVERY,
-                };
-                break;
+            if answer.listed == 0 {
+                continue;
             }
+            if zone_check::refutes_call_ids(&Shown::from(&answer), self.asked(&question)) {
+                self.zone.ids_refuted_at = Some(now);
+            }
+            match self.check_zone(&answer, &question, true).await? {
+                Shows::Fits => next = EVERY,
+                Shows::Nothing if answer.listed < FEW => continue,
+                Shows::Nothing => {}
+                Shows::Open(_) => next = FAILED_EVERY,
+            }
+            break;
         }
         self.zone.look_at = Some(now + next);
         Ok(())
     }
 
-    /// The answer for a span; less of it where it holds too many records, and an earlier one where that is refused as
-    /// the future, which it is for an API whose clock is behind.
-    async fn look(
+    /// The answer for a span that ends as far ahead as the API lets itself be asked.
+    async fn look_ahead(
         &mut self,
         from: DateTime<Utc>,
-        to: DateTime<Utc>,
+        ahead: TimeDelta,
     ) -> Result<Option<(Question, Answer)>, SyncError> {
         let now = self.clock.now();
-        let (mut from, mut to) = (from, to);
-        let end = to.min(now);
+        let nearer = [3, 2, 1, 0].map(TimeDelta::hours);
+        for ahead in std::iter::once(ahead).chain(nearer.into_iter().filter(|nearer| *nearer < ahead)) {
+            match self.look(from, now + ahead).await? {
+                Looked::Answered(question, answer) => return Ok(Some((question, *answer))),
+                Looked::Refused => {}
+                Looked::Failed => return Ok(None),
+            }
+        }
+        // An API whose clock is far behind refuses the present, too.
+        match self.look(from - EVERY, now - EVERY).await? {
+            Looked::Answered(question, answer) => Ok(Some((question, *answer))),
+            _ => Ok(None),
+        }
+    }
+
+    /// The answer for a span; less of it where it holds too many records.
+    async fn look(&mut self, from: DateTime<Utc>, to: DateTime<Utc>) -> Result<Looked, SyncError> {
+        let end = to.min(self.clock.now());
+        let mut from = from;
         loop {
             let question = Question::for_newest(self.account.filter.clone(), from, to);
             let (_, result) = self.ask(question.clone(), Form::BARE, &mut 0).await?;
             let error = match result {
-                Ok(asked) => return Ok(Some((question, asked.answer))),
+                Ok(asked) => return Ok(Looked::Answered(question, Box::new(asked.answer))),
                 Err(error) => error,
             };
             match error.action() {
-                Action::Split | Action::SplitTooLarge if end - from > TimeDelta::minutes(1) => {
+                Action::Split | Action::SplitTooLarge => {
+                    // Too many records are records.
+                    self.zone.seen = true;
+                    if end - from <= TimeDelta::minutes(1) {
+                        return Ok(Looked::Failed);
+                    }
                     from = end - (end - from) / 8;
                 }
-                Action::Stop if to > now => to = error.server_date().map_or(now, |theirs| theirs.min(now)),
-                Action::Stop if now - to < EVERY => (from, to) = (from - EVERY, to - EVERY),
                 Action::Pause { .. } => return Err(self.refused(&error)),
-                _ => return self.not_looked(&error),
-            }
-            if from >= to {
-                return self.not_looked(&error);
+                action => {
+                    tracing::debug!(event = "zone_not_looked_at", account = self.account.name, %error);
+                    let late = matches!(action, Action::TooSlow | Action::SlowDown { .. });
+                    return Ok(if late { Looked::Failed } else { Looked::Refused });
+                }
             }
         }
     }
 
-    fn not_looked<T>(&self, error: &ApiError) -> Result<Option<T>, SyncError> {
-        tracing::debug!(event = "zone_not_looked_at", account = self.account.name, %error);
-        Ok(None)
+    fn asked(&self, question: &Question) -> Asked {
+        let (zone, now) = (self.account.client.timezone(), self.clock.now());
+        Asked { from: question.from, to: question.to, zone, now }
     }
 
     /// What an answer shows of the zone. `newest`: the absence of future dates counts.
@@ -125,12 +168,10 @@ impl Asker {
         question: &Question,
         newest: bool,
     ) -> Result<Shows, SyncError> {
-        let zone = self.account.client.timezone();
-        let now = self.clock.now();
-        let asked = Asked { from: question.from, to: question.to, zone, now };
-        let verdict = match newest && question.to > now {
-            true => zone_check::judge_newest(&answer.into(), asked),
-            false => zone_check::judge(&answer.into(), asked),
+        let (asked, shown) = (self.asked(question), Shown::from(answer));
+        let verdict = match newest && question.to > asked.now {
+            true => zone_check::judge_newest(&shown, asked),
+            false => zone_check::judge(&shown, asked),
         };
         let shows = match verdict {
             ZoneVerdict::Contradicted(contradiction) => return Err(self.wrong_zone(contradiction)),
@@ -138,28 +179,61 @@ impl Asker {
             ZoneVerdict::Undecided { .. } | ZoneVerdict::Fits => Shows::Fits,
             ZoneVerdict::Silent => Shows::Nothing,
         };
+        if shows == Shows::Nothing
+            && !self.zone.has_refuted_ids(asked.now)
+            && let Some(contradiction) = zone_check::by_call_ids_alone(&shown)
+        {
+            return Err(self.wrong_zone(contradiction));
+        }
         self.zone.seen |= !answer.records.is_empty() && !matches!(shows, Shows::Open(_));
         Ok(shows)
     }
 
-    /// Asks for a few minutes around a call that is there: only in the right zone any of them come.
+    /// Asks for some minutes around a call that is there: only in the right zone any of them come.
     async fn decide_zone(&mut self, call: DateTime<Utc>) -> Result<Shows, SyncError> {
-        let (from, to) = zone_check::around(call);
         let zone = self.account.client.timezone();
-        let Some((_, answer)) = self.look(from, to).await? else {
-            return Ok(Shows::Open(format!("{WHY_OPEN} {zone} fits: the API did not answer")));
-        };
-        match zone_check::decide(&Shown::from(&answer), call, zone) {
-            ZoneVerdict::Contradicted(contradiction) => Err(self.wrong_zone(contradiction)),
-            _ => {
+        let (from, to) = zone_check::around(call);
+        let wider = (from - TimeDelta::minutes(4), to + TimeDelta::minutes(20));
+        let mut answered = 0;
+        for (from, to) in [(from, to), wider] {
+            let found = self.finds(call, from, to).await?;
+            if found == Some(true) {
                 self.zone.decided = true;
-                Ok(Shows::Fits)
+                return Ok(Shows::Fits);
             }
+            answered += u32::from(found.is_some());
+        }
+        let (from, to) = zone_check::around_elsewhere(call, zone);
+        if self.finds(call, from, to).await? == Some(true) {
+            return Err(self.wrong_zone(zone_check::not_found(call, zone)));
+        }
+        match answered {
+            // UTC is what the API documents: records that are found by something else than their date say nothing.
+            2 if zone_check::is_utc(zone, call) => Ok(Shows::Nothing),
+            2 => Err(self.wrong_zone(zone_check::not_found(call, zone))),
+            _ => Ok(Shows::Open(format!("{WHY_OPEN} {zone} fits: the API did not answer"))),
         }
     }
 
+    async fn finds(
+        &mut self,
+        call: DateTime<Utc>,
+        from: DateTime<Utc>,
+        to: DateTime<Utc>,
+    ) -> Result<Option<bool>, SyncError> {
+        let now = self.clock.now();
+        let mut looked = self.look(from, to).await?;
+        if matches!(looked, Looked::Refused) && from < now && now < to {
+            looked = self.look(from, now).await?;
+        }
+        Ok(match looked {
+            Looked::Answered(_, answer) => Some(zone_check::finds(&Shown::from(&*answer), call)),
+            _ => None,
+        })
+    }
+
     fn wrong_zone(&mut self, contradiction: Contradiction) -> SyncError {
-        self.zone = ZoneWatch::default();
+        self.zone = ZoneWatch { ids_refuted_at: self.zone.ids_refuted_at, ..ZoneWatch::default() };
         let zone = self.account.client.timezone();
         let message = contradiction.describe(zone, self.clock.now());
         tracing::error!(event = "zone_contradicted", account = self.account.name, error = message);

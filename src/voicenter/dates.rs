@@ -93,8 +93,8 @@ fn parse_offset(text: &str) -> Option<FixedOffset> {
 
 /// The instant that a written date means in `zone`.
 ///
-/// A wall time that occurs twice: `epoch` (DateEpoch) decides when it names one of the two, else the earlier one,
-/// always the same. A wall time that is skipped moves forward by what was skipped.
+/// A wall time that occurs twice: the one nearer to `epoch` (DateEpoch), without which it is the earlier one, always
+/// the same. A wall time that is skipped moves forward by what was skipped.
 pub fn instant(written: Written, zone: Tz, epoch: Option<i64>) -> Option<DateTime<Utc>> {
     if let Some(offset) = written.offset {
         return offset.from_local_datetime(&written.local).single().map(|date| date.to_utc());
@@ -102,8 +102,9 @@ pub fn instant(written: Written, zone: Tz, epoch: Option<i64>) -> Option<DateTim
     match zone.from_local_datetime(&written.local) {
         MappedLocalTime::Single(date) => Some(date.to_utc()),
         MappedLocalTime::Ambiguous(earlier, later) => {
-            let later = later.to_utc();
-            Some(if epoch == Some(later.timestamp()) { later } else { earlier.to_utc() })
+            let (earlier, later) = (earlier.to_utc(), later.to_utc());
+            let apart = |date: DateTime<Utc>| epoch.map_or(0, |epoch| epoch.abs_diff(date.timestamp()));
+            Some(if apart(later) < apart(earlier) { later } else { earlier })
         }
         MappedLocalTime::None => {
             // Read with the offset that held before the change.

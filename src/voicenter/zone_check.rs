@@ -60,8 +60,10 @@ pub enum Sign {
     Zoned,
     /// Records are dated later than both clocks.
     Future,
-    /// CallIDs begin with another wall time, and no record is younger than that difference.
+    /// CallIDs begin with another wall time, which nothing has refuted.
     CallId,
+    /// The signs contradict each other.
+    Disagreeing,
 }
 
 /// What of an answer tells of its zone.
@@ -107,7 +109,8 @@ pub struct Asked {
 pub fn judge(shown: &Shown, asked: Asked) -> ZoneVerdict {
     let facts = Facts { shown, asked };
     facts
-        .off_the_epoch()
+        .signs_disagree()
+        .or_else(|| facts.off_the_epoch())
         .or_else(|| facts.beside_the_bounds())
         .or_else(|| facts.in_the_future())
         .or_else(|| facts.by_epoch())
@@ -118,16 +121,23 @@ pub fn judge(shown: &Shown, asked: Asked) -> ZoneVerdict {
 
 /// What an answer about the newest calls and a day ahead shows: the absence of future dates, too.
 pub fn judge_newest(shown: &Shown, asked: Asked) -> ZoneVerdict {
-    let facts = Facts { shown, asked };
     match judge(shown, asked) {
-        ZoneVerdict::Silent if facts.is_stale() => facts.contradicted(
-            Sign::CallId,
-            -shown.zones.call_id.map_or_else(TimeDelta::zero, |shift| shift.span()),
-            shown.zones.call_id.map_or(0, |shift| shift.agreeing),
-        ),
-        ZoneVerdict::Silent if !shown.dates.is_empty() && !facts.doubted_by_call_ids() => ZoneVerdict::Fits,
+        ZoneVerdict::Silent if shown.dates.len() >= SEVERAL && hint(shown).is_none() => ZoneVerdict::Fits,
         verdict => verdict,
     }
+}
+
+/// Returns `true` if the newest calls refute what CallIDs say of the zone: one is younger than the difference allows, or
+/// calls go on where there could be none.
+pub fn refutes_call_ids(shown: &Shown, asked: Asked) -> bool {
+    let Some(shift) = shown.zones.call_id else { return false };
+    let latest = Facts { shown, asked }.latest();
+    let ages = shown.dates.iter().map(|date| latest - *date).filter(|age| *age >= -FUTURE);
+    if shift.quarters > 0 {
+        return ages.min().is_some_and(|age| age < shift.span() - FUTURE);
+    }
+    let future = shown.dates.iter().any(|date| *date - latest > FUTURE);
+    !future && asked.to > latest && ages.filter(|age| *age < CLOSE * 2).count() >= SEVERAL
 }
 
 /// The spans to look at, as how far back and how far ahead: the newest calls first, then further back for some that show
@@ -137,20 +147,50 @@ pub fn looks(longest: TimeDelta) -> [(TimeDelta, TimeDelta); 3] {
     [(TimeDelta::hours(1), day), (day, day), (longest, TimeDelta::zero())]
 }
 
-/// The bounds of the question that decides an [`ZoneVerdict::Undecided`] call; the call lies at their end.
+/// The bounds of the question that decides an [`ZoneVerdict::Undecided`] call. A server may find records by their end.
 pub fn around(call: DateTime<Utc>) -> (DateTime<Utc>, DateTime<Utc>) {
     let second = DateTime::from_timestamp(call.timestamp(), 0).unwrap_or(call);
-    (second - TimeDelta::minutes(5), second + TimeDelta::seconds(2))
+    (second - TimeDelta::minutes(5), second + TimeDelta::minutes(30))
 }
 
-/// What the answer to that question shows: whatever call of those minutes it holds, they were found where they are.
-pub fn decide(shown: &Shown, call: DateTime<Utc>, zone: Tz) -> ZoneVerdict {
+/// The same question as it would be in the zone that the bounds are in if not in the configured one: in UTC, or else in
+/// Israel's time.
+pub fn around_elsewhere(call: DateTime<Utc>, zone: Tz) -> (DateTime<Utc>, DateTime<Utc>) {
     let (from, to) = around(call);
-    if shown.dates.iter().any(|date| from - SLACK <= *date && *date <= to + SLACK) {
-        return ZoneVerdict::Fits;
-    }
-    let ahead = -offset(zone, call);
-    ZoneVerdict::Contradicted(Contradiction { sign: Sign::Zoned, ahead, records: 1, of: 1 })
+    let moved = offset(elsewhere(zone, call), call) - offset(zone, call);
+    (from + moved, to + moved)
+}
+
+/// Returns `true` if the wall clock of `zone` shows UTC at `instant`.
+pub fn is_utc(zone: Tz, instant: DateTime<Utc>) -> bool {
+    offset(zone, instant).is_zero()
+}
+
+fn elsewhere(zone: Tz, call: DateTime<Utc>) -> Tz {
+    if is_utc(zone, call) { Tz::Asia__Jerusalem } else { Tz::UTC }
+}
+
+/// Whether the answer to such a question holds a call of those minutes: it was found where it is.
+pub fn finds(shown: &Shown, call: DateTime<Utc>) -> bool {
+    let (from, to) = around(call);
+    shown.dates.iter().any(|date| from - SLACK <= *date && *date <= to + SLACK)
+}
+
+/// The call was not found in the configured zone, or only in the other one.
+pub fn not_found(call: DateTime<Utc>, zone: Tz) -> Contradiction {
+    let ahead = offset(elsewhere(zone, call), call) - offset(zone, call);
+    Contradiction { sign: Sign::Zoned, ahead, records: 1, of: 1 }
+}
+
+/// CallIDs say that another zone is in use, and nothing has refuted them.
+pub fn by_call_ids_alone(shown: &Shown) -> Option<Contradiction> {
+    let shift = shown.zones.call_id.filter(|shift| shift.contradicts() && shift.of >= MANY)?;
+    Some(Contradiction {
+        sign: Sign::CallId,
+        ahead: -shift.span(),
+        records: shift.of - shift.zeros,
+        of: shift.of,
+    })
 }
 
 impl Contradiction {
@@ -171,8 +211,11 @@ impl Contradiction {
             }
             Sign::Zoned => "dates come with Z, and a call that is there is not found in this zone".to_owned(),
             Sign::Future => format!("{records} of {of} records are dated in the future, by up to {apart}"),
-            Sign::CallId => {
-                format!("{records} of {of} CallIDs begin with a time {apart} away, and no call is younger")
+            Sign::CallId => format!(
+                "{records} of {of} CallIDs begin with a time {apart} away, read as Israel's, and no new call has refuted it"
+            ),
+            Sign::Disagreeing => {
+                format!("{records} of {of} records: Date, DateEpoch and CallID disagree by {apart}")
             }
         };
         format!("api.timezone {zone} does not fit the API ({shown})")
@@ -180,11 +223,9 @@ impl Contradiction {
 
     /// What to set.
     pub fn advice(&self, zone: Tz, now: DateTime<Utc>) -> String {
-        if self.sign == Sign::Zoned {
-            return match zone {
-                Tz::UTC => "Set api.timezone to the zone in which the API reads fromdate and todate.".into(),
-                _ => "Set api.timezone to UTC.".into(),
-            };
+        if self.sign == Sign::Disagreeing {
+            return "Find out with cdr-sync query in which zone a call just made is dated, and report this."
+                .into();
         }
         let theirs = offset(zone, now) + self.ahead;
         let named = [Tz::UTC, Tz::Asia__Jerusalem].into_iter().find(|tz| offset(*tz, now) == theirs);
@@ -209,7 +250,7 @@ fn span_text(span: TimeDelta) -> String {
 
 /// How far CallIDs hint that dates are read wrongly, for people; `None` where they do not.
 pub fn hint(shown: &Shown) -> Option<String> {
-    let shift = shown.zones.call_id.filter(|shift| shift.is_agreed() && shift.quarters != 0)?;
+    let shift = shown.zones.call_id.filter(|shift| shift.contradicts() && shift.of >= SEVERAL)?;
     Some(span_text(shift.span().abs()))
 }
 
@@ -234,14 +275,24 @@ impl Facts<'_> {
         ZoneVerdict::Contradicted(Contradiction { sign, ahead, records, of: self.shown.dates.len() })
     }
 
+    /// DateEpoch and CallID say different things of Date, or future dates belie an epoch that fits.
+    fn signs_disagree(&self) -> Option<ZoneVerdict> {
+        let epoch = self.shown.zones.epoch?;
+        let ids = self.shown.zones.call_id.filter(|ids| ids.of >= SEVERAL)?;
+        let future = self.in_future() >= SEVERAL;
+        let disagree = epoch.contradicts() && ids.fits() || epoch.fits() && ids.contradicts() && future;
+        let apart = if epoch.fits() { -ids.span() } else { epoch.span() };
+        disagree.then(|| self.contradicted(Sign::Disagreeing, apart, ids.of))
+    }
+
     fn off_the_epoch(&self) -> Option<ZoneVerdict> {
-        let shift = self.shown.zones.epoch.filter(|shift| shift.is_agreed() && shift.quarters != 0)?;
-        Some(self.contradicted(Sign::Epoch, shift.span(), shift.agreeing))
+        let shift = self.shown.zones.epoch.filter(|shift| shift.contradicts())?;
+        let enough = shift.of - shift.zeros >= SEVERAL;
+        enough.then(|| self.contradicted(Sign::Epoch, shift.span(), shift.of - shift.zeros))
     }
 
     fn by_epoch(&self) -> Option<ZoneVerdict> {
-        let shift = self.shown.zones.epoch.filter(|shift| shift.is_agreed())?;
-        (shift.quarters == 0).then_some(ZoneVerdict::Fits)
+        self.shown.zones.epoch?.fits().then_some(ZoneVerdict::Fits)
     }
 
     /// All records fit into the span asked, moved by some quarters of an hour, and not into itself.
@@ -255,8 +306,7 @@ impl Facts<'_> {
         };
         let all_fit = first >= self.asked.from + moved - SLACK && last <= self.asked.to + moved + SLACK;
         let beside = self.shown.dates.iter().filter(|date| !self.is_inside(**date)).count();
-        let enough = beside >= SEVERAL || beside == self.shown.dates.len();
-        let seen = self.shown.exact_bounds && all_fit && enough && moved.abs() <= FURTHEST;
+        let seen = self.shown.exact_bounds && all_fit && beside >= SEVERAL && moved.abs() <= FURTHEST;
         // Later than asked: the API's clock, which read the bounds, is behind ours.
         seen.then(|| self.contradicted(Sign::Bounds, -moved, beside))
     }
@@ -265,22 +315,23 @@ impl Facts<'_> {
         self.asked.from - SLACK <= date && date <= self.asked.to + SLACK
     }
 
+    fn in_future(&self) -> usize {
+        let latest = self.latest();
+        self.shown.dates.iter().filter(|date| **date - latest > FUTURE).count()
+    }
+
     fn in_the_future(&self) -> Option<ZoneVerdict> {
         // Where the instants are certain, only the clocks can be wrong.
-        if self.shown.zones.zoned > 0 || self.shown.zones.epoch.is_some_and(|shift| shift.is_agreed()) {
+        if self.shown.zones.zoned > 0 || self.shown.zones.epoch.is_some_and(|shift| shift.fits()) {
             return None;
         }
-        let newest = *self.shown.dates.last()?;
-        let ahead = newest - self.latest();
-        let future = self.shown.dates.iter().filter(|date| **date - self.latest() > FUTURE).count();
-        let agreed = self.shown.zones.call_id.is_some_and(|shift| shift.is_agreed() && shift.quarters < 0);
-        let enough = future == self.shown.dates.len()
-            || agreed
-            || (future >= SEVERAL && future * 5 >= self.shown.dates.len());
-        let seen = future > 0 && enough && ahead <= FURTHEST;
+        let ahead = *self.shown.dates.last()? - self.latest();
+        let future = self.in_future();
+        let seen = future >= SEVERAL && future * 5 >= self.shown.dates.len() && ahead <= FURTHEST;
         // The newest is some minutes old, and nearly all zones are whole hours apart.
         let hours = TimeDelta::hours((ahead.num_minutes() + 59) / 60);
-        let shown = self.shown.zones.call_id.filter(|_| agreed).map_or(hours, |shift| -shift.span());
+        let ids = self.shown.zones.call_id.filter(|shift| shift.contradicts() && shift.quarters < 0);
+        let shown = ids.map_or(hours, |shift| -shift.span());
         seen.then(|| self.contradicted(Sign::Future, shown, future))
     }
 
@@ -295,24 +346,7 @@ impl Facts<'_> {
     }
 
     fn by_call_ids(&self) -> Option<ZoneVerdict> {
-        let shift = self.shown.zones.call_id.filter(|shift| shift.is_agreed())?;
-        (shift.quarters == 0).then_some(ZoneVerdict::Fits)
-    }
-
-    fn doubted_by_call_ids(&self) -> bool {
-        self.shown.zones.call_id.is_some_and(|shift| shift.is_agreed() && shift.quarters != 0)
-    }
-
-    /// The calls are read as earlier than their CallIDs say, and the newest looks as old as that.
-    fn is_stale(&self) -> bool {
-        let behind = self
-            .shown
-            .zones
-            .call_id
-            .filter(|shift| shift.is_agreed() && shift.quarters > 0 && shift.agreeing >= MANY);
-        behind
-            .zip(self.shown.dates.last())
-            .is_some_and(|(shift, newest)| self.latest() - *newest >= shift.span() - FUTURE)
+        self.shown.zones.call_id?.fits().then_some(ZoneVerdict::Fits)
     }
 }
 
@@ -322,140 +356,4 @@ fn quarters_up(span: TimeDelta) -> TimeDelta {
 }
 
 #[cfg(test)]
-mod tests {
-    use chrono_tz::Asia::Jerusalem;
-
-    use super::super::zones::Shift;
-    use super::*;
-
-    fn utc(text: &str) -> DateTime<Utc> {
-        text.parse().unwrap()
-    }
-
-    /// From 10 to 11 o'clock UTC in January, asked when that was over.
-    fn asked(zone: Tz) -> Asked {
-        let (from, to) = (utc("2026-01-10T10:00:00Z"), utc("2026-01-10T11:00:00Z"));
-        Asked { from, to, zone, now: to }
-    }
-
-    /// Records at these minutes after 10 o'clock.
-    fn zoneless(minutes: &[i64]) -> Shown {
-        let dates = minutes.iter().map(|minute| asked(Tz::UTC).from + TimeDelta::minutes(*minute)).collect();
-        let zones = ZoneEvidence { zoneless: minutes.len(), ..ZoneEvidence::default() };
-        Shown { zones, dates, exact_bounds: true, server_date: None }
-    }
-
-    fn zoned(minutes: &[i64]) -> Shown {
-        let zones = ZoneEvidence { zoned: minutes.len(), ..ZoneEvidence::default() };
-        Shown { zones, ..zoneless(minutes) }
-    }
-
-    fn shift(quarters: i32, agreeing: usize, of: usize) -> Option<Shift> {
-        Some(Shift { quarters, agreeing, of })
-    }
-
-    /// What contradicts the zone, and how many minutes the API's clock is ahead of it.
-    fn contradicted(verdict: ZoneVerdict) -> Option<(Sign, i64)> {
-        match verdict {
-            ZoneVerdict::Contradicted(found) => Some((found.sign, found.ahead.num_minutes())),
-            _ => None,
-        }
-    }
-
-    #[test]
-    fn the_epoch_decides_for_zoneless_dates_unless_it_disagrees_with_itself() {
-        let mut shown = zoneless(&[1, 2, 3]);
-        shown.zones.epoch = shift(8, 3, 3);
-        assert_eq!(contradicted(judge(&shown, asked(Tz::UTC))), Some((Sign::Epoch, 120)));
-        shown.zones.epoch = shift(0, 3, 3);
-        assert_eq!(judge(&shown, asked(Tz::UTC)), ZoneVerdict::Fits);
-        shown.zones.epoch = shift(8, 2, 3);
-        assert_eq!(judge(&shown, asked(Tz::UTC)), ZoneVerdict::Silent);
-    }
-
-    #[test]
-    fn records_beside_the_span_asked_show_how_far_the_api_s_clock_is_off() {
-        // Bounds in Israel's time for an API in UTC: it shows what was two hours later.
-        let found = judge(&zoned(&[121, 150, 179]), asked(Jerusalem));
-        assert_eq!(contradicted(found), Some((Sign::Bounds, -120)));
-        // The other way round.
-        let found = judge(&zoned(&[-119, -90, -61]), asked(Tz::UTC));
-        assert_eq!(contradicted(found), Some((Sign::Bounds, 120)));
-        // A server that minds no bounds, and a record or two at the edge, say nothing of a zone.
-        assert_eq!(contradicted(judge(&zoned(&[-50, 10, 30, 90]), asked(Tz::UTC))), None);
-        assert_eq!(judge(&zoned(&[5, 10, 30, 75]), asked(Tz::UTC)), ZoneVerdict::Fits);
-        let widened = Shown { exact_bounds: false, ..zoned(&[121, 150]) };
-        assert_eq!(contradicted(judge(&widened, asked(Tz::UTC))), None);
-    }
-
-    #[test]
-    fn dates_with_z_leave_the_zone_of_the_bounds_open_until_a_call_shows_it() {
-        for zone in [Tz::UTC, Jerusalem] {
-            // An hour with its first calls; an API three hours behind would show none of them.
-            assert_eq!(judge(&zoned(&[10, 50]), asked(zone)), ZoneVerdict::Fits);
-            let call = utc("2026-01-10T10:40:00Z");
-            assert_eq!(judge(&zoned(&[20, 40]), asked(zone)), ZoneVerdict::Undecided { call });
-            assert_eq!(decide(&zoned(&[38, 40]), call, zone), ZoneVerdict::Fits);
-            let found = contradicted(decide(&zoned(&[]), call, zone));
-            assert_eq!(found.map(|(sign, _)| sign), Some(Sign::Zoned));
-            let found = contradicted(decide(&zoned(&[160]), call, zone));
-            assert_eq!(found.map(|(sign, _)| sign), Some(Sign::Zoned));
-            // A quarter of an hour that shows a call leaves no room.
-            let newest =
-                Asked { from: utc("2026-01-10T10:30:00Z"), to: utc("2026-01-10T10:44:00Z"), ..asked(zone) };
-            assert_eq!(judge(&zoned(&[40]), newest), ZoneVerdict::Fits);
-        }
-    }
-
-    #[test]
-    fn zoneless_dates_later_than_both_clocks_show_a_zone_that_is_behind() {
-        let ahead = Asked { to: utc("2026-01-11T11:00:00Z"), ..asked(Tz::UTC) };
-        let found = judge(&zoneless(&[20, 70, 100, 178]), ahead);
-        assert_eq!(contradicted(found), Some((Sign::Future, 120)));
-        // One clock explains them.
-        let theirs =
-            Shown { server_date: Some(utc("2026-01-10T13:00:00Z")), ..zoneless(&[20, 70, 100, 178]) };
-        assert_eq!(contradicted(judge(&theirs, ahead)), None);
-        // An odd one among many, however far ahead, is odd.
-        let odd = zoneless(&[1, 2, 3, 4, 5, 6, 178]);
-        assert_eq!(contradicted(judge(&odd, ahead)), None);
-        let far = zoneless(&[60 * 24 * 365]);
-        assert_eq!(contradicted(judge(&far, ahead)), None);
-        // Unless its CallIDs agree.
-        let agreed = Shown { zones: ZoneEvidence { call_id: shift(-8, 7, 7), ..odd.zones }, ..odd };
-        assert_eq!(contradicted(judge(&agreed, ahead)), Some((Sign::Future, 120)));
-        // Where the instants are certain only a clock can be wrong.
-        assert_eq!(contradicted(judge(&zoned(&[70, 80, 90]), ahead)), None);
-    }
-
-    #[test]
-    fn call_ids_are_a_hint_that_needs_another_sign() {
-        let (from, to) = (utc("2026-01-09T11:00:00Z"), utc("2026-01-11T11:00:00Z"));
-        let ahead = Asked { from, to, ..asked(Jerusalem) };
-        let minutes: Vec<i64> = (-180..-60).step_by(6).collect();
-        let mut shown = zoneless(&minutes);
-        assert_eq!(judge_newest(&shown, ahead), ZoneVerdict::Fits, "as far as can be told");
-        // Zoneless UTC, read as Israel's time: all seem two hours older than they are.
-        shown.zones.call_id = shift(8, minutes.len(), minutes.len());
-        shown.dates.retain(|date| ahead.now - *date >= TimeDelta::hours(2));
-        assert_eq!(contradicted(judge_newest(&shown, ahead)), Some((Sign::CallId, -120)));
-        assert_eq!(judge(&shown, ahead), ZoneVerdict::Silent, "any other answer may be about old calls");
-        shown.dates.push(ahead.now - TimeDelta::minutes(20));
-        assert_eq!(judge_newest(&shown, ahead), ZoneVerdict::Silent, "a younger one refutes the CallIDs");
-        shown.zones.call_id = shift(0, minutes.len(), minutes.len());
-        assert_eq!(judge(&shown, ahead), ZoneVerdict::Fits);
-    }
-
-    #[test]
-    fn the_advice_names_the_zone_where_it_is_one_of_the_two_in_use() {
-        let now = utc("2026-01-10T10:00:00Z");
-        let advice = |ahead, zone| {
-            let ahead = TimeDelta::minutes(ahead);
-            Contradiction { sign: Sign::Future, ahead, records: 3, of: 4 }.advice(zone, now)
-        };
-        assert_eq!(advice(120, Tz::UTC), "Set api.timezone to Asia/Jerusalem.");
-        assert_eq!(advice(-120, Jerusalem), "Set api.timezone to UTC.");
-        assert!(advice(-330, Tz::UTC).contains("5 h 30 min behind that of UTC"));
-        assert!(advice(45, Jerusalem).contains("45 min ahead of that of Asia/Jerusalem"));
-    }
-}
+mod tests;

@@ -31,14 +31,21 @@ pub struct Shift {
     pub quarters: i32,
     /// The records that show it.
     pub agreeing: usize,
+    /// Those that show none at all.
+    pub zeros: usize,
     /// All records that show one, among them those that no whole quarters explain.
     pub of: usize,
 }
 
 impl Shift {
-    /// Returns `true` if hardly a record shows another one.
-    pub fn is_agreed(&self) -> bool {
-        self.agreeing * 10 >= self.of * 9
+    /// Returns `true` if hardly a record shows a difference.
+    pub fn fits(&self) -> bool {
+        self.zeros * 10 >= self.of * 9
+    }
+
+    /// Returns `true` if hardly a record shows none. Across a clock change a wrong zone is off by two amounts.
+    pub fn contradicts(&self) -> bool {
+        self.zeros * 10 <= self.of && self.agreeing * 5 >= self.of * 2
     }
 
     /// As a span of time.
@@ -105,7 +112,8 @@ impl Counts {
     fn most_common(&self) -> Option<Shift> {
         let most = |(a, i): &(&i32, &usize), (b, j): &(&i32, &usize)| i.cmp(j).then(b.cmp(a));
         let (quarters, agreeing) = self.quarters.iter().max_by(most)?;
-        Some(Shift { quarters: *quarters, agreeing: *agreeing, of: self.of })
+        let zeros = self.quarters.get(&0).copied().unwrap_or(0);
+        Some(Shift { quarters: *quarters, agreeing: *agreeing, zeros, of: self.of })
     }
 }
 
@@ -146,9 +154,9 @@ mod tests {
         ];
         let shown = evidence(Jerusalem, &records);
         assert_eq!((shown.zoned, shown.zoneless, shown.call_id), (1, 4, None));
-        assert_eq!(shown.epoch, Some(Shift { quarters: 0, agreeing: 4, of: 4 }));
+        assert_eq!(shown.epoch, Some(Shift { quarters: 0, agreeing: 4, zeros: 4, of: 4 }));
         let shown = evidence(Tz::UTC, &records[..4]);
-        assert_eq!(shown.epoch, Some(Shift { quarters: 8, agreeing: 3, of: 3 }));
+        assert_eq!(shown.epoch, Some(Shift { quarters: 8, agreeing: 3, zeros: 0, of: 3 }));
         assert_eq!(shown.epoch.unwrap().span(), TimeDelta::hours(2));
     }
 
@@ -172,8 +180,8 @@ mod tests {
                 ("2026-01-10T12:00:00", Some("2026-01-10T10:07:11Z"), ""),
             ],
         );
-        assert_eq!(shown.epoch, Some(Shift { quarters: 8, agreeing: 2, of: 4 }));
-        assert!(!shown.epoch.unwrap().is_agreed());
+        assert_eq!(shown.epoch, Some(Shift { quarters: 8, agreeing: 2, zeros: 0, of: 4 }));
+        assert!(!shown.epoch.unwrap().fits());
     }
 
     #[test]
@@ -195,7 +203,11 @@ mod tests {
                     (date, None, "20261399999999x"),
                 ],
             );
-            assert_eq!(shown.call_id, Some(Shift { quarters, agreeing: 1, of: 1 }), "{date}");
+            assert_eq!(
+                shown.call_id,
+                Some(Shift { quarters, agreeing: 1, zeros: usize::from(quarters == 0), of: 1 }),
+                "{date}"
+            );
         }
     }
 }

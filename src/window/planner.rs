@@ -6,12 +6,14 @@
 
 mod choice;
 mod gaps;
+mod withdrawn;
 
 use std::collections::{BTreeMap, VecDeque};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
 use choice::outward;
+use withdrawn::Withdrawn;
 
 use super::ask::{Ask, Outcome, Reason, Reply};
 use super::coverage::Stretch;
@@ -136,6 +138,7 @@ pub struct Planner {
     ledger: Ledger,
     readings: BTreeMap<Lane, Reading>,
     suspects: Suspects,
+    withdrawn: Withdrawn,
     asked: VecDeque<Asked>,
     asked_now: Option<Window>,
     /// The gap that is being tried again.
@@ -182,6 +185,7 @@ impl Planner {
             ledger,
             readings: BTreeMap::new(),
             suspects: Suspects::default(),
+            withdrawn: Withdrawn::default(),
             asked: VecDeque::new(),
             asked_now: None,
             gap_now: None,
@@ -234,6 +238,7 @@ impl Planner {
             if self.readings.get(&lane).is_none_or(Reading::is_done) {
                 self.readings.remove(&lane);
                 if let Some(reading) = self.start(lane, now) {
+                    self.withdrawn.next_reading();
                     self.readings.insert(lane, reading);
                 }
             }
@@ -294,6 +299,11 @@ impl Planner {
         }
         for window in step.uncover {
             self.uncover(window, &mut progress);
+            // New calls among the newest are no sign.
+            let repeated = (ask.lane != Lane::Live).then(|| self.withdrawn.note(window, read_at));
+            if let Some(tries) = repeated.flatten() {
+                self.give_up(window, tries, read_at, &mut progress);
+            }
         }
         for (window, reason) in step.gaps {
             self.open_gap(window, reason, read_at, &mut progress);

@@ -338,6 +338,8 @@ impl Reading {
                 if evidence.total.is_none() {
                     self.check_order(&page);
                 }
+                // At least these calls lie there, which later pages are measured by.
+                context.forecast.learn(page.tentative, &page.dates);
                 self.give_back(page.tentative);
             }
             Proof::Refuted => {

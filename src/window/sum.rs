@@ -70,6 +70,8 @@ pub struct Sum {
     pub seen: u64,
     /// Records read that are dated inside.
     pub inside: u64,
+    /// The most records that came for one part.
+    pub largest: usize,
     /// Parts that held nothing.
     pub empty: Vec<Window>,
     /// Its outermost parts were asked for with bounds as wide as its own.
@@ -87,6 +89,7 @@ impl Sum {
             again,
             seen: 0,
             inside: 0,
+            largest: 0,
             empty: Vec::new(),
             comparable: true,
             left: window.len(),
@@ -112,6 +115,7 @@ impl Sum {
         let (first, last) = (part.from() <= self.window.from(), part.to() >= self.window.to());
         let narrower = (first && read.sent.from > self.sent.from) || (last && read.sent.to < self.sent.to);
         self.comparable &= !narrower;
+        self.largest = self.largest.max(dates.len() + read.undated);
         let belongs = |date: &&DateTime<Utc>| {
             common.contains(**date)
                 || (first && self.sent.from <= **date && **date < self.window.from())

@@ -106,16 +106,18 @@ async fn nothing_is_configured() {
     insta::assert_snapshot!(steady(&printed(program(&["check"], &[])).await));
 }
 
-/// What `check` prints with an API in which one call was made a minute ago.
-async fn checked_beside_one_call(change: impl FnOnce(&mut SimulatorOptions), zone: &str) -> String {
+/// What `check` prints with an API in which some calls were made a minute ago and more.
+async fn checked_beside_some_calls(change: impl FnOnce(&mut SimulatorOptions), zone: &str) -> String {
     let now = Clock::System.now();
     let simulator = simulator(now, |options| {
         options.world = WorldOptions::empty();
         change(options);
     })
     .await;
-    let call = now - TimeDelta::minutes(1);
-    simulator.world().insert(Record::new("call", "Queue", call), call);
+    for minute in 1..5 {
+        let call = now - TimeDelta::minutes(minute);
+        simulator.world().insert(Record::new(&format!("call{minute}"), "Queue", call), call);
+    }
     let url = simulator.url();
     let environment = [
         ("VOICENTER_URL", url.as_str()),
@@ -129,17 +131,17 @@ async fn checked_beside_one_call(change: impl FnOnce(&mut SimulatorOptions), zon
 
 #[tokio::test]
 async fn a_zone_that_does_not_fit_is_named_with_the_one_that_does() {
-    let text = checked_beside_one_call(|_| {}, "Asia/Jerusalem").await;
+    let text = checked_beside_some_calls(|_| {}, "Asia/Jerusalem").await;
     assert!(text.contains("✗ account default: api.timezone Asia/Jerusalem does not fit the API"), "{text}");
     assert!(text.contains("→ Set api.timezone to UTC."), "{text}");
     let israel = |options: &mut SimulatorOptions| options.generation = Generation::V01;
-    let text = checked_beside_one_call(israel, "UTC").await;
+    let text = checked_beside_some_calls(israel, "UTC").await;
     assert!(
-        text.contains("✗ account default: api.timezone UTC does not fit the API (1 of 1 records"),
+        text.contains("✗ account default: api.timezone UTC does not fit the API (4 of 4 records"),
         "{text}"
     );
     assert!(text.contains("→ Set api.timezone to Asia/Jerusalem."), "{text}");
-    let text = checked_beside_one_call(israel, "Asia/Jerusalem").await;
+    let text = checked_beside_some_calls(israel, "Asia/Jerusalem").await;
     assert!(text.contains("✓ account default: Asia/Jerusalem fits the dates that came"), "{text}");
 }
 

@@ -1,5 +1,7 @@
 //! Runs the planner against one server: a pass over history, then a day and a half as a daemon; and judges it.
 
+use std::collections::BTreeMap;
+
 use cdr_sync::window::Window;
 use cdr_sync::window::ask::{Ask, Outcome};
 use cdr_sync::window::knowledge::floor;
@@ -20,6 +22,9 @@ const AGES: [i64; 4] = [LOOKBACK, DAY, 7 * DAY, 30 * DAY];
 const MAX_WINDOW: i64 = 31 * DAY;
 /// What appeared less than this before a claim may be missing: the claim rests on an earlier answer.
 const FRESH: i64 = 10 * MINUTE;
+
+/// A unit that is overfull is read by type, perhaps in several tries.
+const SLICED: usize = 30;
 
 /// What came of one server.
 #[derive(Debug, Default)]
@@ -73,7 +78,7 @@ pub fn run(drawn: Drawn, verbose: bool) -> Verdict {
     let verdict = Verdict { records: dates.len(), fewest, ..Verdict::default() };
     let read = vec![false; dates.len()];
     let mut run = Run { drawn, planner, now: history, read, verdict, verbose };
-    run.verdict.used = run.go(i64::MAX, 15 * fewest + 600);
+    run.verdict.used = run.go(i64::MAX, 15 * fewest + 600 + SLICED * run.overfull(limit));
     let began = run.now;
     let ledger = run.planner.ledger().clone();
     run.planner = Planner::new(settings(&run.drawn), Mode::Daemon, ledger, at(run.now));
@@ -181,7 +186,8 @@ impl Run {
 
     /// No longer kept by a server that says nothing of it: as good as vanished.
     fn is_gone(&self, call: &Call, server_now: i64) -> bool {
-        self.drawn.server.keeps.is_some_and(|(keeps, refuses)| !refuses && call.date < server_now - keeps)
+        let server = &self.drawn.server;
+        server.keeps.is_some_and(|(keeps, refuses)| !refuses && server.shown(call) < server_now - keeps)
     }
 
     /// Hidden by so many answers that lied that no client could know.
@@ -256,6 +262,19 @@ impl Run {
         })
     }
 
+    /// How many units hold, with those beside them that go out in the same bounds, more calls than an answer.
+    fn overfull(&self, limit: usize) -> usize {
+        let unit = if self.drawn.server.dates == crate::server::Dates::Minutes { 60 } else { 1 };
+        let mut units = BTreeMap::<i64, usize>::new();
+        for call in &self.drawn.server.calls {
+            *units.entry(call.date.div_euclid(unit)).or_default() += 1;
+        }
+        units
+            .keys()
+            .filter(|at| units.range(**at - 1..=**at + 1).map(|(_, calls)| calls).sum::<usize>() > limit)
+            .count()
+    }
+
     /// Whether the server still cannot tell what is in the gap, and the gap is not wider than it must be.
     fn is_explained(&self, gap: &Gap) -> bool {
         let server = &self.drawn.server;
@@ -269,7 +288,8 @@ impl Run {
         }
         let unit = if server.dates == crate::server::Dates::Minutes { 60 } else { 1 };
         let most = server.limit_at(self.now).min(self.drawn.configured_limit);
-        let most = server.slow.map_or(most, |(_, calls)| most.min(calls));
+        // A little below what is answered in time, no longer answer can show that this length is no limit.
+        let most = server.slow.map_or(most, |(_, calls)| most.min(calls / 5 * 4));
         let inside: Vec<&Call> = server.calls.iter().filter(|call| near(call.date)).collect();
         // Bounds that are not known to be inclusive take in the units beside.
         let crowded = |call: &&Call| {

@@ -44,6 +44,25 @@ impl Planner {
         self.note_gap(gap, now, progress);
     }
 
+    /// A window whose parts never add up is a gap, tried again at growing intervals.
+    pub(super) fn give_up(
+        &mut self,
+        window: Window,
+        tries: u32,
+        now: DateTime<Utc>,
+        progress: &mut Progress,
+    ) {
+        self.open_gap(window, GapReason::Incomplete, now, progress);
+        progress.outcome = Outcome::Gap;
+        let given_up = |gap: &&mut Gap| gap.window.intersect(&window).is_some();
+        if let Some(gap) = self.ledger.gaps.iter_mut().find(given_up) {
+            gap.tries = gap.tries.max(tries);
+            gap.next_try_at = now + retry_delay(gap.tries);
+            let gap = gap.clone();
+            self.note_gap(gap, now, progress);
+        }
+    }
+
     /// Gaps in the lookback are tried again soon: they must not keep new calls from being seen.
     fn note_gap(&mut self, mut gap: Gap, now: DateTime<Utc>, progress: &mut Progress) {
         if gap.window.to() > now - self.settings.lookback {
@@ -132,9 +151,11 @@ impl Planner {
         let suspected = self.suspects.narrowed().any(|narrowed| narrowed.intersect(&window).is_some());
         // What is asked to find out where history ends is answered for that alone.
         let narrowed = suspected && self.refused_at.is_none();
-        // No API keeps less than a day, and what was answered before is refused now: nothing is learned from trouble.
+        // No API keeps less than a day, and what was answered before is refused now: nothing is learned from trouble. Where an
+        // end of history is known, it has moved on.
         let is_newer = self.refused_at.is_some_and(|first| window.from() >= first.window.to());
-        let trouble = is_newer && self.refused_at.is_some_and(|first| !first.again);
+        let moves = self.ledger.knowledge.range.oldest(now).is_some();
+        let trouble = is_newer && !moves && self.refused_at.is_some_and(|first| !first.again);
         if narrowed || trouble || window.to() > now - TimeDelta::days(1) {
             let first = self.refused_at.take_if(|_| is_newer);
             for refused in first.map(|first| first.window).into_iter().chain([window]) {

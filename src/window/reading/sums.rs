@@ -29,8 +29,12 @@ impl Reading {
             Kind::Announced { total } | Kind::Short { total, .. } if sum.seen >= *total => {
                 context.knowledge.confirm_totals(context.now);
             }
-            // The parts show just what the whole showed, divided differently: the rest is never shown.
-            Kind::Short { listed, .. } if sum.seen <= *listed as u64 => {
+            // The parts show just what the whole showed, divided differently: the rest is never shown. Unless it was not
+            // divided: one part that holds as many as the whole may have been cut where the whole was.
+            Kind::Short { listed, .. }
+                if sum.seen <= *listed as u64
+                    && (sum.largest < *listed || *listed < context.settings.limits.doubt_from) =>
+            {
                 context.knowledge.strike_totals(context.now);
             }
             // Each part was proven by itself; what lies just outside was in the whole's total alone.

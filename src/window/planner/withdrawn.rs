@@ -1,0 +1,56 @@
+//! Windows whose claims were withdrawn, reading after reading: sums that never add up must not be read without end.
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use crate::window::Window;
+
+/// A claim is withdrawn in this many readings before its window is given up for a while.
+const READINGS: u32 = 4;
+/// How many windows are remembered, and for how long.
+const REMEMBERED: usize = 64;
+const REMEMBERED_FOR: TimeDelta = TimeDelta::days(2);
+
+#[derive(Clone, Debug, Default)]
+pub(super) struct Withdrawn {
+    windows: Vec<Entry>,
+    /// How many readings were started.
+    reading: u64,
+}
+
+#[derive(Clone, Debug)]
+struct Entry {
+    window: Window,
+    reading: u64,
+    times: u32,
+    at: DateTime<Utc>,
+}
+
+impl Withdrawn {
+    /// Another reading begins.
+    pub(super) fn next_reading(&mut self) {
+        self.reading += 1;
+    }
+
+    /// Notes that a claim was withdrawn; returns how many readings too many did so with a window of these instants.
+    pub(super) fn note(&mut self, window: Window, now: DateTime<Utc>) -> Option<u32> {
+        let reading = self.reading;
+        self.windows.retain(|entry| now - entry.at < REMEMBERED_FOR);
+        let touches = |entry: &mut Entry| entry.window.intersect(&window).is_some();
+        let known: Vec<Entry> = self.windows.extract_if(.., touches).collect();
+        // Windows beside each other may have one cause; the shortest is what to keep an eye on.
+        let most = known.iter().max_by_key(|entry| entry.times);
+        let mut entry = Entry { window, reading, times: 1, at: now };
+        if let Some(most) = most {
+            entry.times = most.times + u32::from(most.reading != reading);
+        }
+        if let Some(shortest) = known.iter().map(|entry| entry.window).min_by_key(Window::len) {
+            entry.window = if shortest.len() < window.len() { shortest } else { window };
+        }
+        let times = entry.times;
+        self.windows.push(entry);
+        if self.windows.len() > REMEMBERED {
+            self.windows.remove(0);
+        }
+        times.checked_sub(READINGS)
+    }
+}
