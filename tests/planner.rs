@@ -361,3 +361,41 @@ fn a_sorted_server_is_read_with_the_fewest_requests() {
     assert_eq!(run.read.len(), 5000);
     assert!(run.asks.len() <= 53, "{} requests", run.asks.len());
 }
+
+/// A server that cuts before it sorts and shows minutes only; a page of its may come in order by chance.
+fn chance_api(to_inclusive: bool, records: &[(i64, i32)]) -> Api {
+    let records = records.iter().enumerate();
+    let records =
+        records.map(|(id, &(date, cdr_type))| Record { id, date, appears: date, cdr_type }).collect();
+    Api {
+        records,
+        limit: 3,
+        over: Over::CutWithTotals,
+        sort: Sort::Ignored,
+        to_inclusive,
+        minute_dates: true,
+        ..sorted_api()
+    }
+}
+
+fn reads_all(api: &Api) {
+    let now = SPREAD + 60;
+    let planner = Planner::new(settings(10_000), Mode::Pass, ledger(0), at(now));
+    let run = run(api, planner, 0, now, 1_000).unwrap();
+    assert_complete(&run, api, 0, now - 60).unwrap();
+}
+
+#[test]
+fn a_page_does_not_claim_the_unit_that_the_next_answer_counts_again() {
+    let burst = |minute: i64| (0..9).map(move |n| (minute + 49, [1, 4, 8, 9][n % 4]));
+    let mut records = vec![(226_500, 1), (216_000, 1), (233_820, 1), (233_820, 1)];
+    records.extend(burst(233_760));
+    reads_all(&chance_api(false, &records));
+    reads_all(&chance_api(true, &[(217_980, 1), (217_980, 1), (217_920, 1), (218_111, 1)]));
+}
+
+#[test]
+fn a_page_refuted_again_and_again_ends_in_a_gap_at_last() {
+    let records = [247_260, 216_060, 216_120, 247_320, 259_020, 258_900].map(|date| (date, 1));
+    reads_all(&chance_api(true, &records));
+}

@@ -43,8 +43,9 @@ impl Page {
     /// Whether the answer to `ask`, announcing `total`, proves this page: what was not on it must still come.
     ///
     /// Must be asked after `knowledge` has learned from that answer.
-    pub fn proof(&self, ask: &Ask, total: Option<u64>, knowledge: &Knowledge) -> Proof {
+    pub fn proof(&self, ask: &Ask, evidence: &Evidence, knowledge: &Knowledge, now: DateTime<Utc>) -> Proof {
         let order = self.order;
+        let total = evidence.total.filter(|_| !knowledge.is_inflated(now));
         let Some(total) = total else { return Proof::Unclear };
         let (bound, inclusive) = bound(ask, knowledge, order);
         let passed = |date: &&DateTime<Utc>| match order {
@@ -52,12 +53,14 @@ impl Page {
             Order::Descending => **date > bound,
         };
         let before = self.dates.iter().filter(passed).count();
-        // A bound that is inclusive would show these again, and thereby be known to be.
+        // A bound that is inclusive would show these again, and thereby be known to be: if the answer shows all that it
+        // counts, or what lies next to the bound first.
         let on_bound = if inclusive { 0 } else { self.dates.iter().filter(|date| **date == bound).count() };
         let most = self.total.saturating_sub(before as u64);
         let least = most.saturating_sub(on_bound as u64);
         // Where dates are cut off at the minute, nothing shows whether those on the bound are counted again.
-        let expected = if knowledge.shows_bounds() { least } else { most };
+        let shows = knowledge.shows_bounds() && (knowledge.sorts || total == evidence.listed as u64);
+        let expected = if shows { least } else { most };
         if total < least.saturating_sub(self.undated as u64) {
             Proof::Refuted
         } else if total < expected.saturating_sub(self.undated as u64) {
@@ -76,18 +79,20 @@ impl Page {
     }
 
     /// What the proof by `ask` covers of this page: not what the widened bounds of `ask` ask for again, since a record
-    /// held back there would be counted with the next answer.
+    /// held back there would be counted with the next answer. Only records on the bound that were not counted again show
+    /// that it is exclusive.
     pub fn proven(&self, ask: &Ask, knowledge: &Knowledge, unit: TimeDelta) -> Option<Window> {
         let order = self.order;
         let (bound, inclusive) = bound(ask, knowledge, order);
+        let exclusive = !inclusive && knowledge.shows_bounds() && self.dates.contains(&bound);
         let all = self.tentative;
         match order {
             Order::Ascending => {
-                let first_asked_again = if inclusive { bound } else { bound + unit };
+                let first_asked_again = if exclusive { bound + unit } else { bound };
                 Window::new(all.from(), all.to().min(first_asked_again))
             }
             Order::Descending => {
-                let last_asked_again = if inclusive { bound + unit } else { bound };
+                let last_asked_again = if exclusive { bound } else { bound + unit };
                 Window::new(all.from().max(last_asked_again), all.to())
             }
         }

@@ -28,6 +28,8 @@ use super::{Lane, Order, Window};
 /// Refusals of single smallest windows in a row that are trouble of the API's rather than of the windows.
 const REFUSED_SMALLEST: u32 = 8;
 
+/// A total this much above what came may count records that are never shown.
+const FEW: u64 = 10;
 /// How much around a smallest window is asked for besides, where its number of records may be a limit.
 const AROUND: TimeDelta = TimeDelta::hours(12);
 
@@ -311,9 +313,8 @@ impl Reading {
     /// Claims or gives back what the page before tentatively held.
     fn settle(&mut self, ask: &Ask, evidence: &Evidence, context: &mut Context<'_>, step: &mut Step) {
         let Some(page) = self.page.take() else { return };
-        let total = evidence.total.filter(|_| !context.knowledge.is_inflated(context.now));
         let confirms = self.todo.last().is_some_and(|part| part.confirms);
-        let proof = page.proof(ask, total, context.knowledge);
+        let proof = page.proof(ask, evidence, context.knowledge, context.now);
         if proof == Proof::Proven && !confirms && self.is_scarce_page(&page, context) {
             self.give_back(page.tentative);
             return self.todo.iter_mut().rev().take(2).for_each(|part| part.confirms = true);
@@ -345,10 +346,15 @@ impl Reading {
             Proof::Refuted => {
                 context.knowledge.sorts = false;
                 context.knowledge.sort_strikes = context.knowledge.sort_strikes.saturating_add(1);
-                // Whatever is wrong, the records that were announced are to be found.
-                let whole = self.todo.last().map_or(page.tentative, |part| part.window.hull(&page.tentative));
-                let kind = Kind::Announced { total: page.total };
-                self.sums.push(Sum::new(whole, page.sent, kind, false));
+                // Whatever is wrong, the records that were announced are to be found. A few more than came may never be shown.
+                let came = (page.dates.len() + page.undated) as u64;
+                if page.total > came + FEW.max(page.total / 10) {
+                    let whole =
+                        self.todo.last().map_or(page.tentative, |part| part.window.hull(&page.tentative));
+                    let again = self.todo.last().is_some_and(|part| part.again);
+                    let kind = Kind::Announced { total: page.total };
+                    self.sums.push(Sum::new(whole, page.sent, kind, again));
+                }
                 self.give_back(page.tentative);
             }
         }

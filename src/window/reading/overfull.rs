@@ -445,7 +445,7 @@ impl Reading {
         let slice = slicing.todo.pop().unwrap_or_default();
         step.outcome = Outcome::SplitUnproven;
         if whole {
-            slicing.seen += evidence.total.unwrap_or(evidence.listed as u64);
+            slicing.seen += evidence.listed as u64;
             slicing.dates.extend(&evidence.dates);
             slicing.undated += evidence.undated();
         } else if let Some((a, b)) = slice.halves() {
