@@ -68,7 +68,7 @@ pub(super) enum Shows {
 }
 
 enum Looked {
-    Answered(Question, Box<Answer>),
+    Answered(Box<(Question, Answer)>),
     /// The API would not answer this span.
     Refused,
     /// No answer in time, or none that is short enough.
@@ -114,14 +114,14 @@ impl Asker {
         let nearer = [3, 2, 1, 0].map(TimeDelta::hours);
         for ahead in std::iter::once(ahead).chain(nearer.into_iter().filter(|nearer| *nearer < ahead)) {
             match self.look(from, now + ahead).await? {
-                Looked::Answered(question, answer) => return Ok(Some((question, *answer))),
+                Looked::Answered(answered) => return Ok(Some(*answered)),
                 Looked::Refused => {}
                 Looked::Failed => return Ok(None),
             }
         }
         // An API whose clock is far behind refuses the present, too.
         match self.look(from - EVERY, now - EVERY).await? {
-            Looked::Answered(question, answer) => Ok(Some((question, *answer))),
+            Looked::Answered(answered) => Ok(Some(*answered)),
             _ => Ok(None),
         }
     }
@@ -134,7 +134,7 @@ impl Asker {
             let question = Question::for_newest(self.account.filter.clone(), from, to);
             let (_, result) = self.ask(question.clone(), Form::BARE, &mut 0).await?;
             let error = match result {
-                Ok(asked) => return Ok(Looked::Answered(question, Box::new(asked.answer))),
+                Ok(asked) => return Ok(Looked::Answered(Box::new((question, asked.answer)))),
                 Err(error) => error,
             };
             match error.action() {
@@ -227,7 +227,7 @@ impl Asker {
             looked = self.look(from, now).await?;
         }
         Ok(match looked {
-            Looked::Answered(_, answer) => Some(zone_check::finds(&Shown::from(&*answer), call)),
+            Looked::Answered(answered) => Some(zone_check::finds(&Shown::from(&answered.1), call)),
             _ => None,
         })
     }
