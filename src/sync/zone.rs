@@ -24,7 +24,7 @@ const FAILED_EVERY: TimeDelta = TimeDelta::minutes(10);
 pub(super) struct ZoneWatch {
     /// A record came, and nothing contradicted the zone.
     seen: bool,
-    /// The zone of the bounds was decided although the dates carry another one.
+    /// All was asked that could decide the zone of the bounds beside dates that carry their own.
     decided: bool,
     /// When to look next; `None` at the start.
     look_at: Option<DateTime<Utc>>,
@@ -208,8 +208,12 @@ impl Asker {
             return Err(self.wrong_zone(zone_check::not_found(call, zone)));
         }
         match answered {
-            // UTC is what the API documents: records that are found by something else than their date say nothing.
-            2 if zone_check::is_utc(zone, call) => Ok(Shows::Nothing),
+            // UTC is what the API documents: records that are found by something else than their date say nothing, and
+            // are not asked about again before the next look.
+            2 if zone_check::is_utc(zone, call) => {
+                self.zone.decided = true;
+                Ok(Shows::Nothing)
+            }
             2 => Err(self.wrong_zone(zone_check::not_found(call, zone))),
             _ => Ok(Shows::Open(format!("{WHY_OPEN} {zone} fits: the API did not answer"))),
         }
