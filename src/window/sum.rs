@@ -74,7 +74,7 @@ pub struct Sum {
     pub largest: usize,
     /// Parts that held nothing.
     pub empty: Vec<Window>,
-    /// Its outermost parts were asked for with bounds as wide as its own.
+    /// Its own bounds were those that it was asked for, and those of its outermost parts were as wide.
     pub comparable: bool,
     left: TimeDelta,
 }
@@ -94,6 +94,11 @@ impl Sum {
             comparable: true,
             left: window.len(),
         }
+    }
+
+    /// Whether the whole was asked for by just its bounds: else its total counts more than its parts can show.
+    pub fn of_bounds(self, exact: bool) -> Self {
+        Self { comparable: exact, ..self }
     }
 
     /// Whether all of `window` lies in this one.

@@ -9,6 +9,7 @@ use cdr_sync::simulator::{
     WorldOptions,
 };
 use chrono::DateTime;
+use chrono_tz::Tz;
 use secrecy::SecretString;
 
 use crate::scene::{NOW, Scene, Setup, days, dialect, hours, instant, minutes, simulated};
@@ -205,4 +206,25 @@ async fn two_accounts_on_one_database_do_not_mix() {
         scene.assert_complete().await;
     }
     assert!(south.truth().iter().all(|row| row.started_at > DateTime::UNIX_EPOCH));
+}
+
+#[tokio::test]
+async fn a_busy_hour_that_the_clock_repeats_is_read_in_few_requests() {
+    // Both passes of that hour are written the same, so that its bounds bring the calls of both.
+    let mut simulator = SimulatorOptions { record_limit: 100, ..simulated(Generation::Current) };
+    simulator.world = WorldOptions { calls_per_day: 0.0, ..simulator.world };
+    simulator.dialect.date_form = Some(DateForm::Plain);
+    simulator.dialect.zone = Some(Tz::Asia__Jerusalem);
+    let now = instant("2026-10-25T04:00:00Z");
+    let scene = Scene::of(Setup { now, history: hours(10), ..Setup::new(simulator) }).await;
+    let calls = 1_800;
+    for number in 0..calls {
+        let date = now - hours(10) + chrono::TimeDelta::seconds(7 + 20 * number);
+        scene.insert(Record::new(&format!("call{number}"), "Queue", date), date + minutes(2));
+    }
+    scene.pass().await;
+    scene.assert_mirrors().await;
+    scene.assert_complete().await;
+    let requests = scene.simulator.requests().all().len() as i64;
+    assert!(requests < calls / 100 * 8, "{requests} requests for {calls} calls");
 }

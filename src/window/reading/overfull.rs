@@ -46,6 +46,8 @@ impl Reading {
         self.refute_order(ask, evidence, context, step);
         let shown = evidence.shown_order(ask.order.unwrap_or(self.order));
         context.knowledge.note_cut(shown);
+        // What wider bounds let in is on the page as well, so that its last date says nothing of where the rest begins.
+        let shown = shown.filter(|_| evidence.exact_bounds);
         if let (Some(order), Some(part)) = (shown, self.todo.last())
             && let Some((tentative, rest)) = continuation(part.window, evidence, order, context.unit())
             && context.knowledge.continues()
@@ -139,7 +141,8 @@ impl Reading {
             };
         }
         if let Some(total) = total {
-            self.sums.push(Sum::new(part.window, ask.sent, Kind::Announced { total }, part.again));
+            let sum = Sum::new(part.window, ask.sent, Kind::Announced { total }, part.again);
+            self.sums.push(sum.of_bounds(evidence.exact_bounds));
         }
         let listed = evidence.listed as f64;
         let guess = context.forecast.expected_with(part.window, &evidence.dates);
@@ -198,7 +201,8 @@ impl Reading {
             return self.open_gap(part.window, GapReason::Incomplete, step);
         }
         let kind = Kind::Short { total, listed: evidence.listed };
-        self.sums.push(Sum::new(part.window, ask.sent, kind, part.again));
+        let sum = Sum::new(part.window, ask.sent, kind, part.again);
+        self.sums.push(sum.of_bounds(evidence.exact_bounds));
         part.ignores_totals = true;
         let halves = context.forecast.divide(ask.window, 2, context.smallest());
         self.replace(halves);

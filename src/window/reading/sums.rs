@@ -105,7 +105,8 @@ impl Reading {
         if recount.is_contradictory() {
             // What was announced is to be found even if an answer agrees with itself on less.
             let total = evidence.total.filter(|total| *total > recount.seen).unwrap_or(recount.announced);
-            self.sums.push(Sum::new(part.window, ask.sent, Kind::Announced { total }, true));
+            let sum = Sum::new(part.window, ask.sent, Kind::Announced { total }, true);
+            self.sums.push(sum.of_bounds(evidence.exact_bounds));
         }
         self.todo.push(Part { again: true, ..Part::new(part.window) });
     }
