@@ -121,6 +121,7 @@ fn build_account(
         settings: settings(config, account),
         removal_after: config.sync.removal_after,
         history: config.sync.history,
+        timeout: config.api.timeout,
         backoff: Backoff { min: config.api.backoff_min, max: config.api.backoff_max },
     })
 }

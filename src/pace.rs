@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 
-use crate::clock::Clock;
 use crate::store::{Store, StoreError};
 
 /// The pace of one credential, over every process on one database.
@@ -28,12 +27,10 @@ impl Pace {
         Self { store, credential, per_minute, burst, local }
     }
 
-    /// Waits until a request may leave. The instant was reserved before the wait, so nobody else has it.
-    pub async fn ready(&self, clock: &Clock) -> Result<(), StoreError> {
+    /// Reserves the next instant at which a request may leave, which nobody else has then. Returns how long to wait for it.
+    pub async fn reserve(&self) -> Result<Duration, StoreError> {
         self.local.until_ready().await;
-        let wait = self.store.reserve(&self.credential, self.per_minute, self.burst).await?;
-        clock.sleep(wait).await;
-        Ok(())
+        self.store.reserve(&self.credential, self.per_minute, self.burst).await
     }
 
     /// After error 1: lets nobody ask with this credential for `wait` (an existing longer pause stays), and lowers its rate

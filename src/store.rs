@@ -19,7 +19,9 @@ pub mod account;
 pub mod budget;
 mod change;
 pub mod commit;
+pub mod commit_count;
 mod coverage;
+pub mod day;
 pub mod error;
 pub mod gap;
 pub mod lease;
@@ -33,7 +35,9 @@ pub mod rejected;
 pub mod request;
 pub mod row;
 pub mod shared_calls;
+mod speed;
 pub mod stage;
+mod transaction;
 mod twin;
 pub mod window_read;
 
@@ -45,11 +49,13 @@ use secrecy::{ExposeSecret, SecretString};
 use sqlx::postgres::types::{PgInterval, PgRange};
 use sqlx::postgres::{PgArguments, PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::query::{Query, QueryAs};
-use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection, Postgres, Transaction};
+use sqlx::{ConnectOptions, Connection, PgConnection, Postgres};
 
 use crate::window::Window;
 pub use error::StoreError;
 pub use migration::SchemaState;
+use speed::Speed;
+use transaction::{Trouble, Tx};
 
 /// What stands between this program and PostgreSQL.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -89,11 +95,23 @@ impl DatabaseSettings {
     }
 }
 
+/// How long to wait for a free connection, or a new one.
+const ACQUIRING: Duration = Duration::from_secs(5);
+/// A connection that met something odd is not kept for long.
+const LIFETIME: Duration = Duration::from_secs(300);
+/// Firewalls forget connections on which nothing moves.
+const IDLE: Duration = Duration::from_secs(120);
+/// Longer than anything short takes, the wait for a lock (`lock_timeout`) included.
+const SOON: Duration = Duration::from_secs(15);
+
 /// The database. A clone shares its connections.
 #[derive(Clone, Debug)]
 pub struct Store {
     pool: PgPool,
     begin: String,
+    trouble: Trouble,
+    statement_timeout: Duration,
+    speed: Speed,
 }
 
 impl Store {
@@ -111,11 +129,28 @@ impl Store {
             // A start-up parameter that PgBouncer refuses unless told to ignore it. No float is ever read.
             options = options.extra_float_digits(None);
         }
+        let trouble = Trouble::default();
+        let seen = trouble.clone();
         let pool = PgPoolOptions::new()
             .max_connections(settings.max_connections)
-            .acquire_timeout(Duration::from_secs(10))
+            .acquire_timeout(ACQUIRING)
+            .max_lifetime(LIFETIME)
+            .idle_timeout(IDLE)
+            // Beginning the transaction is the test.
+            .test_before_acquire(false)
+            .before_acquire(move |_, known| {
+                let spared = seen.has_spared(known.idle_for);
+                Box::pin(async move { Ok(spared) })
+            })
             .connect_lazy_with(options);
-        Ok(Self { pool, begin: begin_statement(settings) })
+        let statement_timeout = settings.statement_timeout;
+        Ok(Self {
+            pool,
+            begin: begin_statement(settings),
+            trouble,
+            statement_timeout,
+            speed: Speed::default(),
+        })
     }
 
     /// [`Store::open`], and one connection made to see that it works.
@@ -125,11 +160,18 @@ impl Store {
         Ok(store)
     }
 
-    /// Whether the database answers.
+    /// Whether the database answers, and takes what is written: a standby and a full disk do not.
     pub async fn ping(&self) -> Result<(), StoreError> {
-        let mut tx = self.begin().await?;
-        sql("select 1").execute(&mut *tx).await?;
-        Ok(tx.commit().await?)
+        self.soon(async {
+            let mut tx = self.begin().await?;
+            let (read_only,): (String,) =
+                sql_as("select current_setting('transaction_read_only')").fetch_one(&mut *tx).await?;
+            match read_only.as_str() {
+                "off" => tx.commit().await,
+                _ => Err(StoreError::Away("25006: it only reads at present".to_owned())),
+            }
+        })
+        .await
     }
 
     /// Makes one connection beside the others, at once: the reason of a failure is the server's own, where waiting
@@ -146,8 +188,32 @@ impl Store {
 
     /// Every statement runs in a transaction that sets what it needs by itself: nothing is kept in a session, which
     /// a transaction pooler would hand to somebody else.
-    async fn begin(&self) -> Result<Transaction<'static, Postgres>, StoreError> {
-        Ok(self.pool.begin_with(AssertSqlSafe(self.begin.clone())).await?)
+    async fn begin(&self) -> Result<Tx, StoreError> {
+        Tx::begin(&self.pool, &self.begin, &self.trouble).await
+    }
+
+    /// Waits for what takes no more than a moment: statements that touch a few rows, and the locks that others hold.
+    async fn soon<T>(&self, work: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+        self.within(SOON, work).await
+    }
+
+    /// Waits for statements that PostgreSQL itself ends when they take too long. A connection can die without a word: then
+    /// nobody else would end the wait.
+    async fn in_time<T>(&self, work: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+        self.within(self.statement_timeout + SOON, work).await
+    }
+
+    async fn within<T>(
+        &self,
+        patience: Duration,
+        work: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        let result = tokio::time::timeout(patience, work).await;
+        let result = result.unwrap_or_else(|_| Err(StoreError::silent(patience)));
+        if result.as_ref().is_err_and(StoreError::is_away) {
+            self.trouble.note();
+        }
+        result
     }
 }
 

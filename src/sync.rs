@@ -41,6 +41,8 @@ pub struct Account {
     pub removal_after: TimeDelta,
     /// `sync.history`.
     pub history: bool,
+    /// `api.timeout`.
+    pub timeout: Duration,
     /// `api.backoff_min` and `api.backoff_max`.
     pub backoff: Backoff,
 }
@@ -53,6 +55,9 @@ pub enum Start {
     /// Configured.
     At(DateTime<Utc>),
 }
+
+/// How long to wait for the database: seconds, for it costs no request to ask again.
+const DATABASE: Backoff = Backoff { min: Duration::from_millis(500), max: Duration::from_secs(5) };
 
 /// Why syncing an account ended.
 #[derive(Debug, thiserror::Error)]
@@ -90,6 +95,9 @@ pub enum SyncError {
     /// The database.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The engine has not turned for longer than anything takes: a fault of ours.
+    #[error("stuck: nothing has moved for longer than any wait may last; the account is started again")]
+    Stuck,
     /// A task panicked: a fault of ours.
     #[error("a task panicked: this is a bug; the account is started again")]
     Panicked,

@@ -42,7 +42,13 @@ impl Pacing {
         request: impl Future<Output = Result<T, ApiError>>,
     ) -> Result<T, ApiError> {
         let ready = match &self.shared {
-            Some(pace) => pace.ready(clock).await.is_ok(),
+            Some(pace) => match pace.reserve().await {
+                Ok(wait) => {
+                    clock.sleep(wait).await;
+                    true
+                }
+                Err(_) => false,
+            },
             None => false,
         };
         if !ready {

@@ -20,6 +20,9 @@ use crate::sync::{Account, SyncError, leadership};
 use crate::window::Window;
 use crate::window::planner::Mode;
 
+/// So often the ledger may turn out not to be what was stored.
+const RELOADS: u32 = 5;
+
 /// Everything up to now, or just `span` again.
 pub(super) async fn run(config: &Config, span: Option<Window>, clock: Clock) -> Result<Exit, CliError> {
     let store = App::store(config)?;
@@ -82,15 +85,26 @@ async fn one(
     stop: CancellationToken,
 ) -> Result<(), SyncError> {
     let holder = leadership::this_process();
-    let mut engine = Engine::open(account, store, clock, &holder, mode, board).await?;
-    spans.into_iter().for_each(|span| engine.ask_for(span));
-    let ended = tokio::select! {
-        () = stop.cancelled() => Ok(()),
-        ended = engine.run() => ended,
-    };
-    // What cannot be stored in time is simply read again.
-    let closed = tokio::time::timeout(std::time::Duration::from_secs(8), engine.close()).await;
-    ended.and(closed.unwrap_or(Ok(())))
+    let mut reloads = 0;
+    loop {
+        let opening =
+            Engine::open(account.clone(), store.clone(), clock.clone(), &holder, mode, board.clone());
+        let mut engine = opening.await?;
+        spans.iter().for_each(|span| engine.ask_for(*span));
+        let ended = tokio::select! {
+            () = stop.cancelled() => Ok(()),
+            ended = engine.run() => ended,
+        };
+        // What cannot be stored in time is simply read again.
+        let closed = tokio::time::timeout(std::time::Duration::from_secs(8), engine.close()).await;
+        match ended.and(closed.unwrap_or(Ok(()))) {
+            Err(SyncError::Store(error)) if error.is_stale() && reloads < RELOADS => {
+                reloads += 1;
+                tracing::warn!(event = "ledger_reloaded", account = account.name, %error);
+            }
+            result => return result,
+        }
+    }
 }
 
 async fn report(

@@ -76,6 +76,7 @@ impl Store {
         start: Start,
         now: DateTime<Utc>,
     ) -> Result<Opened, StoreError> {
+        self.in_time(async {
         let mut tx = self.begin().await?;
         let (first,): (bool,) = sql_as(
             "with new as (
@@ -106,16 +107,22 @@ impl Store {
         .await?;
         tx.commit().await?;
         Ok(Opened { history_start, scope_changed, first })
+        })
+        .await
     }
 
     /// What a start with this scope would find; changes nothing. `None` when the ledger does not know the account.
     pub async fn stored_scope(&self, name: &str) -> Result<Option<Value>, StoreError> {
-        let mut tx = self.begin().await?;
-        let row: Option<(Value,)> = sql_as("select scope from cdr_sync.account where name = $1")
-            .bind(name)
-            .fetch_optional(&mut *tx)
-            .await?;
-        Ok(row.map(|(scope,)| scope))
+        self.soon(async {
+            let mut tx = self.begin().await?;
+            let row: Option<(Value,)> = sql_as("select scope from cdr_sync.account where name = $1")
+                .bind(name)
+                .fetch_optional(&mut *tx)
+                .await?;
+            tx.commit().await?;
+            Ok(row.map(|(scope,)| scope))
+        })
+        .await
     }
 
     /// Notes what went wrong, and until when nothing is asked. `error` holds no secret and no personal data.
@@ -126,6 +133,7 @@ impl Store {
         paused_until: Option<DateTime<Utc>>,
         at: DateTime<Utc>,
     ) -> Result<(), StoreError> {
+        self.soon(async {
         let mut tx = self.begin().await?;
         sql("update cdr_sync.account set last_error = $2, last_error_at = $3, paused_until = $4 where name = $1")
             .bind(name)
@@ -135,20 +143,26 @@ impl Store {
             .execute(&mut *tx)
             .await?;
         Ok(tx.commit().await?)
+        })
+        .await
     }
 
     /// Ends an account's pause. That reads succeed is noted by their commits.
     pub async fn note_success(&self, name: &str) -> Result<(), StoreError> {
+        self.soon(async {
         let mut tx = self.begin().await?;
         sql("update cdr_sync.account set paused_until = null where name = $1 and paused_until is not null")
             .bind(name)
             .execute(&mut *tx)
             .await?;
         Ok(tx.commit().await?)
+        })
+        .await
     }
 
     /// Every account that the ledger knows, by name.
     pub async fn status(&self) -> Result<Vec<AccountStatus>, StoreError> {
+        self.in_time(async {
         let mut tx = self.begin().await?;
         let rows = sql("select a.name, a.history_start, a.horizon, a.last_success_at, a.last_error, a.last_error_at,
                     a.paused_until, c.history_from, c.synced_until,
@@ -164,7 +178,10 @@ impl Store {
              order by a.name")
         .fetch_all(&mut *tx)
         .await?;
+tx.commit().await?;
         rows.iter().map(status_from_row).collect()
+        })
+        .await
     }
 
     /// How many rows of `voicenter.cdr` an account has, removed ones included.
@@ -175,24 +192,30 @@ impl Store {
             .bind(name)
             .fetch_one(&mut *tx)
             .await?;
+        tx.commit().await?;
         Ok(rows)
     }
 
     /// Whether rows stand under a name, replaced ones included. A forgotten account may have left them.
     pub async fn has_rows(&self, name: &str) -> Result<bool, StoreError> {
-        let mut tx = self.begin().await?;
-        let (found,): (bool,) = sql_as(
-            "select exists (select from voicenter.cdr where account = $1)
+        self.in_time(async {
+            let mut tx = self.begin().await?;
+            let (found,): (bool,) = sql_as(
+                "select exists (select from voicenter.cdr where account = $1)
                  or exists (select from voicenter.cdr_history where account = $1)",
-        )
-        .bind(name)
-        .fetch_one(&mut *tx)
-        .await?;
-        Ok(found)
+            )
+            .bind(name)
+            .fetch_one(&mut *tx)
+            .await?;
+            tx.commit().await?;
+            Ok(found)
+        })
+        .await
     }
 
     /// Returns `true` if calls that are there, as far as is known, are stored in `span`; those of an earlier scope left out.
     pub async fn has_calls(&self, name: &str, span: Window) -> Result<bool, StoreError> {
+        self.in_time(async {
         let mut tx = self.begin().await?;
         let (found,): (bool,) = sql_as(
             "select exists (select from voicenter.cdr c
@@ -205,7 +228,10 @@ impl Store {
         .bind(span.to())
         .fetch_one(&mut *tx)
         .await?;
+tx.commit().await?;
         Ok(found)
+        })
+        .await
     }
 
     /// Gives an account another name, everywhere. Fails with [`StoreError::Data`] when the new name is taken.

@@ -3,9 +3,8 @@
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use sqlx::{Postgres, Transaction};
 
-use super::{Store, StoreError, delta, interval, sql, sql_as};
+use super::{Store, StoreError, Tx, delta, interval, sql, sql_as};
 
 /// A minute of requests is spread over this long, in microseconds: the 1.5 s more than a minute take up what the
 /// network and the scheduler add to the distance between two requests, or take away from it.
@@ -89,15 +88,16 @@ impl Store {
         burst: u32,
         now: Option<DateTime<Utc>>,
     ) -> Result<Duration, StoreError> {
-        let mut tx = self.begin().await?;
-        let effective = Lowered::now(lowered(&mut tx, fingerprint, now).await?, per_minute);
-        // In proportion: a burst as large as the rate would leave nothing to spread over the minute.
-        let share = u64::from(burst) * u64::from(effective) / u64::from(per_minute.max(1));
-        let rate = Rate::new(effective, u32::try_from(share).unwrap_or(burst));
-        // `excluded.last_send_at` is the present. A slower rate than before starts with nothing saved up: the next
-        // request keeps its full distance from the last one, and the burst has to be earned again.
-        let (send_at, now): (DateTime<Utc>, DateTime<Utc>) = sql_as(
-            "insert into cdr_sync.budget as b (credential, spacing, allowance, last_send_at, arrival_at)
+        self.soon(async {
+            let mut tx = self.begin().await?;
+            let effective = Lowered::now(lowered(&mut tx, fingerprint, now).await?, per_minute);
+            // In proportion: a burst as large as the rate would leave nothing to spread over the minute.
+            let share = u64::from(burst) * u64::from(effective) / u64::from(per_minute.max(1));
+            let rate = Rate::new(effective, u32::try_from(share).unwrap_or(burst));
+            // `excluded.last_send_at` is the present. A slower rate than before starts with nothing saved up: the next
+            // request keeps its full distance from the last one, and the burst has to be earned again.
+            let (send_at, now): (DateTime<Utc>, DateTime<Utc>) = sql_as(
+                "insert into cdr_sync.budget as b (credential, spacing, allowance, last_send_at, arrival_at)
              select $1, $2, $3, present, present + $2 from coalesce($4, clock_timestamp()) as present
              on conflict (credential) do update
              set (spacing, allowance, last_send_at, arrival_at) = (
@@ -109,15 +109,17 @@ impl Store {
                                as send_at) as next
              )
              returning last_send_at, coalesce($4, clock_timestamp())",
-        )
-        .bind(fingerprint)
-        .bind(interval(rate.spacing))
-        .bind(interval(rate.allowance))
-        .bind(now)
-        .fetch_one(&mut *tx)
-        .await?;
-        tx.commit().await?;
-        Ok((send_at - now).to_std().unwrap_or_default())
+            )
+            .bind(fingerprint)
+            .bind(interval(rate.spacing))
+            .bind(interval(rate.allowance))
+            .bind(now)
+            .fetch_one(&mut *tx)
+            .await?;
+            tx.commit().await?;
+            Ok((send_at - now).to_std().unwrap_or_default())
+        })
+        .await
     }
 
     /// After error 1: nothing leaves for the credential for this long (an existing longer pause stays), and then at half
@@ -139,6 +141,7 @@ impl Store {
         pause: Duration,
         now: Option<DateTime<Utc>>,
     ) -> Result<Option<u32>, StoreError> {
+        self.soon(async {
         let mut tx = self.begin().await?;
         let lowered = Lowered::after_error(lowered(&mut tx, fingerprint, now).await?, per_minute);
         sql("insert into cdr_sync.budget as b
@@ -157,21 +160,27 @@ impl Store {
         .await?;
         tx.commit().await?;
         Ok(lowered)
+        })
+        .await
     }
 
     /// This installation's random bytes, to be mixed into the fingerprints of credentials.
     pub async fn salt(&self) -> Result<Vec<u8>, StoreError> {
-        let mut tx = self.begin().await?;
-        let (salt,): (Vec<u8>,) =
-            sql_as("select salt from cdr_sync.installation").fetch_one(&mut *tx).await?;
-        Ok(salt)
+        self.soon(async {
+            let mut tx = self.begin().await?;
+            let (salt,): (Vec<u8>,) =
+                sql_as("select salt from cdr_sync.installation").fetch_one(&mut *tx).await?;
+            tx.commit().await?;
+            Ok(salt)
+        })
+        .await
     }
 }
 
 /// What the row says of a lowered rate; the row stays locked. The columns are younger than the table: commands that read
 /// only do not migrate, and may meet it without them.
 async fn lowered(
-    tx: &mut Transaction<'static, Postgres>,
+    tx: &mut Tx,
     fingerprint: &str,
     now: Option<DateTime<Utc>>,
 ) -> Result<Option<Lowered>, StoreError> {

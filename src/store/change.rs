@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
 
+use super::commit_count::CommitCount;
 use super::gap::NewGap;
 use super::recheck::Recheck;
 use super::window_read::WindowRead;
@@ -66,6 +67,8 @@ pub struct Commit<'a> {
     pub account: &'a str,
     /// The leader's number, from its lease.
     pub fence: i64,
+    /// Which commit of the account this must be.
+    pub count: &'a CommitCount,
     /// When the request of this answer started.
     pub read_at: DateTime<Utc>,
     /// The answer's records, as they came: sharing keys, in any order.
@@ -138,4 +141,28 @@ pub struct Committed {
     pub suspicious: bool,
     /// The vendor's horizon, when this answer moved it.
     pub horizon: Option<DateTime<Utc>>,
+}
+
+impl Committed {
+    /// Takes in what became of the next batch of the same answer.
+    pub(super) fn add(&mut self, next: Committed) {
+        let before = std::mem::replace(self, next);
+        self.inserted += before.inserted;
+        self.updated += before.updated;
+        self.unchanged += before.unchanged;
+        self.returned += before.returned;
+        self.rejected += before.rejected;
+        self.duplicates += before.duplicates;
+        self.updated_at = self.updated_at.or(before.updated_at);
+        for column in before.fields_kept {
+            if !self.fields_kept.contains(&column) {
+                self.fields_kept.push(column);
+            }
+        }
+        for member in before.members_kept {
+            if !self.members_kept.contains(&member) {
+                self.members_kept.push(member);
+            }
+        }
+    }
 }

@@ -3,8 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
-use sqlx::pool::PoolConnection;
-use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Postgres};
+use sqlx::PgConnection;
 
 pub use super::change::{Claim, Commit, Committed, RemovalRules};
 use super::ledger::{self, Locked};
@@ -38,133 +37,179 @@ impl Store {
     /// CallIDs do: they would be stored a second time. A record whose row cannot be told, for there are two legs, is
     /// left out. `None` when there is nothing to mend.
     async fn typed(&self, commit: &Commit<'_>) -> Result<Option<Vec<Cdr>>, StoreError> {
-        if commit.records.is_empty() || commit.records.iter().any(|record| !record.key.call_type.is_empty()) {
-            return Ok(None);
-        }
-        let call_ids: Vec<&str> = commit.records.iter().map(|record| record.key.call_id.as_str()).collect();
-        let mut tx = self.begin().await?;
-        type Rows = Vec<(String, Vec<String>, Vec<DateTime<Utc>>)>;
-        let rows: Rows = sql_as(
-            // A lookup a CallID: for a large answer the planner would read the whole table.
-            "select came.call_id, stored.types, stored.starts
+        self.in_time(async {
+            if commit.records.is_empty()
+                || commit.records.iter().any(|record| !record.key.call_type.is_empty())
+            {
+                return Ok(None);
+            }
+            let call_ids: Vec<&str> =
+                commit.records.iter().map(|record| record.key.call_id.as_str()).collect();
+            let mut tx = self.begin().await?;
+            type Rows = Vec<(String, Vec<String>, Vec<DateTime<Utc>>)>;
+            let rows: Rows = sql_as(
+                // A lookup a CallID: for a large answer the planner would read the whole table.
+                "select came.call_id, stored.types, stored.starts
              from (select distinct call_id from unnest($2::text[]) as came(call_id)) as came
              cross join lateral (
                  select array_agg(c.type) as types, array_agg(c.started_at) as starts from voicenter.cdr c
                  where c.account = $1 and c.call_id = came.call_id and c.removed_at is null
                  having bool_or(c.type <> '')
              ) as stored",
-        )
-        .bind(commit.account)
-        .bind(&call_ids)
-        .fetch_all(&mut *tx)
-        .await?;
-        tx.commit().await?;
-        if rows.is_empty() {
-            return Ok(None);
-        }
-        let rows: BTreeMap<_, _> =
-            rows.into_iter().map(|(call_id, types, starts)| (call_id, (types, starts))).collect();
-        let mut came = BTreeMap::<&str, usize>::new();
-        call_ids.iter().for_each(|call_id| *came.entry(call_id).or_default() += 1);
-        let typed = commit.records.iter().filter_map(|record| match rows.get(&record.key.call_id) {
-            None => Some(record.clone()),
-            Some((types, starts)) => match (types.as_slice(), starts.as_slice()) {
-                ([only], [start]) if came.get(record.key.call_id.as_str()) == Some(&1) => {
-                    // At another time it is another leg, one that has no Type.
-                    let same = *start == record.started_at;
-                    let call_type = if same { only.clone() } else { String::new() };
-                    Some(Cdr { key: CdrKey { call_type, ..record.key.clone() }, ..record.clone() })
-                }
-                _ => None,
-            },
-        });
-        Ok(Some(typed.collect()))
+            )
+            .bind(commit.account)
+            .bind(&call_ids)
+            .fetch_all(&mut *tx)
+            .await?;
+            tx.commit().await?;
+            if rows.is_empty() {
+                return Ok(None);
+            }
+            let rows: BTreeMap<_, _> =
+                rows.into_iter().map(|(call_id, types, starts)| (call_id, (types, starts))).collect();
+            let mut came = BTreeMap::<&str, usize>::new();
+            call_ids.iter().for_each(|call_id| *came.entry(call_id).or_default() += 1);
+            let typed = commit.records.iter().filter_map(|record| match rows.get(&record.key.call_id) {
+                None => Some(record.clone()),
+                Some((types, starts)) => match (types.as_slice(), starts.as_slice()) {
+                    ([only], [start]) if came.get(record.key.call_id.as_str()) == Some(&1) => {
+                        // At another time it is another leg, one that has no Type.
+                        let same = *start == record.started_at;
+                        let call_type = if same { only.clone() } else { String::new() };
+                        Some(Cdr { key: CdrKey { call_type, ..record.key.clone() }, ..record.clone() })
+                    }
+                    _ => None,
+                },
+            });
+            Ok(Some(typed.collect()))
+        })
+        .await
     }
 
     async fn commit_as_is(&self, commit: &Commit<'_>) -> Result<Committed, StoreError> {
         let folded = stage::fold(commit.records);
-        let (mut halving, mut conflicts) = (false, 0);
+        let mut rest = Rest { batch: self.speed.batch(), ..Rest::default() };
+        let (mut done, mut conflicts) = (Committed::default(), 0);
         loop {
-            match self.attempt(commit, &folded, halving).await {
-                Err(StoreError::Data { .. }) if !halving => halving = true,
+            let batch = folded.slice(rest.stored, rest.batch);
+            let records = batch.winners.len();
+            let is_last = rest.stored + records == folded.winners.len();
+            match self.attempt(commit, &folded, &batch, is_last, rest.halving).await {
+                Err(StoreError::Data { .. }) if !rest.halving => rest.halving = true,
                 Err(error) if error.is_conflict() && conflicts < CONFLICTS => conflicts += 1,
-                result => return result,
+                Err(error) if error.is_too_slow() && records > 1 => rest.batch = self.speed.slower(records),
+                Err(error) => return Err(error),
+                Ok(stored) => {
+                    rest.stored += records;
+                    done.add(stored);
+                    if is_last {
+                        self.speed.faster(rest.batch);
+                        return Ok(done);
+                    }
+                }
             }
         }
     }
 
+    /// Stores a batch of the answer's records, and with the last one all that the answer proves.
     async fn attempt(
         &self,
         commit: &Commit<'_>,
-        folded: &Folded<'_>,
+        whole: &Folded<'_>,
+        batch: &Folded<'_>,
+        is_last: bool,
         halving: bool,
     ) -> Result<Committed, StoreError> {
-        let mut lent = Lent(Some(self.pool.acquire().await?));
-        let conn = lent.0.as_mut().ok_or_else(|| StoreError::Away("no connection".into()))?;
-        let mut tx = conn.begin_with(AssertSqlSafe(self.begin.clone())).await?;
-        let result = steps(&mut tx, commit, folded, halving).await;
-        match result {
-            Ok(_) => tx.commit().await?,
-            Err(_) => tx.rollback().await?,
-        }
-        lent.hand_back();
-        result
+        self.within(self.statement_timeout * 2, async {
+            let mut tx = self.begin().await?;
+            let source = match batch.winners.len() {
+                _ if halving => Source::Halving(&batch.winners),
+                few if few <= INLINE_RECORDS => Source::Inline(&batch.winners),
+                _ => {
+                    stage::copy(&mut tx, &batch.winners).await?;
+                    Source::Copied
+                }
+            };
+            let locked = ledger::lock(&mut tx, commit.account, commit.fence, commit.count).await?;
+            let done = if is_last {
+                last_steps(&mut tx, commit, whole, batch, source, &locked).await?
+            } else {
+                let commit = Commit { rejected: &[], ..commit.clone() };
+                let done = store_records(&mut tx, &commit, batch, source, &locked).await?;
+                ledger::touch_cursor(&mut tx, commit.account, &locked).await?;
+                done
+            };
+            commit.count.ending();
+            tx.commit().await?;
+            commit.count.ended(locked.commits + 1);
+            Ok(done)
+        })
+        .await
     }
 }
 
-/// A connection that is closed, not handed back, when the future that uses it is dropped half way: it could stand in
-/// the middle of a `COPY`.
-struct Lent(Option<PoolConnection<Postgres>>);
-
-impl Lent {
-    fn hand_back(mut self) {
-        self.0 = None;
-    }
-}
-
-impl Drop for Lent {
-    fn drop(&mut self) {
-        if let Some(connection) = self.0.take() {
-            drop(connection.detach());
-        }
-    }
+/// What of an answer is still to be stored, and how.
+#[derive(Default)]
+struct Rest {
+    stored: usize,
+    batch: usize,
+    /// PostgreSQL refused a value: the record at fault is looked for.
+    halving: bool,
 }
 
 /// The steps of the module's documentation, in that order.
-async fn steps(
+async fn last_steps(
     conn: &mut PgConnection,
     commit: &Commit<'_>,
-    folded: &Folded<'_>,
-    halving: bool,
+    whole: &Folded<'_>,
+    batch: &Folded<'_>,
+    source: Source<'_>,
+    locked: &Locked,
 ) -> Result<Committed, StoreError> {
-    let copied = !halving && folded.winners.len() > INLINE_RECORDS;
-    if copied {
-        stage::copy(conn, &folded.winners).await?;
-    }
-    let locked = ledger::lock(conn, commit.account, commit.fence).await?;
-    let merged = store_records(conn, commit, folded, &locked, (copied, halving)).await?;
-    let mut done = count(folded, &merged);
     settle_twins(conn, commit).await?;
-    let turned_away = turn_away(conn, commit, folded, &merged, locked.stamp).await?;
+    let mut done = store_records(conn, commit, batch, source, locked).await?;
     close_gone(conn, commit, locked.stamp).await?;
-    done.rejected = turned_away.rejected;
-    done.duplicates = turned_away.duplicates;
-    remove(conn, commit, folded, &locked, &mut done).await?;
-    if merged.inserted + merged.updated + done.removed > 0 {
+    remove(conn, commit, whole, locked, &mut done).await?;
+    if done.removed > 0 {
         done.updated_at = Some(locked.stamp);
     }
-    write_ledger(conn, commit, &mut done).await?;
+    write_ledger(conn, commit, locked, &mut done).await?;
     Ok(done)
 }
 
+/// Merges a batch, and writes down what of it could not be stored.
 async fn store_records(
     conn: &mut PgConnection,
     commit: &Commit<'_>,
-    folded: &Folded<'_>,
+    batch: &Folded<'_>,
+    source: Source<'_>,
     locked: &Locked,
-    (copied, halving): (bool, bool),
+) -> Result<Committed, StoreError> {
+    let merged = merge_batch(conn, commit, batch, source, locked).await?;
+    let turned_away = turn_away(conn, commit, batch, &merged, locked.stamp).await?;
+    let handled = merged.inserted + merged.updated + (merged.flipped.len() + merged.refused.len()) as u64;
+    Ok(Committed {
+        inserted: merged.inserted,
+        updated: merged.updated,
+        returned: merged.returned,
+        unchanged: (batch.winners.len() as u64).saturating_sub(handled),
+        rejected: turned_away.rejected,
+        duplicates: turned_away.duplicates,
+        updated_at: (merged.inserted + merged.updated > 0).then_some(locked.stamp),
+        fields_kept: merged.kept.iter().copied().collect(),
+        members_kept: merged.members_kept.iter().cloned().collect(),
+        ..Committed::default()
+    })
+}
+
+async fn merge_batch(
+    conn: &mut PgConnection,
+    commit: &Commit<'_>,
+    batch: &Folded<'_>,
+    source: Source<'_>,
+    locked: &Locked,
 ) -> Result<Merged, StoreError> {
-    if folded.winners.is_empty() {
+    if batch.winners.is_empty() {
         return Ok(Merged::default());
     }
     let absent = Column::ALL.into_iter().filter(|column| !commit.columns.contains(column)).collect();
@@ -172,7 +217,7 @@ async fn store_records(
     let own = ["callid", "type", "date"].map(str::to_owned).into_iter();
     let present: Vec<String> = commit.other_fields.iter().cloned().chain(known).chain(own).collect();
     let proof = Proof::of(commit);
-    let unproven: Vec<&CdrKey> = proof.unproven(folded).collect();
+    let unproven: Vec<&CdrKey> = proof.unproven(batch).collect();
     let terms = Terms {
         proven: &proof.windows,
         unproven: &unproven,
@@ -182,24 +227,7 @@ async fn store_records(
         absent: &absent,
         present: &present,
     };
-    match (copied, halving) {
-        (true, _) => merge::merge(conn, &terms, Source::Copied).await,
-        (_, true) => merge::merge_halving(conn, &terms, &folded.winners).await,
-        _ => merge::merge(conn, &terms, Source::Inline(&folded.winners)).await,
-    }
-}
-
-fn count(folded: &Folded<'_>, merged: &Merged) -> Committed {
-    let handled = merged.inserted + merged.updated + (merged.flipped.len() + merged.refused.len()) as u64;
-    Committed {
-        inserted: merged.inserted,
-        updated: merged.updated,
-        returned: merged.returned,
-        unchanged: (folded.winners.len() as u64).saturating_sub(handled),
-        fields_kept: merged.kept.iter().copied().collect(),
-        members_kept: merged.members_kept.iter().cloned().collect(),
-        ..Committed::default()
-    }
+    merge::merge(conn, &terms, source).await
 }
 
 /// What an answer's silence proves: which windows' reading it completes, and whose absence from them says nothing.
@@ -355,11 +383,12 @@ async fn remove(
 async fn write_ledger(
     conn: &mut PgConnection,
     commit: &Commit<'_>,
+    locked: &Locked,
     done: &mut Committed,
 ) -> Result<(), StoreError> {
     gap::write(conn, commit).await?;
     done.coverage = ledger::write_coverage(conn, commit).await?;
-    done.cursor = ledger::write_cursor(conn, commit.account, &done.coverage, done.updated_at).await?;
+    done.cursor = ledger::write_cursor(conn, commit.account, &done.coverage, locked, done.updated_at).await?;
     done.rechecks = recheck::rechecks(conn, commit.account).await?;
     if let Some(read) = &commit.window_read {
         window_read::write(conn, commit.account, read, done).await?;

@@ -16,6 +16,18 @@ pub enum StoreError {
     /// Another process has taken over the account: stop writing for it.
     #[error("another process leads this account now: stopped writing for it")]
     Fenced,
+    /// The database no longer has commits that it had acknowledged, as after a failover or a restored backup: what was
+    /// planned on them is void, and the ledger is to be read again.
+    #[error("the database has lost its last commits, or was restored: going on from what it has")]
+    CommitsLost,
+    /// Rows are missing from the table that were stored: what the ledger says of their days was taken back.
+    #[error("rows were deleted from voicenter.cdr by somebody else: their days are read again")]
+    RowsLost,
+    /// A statement ran into `statement_timeout`: less at once may be done in time.
+    #[error(
+        "the database is too slow ({0}): waiting and trying again; look for slow storage, triggers and locks"
+    )]
+    TooSlow(String),
     /// PostgreSQL refused values (SQLSTATE class 22, 23 or 54).
     #[error(
         "PostgreSQL refused the data (SQLSTATE {code}): see cdr_sync.rejected, or report this as a fault"
@@ -50,9 +62,24 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// No answer came for so long.
+    pub(super) fn silent(patience: std::time::Duration) -> Self {
+        StoreError::Away(format!("no answer within {} s", patience.as_secs()))
+    }
+
     /// Whether the same call can succeed later without anybody changing anything.
     pub fn is_away(&self) -> bool {
         matches!(self, StoreError::Away(_))
+    }
+
+    /// Whether the ledger is to be loaded again, for it is not what the leader knows.
+    pub fn is_stale(&self) -> bool {
+        matches!(self, StoreError::CommitsLost | StoreError::RowsLost)
+    }
+
+    /// Whether less at once may be done in time.
+    pub fn is_too_slow(&self) -> bool {
+        matches!(self, StoreError::TooSlow(_))
     }
 
     /// Whether a conflict with another transaction ended this one, so that it can be run again at once.
@@ -92,8 +119,7 @@ fn from_sqlstate(code: String, message: &str) -> StoreError {
     match class {
         // The message of these quotes the value, which may be a phone number: the code must do.
         "22" | "23" | "54" => StoreError::Data { code },
-        // A statement that ran into its time limit would do so again: the caller must plan anew.
-        "57" if code == "57014" => StoreError::Refused { code, message: message.to_owned() },
+        "57" if code == "57014" => StoreError::TooSlow(format!("{code}: {message}")),
         // Connection faults, resources used up, an operator's stop , system errors, a lock timeout,
         // a standby, an idle transaction ended.
         "08" | "53" | "57" | "58" => StoreError::Away(format!("{code}: {message}")),

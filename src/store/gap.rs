@@ -44,12 +44,18 @@ pub struct OpenGap {
 impl Store {
     /// The open gaps of one account or of all, oldest first.
     pub async fn gaps(&self, account: Option<&str>) -> Result<Vec<OpenGap>, StoreError> {
-        let mut tx = self.begin().await?;
-        select(&mut tx, account).await
+        self.in_time(async {
+            let mut tx = self.begin().await?;
+            let gaps = select(&mut tx, account).await?;
+            tx.commit().await?;
+            Ok(gaps)
+        })
+        .await
     }
 
     /// Makes the open gaps due at once. Returns how many there are.
     pub async fn hasten_gaps(&self, account: &str, now: DateTime<Utc>) -> Result<u64, StoreError> {
+        self.soon(async {
         let mut tx = self.begin().await?;
         let done = sql("update cdr_sync.gap set next_try_at = least(next_try_at, $2) where account = $1 and closed_at is null")
             .bind(account)
@@ -58,6 +64,8 @@ impl Store {
             .await?;
         tx.commit().await?;
         Ok(done.rows_affected())
+        })
+        .await
     }
 }
 

@@ -3,9 +3,8 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use sqlx::{Postgres, Transaction};
 
-use super::{Store, StoreError, delta, interval, sql, sql_as};
+use super::{Store, StoreError, Tx, delta, interval, sql, sql_as};
 
 /// How long a taker waits for the old leader's running commit before it ends that connection.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -47,40 +46,39 @@ impl Store {
         ttl: Duration,
         dead: impl Fn(&str) -> bool + Send,
     ) -> Result<Taken, StoreError> {
-        let mut tx = self.begin().await?;
-        let present: Option<(String,)> = sql_as("select holder from cdr_sync.lease where account = $1")
-            .bind(account)
-            .fetch_optional(&mut *tx)
-            .await?;
-        let buried = present.map(|(id,)| id).filter(|id| dead(id));
-        let taken =
-            sql("insert into cdr_sync.lease as l (account, holder, holder_name, taken_at, expires_at)
+        self.soon(async {
+            let mut tx = self.begin().await?;
+            let present: Option<(String,)> = sql_as("select holder from cdr_sync.lease where account = $1")
+                .bind(account)
+                .fetch_optional(&mut *tx)
+                .await?;
+            let buried = present.map(|(id,)| id).filter(|id| dead(id));
+            let taken =
+                sql("insert into cdr_sync.lease as l (account, holder, holder_name, taken_at, expires_at)
              values ($1, $2, $3, clock_timestamp(), clock_timestamp() + $4)
              on conflict (account) do update
              set holder = excluded.holder, holder_name = excluded.holder_name,
                  taken_at = clock_timestamp(), expires_at = clock_timestamp() + $4
              where l.holder = excluded.holder or l.holder = $5 or l.expires_at <= clock_timestamp()")
-            .bind(account)
-            .bind(&holder.id)
-            .bind(&holder.name)
-            .bind(interval(delta(ttl)))
-            .bind(buried)
-            .execute(&mut *tx)
-            .await?;
-        if taken.rows_affected() == 0 {
-            return held_by(tx, account).await;
-        }
-        let fence = self.raise_fence(&mut tx, account).await?;
-        tx.commit().await?;
-        Ok(Taken::Ours { fence })
+                .bind(account)
+                .bind(&holder.id)
+                .bind(&holder.name)
+                .bind(interval(delta(ttl)))
+                .bind(buried)
+                .execute(&mut *tx)
+                .await?;
+            if taken.rows_affected() == 0 {
+                return held_by(tx, account).await;
+            }
+            let fence = self.raise_fence(&mut tx, account).await?;
+            tx.commit().await?;
+            Ok(Taken::Ours { fence })
+        })
+        .await
     }
 
     /// Raises the account's fence; ends the connection that stands in the way for too long.
-    async fn raise_fence(
-        &self,
-        tx: &mut Transaction<'static, Postgres>,
-        account: &str,
-    ) -> Result<i64, StoreError> {
+    async fn raise_fence(&self, tx: &mut Tx, account: &str) -> Result<i64, StoreError> {
         let (own_pid,): (i32,) = sql_as("select pg_backend_pid()").fetch_one(&mut **tx).await?;
         let raise = sql_as::<(i64,)>(
             "insert into cdr_sync.cursor as c (account, fence) values ($1, 1)
@@ -117,36 +115,43 @@ impl Store {
         holder: &Holder,
         ttl: Duration,
     ) -> Result<bool, StoreError> {
-        let mut tx = self.begin().await?;
-        let renewed = sql("update cdr_sync.lease set expires_at = clock_timestamp() + $3
+        self.soon(async {
+            let mut tx = self.begin().await?;
+            let renewed = sql("update cdr_sync.lease set expires_at = clock_timestamp() + $3
              where account = $1 and holder = $2")
-        .bind(account)
-        .bind(&holder.id)
-        .bind(interval(delta(ttl)))
-        .execute(&mut *tx)
-        .await?;
-        tx.commit().await?;
-        Ok(renewed.rows_affected() > 0)
+            .bind(account)
+            .bind(&holder.id)
+            .bind(interval(delta(ttl)))
+            .execute(&mut *tx)
+            .await?;
+            tx.commit().await?;
+            Ok(renewed.rows_affected() > 0)
+        })
+        .await
     }
 
     /// Gives the lease up, so that the next one need not wait.
     pub async fn release_lease(&self, account: &str, holder: &Holder) -> Result<(), StoreError> {
-        let mut tx = self.begin().await?;
-        sql("delete from cdr_sync.lease where account = $1 and holder = $2")
-            .bind(account)
-            .bind(&holder.id)
-            .execute(&mut *tx)
-            .await?;
-        Ok(tx.commit().await?)
+        self.soon(async {
+            let mut tx = self.begin().await?;
+            sql("delete from cdr_sync.lease where account = $1 and holder = $2")
+                .bind(account)
+                .bind(&holder.id)
+                .execute(&mut *tx)
+                .await?;
+            Ok(tx.commit().await?)
+        })
+        .await
     }
 }
 
-async fn held_by(mut tx: Transaction<'static, Postgres>, account: &str) -> Result<Taken, StoreError> {
+async fn held_by(mut tx: Tx, account: &str) -> Result<Taken, StoreError> {
     let row: Option<(String, DateTime<Utc>, DateTime<Utc>)> =
         sql_as("select holder_name, expires_at, clock_timestamp() from cdr_sync.lease where account = $1")
             .bind(account)
             .fetch_optional(&mut *tx)
             .await?;
+    tx.commit().await?;
     // Released between the two statements: the caller asks again at once.
     let (name, expires_at, now) = row.unwrap_or_default();
     Ok(Taken::HeldBy { name, expires_in: (expires_at - now).to_std().unwrap_or_default() })

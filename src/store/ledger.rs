@@ -5,6 +5,7 @@ use serde_json::Value;
 use sqlx::PgConnection;
 
 use super::change::Commit;
+use super::commit_count::CommitCount;
 use super::gap::{self, OpenGap};
 use super::recheck::{self, Recheck};
 use super::{Store, StoreError, coverage, sql, sql_as};
@@ -29,6 +30,8 @@ pub struct Ledger {
     pub horizon: Option<DateTime<Utc>>,
     /// The present leader's number.
     pub fence: i64,
+    /// How many commits led to this.
+    pub count: CommitCount,
 }
 
 /// What a commit learns when it has locked the account.
@@ -37,6 +40,8 @@ pub(super) struct Locked {
     /// Greater than any `updated_at` given out before.
     pub stamp: DateTime<Utc>,
     pub horizon: Option<DateTime<Utc>>,
+    /// How many commits the account has had.
+    pub commits: i64,
 }
 
 impl Store {
@@ -57,7 +62,10 @@ impl Store {
         .bind(account)
         .fetch_optional(&mut *tx)
         .await?;
-        let Some((generation,)) = generation else { return Ok(false) };
+        let Some((generation,)) = generation else {
+            tx.commit().await?;
+            return Ok(false);
+        };
         let stored = coverage::read(&mut tx, account).await?;
         let before = stored.combined();
         let doubted = match (generation.as_str(), before.span()) {
@@ -82,35 +90,47 @@ impl Store {
 
     /// The account's ledger, all of one moment. [`StoreError::UnknownAccount`] before the account was opened.
     pub async fn load(&self, account: &str) -> Result<Ledger, StoreError> {
-        let mut tx = self.begin().await?;
-        sqlx::raw_sql("set transaction isolation level repeatable read, read only").execute(&mut *tx).await?;
-        type Facts = (DateTime<Utc>, Option<Value>, Option<DateTime<Utc>>, i64);
-        let facts: Option<Facts> = sql_as(
-            "select a.history_start, a.knowledge, a.horizon, c.fence
+        self.in_time(async {
+            let mut tx = self.begin().await?;
+            sqlx::raw_sql("set transaction isolation level repeatable read, read only")
+                .execute(&mut *tx)
+                .await?;
+            type Facts = (DateTime<Utc>, Option<Value>, Option<DateTime<Utc>>, i64, i64);
+            let facts: Option<Facts> = sql_as(
+                "select a.history_start, a.knowledge, a.horizon, c.fence, c.commits
              from cdr_sync.account a join cdr_sync.cursor c on c.account = a.name where a.name = $1",
-        )
-        .bind(account)
-        .fetch_optional(&mut *tx)
-        .await?;
-        let (history_start, knowledge, horizon, fence) =
-            facts.ok_or_else(|| StoreError::UnknownAccount(account.to_owned()))?;
-        let coverage = coverage::read(&mut tx, account).await?.combined();
-        let gaps = gap::open(&mut tx, account).await?;
-        let rechecks = recheck::rechecks(&mut tx, account).await?;
-        tx.commit().await?;
-        Ok(Ledger { history_start, coverage, gaps, rechecks, knowledge, horizon, fence })
+            )
+            .bind(account)
+            .fetch_optional(&mut *tx)
+            .await?;
+            let (history_start, knowledge, horizon, fence, commits) =
+                facts.ok_or_else(|| StoreError::UnknownAccount(account.to_owned()))?;
+            let coverage = coverage::read(&mut tx, account).await?.combined();
+            let gaps = gap::open(&mut tx, account).await?;
+            let rechecks = recheck::rechecks(&mut tx, account).await?;
+            tx.commit().await?;
+            let count = CommitCount::after(commits);
+            Ok(Ledger { history_start, coverage, gaps, rechecks, knowledge, horizon, fence, count })
+        })
+        .await
     }
 }
 
-/// Locks the account for this transaction, if `fence` still is its leader's number.
-pub(super) async fn lock(conn: &mut PgConnection, account: &str, fence: i64) -> Result<Locked, StoreError> {
+/// Locks the account for this transaction, if `fence` still is its leader's number, and if its last commit is the one
+/// that the leader knows of: a database can lose some that it acknowledged, and what the leader planned since is void.
+pub(super) async fn lock(
+    conn: &mut PgConnection,
+    account: &str,
+    fence: i64,
+    count: &CommitCount,
+) -> Result<Locked, StoreError> {
     // Materialized: the clock is read when the lock is held, not while waiting for it.
-    type Facts = (DateTime<Utc>, Option<DateTime<Utc>>);
+    type Facts = (DateTime<Utc>, i64, Option<DateTime<Utc>>);
     let row: Option<Facts> = sql_as(
         "with locked as materialized (
-             select updated_at from cdr_sync.cursor where account = $1 and fence = $2 for update
+             select updated_at, commits from cdr_sync.cursor where account = $1 and fence = $2 for update
          )
-         select greatest(clock_timestamp(), updated_at + interval '1 microsecond'),
+         select greatest(clock_timestamp(), updated_at + interval '1 microsecond'), commits,
                 (select horizon from cdr_sync.account where name = $1)
          from locked",
     )
@@ -118,8 +138,23 @@ pub(super) async fn lock(conn: &mut PgConnection, account: &str, fence: i64) -> 
     .bind(fence)
     .fetch_optional(conn)
     .await?;
-    let (stamp, horizon) = row.ok_or(StoreError::Fenced)?;
-    Ok(Locked { stamp, horizon })
+    let (stamp, commits, horizon) = row.ok_or(StoreError::Fenced)?;
+    if count.admits(commits) { Ok(Locked { stamp, horizon, commits }) } else { Err(StoreError::CommitsLost) }
+}
+
+/// Counts a commit that leaves the ledger as it is.
+pub(super) async fn touch_cursor(
+    conn: &mut PgConnection,
+    account: &str,
+    locked: &Locked,
+) -> Result<(), StoreError> {
+    sql("update cdr_sync.cursor set commits = $2, updated_at = $3 where account = $1")
+        .bind(account)
+        .bind(locked.commits + 1)
+        .bind(locked.stamp)
+        .execute(conn)
+        .await?;
+    Ok(())
 }
 
 /// From the first to the last row that has none of the fields that not every server gives out.
@@ -152,23 +187,25 @@ pub(super) async fn write_coverage(
     Ok(after)
 }
 
-/// Derives the cursor from coverage and the open gaps; writes it when it moved.
+/// Derives the cursor from coverage and the open gaps, and counts the commit.
 pub(super) async fn write_cursor(
     conn: &mut PgConnection,
     account: &str,
     coverage: &Coverage,
+    locked: &Locked,
     updated_at: Option<DateTime<Utc>>,
 ) -> Result<Option<Window>, StoreError> {
     let gaps: Vec<Window> = gap::open(conn, account).await?.iter().map(|gap| gap.window).collect();
     let cursor = cursor(coverage, &gaps);
-    sql("update cdr_sync.cursor set history_from = $2, synced_until = $3, updated_at = coalesce($4, updated_at)
-         where account = $1
-           and (history_from, synced_until, updated_at) is distinct from ($2, $3, coalesce($4, updated_at))")
-        .bind(account)
-        .bind(cursor.map(|window| window.from()))
-        .bind(cursor.map(|window| window.to()))
-        .bind(updated_at)
-        .execute(conn)
-        .await?;
+    sql("update cdr_sync.cursor
+         set history_from = $2, synced_until = $3, updated_at = coalesce($4, updated_at), commits = $5
+         where account = $1")
+    .bind(account)
+    .bind(cursor.map(|window| window.from()))
+    .bind(cursor.map(|window| window.to()))
+    .bind(updated_at)
+    .bind(locked.commits + 1)
+    .execute(conn)
+    .await?;
     Ok(cursor)
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
-use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Row as _};
+use sqlx::{AssertSqlSafe, PgConnection, Row as _};
 
 use super::{StoreError, span, stage};
 use crate::cdr::{Cdr, CdrKey, Column};
@@ -14,6 +14,8 @@ use crate::window::Window;
 pub(super) enum Source<'a> {
     /// In its own parameter.
     Inline(&'a [&'a Cdr]),
+    /// The same, of which PostgreSQL refuses some: it takes what it takes.
+    Halving(&'a [&'a Cdr]),
     /// In `pg_temp.staged`.
     Copied,
 }
@@ -69,13 +71,26 @@ impl Merged {
     }
 }
 
-/// Merges all records in one statement.
+/// Merges the records.
 pub(super) async fn merge(
     conn: &mut PgConnection,
     terms: &Terms<'_>,
     source: Source<'_>,
 ) -> Result<Merged, StoreError> {
-    let query = sqlx::query(AssertSqlSafe(statement(source, terms.absent)))
+    match source {
+        Source::Inline(records) => merge_at_once(conn, terms, Some(records)).await,
+        Source::Copied => merge_at_once(conn, terms, None).await,
+        Source::Halving(records) => merge_halving(conn, terms, records).await,
+    }
+}
+
+/// Merges all records in one statement: these, or those in `pg_temp.staged`.
+async fn merge_at_once(
+    conn: &mut PgConnection,
+    terms: &Terms<'_>,
+    inline: Option<&[&Cdr]>,
+) -> Result<Merged, StoreError> {
+    let query = sqlx::query(AssertSqlSafe(statement(inline.is_some(), terms.absent)))
         .persistent(false)
         .bind(terms.account)
         .bind(terms.stamp)
@@ -84,9 +99,9 @@ pub(super) async fn merge(
         .bind(terms.proven.iter().copied().map(span).collect::<Vec<_>>())
         .bind(terms.unproven.iter().map(|key| key.call_id.as_str()).collect::<Vec<_>>())
         .bind(terms.unproven.iter().map(|key| key.call_type.as_str()).collect::<Vec<_>>());
-    let row = match source {
-        Source::Inline(records) => query.bind(stage::as_json(records)).fetch_one(conn).await?,
-        Source::Copied => query.fetch_one(conn).await?,
+    let row = match inline {
+        Some(records) => query.bind(stage::as_json(records)).fetch_one(conn).await?,
+        None => query.fetch_one(conn).await?,
     };
     let count = |name: &str| row.try_get::<i64, _>(name).map(i64::unsigned_abs);
     let names: Vec<String> = row.try_get("kept")?;
@@ -110,7 +125,7 @@ pub(super) async fn merge(
 }
 
 /// Merges what PostgreSQL takes: a batch that it refuses for its data is halved, down to the record at fault.
-pub(super) async fn merge_halving(
+async fn merge_halving(
     conn: &mut PgConnection,
     terms: &Terms<'_>,
     records: &[&Cdr],
@@ -118,23 +133,21 @@ pub(super) async fn merge_halving(
     let mut done = Merged::default();
     let mut parts = vec![records];
     while let Some(part) = parts.pop() {
-        let mut savepoint = conn.begin().await?;
-        match (merge(&mut savepoint, terms, Source::Inline(part)).await, part) {
+        sqlx::raw_sql("savepoint part").execute(&mut *conn).await?;
+        match (merge_at_once(conn, terms, Some(part)).await, part) {
             (Ok(merged), _) => {
-                savepoint.commit().await?;
+                sqlx::raw_sql("release savepoint part").execute(&mut *conn).await?;
                 done.add(merged);
+                continue;
             }
-            (Err(StoreError::Data { code }), [one]) => {
-                savepoint.rollback().await?;
-                done.refused.push((one.key.clone(), code));
-            }
+            (Err(StoreError::Data { code }), [one]) => done.refused.push((one.key.clone(), code)),
             (Err(StoreError::Data { .. }), many) => {
-                savepoint.rollback().await?;
                 let (left, right) = many.split_at(many.len() / 2);
                 parts.extend([right, left]);
             }
             (Err(other), _) => return Err(other),
         }
+        sqlx::raw_sql("rollback to savepoint part").execute(&mut *conn).await?;
     }
     Ok(done)
 }
@@ -195,14 +208,12 @@ fn loose(extra: &str) -> String {
 /// that it proves, except for the keys $6 and $7, $8 the records as JSON when inline.
 ///
 /// Made of fixed names only. Every part sees the table as it was before the statement.
-fn statement(source: Source<'_>, absent: &BTreeSet<Column>) -> String {
+fn statement(inline: bool, absent: &BTreeSet<Column>) -> String {
     let is_absent = |name: &str| absent.iter().any(|column| column.name() == name);
     let is_key = |name: &str| matches!(name, "call_id" | "type");
     let content = |prefix| list(prefix, |name| !is_key(name) && !is_absent(name) && name != "extra");
-    let (staged_cte, staged) = match source {
-        Source::Inline(_) => (inline_cte(), "staged"),
-        Source::Copied => (String::new(), "pg_temp.staged"),
-    };
+    let (staged_cte, staged) =
+        if inline { (inline_cte(), "staged") } else { (String::new(), "pg_temp.staged") };
     let held: String = absent.iter().map(|c| format!(", c.{0} is not null as held_{0}", c.name())).collect();
     format!(
         "with {staged_cte} matched as materialized (
@@ -220,7 +231,7 @@ fn statement(source: Source<'_>, absent: &BTreeSet<Column>) -> String {
         select * from voicenter.cdr c where c.account = $1 and c.call_id = s.call_id and c.type = s.type limit 1
     ) c on true
 ), judged as materialized (
-    select m.is_new, m.was_removed, {staged_all}, {extra} as extra,
+    select m.is_new, m.was_removed, m.stored_started_at, {staged_all}, {extra} as extra,
            -- Another Date: a record that moved, or two that share a key. If the row is known to be gone, this is the
            -- record now; else the later of them stands in the row (below zero: the stored one), and both dates are
            -- read again.
@@ -242,7 +253,7 @@ fn statement(source: Source<'_>, absent: &BTreeSet<Column>) -> String {
     insert into voicenter.cdr (account, {all}, first_seen_at, updated_at)
     select $1, {all}, $2, $2 from judged where is_new order by call_id, type
     on conflict do nothing
-    returning 1
+    returning started_at
 ), replaced as (
     insert into voicenter.cdr_history ({row}, valid_from, valid_to)
     select {stored_row}, c.updated_at, $2
@@ -254,7 +265,19 @@ fn statement(source: Source<'_>, absent: &BTreeSet<Column>) -> String {
     set ({plain_content}, extra, removed_at, updated_at) = row({judged_content}, j.extra, null, $2)
     from judged j
     where c.account = $1 and c.call_id = j.call_id and c.type = j.type and not j.is_new and j.dispute >= 0
-    returning j.was_removed
+    returning j.was_removed, j.started_at, j.stored_started_at
+), counted as (
+    -- How many rows stand on each day: the rows that somebody else deletes are noticed by it.
+    insert into cdr_sync.day as d (account, day, rows)
+    select $1, day, sum(rows) from (
+        select (started_at at time zone 'UTC')::date as day, 1 as rows from inserted
+        union all
+        select (u.started_at at time zone 'UTC')::date, 1 from updated u
+        union all
+        select (u.stored_started_at at time zone 'UTC')::date, -1 from updated u
+    ) as changes
+    group by day having sum(rows) <> 0 order by day
+    on conflict (account, day) do update set rows = d.rows + excluded.rows
 )
 select (select count(*) from inserted) as inserted,
        (select count(*) from updated) as updated,

@@ -1,18 +1,18 @@
 //! Migrations: forward only, each applied once, safe by several starts at once.
 
 use sha2::{Digest, Sha256};
-use sqlx::{Postgres, Transaction};
 
-use super::{Store, StoreError, sql_as};
+use super::{Store, StoreError, Tx, sql_as};
 
 /// The migrations of this program, in order. One that was released is never edited.
-const MIGRATIONS: [(&str, &str); 6] = [
+const MIGRATIONS: [(&str, &str); 7] = [
     ("0001_schema", include_str!("../../migrations/0001_schema.sql")),
     ("0002_readers", include_str!("../../migrations/0002_readers.sql")),
     ("0003_coverage_lacking", include_str!("../../migrations/0003_coverage_lacking.sql")),
     ("0004_twins", include_str!("../../migrations/0004_twins.sql")),
     ("0005_adaptive_rate", include_str!("../../migrations/0005_adaptive_rate.sql")),
     ("0006_lacking", include_str!("../../migrations/0006_lacking.sql")),
+    ("0007_commits", include_str!("../../migrations/0007_commits.sql")),
 ];
 
 /// Any number that no other program on the database uses for an advisory lock.
@@ -70,13 +70,18 @@ impl Store {
 
     /// What [`Store::migrate`] would do; changes nothing.
     pub async fn schema_state(&self) -> Result<SchemaState, StoreError> {
-        let mut tx = self.begin().await?;
-        compare(&applied(&mut tx).await?, &MIGRATIONS)
+        self.in_time(async {
+            let mut tx = self.begin().await?;
+            let applied = applied(&mut tx).await?;
+            tx.commit().await?;
+            compare(&applied, &MIGRATIONS)
+        })
+        .await
     }
 }
 
 /// Name and checksum of what was applied; empty on a new database.
-async fn applied(tx: &mut Transaction<'static, Postgres>) -> Result<Vec<(String, String)>, StoreError> {
+async fn applied(tx: &mut Tx) -> Result<Vec<(String, String)>, StoreError> {
     let (known,): (bool,) =
         sql_as("select to_regclass('cdr_sync.migration') is not null").fetch_one(&mut **tx).await?;
     if !known {
@@ -85,11 +90,7 @@ async fn applied(tx: &mut Transaction<'static, Postgres>) -> Result<Vec<(String,
     Ok(sql_as("select name, checksum from cdr_sync.migration order by name").fetch_all(&mut **tx).await?)
 }
 
-async fn apply(
-    tx: &mut Transaction<'static, Postgres>,
-    name: &'static str,
-    text: &'static str,
-) -> Result<(), StoreError> {
+async fn apply(tx: &mut Tx, name: &'static str, text: &'static str) -> Result<(), StoreError> {
     let named = |error: StoreError| match error {
         away if away.is_away() => away,
         other => StoreError::Migration { name: name.into(), what: other.to_string() },

@@ -43,23 +43,27 @@ impl Store {
         window: Window,
         read_at: DateTime<Utc>,
     ) -> Result<Vec<CdrKey>, StoreError> {
-        let mut tx = self.begin().await?;
-        let rows: Vec<(String, String)> = sql_as(
-            "select call_id, type from cdr_sync.missing
+        self.in_time(async {
+            let mut tx = self.begin().await?;
+            let rows: Vec<(String, String)> = sql_as(
+                "select call_id, type from cdr_sync.missing
              where account = $1 and started_at >= $2 and started_at < $3
                and due_at <= $4 and reads + tries + 1 >= case when suspicious then $5 else 2 end
                and (older_shown or started_at > $6)
              order by call_id, type",
-        )
-        .bind(account)
-        .bind(window.from())
-        .bind(window.to())
-        .bind(read_at)
-        .bind(i64::from(SUSPICIOUS_READS))
-        .bind(read_at - HORIZON_AGE)
-        .fetch_all(&mut *tx)
-        .await?;
-        Ok(rows.into_iter().map(|(call_id, call_type)| CdrKey { call_id, call_type }).collect())
+            )
+            .bind(account)
+            .bind(window.from())
+            .bind(window.to())
+            .bind(read_at)
+            .bind(i64::from(SUSPICIOUS_READS))
+            .bind(read_at - HORIZON_AGE)
+            .fetch_all(&mut *tx)
+            .await?;
+            tx.commit().await?;
+            Ok(rows.into_iter().map(|(call_id, call_type)| CdrKey { call_id, call_type }).collect())
+        })
+        .await
     }
 }
 

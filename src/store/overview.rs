@@ -85,23 +85,29 @@ pub struct HourOfCalls {
 impl Store {
     /// Every account's overview, all of one moment.
     pub async fn overview(&self, now: DateTime<Utc>) -> Result<Vec<Overview>, StoreError> {
-        let mut tx = self.begin().await?;
-        sqlx::raw_sql("set transaction isolation level repeatable read, read only").execute(&mut *tx).await?;
-        let names: Vec<(String,)> =
-            sql_as("select name from cdr_sync.account order by name").fetch_all(&mut *tx).await?;
-        let mut overviews = Vec::new();
-        for (account,) in names {
-            overviews.push(Overview {
-                coverage: coverage::read(&mut tx, &account).await?.combined(),
-                gaps: gap::open(&mut tx, &account).await?,
-                requests: requests(&mut tx, &account, now).await?,
-                backfill: backfill(&mut tx, &account, now).await?,
-                recent: recent(&mut tx, &account).await?,
-                rejected: rejected(&mut tx, &account).await?,
-                account,
-            });
-        }
-        Ok(overviews)
+        self.in_time(async {
+            let mut tx = self.begin().await?;
+            sqlx::raw_sql("set transaction isolation level repeatable read, read only")
+                .execute(&mut *tx)
+                .await?;
+            let names: Vec<(String,)> =
+                sql_as("select name from cdr_sync.account order by name").fetch_all(&mut *tx).await?;
+            let mut overviews = Vec::new();
+            for (account,) in names {
+                overviews.push(Overview {
+                    coverage: coverage::read(&mut tx, &account).await?.combined(),
+                    gaps: gap::open(&mut tx, &account).await?,
+                    requests: requests(&mut tx, &account, now).await?,
+                    backfill: backfill(&mut tx, &account, now).await?,
+                    recent: recent(&mut tx, &account).await?,
+                    rejected: rejected(&mut tx, &account).await?,
+                    account,
+                });
+            }
+            tx.commit().await?;
+            Ok(overviews)
+        })
+        .await
     }
 
     /// Calls by hour of every account in `[from, to)`, removed ones left out.
@@ -110,6 +116,7 @@ impl Store {
         from: DateTime<Utc>,
         to: DateTime<Utc>,
     ) -> Result<Vec<HourOfCalls>, StoreError> {
+        self.in_time(async {
         let mut tx = self.begin().await?;
         let rows: Vec<(String, DateTime<Utc>, i64)> = sql_as(
             // By account: else the planner may prefer to read the whole table.
@@ -127,18 +134,26 @@ impl Store {
         .bind(to)
         .fetch_all(&mut *tx)
         .await?;
+tx.commit().await?;
         Ok(rows.into_iter().map(|(account, hour, calls)| HourOfCalls { account, hour, calls }).collect())
+        })
+        .await
     }
 
     /// The last complete read of each account and lane.
     pub async fn last_successes(&self) -> Result<Vec<(String, String, DateTime<Utc>)>, StoreError> {
-        let mut tx = self.begin().await?;
-        Ok(sql_as(
-            "select account, lane, max(started_at) from cdr_sync.window_read
+        self.in_time(async {
+            let mut tx = self.begin().await?;
+            let found = sql_as(
+                "select account, lane, max(started_at) from cdr_sync.window_read
              where outcome in ('whole', 'continued') group by 1, 2",
-        )
-        .fetch_all(&mut *tx)
-        .await?)
+            )
+            .fetch_all(&mut *tx)
+            .await?;
+            tx.commit().await?;
+            Ok(found)
+        })
+        .await
     }
 }
 

@@ -41,33 +41,37 @@ type OpenRow =
 impl Store {
     /// The open rejected records of one account or of all, the newest first, at most `limit`.
     pub async fn rejected(&self, account: Option<&str>, limit: i64) -> Result<Vec<OpenRejected>, StoreError> {
-        let mut tx = self.begin().await?;
-        let rows: Vec<OpenRow> = sql_as(
-            "select id, account, reason, error, started_at, first_seen_at, last_seen_at, times_seen, raw
+        self.in_time(async {
+            let mut tx = self.begin().await?;
+            let rows: Vec<OpenRow> = sql_as(
+                "select id, account, reason, error, started_at, first_seen_at, last_seen_at, times_seen, raw
              from cdr_sync.rejected
              where closed_at is null and ($1::text is null or account = $1)
              order by last_seen_at desc, id desc
              limit $2",
-        )
-        .bind(account)
-        .bind(limit)
-        .fetch_all(&mut *tx)
-        .await?;
-        let open =
-            |(id, account, reason, error, started_at, first_seen_at, last_seen_at, times_seen, raw)| {
-                OpenRejected {
-                    id,
-                    account,
-                    reason,
-                    error,
-                    started_at,
-                    first_seen_at,
-                    last_seen_at,
-                    times_seen,
-                    raw,
-                }
-            };
-        Ok(rows.into_iter().map(open).collect())
+            )
+            .bind(account)
+            .bind(limit)
+            .fetch_all(&mut *tx)
+            .await?;
+            tx.commit().await?;
+            let open =
+                |(id, account, reason, error, started_at, first_seen_at, last_seen_at, times_seen, raw)| {
+                    OpenRejected {
+                        id,
+                        account,
+                        reason,
+                        error,
+                        started_at,
+                        first_seen_at,
+                        last_seen_at,
+                        times_seen,
+                        raw,
+                    }
+                };
+            Ok(rows.into_iter().map(open).collect())
+        })
+        .await
     }
 }
 

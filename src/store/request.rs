@@ -30,30 +30,38 @@ pub struct RequestState {
 impl Store {
     /// Asks the leader to read `window` again. Returns the request's number.
     pub async fn ask(&self, account: &str, window: Window, reason: &str) -> Result<i64, StoreError> {
-        let mut tx = self.begin().await?;
-        let (id,): (i64,) =
-            sql_as("insert into cdr_sync.request (account, span, reason) values ($1, $2, $3) returning id")
-                .bind(account)
-                .bind(span(window))
-                .bind(reason)
-                .fetch_one(&mut *tx)
-                .await?;
-        tx.commit().await?;
-        Ok(id)
+        self.soon(async {
+            let mut tx = self.begin().await?;
+            let (id,): (i64,) = sql_as(
+                "insert into cdr_sync.request (account, span, reason) values ($1, $2, $3) returning id",
+            )
+            .bind(account)
+            .bind(span(window))
+            .bind(reason)
+            .fetch_one(&mut *tx)
+            .await?;
+            tx.commit().await?;
+            Ok(id)
+        })
+        .await
     }
 
     /// The account's requests that are not finished, oldest first.
     pub async fn open_requests(&self, account: &str) -> Result<Vec<Request>, StoreError> {
-        let mut tx = self.begin().await?;
-        let rows: Vec<(i64, DateTime<Utc>, DateTime<Utc>, String)> = sql_as(
-            "select id, lower(span), upper(span), reason from cdr_sync.request
+        self.soon(async {
+            let mut tx = self.begin().await?;
+            let rows: Vec<(i64, DateTime<Utc>, DateTime<Utc>, String)> = sql_as(
+                "select id, lower(span), upper(span), reason from cdr_sync.request
              where account = $1 and state in ('waiting', 'running') order by id",
-        )
-        .bind(account)
-        .fetch_all(&mut *tx)
-        .await?;
-        let request = |(id, from, to, reason)| Ok(Request { id, window: window(from, to)?, reason });
-        rows.into_iter().map(request).collect()
+            )
+            .bind(account)
+            .fetch_all(&mut *tx)
+            .await?;
+            tx.commit().await?;
+            let request = |(id, from, to, reason)| Ok(Request { id, window: window(from, to)?, reason });
+            rows.into_iter().map(request).collect()
+        })
+        .await
     }
 
     /// Writes how a request fares: `state` as in [`RequestState`].
@@ -63,29 +71,36 @@ impl Store {
         state: &RequestState,
         now: DateTime<Utc>,
     ) -> Result<(), StoreError> {
-        let mut tx = self.begin().await?;
-        sql("update cdr_sync.request
+        self.soon(async {
+            let mut tx = self.begin().await?;
+            sql("update cdr_sync.request
              set state = $2, progress = $3, error = $4, started_at = coalesce(started_at, $5),
                  finished_at = case when $2 in ('done', 'failed') then $5 end
              where id = $1")
-        .bind(id)
-        .bind(&state.state)
-        .bind(state.progress.clamp(0.0, 1.0))
-        .bind(&state.error)
-        .bind(now)
-        .execute(&mut *tx)
-        .await?;
-        Ok(tx.commit().await?)
+            .bind(id)
+            .bind(&state.state)
+            .bind(state.progress.clamp(0.0, 1.0))
+            .bind(&state.error)
+            .bind(now)
+            .execute(&mut *tx)
+            .await?;
+            Ok(tx.commit().await?)
+        })
+        .await
     }
 
     /// How a request fares; `None` when there is none of that number.
     pub async fn request_state(&self, id: i64) -> Result<Option<RequestState>, StoreError> {
-        let mut tx = self.begin().await?;
-        let row: Option<(String, f32, Option<String>)> =
-            sql_as("select state, progress, error from cdr_sync.request where id = $1")
-                .bind(id)
-                .fetch_optional(&mut *tx)
-                .await?;
-        Ok(row.map(|(state, progress, error)| RequestState { state, progress, error }))
+        self.soon(async {
+            let mut tx = self.begin().await?;
+            let row: Option<(String, f32, Option<String>)> =
+                sql_as("select state, progress, error from cdr_sync.request where id = $1")
+                    .bind(id)
+                    .fetch_optional(&mut *tx)
+                    .await?;
+            tx.commit().await?;
+            Ok(row.map(|(state, progress, error)| RequestState { state, progress, error }))
+        })
+        .await
     }
 }

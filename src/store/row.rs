@@ -50,29 +50,34 @@ impl Rows<'_> {
     }
 
     async fn fetch(&self) -> Result<Vec<Row>, StoreError> {
-        let after = self.last.as_ref();
-        let mut tx = self.store.begin().await?;
-        let statement = format!(
-            "select {}, removed_at
+        self.store
+            .soon(async {
+                let after = self.last.as_ref();
+                let mut tx = self.store.begin().await?;
+                let statement = format!(
+                    "select {}, removed_at
              from voicenter.cdr
              where account = $1 and started_at >= $2 and started_at < $3
                and ($4::timestamptz is null or (started_at, call_id, type) > ($4, $5, $6))
              order by started_at, call_id, type
              limit $7",
-            merge::readable_row()
-        );
-        let rows = sqlx::query(AssertSqlSafe(statement))
-            .persistent(false)
-            .bind(self.account)
-            .bind(after.map_or(self.window.from(), |(started_at, _)| *started_at))
-            .bind(self.window.to())
-            .bind(after.map(|(started_at, _)| *started_at))
-            .bind(after.map(|(_, key)| key.call_id.as_str()))
-            .bind(after.map(|(_, key)| key.call_type.as_str()))
-            .bind(self.page_size)
-            .fetch_all(&mut *tx)
-            .await?;
-        rows.iter().map(|row| Ok((cdr_from_row(row)?, row.try_get("removed_at")?))).collect()
+                    merge::readable_row()
+                );
+                let rows = sqlx::query(AssertSqlSafe(statement))
+                    .persistent(false)
+                    .bind(self.account)
+                    .bind(after.map_or(self.window.from(), |(started_at, _)| *started_at))
+                    .bind(self.window.to())
+                    .bind(after.map(|(started_at, _)| *started_at))
+                    .bind(after.map(|(_, key)| key.call_id.as_str()))
+                    .bind(after.map(|(_, key)| key.call_type.as_str()))
+                    .bind(self.page_size)
+                    .fetch_all(&mut *tx)
+                    .await?;
+                tx.commit().await?;
+                rows.iter().map(|row| Ok((cdr_from_row(row)?, row.try_get("removed_at")?))).collect()
+            })
+            .await
     }
 }
 
@@ -90,18 +95,23 @@ impl Store {
         from: DateTime<Utc>,
         to: DateTime<Utc>,
     ) -> Result<Vec<(DateTime<Utc>, i64)>, StoreError> {
-        let mut tx = self.begin().await?;
-        // Removed rows count too: the index alone answers then, and a forecast does not mind.
-        Ok(sql_as(
-            "select date_trunc('hour', started_at), count(*) from voicenter.cdr
+        self.in_time(async {
+            let mut tx = self.begin().await?;
+            // Removed rows count too: the index alone answers then, and a forecast does not mind.
+            let found = sql_as(
+                "select date_trunc('hour', started_at), count(*) from voicenter.cdr
              where account = $1 and started_at >= $2 and started_at < $3
              group by 1 order by 1",
-        )
-        .bind(account)
-        .bind(from)
-        .bind(to)
-        .fetch_all(&mut *tx)
-        .await?)
+            )
+            .bind(account)
+            .bind(from)
+            .bind(to)
+            .fetch_all(&mut *tx)
+            .await?;
+            tx.commit().await?;
+            Ok(found)
+        })
+        .await
     }
 }
 

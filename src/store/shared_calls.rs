@@ -23,6 +23,7 @@ impl Store {
     /// Pairs of accounts whose newest calls stand under both. A sample: each account's newest 500 rows, by the index on
     /// account and time, are looked up under every other account by the primary key; so it is as fast on a large table.
     pub async fn shared_calls(&self) -> Result<Vec<SharedCalls>, StoreError> {
+        self.in_time(async {
         let mut tx = self.begin().await?;
         let rows: Vec<(String, String, i64, i64)> = sql_as(
             "select least(a.name, b.name), greatest(a.name, b.name),
@@ -47,17 +48,25 @@ impl Store {
         .bind(SAMPLE)
         .fetch_all(&mut *tx)
         .await?;
+tx.commit().await?;
         let pair = |(account, other, shared, sampled)| SharedCalls { account, other, shared, sampled };
         Ok(rows.into_iter().map(pair).collect())
+        })
+        .await
     }
 
     /// What PostgreSQL says of itself, and whether this user may make schemas in this database.
     pub async fn server(&self) -> Result<(String, bool), StoreError> {
-        let mut tx = self.begin().await?;
-        Ok(sql_as(
+        self.soon(async {
+            let mut tx = self.begin().await?;
+            let found = sql_as(
             "select current_setting('server_version'), has_database_privilege(current_database(), 'create')",
         )
         .fetch_one(&mut *tx)
-        .await?)
+        .await?;
+            tx.commit().await?;
+            Ok(found)
+        })
+        .await
     }
 }

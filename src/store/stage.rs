@@ -48,12 +48,29 @@ pub(super) const COLUMNS: [(&str, &str); 27] = [
 ];
 
 /// An answer's records, one a key.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Folded<'a> {
     /// What is to be stored, in the order of the keys.
     pub winners: Vec<&'a Cdr>,
     /// Different records whose key is stored from another one, as `duplicate_key`.
     pub losers: Vec<Rejected>,
+}
+
+impl<'a> Folded<'a> {
+    /// At most `most` of the records from the one numbered `from` on, with what gave way to them.
+    pub(super) fn slice(&self, from: usize, most: usize) -> Cow<'_, Self> {
+        if from == 0 && most >= self.winners.len() {
+            return Cow::Borrowed(self);
+        }
+        let rest = self.winners.get(from..).unwrap_or_default();
+        let winners = rest.get(..most).unwrap_or(rest).to_vec();
+        let is_among = |loser: &&Rejected| {
+            let key = loser.key.as_ref();
+            key.is_some_and(|key| winners.binary_search_by(|winner| winner.key.cmp(key)).is_ok())
+        };
+        let losers = self.losers.iter().filter(is_among).cloned().collect();
+        Cow::Owned(Self { winners, losers })
+    }
 }
 
 /// Leaves one record a key: of equals either, of different ones that which outranks the others.

@@ -34,6 +34,7 @@ pub struct WindowRead<'a> {
 impl Store {
     /// Sums what is older than 14 days to a row an hour and lane. Returns how many rows that did away with.
     pub async fn compact_window_reads(&self, now: DateTime<Utc>) -> Result<u64, StoreError> {
+        self.in_time(async {
         let mut tx = self.begin().await?;
         let (gone, come): (i64, i64) = super::sql_as(
             "with old as (
@@ -59,6 +60,8 @@ impl Store {
         .await?;
         tx.commit().await?;
         Ok((gone - come).unsigned_abs())
+        })
+        .await
     }
 }
 

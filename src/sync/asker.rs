@@ -6,9 +6,10 @@ use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::watch;
 use tracing::Instrument;
 
+use super::engine::TURN;
 use super::status::Board;
 use super::zone::{Shows, ZoneWatch};
-use super::{Account, SyncError, execute};
+use super::{Account, DATABASE, SyncError, execute};
 use crate::clock::Clock;
 use crate::store::StoreError;
 use crate::voicenter::capabilities::Remembered;
@@ -16,6 +17,9 @@ use crate::voicenter::session::{Asked, Session};
 use crate::voicenter::{Action, Answer, ApiError, Capability, Form, Question};
 use crate::window::ask::{Ask, Outcome, Reply};
 use crate::window::lacking::Lacking;
+
+/// So often a single pass asks a database that is away: for some minutes.
+const DATABASE_PATIENCE: u32 = 60;
 
 /// Who asks for one account.
 #[derive(Debug)]
@@ -197,6 +201,7 @@ impl Asker {
         loop {
             self.ready().await?;
             self.check_lease()?;
+            self.board.heart.beats_within(self.account.timeout * 2 + TURN);
             let read_at = self.clock.now();
             let sent = Instant::now();
             let span = tracing::info_span!("request", otel.kind = "client", outcome = tracing::field::Empty);
@@ -225,11 +230,14 @@ impl Asker {
 
     /// Waits for the budget.
     async fn ready(&mut self) -> Result<(), SyncError> {
-        self.while_away(|asker| {
-            let (pace, clock) = (asker.account.pace.clone(), asker.clock.clone());
-            async move { pace.ready(&clock).await }
-        })
-        .await
+        let reserve = |asker: &mut Self| {
+            let pace = asker.account.pace.clone();
+            async move { pace.reserve().await }
+        };
+        let wait = self.while_away(reserve).await?;
+        self.board.heart.beats_within(wait + TURN);
+        self.clock.sleep(wait).await;
+        Ok(())
     }
 
     /// Does something with the database, waiting for as long as it is away.
@@ -241,9 +249,11 @@ impl Asker {
         let mut failures = 0;
         loop {
             match action(self).await {
-                Err(error) if error.is_away() && self.patience.is_none_or(|patience| failures < patience) => {
+                Err(error)
+                    if error.is_away() && (self.patience.is_none() || failures < DATABASE_PATIENCE) =>
+                {
                     failures += 1;
-                    let wait = self.account.backoff.wait(failures, fastrand::f64(), None);
+                    let wait = DATABASE.wait(failures, fastrand::f64(), None);
                     self.waits("database_away", wait, &error.to_string());
                     self.clock.sleep(wait).await;
                 }
@@ -269,6 +279,7 @@ impl Asker {
     }
 
     fn waits(&self, why: &str, wait: Duration, error: &str) {
+        self.board.heart.beats_within(wait + TURN);
         let until = self.clock.now() + TimeDelta::from_std(wait).unwrap_or_default();
         tracing::info!(event = "waiting", account = self.account.name, why, seconds = wait.as_secs(), %until, error);
         self.board.update(|progress| {

@@ -1,10 +1,14 @@
 //! One account's loop. `tick` is one turn of it: plan, ask, decode, judge, and hand over to be stored.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::time::Instant;
+mod comparing;
+pub(super) mod loading;
+mod storing;
 
-use chrono::{DateTime, TimeDelta, Utc};
-use serde::Serialize;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use tokio::task::JoinHandle;
 use tracing::Instrument;
 
@@ -12,20 +16,19 @@ use super::asker::{Asker, Fetched};
 use super::execute::{self, Held, Lookup, Parcel};
 use super::leadership::Leadership;
 use super::status::Board;
-use super::{Account, Start, SyncError, events};
+use super::{Account, Start, SyncError};
 use crate::cdr::CdrKey;
 use crate::clock::Clock;
 use crate::store::commit::Committed;
+use crate::store::commit_count::CommitCount;
 use crate::store::lease::Holder;
 use crate::store::{Store, StoreError};
-use crate::voicenter::capabilities::Remembered;
 use crate::voicenter::{Action, Answer, Capability, Form};
 use crate::window::ask::{Ask, Reason};
-use crate::window::density::Forecast;
-use crate::window::knowledge::Knowledge;
-use crate::window::ledger::{Gap, Ledger, Recheck};
+use crate::window::ledger::Recheck;
 use crate::window::planner::{Mode, Next, Planner};
 use crate::window::{Lane, Window};
+use loading::{Learned, Loaded};
 
 /// So many missing records are asked for by CallID before they are marked; a larger loss is told by windows alone.
 const CALLS_ASKED: usize = 25;
@@ -40,32 +43,10 @@ const WARN_EVERY: TimeDelta = TimeDelta::hours(1);
 /// The failure in a row that is noted for `status`, and how often after it.
 const NOTED_FROM: u32 = 3;
 const NOTED_EVERY: u32 = 10;
-/// From so many weeks of stored calls the forecast starts.
-const FORECAST_FROM: TimeDelta = TimeDelta::weeks(5);
-
-/// What is kept in the ledger of what was learned.
-#[derive(Clone, Debug, PartialEq, Default, Serialize)]
-struct Learned {
-    capabilities: Remembered,
-    api: Knowledge,
-    /// When a call showed that CallIDs say nothing of the time zone.
-    ids_refuted_at: Option<DateTime<Utc>>,
-}
-
-impl Learned {
-    /// A part that is absent or in the form of another version counts as nothing learned.
-    fn from_stored(stored: Option<&serde_json::Value>) -> Self {
-        fn part<T: Default + serde::de::DeserializeOwned>(stored: Option<&serde_json::Value>) -> T {
-            stored.and_then(|value| T::deserialize(value).ok()).unwrap_or_default()
-        }
-        let stored = |name| stored.and_then(|stored| stored.get(name));
-        Self {
-            capabilities: part(stored("capabilities")),
-            api: part(stored("api")),
-            ids_refuted_at: part(stored("ids_refuted_at")),
-        }
-    }
-}
+/// So long a start may take: what an older version left of a large account is gone through once.
+const OPENING: Duration = Duration::from_secs(1800);
+/// So soon a turn ends, or says how long it may take.
+pub(super) const TURN: Duration = Duration::from_secs(150);
 
 /// What a turn came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,6 +66,7 @@ pub struct Engine {
     store: Store,
     leadership: Leadership,
     planner: Planner,
+    count: Arc<CommitCount>,
     learned: Option<serde_json::Value>,
     held: BTreeMap<Lane, Held>,
     storing: Option<JoinHandle<Result<Committed, StoreError>>>,
@@ -92,6 +74,8 @@ pub struct Engine {
     looked_up: BTreeMap<CdrKey, (DateTime<Utc>, bool)>,
     /// When future dates were last warned of.
     warned_at: Option<DateTime<Utc>>,
+    /// When the table was last compared with what was stored, and down to which day.
+    compared: Option<(DateTime<Utc>, Option<NaiveDate>)>,
 }
 
 impl Engine {
@@ -106,7 +90,8 @@ impl Engine {
         mode: Mode,
         board: Board,
     ) -> Result<Self, SyncError> {
-        let leadership = Leadership::take(&store, &account.name, holder).await?;
+        board.heart.beats_within(OPENING);
+        let leadership = Leadership::take(&store, &account.name, holder, &board.heart).await?;
         let now = clock.now();
         let start = match account.start {
             Start::Before(age) => crate::store::account::Start::Default(now - age),
@@ -128,7 +113,8 @@ impl Engine {
                 "an earlier version may have read calls without some fields: what the API has of them is read again"
             );
         }
-        let (ledger, remembered, ids_refuted_at) = load(&store, &account, now).await?;
+        let Loaded { ledger, count, remembered, ids_refuted_at } =
+            loading::load(&store, &account, now).await?;
         let planner = Planner::new(account.settings.clone(), mode, ledger, now);
         let unread = planner.unread(now);
         board.update(|progress| {
@@ -139,9 +125,19 @@ impl Engine {
         asker.zone.ids_refuted_at = ids_refuted_at;
         asker.lease = Some(leadership.good_until());
         asker.patience = (mode != Mode::Daemon).then_some(PATIENCE);
-        let (held, storing, learned, warned_at) = (BTreeMap::new(), None, None, None);
-        let looked_up = BTreeMap::new();
-        Ok(Self { asker, store, leadership, planner, learned, held, storing, looked_up, warned_at })
+        Ok(Self {
+            asker,
+            store,
+            leadership,
+            planner,
+            count: Arc::new(count),
+            learned: None,
+            held: BTreeMap::new(),
+            storing: None,
+            looked_up: BTreeMap::new(),
+            warned_at: None,
+            compared: None,
+        })
     }
 
     /// Asks for a span to be read again.
@@ -169,7 +165,11 @@ impl Engine {
     /// returns; the next turn waits for that before it stores its own.
     pub async fn tick(&mut self) -> Result<Turn, SyncError> {
         self.asker.check_lease()?;
+        self.asker.board.heart.beats_within(TURN);
         let now = self.asker.clock.now();
+        if self.is_comparison_due(now) {
+            self.compare(now).await?;
+        }
         if self.asker.zone.is_due(now) {
             self.asker.look_at_zone().await?;
             return Ok(Turn::Asked);
@@ -237,6 +237,7 @@ impl Engine {
         let parcel = Parcel {
             account: self.asker.account.name.clone(),
             fence: self.leadership.fence,
+            count: Arc::clone(&self.count),
             elapsed: self.asker.clock.now() - fetched.read_at,
             requests: fetched.requests + lookup.requests,
             read_at: fetched.read_at,
@@ -252,13 +253,8 @@ impl Engine {
             ask,
         };
         self.settle().await?;
-        let storing = store_parcel(
-            self.store.clone(),
-            self.asker.clock.clone(),
-            self.asker.account.backoff,
-            parcel,
-            self.asker.board.clone(),
-        );
+        let (store, clock, board) = (self.store.clone(), self.asker.clock.clone(), self.asker.board.clone());
+        let storing = storing::store_parcel(store, clock, parcel, board);
         let span = tracing::info_span!("store", account = self.asker.account.name);
         self.storing = Some(tokio::spawn(storing.instrument(span)));
         if let Some(error) = &failure {
@@ -404,75 +400,6 @@ impl Engine {
         }
         Ok(lookup)
     }
-}
-
-/// Stores a parcel, waiting for as long as the database is away: the answer is not asked for twice.
-async fn store_parcel(
-    store: Store,
-    clock: Clock,
-    backoff: crate::pace::Backoff,
-    parcel: Parcel,
-    board: Board,
-) -> Result<Committed, StoreError> {
-    let mut failures = 0;
-    let committed = loop {
-        let began = Instant::now();
-        let result = parcel.commit(&store).await;
-        if result.is_ok() {
-            board.metrics.stored(began.elapsed());
-        }
-        match result {
-            Err(error) if error.is_away() => {
-                failures += 1;
-                let wait = backoff.wait(failures, fastrand::f64(), None);
-                tracing::warn!(event = "database_away", account = parcel.account, seconds = wait.as_secs(), %error, "holding the answer");
-                clock.sleep(wait).await;
-            }
-            result => break result?,
-        }
-    };
-    events::report(&parcel, &committed, &board);
-    Ok(committed)
-}
-
-/// The ledger as the database has it, the forecast from the calls stored, and what was learned beside it.
-pub(super) async fn load(
-    store: &Store,
-    account: &Account,
-    now: DateTime<Utc>,
-) -> Result<(Ledger, Remembered, Option<DateTime<Utc>>), SyncError> {
-    let stored = store.load(&account.name).await?;
-    let Learned { capabilities, api: mut knowledge, ids_refuted_at } =
-        Learned::from_stored(stored.knowledge.as_ref());
-    // A start gives a server that was caught cutting before sorting one more chance.
-    knowledge.sort_strikes = knowledge.sort_strikes.min(1);
-    let mut forecast = Forecast::default();
-    let recent = now - FORECAST_FROM;
-    for (hour, calls) in store.hourly_counts(&account.name, recent, now).await? {
-        if let Some(window) = Window::new(hour, hour + TimeDelta::hours(1))
-            && stored.coverage.covers(window)
-        {
-            forecast.observe_count(window, calls as f64);
-        }
-    }
-    let gaps = stored.gaps.into_iter().map(|gap| Gap {
-        window: gap.window,
-        reason: crate::window::ask::GapReason::from_word(&gap.reason),
-        tries: u32::try_from(gap.tries).unwrap_or(0),
-        next_try_at: gap.next_try_at,
-    });
-    let rechecks = stored.rechecks.iter();
-    let ledger = Ledger {
-        history_start: stored.history_start,
-        coverage: stored.coverage,
-        gaps: gaps.collect(),
-        rechecks: rechecks
-            .map(|recheck| Recheck { window: recheck.window, due_at: recheck.due_at })
-            .collect(),
-        knowledge,
-        forecast,
-    };
-    Ok((ledger, capabilities, ids_refuted_at))
 }
 
 /// The names of what changed; the values may be phone numbers.

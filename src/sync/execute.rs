@@ -1,6 +1,7 @@
 //! One request from question to answer, and what is to be stored of it.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
@@ -8,6 +9,7 @@ use serde_json::Value;
 use super::Account;
 use crate::cdr::{Cdr, CdrKey, Column, Rejected};
 use crate::store::commit::{Claim, Commit, Committed, RemovalRules};
+use crate::store::commit_count::CommitCount;
 use crate::store::gap::NewGap;
 use crate::store::window_read::WindowRead;
 use crate::store::{Store, StoreError};
@@ -146,6 +148,7 @@ impl Lookup {
 pub(super) struct Parcel {
     pub account: String,
     pub fence: i64,
+    pub count: Arc<CommitCount>,
     pub ask: Ask,
     pub requests: u32,
     pub read_at: DateTime<Utc>,
@@ -191,6 +194,7 @@ impl Parcel {
             .commit(&Commit {
                 account: &self.account,
                 fence: self.fence,
+                count: &self.count,
                 read_at: self.read_at,
                 records,
                 rejected: self.answer.as_ref().map_or(&[], |answer| &answer.rejected),

@@ -6,12 +6,13 @@ use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::SyncError;
+use super::status::Heart;
 use crate::store::Store;
 use crate::store::lease::{Holder, Taken};
 
-/// How long a lease lasts unless renewed. Transactions must end within a third of it.
-pub const LEASE: Duration = Duration::from_secs(90);
-const RENEW_EVERY: Duration = Duration::from_secs(15);
+/// How long a lease lasts unless renewed: with what a taker waits for the old leader's commit, less than 30 s.
+pub const LEASE: Duration = Duration::from_secs(20);
+const RENEW_EVERY: Duration = Duration::from_secs(4);
 
 /// This process, as the lease names it: `host/pid namespace/pid/random`.
 pub fn this_process() -> Holder {
@@ -76,7 +77,12 @@ pub struct Leadership {
 
 impl Leadership {
     /// Takes the lease of `account`, or says who holds it.
-    pub async fn take(store: &Store, account: &str, holder: &Holder) -> Result<Self, SyncError> {
+    pub async fn take(
+        store: &Store,
+        account: &str,
+        holder: &Holder,
+        heart: &Heart,
+    ) -> Result<Self, SyncError> {
         IDS.add(&holder.id);
         let asked = Instant::now();
         let fence = match store.take_lease(account, holder, LEASE, is_dead).await? {
@@ -87,7 +93,8 @@ impl Leadership {
         };
         // Counted from before the question was sent: the database's clock started no earlier.
         let (sender, good_until) = watch::channel(asked + LEASE);
-        let renewing = tokio::spawn(renew(store.clone(), account.to_owned(), holder.clone(), sender));
+        let renewing =
+            tokio::spawn(renew(store.clone(), account.to_owned(), holder.clone(), heart.clone(), sender));
         let renewing = AbortOnDropHandle::new(renewing);
         Ok(Self {
             store: store.clone(),
@@ -113,9 +120,19 @@ impl Leadership {
     }
 }
 
-async fn renew(store: Store, account: String, holder: Holder, good_until: watch::Sender<Instant>) {
+async fn renew(
+    store: Store,
+    account: String,
+    holder: Holder,
+    heart: Heart,
+    good_until: watch::Sender<Instant>,
+) {
     loop {
         tokio::time::sleep(RENEW_EVERY).await;
+        // An engine that stands still is no leader: another process may do better.
+        if heart.late_by().is_some() {
+            continue;
+        }
         let asked = Instant::now();
         match store.renew_lease(&account, &holder, LEASE).await {
             Ok(true) => {

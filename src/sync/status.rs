@@ -1,5 +1,8 @@
 //! What an engine tells about itself while it works: for the progress bar, the page and metrics.
 
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::watch;
 
@@ -41,6 +44,8 @@ pub struct Progress {
 #[derive(Clone, Debug)]
 pub struct Board {
     progress: watch::Sender<Progress>,
+    /// Whether it still turns.
+    pub heart: Heart,
     /// What is counted beside it.
     pub metrics: AccountMetrics,
 }
@@ -54,7 +59,7 @@ impl Default for Board {
 impl Board {
     /// A board that counts in `metrics`.
     pub fn new(metrics: AccountMetrics) -> Self {
-        Self { progress: watch::channel(Progress::default()).0, metrics }
+        Self { progress: watch::channel(Progress::default()).0, heart: Heart::default(), metrics }
     }
 
     /// The progress now.
@@ -70,5 +75,40 @@ impl Board {
     /// Changes it.
     pub fn update(&self, change: impl FnOnce(&mut Progress)) {
         self.progress.send_modify(change);
+    }
+}
+
+/// What shows that an engine still turns. Before each wait it says by when it will have moved again.
+#[derive(Clone, Debug, Default)]
+pub struct Heart(Arc<Mutex<Option<Instant>>>);
+
+impl Heart {
+    /// It moves again within this.
+    pub fn beats_within(&self, wait: Duration) {
+        let until = Instant::now().checked_add(wait);
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = until;
+    }
+
+    /// Nothing is expected of it: it does not run.
+    pub fn rests(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// For how long it should have moved already. `None` while all is well.
+    pub fn late_by(&self) -> Option<Duration> {
+        let due = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        due.and_then(|due| Instant::now().checked_duration_since(due)).filter(|late| !late.is_zero())
+    }
+
+    /// Returns once it is late.
+    pub async fn stops(&self) {
+        loop {
+            let due = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            match due {
+                Some(due) if due <= Instant::now() => return,
+                Some(due) => tokio::time::sleep_until(due.into()).await,
+                None => tokio::time::sleep(Duration::from_secs(1)).await,
+            }
+        }
     }
 }

@@ -9,9 +9,9 @@ use futures_util::FutureExt;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::engine::{Engine, Turn};
+use super::engine::{Engine, TURN, Turn};
 use super::status::Board;
-use super::{Account, SyncError};
+use super::{Account, DATABASE, SyncError};
 use crate::clock::Clock;
 use crate::memory;
 use crate::store::lease::Holder;
@@ -65,6 +65,7 @@ async fn keep_in_sync(account: Account, common: Common, board: Board, stop: Canc
         let read_before = board.read().windows;
         let ended = AssertUnwindSafe(lead(&account, &common, &board, &stop)).catch_unwind().await;
         board.metrics.leads(false);
+        board.heart.rests();
         // What was going on when it ended is not going on any more.
         board.update(|progress| (progress.reading, progress.waiting) = (None, None));
         // What went well for long was no part of a row of failures.
@@ -113,6 +114,8 @@ fn wait_after(account: &Account, error: &SyncError, failures: u32) -> Duration {
             (*expires_in).clamp(Duration::from_secs(1), Duration::from_secs(10))
         }
         SyncError::Store(StoreError::Fenced) => Duration::from_secs(5),
+        SyncError::Store(StoreError::CommitsLost | StoreError::RowsLost) => Duration::from_secs(1),
+        SyncError::Store(error) if error.is_away() => DATABASE.wait(failures, fastrand::f64(), None),
         _ => account.backoff.wait(failures, fastrand::f64(), None),
     }
 }
@@ -137,6 +140,9 @@ async fn note(account: &Account, common: &Common, error: &SyncError, wait: Durat
                 "another process has taken over this account"
             );
             return until;
+        }
+        SyncError::Store(error) if error.is_stale() => {
+            tracing::warn!(event = "ledger_reloaded", account = account.name, %error);
         }
         _ => {
             tracing::error!(event = "account_stopped", account = account.name, %error, seconds = wait.as_secs(), "trying again later")
@@ -166,7 +172,7 @@ async fn lead(
     };
     board.metrics.leads(true);
     tracing::info!(event = "leading", account = account.name, "this process keeps the account in sync");
-    let ended = turn_until(&mut engine, clock, stop).await;
+    let ended = turn_until(&mut engine, clock, board, stop).await;
     // Commit is the only truth: what does not end in time is simply read again.
     match tokio::time::timeout(CLOSING, engine.close()).await {
         Ok(closed) => ended.and(closed),
@@ -181,19 +187,27 @@ async fn lead(
     }
 }
 
-async fn turn_until(engine: &mut Engine, clock: &Clock, stop: &CancellationToken) -> Result<(), SyncError> {
+async fn turn_until(
+    engine: &mut Engine,
+    clock: &Clock,
+    board: &Board,
+    stop: &CancellationToken,
+) -> Result<(), SyncError> {
     let mut asked = false;
     loop {
         let turn = tokio::select! {
             biased;
             () = stop.cancelled() => return Ok(()),
             turn = engine.tick() => turn?,
+            () = board.heart.stops() => return Err(SyncError::Stuck),
         };
         asked |= turn == Turn::Asked;
         if let Turn::Idle(until) = turn {
             if std::mem::take(&mut asked) {
                 memory::give_back();
             }
+            let wait = (until - clock.now()).to_std().unwrap_or_default();
+            board.heart.beats_within(wait + TURN);
             tokio::select! {
                 () = stop.cancelled() => return Ok(()),
                 () = clock.sleep_until(until) => {}

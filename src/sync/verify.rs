@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::asker::Asker;
 use super::engine;
+use super::engine::loading::{self, Loaded};
 use super::status::Board;
 use super::{Account, SyncError};
 use crate::cdr::{Cdr, CdrKey};
@@ -103,7 +104,8 @@ pub async fn verify(
     board: Board,
     details: bool,
 ) -> Result<Verified, SyncError> {
-    let (mut ledger, remembered, ids_refuted_at) = engine::load(store, &account, clock.now()).await?;
+    let Loaded { mut ledger, remembered, ids_refuted_at, .. } =
+        loading::load(store, &account, clock.now()).await?;
     ledger.coverage = Coverage::new();
     ledger.gaps.clear();
     ledger.rechecks.clear();

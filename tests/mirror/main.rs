@@ -17,6 +17,7 @@ mod first_sync;
 mod keys;
 mod life;
 mod lookups;
+mod lost;
 mod old_ledger;
 mod scene;
 mod soak;

@@ -14,6 +14,7 @@ mod horizon;
 mod lease;
 mod ledger;
 mod load;
+mod lost;
 mod merge;
 mod older_program;
 mod removal;

@@ -32,7 +32,9 @@ async fn the_same_answer_again_writes_nothing() {
     let scene = Scene::new().await;
     let records = cdrs(30, at(1, 0));
     let first = scene.read(hour(1), &records, at(12, 0)).await;
-    let tables = "select coalesce(sum(n_tup_ins + n_tup_upd + n_tup_del), 0)::int8 from pg_stat_user_tables";
+    // But for the number of the commit.
+    let tables = "select coalesce(sum(n_tup_ins + n_tup_upd + n_tup_del), 0)::int8 from pg_stat_user_tables
+                  where relname <> 'cursor'";
     let before = settled(&scene, tables).await;
     let second = scene.read(hour(1), &records, at(12, 0)).await;
     assert_eq!(settled(&scene, tables).await, before);

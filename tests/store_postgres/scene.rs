@@ -6,6 +6,7 @@ use std::sync::LazyLock;
 use cdr_sync::cdr::{Cdr, CdrKey, Column};
 use cdr_sync::private_postgres::TestDatabase;
 use cdr_sync::store::account::Start;
+use cdr_sync::store::commit_count::CommitCount;
 use cdr_sync::store::commit::{Claim, Commit, Committed, RemovalRules};
 use cdr_sync::store::{DatabaseSettings, Store};
 use cdr_sync::window::Window;
@@ -96,6 +97,7 @@ pub struct Scene {
     pub store: Store,
     pub database: TestDatabase,
     pub fence: i64,
+    pub count: CommitCount,
 }
 
 impl Scene {
@@ -104,14 +106,15 @@ impl Scene {
         let store = Store::connect(&settings(database.url())).await.unwrap();
         store.migrate().await.unwrap();
         store.open_account(ACCOUNT, &json!({"url": "u"}), Start::Default(at(0, 0)), at(12, 0)).await.unwrap();
-        Self { store, database, fence: 0 }
+        Self { store, database, fence: 0, count: CommitCount::default() }
     }
 
     /// A commit of `records` that proves nothing yet.
-    pub fn commit<'a>(&self, records: &'a [Cdr], read_at: DateTime<Utc>) -> Commit<'a> {
+    pub fn commit<'a>(&'a self, records: &'a [Cdr], read_at: DateTime<Utc>) -> Commit<'a> {
         Commit {
             account: ACCOUNT,
             fence: self.fence,
+            count: &self.count,
             read_at,
             records,
             rejected: &[],

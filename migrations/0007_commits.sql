@@ -1,0 +1,21 @@
+-- Whether the database still has what it acknowledged, and the table what was stored.
+
+alter table cdr_sync.cursor add column commits bigint not null default 0;
+comment on column cdr_sync.cursor.commits is 'How many commits the account has had. A leader that knows of another number reads the ledger again: the database has lost some of them, or was restored.';
+
+create table cdr_sync.day (
+    account text   not null references cdr_sync.account (name) on update cascade on delete cascade,
+    day     date   not null,
+    rows    bigint not null,
+    primary key (account, day)
+);
+comment on table cdr_sync.day is 'How many rows of voicenter.cdr were stored for each day. A day that has fewer is read again.';
+comment on column cdr_sync.day.account is 'The account.';
+comment on column cdr_sync.day.day is 'The day, in UTC.';
+comment on column cdr_sync.day.rows is 'The rows, those marked removed included.';
+
+insert into cdr_sync.day (account, day, rows)
+select c.account, (c.started_at at time zone 'UTC')::date, count(*)
+from voicenter.cdr c
+join cdr_sync.account a on a.name = c.account
+group by 1, 2;

@@ -1,0 +1,121 @@
+//! How many rows each day has, as they were stored and as they are.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+use sqlx::PgConnection;
+
+use super::commit_count::CommitCount;
+use super::{Store, StoreError, coverage, ledger, sql, sql_as};
+use crate::window::Window;
+
+/// What a comparison came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Compared {
+    /// The oldest day that was counted; `None` when none is left below it.
+    pub down_to: Option<NaiveDate>,
+    /// Days that have fewer rows than were stored. They no longer count as read.
+    pub lost_days: usize,
+    /// How many rows are missing from them.
+    pub lost_rows: i64,
+}
+
+/// A day with another number of rows than was stored.
+struct Differing {
+    day: NaiveDate,
+    stored: i64,
+    found: i64,
+}
+
+impl Store {
+    /// Counts the rows of days before `below`, the newest first, until about `rows` were counted: of all of them, once any
+    /// are missing. What is there is what counts from now on.
+    ///
+    /// More rows than were stored say nothing: another version of the program may have stored them.
+    pub async fn compare_days(
+        &self,
+        account: &str,
+        fence: i64,
+        count: &Arc<CommitCount>,
+        below: Option<NaiveDate>,
+        rows: i64,
+    ) -> Result<Compared, StoreError> {
+        self.in_time(async {
+            let mut tx = self.begin().await?;
+            let locked = ledger::lock(&mut tx, account, fence, count).await?;
+            let (mut differing, down_to) = count_days(&mut tx, account, below, rows).await?;
+            let is_fewer = |day: &Differing| day.found < day.stored;
+            if differing.iter().any(is_fewer) {
+                (differing, _) = count_days(&mut tx, account, None, i64::MAX).await?;
+            }
+            if differing.is_empty() {
+                tx.commit().await?;
+                return Ok(Compared { down_to, lost_days: 0, lost_rows: 0 });
+            }
+            let (days, found): (Vec<NaiveDate>, Vec<i64>) =
+                differing.iter().map(|day| (day.day, day.found)).unzip();
+            sql("update cdr_sync.day d set rows = f.rows
+                 from unnest($2::date[], $3::bigint[]) as f(day, rows)
+                 where d.account = $1 and d.day = f.day")
+            .bind(account)
+            .bind(days)
+            .bind(found)
+            .execute(&mut *tx)
+            .await?;
+            let lost: Vec<&Differing> = differing.iter().filter(|day| is_fewer(day)).collect();
+            let stored = coverage::read(&mut tx, account).await?;
+            let mut after = stored.combined();
+            for window in lost.iter().filter_map(|day| whole(day.day)) {
+                after.uncover(window);
+            }
+            stored.write(&mut tx, account, &after).await?;
+            ledger::write_cursor(&mut tx, account, &after, &locked, None).await?;
+            count.ending();
+            tx.commit().await?;
+            count.ended(locked.commits + 1);
+            let lost_rows = lost.iter().map(|day| day.stored - day.found).sum();
+            Ok(Compared { down_to, lost_days: lost.len(), lost_rows })
+        })
+        .await
+    }
+}
+
+/// The days that differ, and the oldest that was counted.
+async fn count_days(
+    conn: &mut PgConnection,
+    account: &str,
+    below: Option<NaiveDate>,
+    rows: i64,
+) -> Result<(Vec<Differing>, Option<NaiveDate>), StoreError> {
+    let counted: Vec<(NaiveDate, i64, i64)> = sql_as(
+        "select due.day, due.rows, found.rows
+         from (
+             select day, rows, sum(rows) over (order by day desc) - rows as before
+             from cdr_sync.day where account = $1 and ($2::date is null or day < $2)
+         ) as due
+         -- By day: else the planner may prefer to read the whole table.
+         cross join lateral (
+             select count(*) as rows from voicenter.cdr c
+             where c.account = $1 and c.started_at >= due.day::timestamp at time zone 'UTC'
+               and c.started_at < (due.day + 1)::timestamp at time zone 'UTC'
+         ) as found
+         where due.before < $3
+         order by due.day desc",
+    )
+    .bind(account)
+    .bind(below)
+    .bind(rows)
+    .fetch_all(conn)
+    .await?;
+    let down_to = counted.last().map(|(day, ..)| *day);
+    let differing = counted
+        .into_iter()
+        .filter(|(_, stored, found)| stored != found)
+        .map(|(day, stored, found)| Differing { day, stored, found });
+    Ok((differing.collect(), down_to))
+}
+
+fn whole(day: NaiveDate) -> Option<Window> {
+    let from: DateTime<Utc> = day.and_hms_opt(0, 0, 0)?.and_utc();
+    Window::new(from, from + TimeDelta::days(1))
+}
