@@ -19,3 +19,9 @@ select c.account, (c.started_at at time zone 'UTC')::date, count(*)
 from voicenter.cdr c
 join cdr_sync.account a on a.name = c.account
 group by 1, 2;
+
+-- An answer's records are looked for among those that wait to be stored.
+create index rejected_open_key_idx on cdr_sync.rejected (account, call_id, type) where closed_at is null;
+
+-- Old versions are found by their end, which grows with the table.
+create index cdr_history_valid_to_idx on voicenter.cdr_history using brin (valid_to);

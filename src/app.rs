@@ -120,6 +120,7 @@ fn build_account(
         },
         settings: settings(config, account),
         removal_after: config.sync.removal_after,
+        ignored_changes: config.sync.ignored_changes.iter().map(|field| field.to_lowercase()).collect(),
         history: config.sync.history,
         timeout: config.api.timeout,
         backoff: Backoff { min: config.api.backoff_min, max: config.api.backoff_max },

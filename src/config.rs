@@ -44,6 +44,8 @@ pub struct Config {
     pub api: ApiConfig,
     /// `[sync]`
     pub sync: SyncConfig,
+    /// `[retention]`
+    pub retention: RetentionConfig,
     /// `[http]`
     pub http: HttpConfig,
     /// `[log]`
@@ -128,8 +130,17 @@ pub struct SyncConfig {
     pub max_window: TimeDelta,
     /// `sync.min_window`; the granularity unless configured.
     pub min_window: TimeDelta,
+    /// `sync.ignored_changes`
+    pub ignored_changes: Vec<String>,
     /// `sync.history`
     pub history: bool,
+}
+
+/// `[retention]`
+#[derive(Clone, Copy, Debug)]
+pub struct RetentionConfig {
+    /// `retention.history`: how long replaced versions are kept; for ever unless set.
+    pub history: Option<TimeDelta>,
 }
 
 /// How far back history is filled.
@@ -213,6 +224,7 @@ impl Config {
         let api = api(root.section("api"));
         let granularity = api.as_ref().map_or(TimeDelta::seconds(1), |api| api.granularity);
         let sync = sync(root.section("sync"), granularity);
+        let retention = retention(root.section("retention"));
         let http = http(root.section("http"));
         let log = log(root.section("log"));
         let accounts = account::read(&mut root, api.as_ref(), sync.as_ref());
@@ -225,7 +237,7 @@ impl Config {
         }
         match (reader.into_problems(), parts) {
             (problems, Some((database, api, sync, http, log, accounts))) if problems.is_empty() => {
-                Ok(Config { database, api, sync, http, log, accounts, effective })
+                Ok(Config { database, api, sync, retention, http, log, accounts, effective })
             }
             (problems, _) => Err(ConfigError::new(problems)),
         }
@@ -335,6 +347,7 @@ fn sync(mut section: Section<'_>, granularity: TimeDelta) -> Option<SyncConfig> 
     let removal_after = section.value("removal_after", kind::DURATION, "10m");
     let max_window = section.value("max_window", kind::DURATION, "31d");
     let min_window = section.value("min_window", kind::DURATION, unit);
+    let ignored_changes = section.list("ignored_changes", kind::TEXT, &[]);
     let history = section.value("history", kind::BOOLEAN, "true");
     section.leave();
     Some(SyncConfig {
@@ -345,8 +358,15 @@ fn sync(mut section: Section<'_>, granularity: TimeDelta) -> Option<SyncConfig> 
         removal_after: removal_after?,
         max_window: max_window?,
         min_window: min_window?,
+        ignored_changes: ignored_changes?,
         history: history?,
     })
+}
+
+fn retention(mut section: Section<'_>) -> RetentionConfig {
+    let history = section.optional("history", kind::DURATION);
+    section.leave();
+    RetentionConfig { history }
 }
 
 fn http(mut section: Section<'_>) -> Option<HttpConfig> {

@@ -57,6 +57,7 @@ struct Families {
     windows: IntCounterVec,
     splits: IntCounterVec,
     records: IntCounterVec,
+    changed: IntCounterVec,
     store_seconds: HistogramVec,
     panics: IntCounterVec,
     leader: IntGaugeVec,
@@ -199,6 +200,11 @@ impl Metrics {
                 "Records, by what became of them.",
                 &["account", "lane", "change"],
             )?,
+            changed: define.counters(
+                "changed_fields_total",
+                "Values that were different at a read from what was stored, by column.",
+                &["account", "column"],
+            )?,
             store_seconds: define.histograms(
                 "store_duration_seconds",
                 "One commit: rows and ledger.",
@@ -331,6 +337,12 @@ impl AccountMetrics {
             Outcome::Whole | Outcome::Continued | Outcome::Gap | Outcome::Failed => return,
         };
         all.splits.with_label_values(&[account, reason]).inc();
+    }
+
+    /// So many rows had another value in this column.
+    pub fn changed(&self, column: &str, rows: u64) {
+        let Some((all, account)) = self.parts() else { return };
+        all.changed.with_label_values(&[account, column]).inc_by(rows);
     }
 
     /// A commit took so long.

@@ -24,6 +24,7 @@ mod coverage;
 pub mod day;
 pub mod error;
 pub mod gap;
+mod history;
 pub mod lease;
 pub mod ledger;
 mod merge;
@@ -103,6 +104,8 @@ const LIFETIME: Duration = Duration::from_secs(300);
 const IDLE: Duration = Duration::from_secs(120);
 /// Longer than anything short takes, the wait for a lock (`lock_timeout`) included.
 const SOON: Duration = Duration::from_secs(15);
+/// Longer than going through the rows of the largest account.
+const LONG: Duration = Duration::from_secs(1500);
 
 /// The database. A clone shares its connections.
 #[derive(Clone, Debug)]
@@ -201,6 +204,11 @@ impl Store {
     /// nobody else would end the wait.
     async fn in_time<T>(&self, work: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
         self.within(self.statement_timeout + SOON, work).await
+    }
+
+    /// Waits for what goes through all rows of an account once.
+    async fn at_length<T>(&self, work: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+        self.within(LONG, work).await
     }
 
     async fn within<T>(

@@ -1,6 +1,7 @@
 //! The loop around windows: plan → fetch → decode → store → plan.
 
 mod asker;
+mod churn;
 pub mod engine;
 mod events;
 mod execute;
@@ -39,6 +40,8 @@ pub struct Account {
     pub settings: Settings,
     /// `sync.removal_after`.
     pub removal_after: TimeDelta,
+    /// `sync.ignored_changes`, in lower case.
+    pub ignored_changes: Vec<String>,
     /// `sync.history`.
     pub history: bool,
     /// `api.timeout`.

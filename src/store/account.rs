@@ -76,7 +76,7 @@ impl Store {
         start: Start,
         now: DateTime<Utc>,
     ) -> Result<Opened, StoreError> {
-        self.in_time(async {
+        self.at_length(async {
         let mut tx = self.begin().await?;
         let (first,): (bool,) = sql_as(
             "with new as (

@@ -1,6 +1,6 @@
 //! What one answer changes, and what became of it: types only.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
@@ -100,6 +100,8 @@ pub struct Commit<'a> {
     /// The missing keys that the API, asked by CallID, no longer knows: only they are marked. `None` where it cannot
     /// be asked.
     pub confirmed_gone: Option<&'a BTreeSet<CdrKey>>,
+    /// Fields, in lower case, whose changes alone are no reason to write a row: `sync.ignored_changes`.
+    pub ignored: &'a [String],
     /// Whether replaced versions are kept: `sync.history`.
     pub history: bool,
 }
@@ -121,6 +123,10 @@ pub struct Committed {
     pub rejected: u64,
     /// Different records whose key is stored from another one.
     pub duplicates: u64,
+    /// Rows that the records were compared with.
+    pub compared: u64,
+    /// In how many of them each column had changed.
+    pub changed: BTreeMap<String, u64>,
     /// Columns that the whole answer lacked and whose stored values were kept.
     pub fields_kept: Vec<Column>,
     /// Whether the whole answer lacked Type though rows of its calls have one: theirs were kept.
@@ -151,6 +157,10 @@ impl Committed {
         self.updated += before.updated;
         self.unchanged += before.unchanged;
         self.returned += before.returned;
+        self.compared += before.compared;
+        for (column, rows) in before.changed {
+            *self.changed.entry(column).or_default() += rows;
+        }
         self.rejected += before.rejected;
         self.duplicates += before.duplicates;
         self.updated_at = self.updated_at.or(before.updated_at);

@@ -196,6 +196,8 @@ async fn store_records(
         rejected: turned_away.rejected,
         duplicates: turned_away.duplicates,
         updated_at: (merged.inserted + merged.updated > 0).then_some(locked.stamp),
+        compared: merged.compared,
+        changed: merged.changed.clone(),
         fields_kept: merged.kept.iter().copied().collect(),
         members_kept: merged.members_kept.iter().cloned().collect(),
         ..Committed::default()
@@ -225,6 +227,7 @@ async fn merge_batch(
         stamp: locked.stamp,
         history: commit.history,
         absent: &absent,
+        ignored: commit.ignored,
         present: &present,
     };
     merge::merge(conn, &terms, source).await

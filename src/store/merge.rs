@@ -1,6 +1,6 @@
 //! The merge of staged records into `voicenter.cdr`: unchanged rows are read and left alone.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 use sqlx::{AssertSqlSafe, PgConnection, Row as _};
@@ -30,6 +30,8 @@ pub(super) struct Terms<'a> {
     pub history: bool,
     /// Columns that no record of the answer had: their stored values stay.
     pub absent: &'a BTreeSet<Column>,
+    /// Fields, in lower case, whose changes alone are no reason to write a row.
+    pub ignored: &'a [String],
     /// Every field that a record of the answer had, in lower case: members of `extra` beyond these stay.
     pub present: &'a [String],
     /// Windows whose reading this answer completes: a row in them that it does not show is gone …
@@ -46,6 +48,10 @@ pub(super) struct Merged {
     pub updated: u64,
     /// Rows that had been marked removed.
     pub returned: u64,
+    /// Rows that the records were compared with.
+    pub compared: u64,
+    /// In how many of them each column had changed.
+    pub changed: BTreeMap<String, u64>,
     /// Absent columns for which a stored row holds a value.
     pub kept: BTreeSet<Column>,
     /// Members of `extra` that no record of the answer had and that were kept.
@@ -63,6 +69,8 @@ impl Merged {
         self.inserted += other.inserted;
         self.updated += other.updated;
         self.returned += other.returned;
+        self.compared += other.compared;
+        other.changed.into_iter().for_each(|(column, rows)| *self.changed.entry(column).or_default() += rows);
         self.kept.extend(other.kept);
         self.members_kept.extend(other.members_kept);
         self.flipped.extend(other.flipped);
@@ -90,7 +98,7 @@ async fn merge_at_once(
     terms: &Terms<'_>,
     inline: Option<&[&Cdr]>,
 ) -> Result<Merged, StoreError> {
-    let query = sqlx::query(AssertSqlSafe(statement(inline.is_some(), terms.absent)))
+    let query = sqlx::query(AssertSqlSafe(statement(inline.is_some(), terms)))
         .persistent(false)
         .bind(terms.account)
         .bind(terms.stamp)
@@ -98,7 +106,8 @@ async fn merge_at_once(
         .bind(terms.present)
         .bind(terms.proven.iter().copied().map(span).collect::<Vec<_>>())
         .bind(terms.unproven.iter().map(|key| key.call_id.as_str()).collect::<Vec<_>>())
-        .bind(terms.unproven.iter().map(|key| key.call_type.as_str()).collect::<Vec<_>>());
+        .bind(terms.unproven.iter().map(|key| key.call_type.as_str()).collect::<Vec<_>>())
+        .bind(terms.ignored);
     let row = match inline {
         Some(records) => query.bind(stage::as_json(records)).fetch_one(conn).await?,
         None => query.fetch_one(conn).await?,
@@ -106,6 +115,8 @@ async fn merge_at_once(
     let count = |name: &str| row.try_get::<i64, _>(name).map(i64::unsigned_abs);
     let names: Vec<String> = row.try_get("kept")?;
     let members: Vec<String> = row.try_get("members_kept")?;
+    let changed: Vec<String> = row.try_get("changed_columns")?;
+    let changes: Vec<i64> = row.try_get("changed_rows")?;
     let keys = |call_ids: &str, types: &str| -> Result<BTreeSet<CdrKey>, StoreError> {
         let call_ids: Vec<String> = row.try_get(call_ids)?;
         let types: Vec<String> = row.try_get(types)?;
@@ -116,6 +127,8 @@ async fn merge_at_once(
         inserted: count("inserted")?,
         updated: count("updated")?,
         returned: count("returned")?,
+        compared: count("compared")?,
+        changed: changed.into_iter().zip(changes.into_iter().map(i64::unsigned_abs)).collect(),
         kept: terms.absent.iter().copied().filter(|c| names.iter().any(|name| name == c.name())).collect(),
         members_kept: members.into_iter().collect(),
         flipped: keys("flipped_call_ids", "flipped_types")?,
@@ -192,26 +205,31 @@ fn extra(stored: &str) -> String {
     EXTRA.replace("stored_extra", stored).replace("$unknown", UNKNOWN)
 }
 
-/// A value of `extra` as it is compared: whether a scalar came as a string is form, not content, and so is the case of
-/// names.
+/// `extra` as it is compared: whether a scalar came as a string is form, not content, and so is the case of names.
 fn loose(extra: &str) -> String {
     format!(
         "(select jsonb_object_agg(lower(key), case jsonb_typeof(value)
                       when 'number' then to_jsonb(trim_scale((value #>> '{{}}')::numeric)::text)
                       when 'boolean' then to_jsonb(value #>> '{{}}')
                       else value end)
-          from jsonb_each({extra}) where lower(key) <> 'dateepoch')"
+          from jsonb_each({extra}) where lower(key) <> all ($8 || '{{dateepoch}}'::text[]))"
     )
 }
 
 /// The merge statement: $1 account, $2 stamp, $3 history, $4 the names of the answer's fields, $5 the windows
-/// that it proves, except for the keys $6 and $7, $8 the records as JSON when inline.
+/// that it proves, except for the keys $6 and $7, $8 the fields whose changes are ignored, $9 the records as JSON when
+/// inline.
 ///
 /// Made of fixed names only. Every part sees the table as it was before the statement.
-fn statement(inline: bool, absent: &BTreeSet<Column>) -> String {
+fn statement(inline: bool, terms: &Terms<'_>) -> String {
+    let absent = terms.absent;
     let is_absent = |name: &str| absent.iter().any(|column| column.name() == name);
     let is_key = |name: &str| matches!(name, "call_id" | "type");
     let content = |prefix| list(prefix, |name| !is_key(name) && !is_absent(name) && name != "extra");
+    let is_ignored = |name: &str| {
+        Column::ALL.iter().any(|c| c.name() == name && terms.ignored.contains(&c.field().to_lowercase()))
+    };
+    let is_compared = |name: &str| !is_key(name) && !is_absent(name) && name != "extra" && !is_ignored(name);
     let (staged_cte, staged) =
         if inline { (inline_cte(), "staged") } else { (String::new(), "pg_temp.staged") };
     let held: String = absent.iter().map(|c| format!(", c.{0} is not null as held_{0}", c.name())).collect();
@@ -278,8 +296,19 @@ fn statement(inline: bool, absent: &BTreeSet<Column>) -> String {
     ) as changes
     group by day having sum(rows) <> 0 order by day
     on conflict (account, day) do update set rows = d.rows + excluded.rows
+), changed as (
+    -- Few rows change; which of their columns did shows a field that is new at each read.
+    select change.name, count(*) as rows
+    from judged j
+    join voicenter.cdr c on c.account = $1 and c.call_id = j.call_id and c.type = j.type
+    cross join lateral unnest(array[{changes}]) as change(name)
+    where not j.is_new and not j.was_removed and change.name is not null
+    group by change.name
 )
 select (select count(*) from inserted) as inserted,
+       (select count(*) from matched where not is_new) as compared,
+       (select coalesce(array_agg(name order by name), '{{}}') from changed) as changed_columns,
+       (select coalesce(array_agg(rows order by name), '{{}}') from changed) as changed_rows,
        (select count(*) from updated) as updated,
        (select count(*) from updated where was_removed) as returned,
        {kept} as kept,
@@ -289,8 +318,9 @@ select (select count(*) from inserted) as inserted,
        {flipped}, {superseded}",
         flipped = key_arrays("flipped", "dispute < 0"),
         superseded = key_arrays("superseded", "dispute > 0"),
-        staged_content = content("s."),
-        stored_content = content("c."),
+        staged_content = list("s.", is_compared),
+        stored_content = list("c.", is_compared),
+        changes = changes(|name| !is_key(name) && !is_absent(name)),
         judged_content = content("j."),
         plain_content = content(""),
         all = list("", |_| true),
@@ -302,6 +332,13 @@ select (select count(*) from inserted) as inserted,
         stored_row = row("c."),
         kept = kept_expression(absent),
     )
+}
+
+/// The names of the columns that differ between a judged record and its row, null for each that does not.
+fn changes(is_wanted: impl Fn(&str) -> bool) -> String {
+    let names = stage::COLUMNS.iter().map(|(name, _)| name).filter(|name| is_wanted(name));
+    let change = |name| format!("case when j.{name} is distinct from c.{name} then '{name}' end");
+    names.map(change).collect::<Vec<_>>().join(", ")
 }
 
 /// The keys of the judged records that pass, as two arrays.
@@ -328,13 +365,13 @@ fn kept_expression(absent: &BTreeSet<Column>) -> String {
     format!("(select array_remove(array[{}], null) from matched)", names.join(", "))
 }
 
-/// The records out of parameter $8. An empty `extra` is no `extra`.
+/// The records out of parameter $9. An empty `extra` is no `extra`.
 fn inline_cte() -> String {
     let columns = list("", |name| name != "extra");
     format!(
         "staged as materialized (
     select {columns}, nullif(extra, '{{}}') as extra
-    from json_to_recordset($8::json) as record({})
+    from json_to_recordset($9::json) as record({})
 ),",
         stage::definitions()
     )

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use sha2::{Digest, Sha256};
 use sqlx::PgConnection;
 
@@ -75,6 +75,43 @@ impl Store {
     }
 }
 
+/// Closed ones are kept for so long.
+const CLOSED_KEPT: TimeDelta = TimeDelta::days(30);
+/// Text of open ones that is kept for an account, in bytes: a server that sends what nobody can read must not fill the disk.
+const MOST: i64 = 256 << 20;
+
+impl Store {
+    /// Deletes rejected records that were stored after all a month ago, and of an account with too many the oldest.
+    /// Returns how many open ones were deleted.
+    pub async fn trim_rejected(&self, now: DateTime<Utc>) -> Result<u64, StoreError> {
+        self.trim_rejected_to(now, MOST).await
+    }
+
+    /// [`Store::trim_rejected`] with another bound: for tests.
+    pub async fn trim_rejected_to(&self, now: DateTime<Utc>, most: i64) -> Result<u64, StoreError> {
+        self.in_time(async {
+            let mut tx = self.begin().await?;
+            sql("delete from cdr_sync.rejected where closed_at < $1")
+                .bind(now - CLOSED_KEPT)
+                .execute(&mut *tx)
+                .await?;
+            let deleted = sql("delete from cdr_sync.rejected where id in (
+                     select id from (
+                         select id, sum(octet_length(raw)) over (partition by account order by last_seen_at desc, id desc)
+                                    as newer
+                         from cdr_sync.rejected where closed_at is null
+                     ) as open
+                     where newer > $1)")
+            .bind(most)
+            .execute(&mut *tx)
+            .await?;
+            tx.commit().await?;
+            Ok(deleted.rows_affected())
+        })
+        .await
+    }
+}
+
 /// SHA-256 of reason and content: what makes two rejected records the same.
 fn content_hash(reason: RejectReason, raw: &str) -> String {
     hex(&Sha256::new().chain_update(reason.as_str()).chain_update("\n").chain_update(raw).finalize())
@@ -136,9 +173,14 @@ pub(super) async fn close_stored<'r>(
     let (call_ids, types) = columns(stored.values().map(|record| &record.key));
     type Open = (i64, String, String, String, String, Option<DateTime<Utc>>);
     let open: Vec<Open> = sql_as(
-        "select id, call_id, type, reason, content_hash, started_at from cdr_sync.rejected
-         where account = $1 and closed_at is null
-           and (call_id, type) in (select * from unnest($2::text[], $3::text[]))",
+        // A lookup a key: of those that stand open there may be very many.
+        "select r.id, r.call_id, r.type, r.reason, r.content_hash, r.started_at
+         from unnest($2::text[], $3::text[]) as stored(call_id, type)
+         cross join lateral (
+             select * from cdr_sync.rejected r
+             where r.account = $1 and r.call_id = stored.call_id and r.type = stored.type and r.closed_at is null
+             offset 0
+         ) as r",
     )
     .bind(account)
     .bind(call_ids)
@@ -168,7 +210,7 @@ pub(super) async fn close_stored<'r>(
     Ok(())
 }
 
-/// Closes the duplicates inside a claim that its answers no longer show, but for keys that an undecodable record has.
+/// Closes those dated inside a claim that its answers no longer show, but for keys that an undecodable record has.
 pub(super) async fn close_gone(
     conn: &mut PgConnection,
     account: &str,
@@ -179,7 +221,7 @@ pub(super) async fn close_gone(
     let (call_ids, types) = columns(shielded.iter().copied());
     sql("update cdr_sync.rejected r set closed_at = $6
          where r.account = $1 and r.started_at >= $7 and r.started_at < $2 and r.closed_at is null
-           and r.reason = 'duplicate_key' and r.last_seen_at < $3
+           and r.last_seen_at < $3
            and (r.call_id, r.type) not in (select * from unnest($4::text[], $5::text[]))")
     .bind(account)
     .bind(claim.window.to())

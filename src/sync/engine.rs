@@ -13,10 +13,11 @@ use tokio::task::JoinHandle;
 use tracing::Instrument;
 
 use super::asker::{Asker, Fetched};
+use super::churn::Churn;
 use super::execute::{self, Held, Lookup, Parcel};
 use super::leadership::Leadership;
 use super::status::Board;
-use super::{Account, Start, SyncError};
+use super::{Account, Start, SyncError, events};
 use crate::cdr::CdrKey;
 use crate::clock::Clock;
 use crate::store::commit::Committed;
@@ -74,6 +75,7 @@ pub struct Engine {
     looked_up: BTreeMap<CdrKey, (DateTime<Utc>, bool)>,
     /// When future dates were last warned of.
     warned_at: Option<DateTime<Utc>>,
+    churn: Churn,
     /// When the table was last compared with what was stored, and down to which day.
     compared: Option<(DateTime<Utc>, Option<NaiveDate>)>,
 }
@@ -136,6 +138,7 @@ impl Engine {
             storing: None,
             looked_up: BTreeMap::new(),
             warned_at: None,
+            churn: Churn::default(),
             compared: None,
         })
     }
@@ -248,6 +251,7 @@ impl Engine {
             progress,
             knowledge,
             removal_after: self.asker.account.removal_after,
+            ignored: self.asker.account.ignored_changes.clone(),
             history: self.asker.account.history,
             lookup,
             ask,
@@ -323,6 +327,10 @@ impl Engine {
         let result = storing.await;
         self.storing = None;
         let committed = result.map_err(|_| SyncError::Panicked)??;
+        let now = self.asker.clock.now();
+        for column in self.churn.absorb(committed.compared, &committed.changed, now) {
+            events::field_churns(&self.asker.account.name, &column);
+        }
         let rechecks = committed.rechecks.iter();
         let rechecks = rechecks.map(|recheck| Recheck { window: recheck.window, due_at: recheck.due_at });
         self.planner.set_rechecks(rechecks.collect());

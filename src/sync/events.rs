@@ -25,6 +25,9 @@ pub(super) fn report(parcel: &Parcel, committed: &Committed, board: &Board) {
         removed: committed.removed,
         rejected: committed.rejected + committed.duplicates,
     };
+    for (column, rows) in &committed.changed {
+        board.metrics.changed(column, *rows);
+    }
     board.metrics.window(parcel.ask.lane, parcel.progress.outcome, changes);
     if !parcel.progress.claims.is_empty() {
         board.metrics.success(parcel.ask.lane.as_str(), parcel.read_at);
@@ -64,4 +67,15 @@ fn absent_fields<'a>(parcel: &Parcel, committed: &'a Committed) -> Vec<&'a str> 
     let columns = committed.fields_kept.iter().filter(|column| !unasked(column)).map(|column| column.name());
     let columns = committed.type_kept.then_some("type").into_iter().chain(columns);
     columns.chain(committed.members_kept.iter().map(String::as_str)).collect()
+}
+
+/// A field that is different at each read of the same rows.
+pub(super) fn field_churns(account: &str, column: &str) {
+    let field = Column::ALL.iter().find(|one| one.name() == column).map_or(column, |one| one.field());
+    tracing::warn!(
+        event = "field_churns",
+        account,
+        column,
+        "most rows are written again at each read, for this field is never the same: if the API does that, put {field} into sync.ignored_changes; else look for a trigger on voicenter.cdr"
+    );
 }

@@ -161,6 +161,7 @@ pub(super) struct Parcel {
     pub knowledge: Option<Value>,
     pub error: String,
     pub removal_after: TimeDelta,
+    pub ignored: Vec<String>,
     pub history: bool,
     pub lookup: Lookup,
 }
@@ -210,6 +211,7 @@ impl Parcel {
                 window_read: Some(self.window_read()),
                 removal: RemovalRules::new(self.removal_after),
                 confirmed_gone: self.lookup.gone.as_ref(),
+                ignored: &self.ignored,
                 history: self.history,
             })
             .await

@@ -112,3 +112,32 @@ impl Heart {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_heart_is_late_once_it_has_not_moved_as_it_said() {
+        let heart = Heart::default();
+        assert_eq!(heart.late_by(), None);
+        heart.beats_within(Duration::ZERO);
+        while heart.late_by().is_none() {
+            std::thread::yield_now();
+        }
+        heart.beats_within(Duration::from_secs(600));
+        assert_eq!(heart.late_by(), None);
+        heart.beats_within(Duration::MAX);
+        assert_eq!(heart.late_by(), None);
+        heart.rests();
+        assert_eq!(heart.late_by(), None);
+    }
+
+    #[tokio::test]
+    async fn who_waits_for_a_heart_to_stop_hears_of_it() {
+        let heart = Heart::default();
+        heart.beats_within(Duration::from_millis(5));
+        heart.stops().await;
+        assert!(heart.late_by().is_some());
+    }
+}

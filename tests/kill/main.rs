@@ -14,3 +14,4 @@ mod exit_status;
 mod kills;
 mod program;
 mod signals;
+mod takeover;

@@ -122,7 +122,9 @@ async fn a_connection_that_met_a_read_only_database_is_not_used_again() {
 
     run(
         &scene,
-        &format!("set transaction_read_only = off; alter database {name} reset default_transaction_read_only"),
+        &format!(
+            "set transaction_read_only = off; alter database {name} reset default_transaction_read_only"
+        ),
     )
     .await;
     assert_eq!(store.commit(&commit).await.unwrap().inserted, 3);

@@ -10,6 +10,7 @@
 mod budget;
 mod commit;
 mod form;
+mod growth;
 mod horizon;
 mod lease;
 mod ledger;

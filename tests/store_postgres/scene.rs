@@ -6,8 +6,8 @@ use std::sync::LazyLock;
 use cdr_sync::cdr::{Cdr, CdrKey, Column};
 use cdr_sync::private_postgres::TestDatabase;
 use cdr_sync::store::account::Start;
-use cdr_sync::store::commit_count::CommitCount;
 use cdr_sync::store::commit::{Claim, Commit, Committed, RemovalRules};
+use cdr_sync::store::commit_count::CommitCount;
 use cdr_sync::store::{DatabaseSettings, Store};
 use cdr_sync::window::Window;
 use cdr_sync::window::lacking::Lacking;
@@ -130,6 +130,7 @@ impl Scene {
             window_read: None,
             removal: RemovalRules::new(minutes(10)),
             confirmed_gone: None,
+            ignored: &[],
             history: true,
         }
     }
