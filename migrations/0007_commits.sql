@@ -25,3 +25,15 @@ create index rejected_open_key_idx on cdr_sync.rejected (account, call_id, type)
 
 -- Old versions are found by their end, which grows with the table.
 create index cdr_history_valid_to_idx on voicenter.cdr_history using brin (valid_to);
+
+create table cdr_sync.replica (
+    holder     text        primary key,
+    name       text        not null,
+    accounts   text[]      not null,
+    expires_at timestamptz not null
+);
+comment on table cdr_sync.replica is 'The daemons on this database: accounts move to one that leads fewer.';
+comment on column cdr_sync.replica.holder is 'A random id, as in cdr_sync.lease.';
+comment on column cdr_sync.replica.name is 'Host and process number, for people.';
+comment on column cdr_sync.replica.accounts is 'The accounts that it is configured for.';
+comment on column cdr_sync.replica.expires_at is 'It is gone if this passes without a sign of it.';

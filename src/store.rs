@@ -33,6 +33,7 @@ pub mod missing;
 pub mod overview;
 mod recheck;
 pub mod rejected;
+pub mod replica;
 pub mod request;
 pub mod row;
 pub mod shared_calls;

@@ -6,6 +6,7 @@ pub mod engine;
 mod events;
 mod execute;
 pub mod leadership;
+mod share;
 pub mod status;
 pub mod supervisor;
 pub mod verify;

@@ -34,6 +34,8 @@ pub struct Progress {
     pub reading: Option<(Lane, Window)>,
     /// `history_from` to `synced_until`.
     pub cursor: Option<Window>,
+    /// This process leads the account.
+    pub leads: bool,
     /// Why nothing is being asked at present, and until when.
     pub waiting: Option<(String, DateTime<Utc>)>,
     /// Nothing was due at the last look.

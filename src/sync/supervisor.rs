@@ -8,8 +8,10 @@ use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::FutureExt;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::engine::{Engine, TURN, Turn};
+use super::share::{LEFT_ALONE, Share};
 use super::status::Board;
 use super::{Account, DATABASE, SyncError};
 use crate::clock::Clock;
@@ -42,10 +44,13 @@ pub async fn run(
     stop: CancellationToken,
 ) -> bool {
     let mut sound = true;
+    let share = Share::default();
+    let sharing = tokio::spawn(show_up(share.clone(), common.clone(), boards.clone()));
+    let _sharing = AbortOnDropHandle::new(sharing);
     let mut tasks = JoinSet::new();
     for account in accounts {
         let board = boards.get(&account.name).cloned().unwrap_or_default();
-        tasks.spawn(keep_in_sync(account, common.clone(), board, stop.clone()));
+        tasks.spawn(keep_in_sync(account, common.clone(), board, share.clone(), stop.clone()));
     }
     while let Some(ended) = tasks.join_next().await {
         if let Err(error) = ended {
@@ -55,19 +60,33 @@ pub async fn run(
             stop.cancel();
         }
     }
+    if let Err(error) = common.store.leave(&common.holder).await {
+        tracing::debug!(event = "not_left", %error);
+    }
     sound
 }
 
-async fn keep_in_sync(account: Account, common: Common, board: Board, stop: CancellationToken) {
+async fn show_up(share: Share, common: Common, boards: BTreeMap<String, Board>) {
+    let accounts: Vec<&str> = boards.keys().map(String::as_str).collect();
+    let led = || {
+        let led = boards.iter().filter(|(_, board)| board.read().leads);
+        led.map(|(account, _)| account.clone()).collect()
+    };
+    share.watch(&common.store, &common.clock, &common.holder, &accounts, led).await;
+}
+
+async fn keep_in_sync(account: Account, common: Common, board: Board, share: Share, stop: CancellationToken) {
     let (mut failures, mut refusals) = (0, 0);
     loop {
         let began = common.clock.now();
         let read_before = board.read().windows;
-        let ended = AssertUnwindSafe(lead(&account, &common, &board, &stop)).catch_unwind().await;
+        let ended = AssertUnwindSafe(lead(&account, &common, &board, &share, &stop)).catch_unwind().await;
         board.metrics.leads(false);
         board.heart.rests();
         // What was going on when it ended is not going on any more.
-        board.update(|progress| (progress.reading, progress.waiting) = (None, None));
+        board.update(|progress| {
+            (progress.reading, progress.waiting, progress.leads) = (None, None, false);
+        });
         // What went well for long was no part of a row of failures.
         if common.clock.now() - began > HEALTHY {
             failures = 0;
@@ -77,7 +96,15 @@ async fn keep_in_sync(account: Account, common: Common, board: Board, stop: Canc
             refusals = 0;
         }
         let until = match ended {
-            Ok(Ok(())) => return,
+            Ok(Ok(Ending::Stopped)) => return,
+            Ok(Ok(Ending::HandedOver)) => {
+                tracing::info!(
+                    event = "handed_over",
+                    account = account.name,
+                    "a daemon that leads fewer accounts takes this one"
+                );
+                common.clock.now() + TimeDelta::from_std(LEFT_ALONE).unwrap_or_default()
+            }
             Ok(Err(error @ (SyncError::Refused { .. } | SyncError::WrongZone { .. }))) => {
                 refusals += 1;
                 let wait = account.backoff.doubling(refusals);
@@ -161,21 +188,23 @@ async fn lead(
     account: &Account,
     common: &Common,
     board: &Board,
+    share: &Share,
     stop: &CancellationToken,
-) -> Result<(), SyncError> {
+) -> Result<Ending, SyncError> {
     let Common { store, clock, holder } = common;
     let opening =
         Engine::open(account.clone(), store.clone(), clock.clone(), holder, Mode::Daemon, board.clone());
     let mut engine = tokio::select! {
-        () = stop.cancelled() => return Ok(()),
+        () = stop.cancelled() => return Ok(Ending::Stopped),
         opened = opening => opened?,
     };
     board.metrics.leads(true);
+    board.update(|progress| progress.leads = true);
     tracing::info!(event = "leading", account = account.name, "this process keeps the account in sync");
-    let ended = turn_until(&mut engine, clock, board, stop).await;
+    let ended = turn_until(&mut engine, account, common, board, share, stop).await;
     // Commit is the only truth: what does not end in time is simply read again.
     match tokio::time::timeout(CLOSING, engine.close()).await {
-        Ok(closed) => ended.and(closed),
+        Ok(closed) => ended.and_then(|ending| closed.map(|()| ending)),
         Err(_) => {
             tracing::warn!(
                 event = "not_stored",
@@ -187,17 +216,26 @@ async fn lead(
     }
 }
 
+/// Why an account is not led any more, though all is well.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Ending {
+    Stopped,
+    HandedOver,
+}
+
 async fn turn_until(
     engine: &mut Engine,
-    clock: &Clock,
+    account: &Account,
+    Common { clock, .. }: &Common,
     board: &Board,
+    share: &Share,
     stop: &CancellationToken,
-) -> Result<(), SyncError> {
+) -> Result<Ending, SyncError> {
     let mut asked = false;
     loop {
         let turn = tokio::select! {
             biased;
-            () = stop.cancelled() => return Ok(()),
+            () = stop.cancelled() => return Ok(Ending::Stopped),
             turn = engine.tick() => turn?,
             () = board.heart.stops() => return Err(SyncError::Stuck),
         };
@@ -209,7 +247,9 @@ async fn turn_until(
             let wait = (until - clock.now()).to_std().unwrap_or_default();
             board.heart.beats_within(wait + TURN);
             tokio::select! {
-                () = stop.cancelled() => return Ok(()),
+                () = stop.cancelled() => return Ok(Ending::Stopped),
+                // Only now: nothing that was read is lost thereby.
+                () = share.takes_away(&account.name) => return Ok(Ending::HandedOver),
                 () = clock.sleep_until(until) => {}
             }
         }
