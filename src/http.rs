@@ -102,7 +102,10 @@ impl Web {
         match tokio::time::timeout(PROBE, self.store.ping()).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => reasons.push(format!("the database: {error}")),
-            Err(_) => reasons.push(format!("the database does not answer within {} s", PROBE.as_secs())),
+            Err(_) => {
+                let before = self.store.last_trouble().map(|why| format!(" (before: {why})")).unwrap_or_default();
+                reasons.push(format!("the database does not answer within {} s{before}", PROBE.as_secs()));
+            }
         }
         reasons
     }
@@ -171,6 +174,7 @@ async fn healthz(State(web): State<Web>) -> Response {
 
 async fn metrics(State(web): State<Web>) -> Response {
     let facts = web.ledger.read().await;
+    web.metrics.table_sizes(&facts.table_sizes);
     let text = web.metrics.expose(&facts.for_metrics(), facts.failure.is_none(), web.clock.now());
     answer(StatusCode::OK, METRICS_TYPE, text)
 }

@@ -20,6 +20,7 @@ pub mod budget;
 mod change;
 pub mod commit;
 mod coverage;
+pub mod environment;
 pub mod error;
 pub mod gap;
 pub mod lease;
@@ -38,6 +39,7 @@ mod twin;
 pub mod window_read;
 
 use std::str::FromStr;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -74,6 +76,8 @@ pub struct DatabaseSettings {
     pub statement_timeout: Duration,
     /// The longest a statement may wait for a lock.
     pub lock_timeout: Duration,
+    /// The longest to wait for a connection.
+    pub acquire_timeout: Duration,
 }
 
 impl DatabaseSettings {
@@ -85,6 +89,7 @@ impl DatabaseSettings {
             pooler: Pooler::None,
             statement_timeout: Duration::from_secs(30),
             lock_timeout: Duration::from_secs(10),
+            acquire_timeout: Duration::from_secs(10),
         }
     }
 }
@@ -94,6 +99,10 @@ impl DatabaseSettings {
 pub struct Store {
     pool: PgPool,
     begin: String,
+    /// For one of many statements that only make something better: a tenth of what others may take.
+    brief: String,
+    /// Why the last connection could not be had; none since one could. For probes, which do not wait for the next.
+    trouble: Arc<Mutex<Option<String>>>,
 }
 
 impl Store {
@@ -113,9 +122,11 @@ impl Store {
         }
         let pool = PgPoolOptions::new()
             .max_connections(settings.max_connections)
-            .acquire_timeout(Duration::from_secs(10))
+            .acquire_timeout(settings.acquire_timeout)
             .connect_lazy_with(options);
-        Ok(Self { pool, begin: begin_statement(settings) })
+        let tenth = settings.statement_timeout.as_millis() / 10;
+        let brief = format!("set local statement_timeout = {}", tenth.max(1));
+        Ok(Self { pool, begin: begin_statement(settings), brief, trouble: Arc::default() })
     }
 
     /// [`Store::open`], and one connection made to see that it works.
@@ -147,9 +158,38 @@ impl Store {
     /// Every statement runs in a transaction that sets what it needs by itself: nothing is kept in a session, which
     /// a transaction pooler would hand to somebody else.
     async fn begin(&self) -> Result<Transaction<'static, Postgres>, StoreError> {
-        Ok(self.pool.begin_with(AssertSqlSafe(self.begin.clone())).await?)
+        let begun = self.pool.begin_with(AssertSqlSafe(self.begin.clone())).await;
+        self.noted(begun).await
+    }
+
+    /// `result` with the server's own reason in place of the pool's, which only knows that no connection came in time.
+    async fn noted<T>(&self, result: Result<T, sqlx::Error>) -> Result<T, StoreError> {
+        let result = match result {
+            Err(sqlx::Error::PoolTimedOut) => Err(self.why_none_came().await),
+            result => result.map_err(StoreError::from),
+        };
+        if let Ok(mut trouble) = self.trouble.lock() {
+            *trouble = result.as_ref().err().map(StoreError::to_string);
+        }
+        result
+    }
+
+    async fn why_none_came(&self) -> StoreError {
+        match tokio::time::timeout(ASKING_WHY, self.try_connecting()).await {
+            Ok(Err(reason)) => reason,
+            Ok(Ok(())) => StoreError::Away("all connections (database.max_connections) are busy".into()),
+            Err(_) => StoreError::Away(format!("no answer within {} s", ASKING_WHY.as_secs())),
+        }
+    }
+
+    /// Why the database could not be used when that was tried last; `None` when it could.
+    pub fn last_trouble(&self) -> Option<String> {
+        self.trouble.lock().ok().and_then(|trouble| trouble.clone())
     }
 }
+
+/// How long a connection is tried for to learn why the pool gave none.
+const ASKING_WHY: Duration = Duration::from_secs(5);
 
 /// The isolation level is named: a database, a role or a pooler's other client may have set another default, under
 /// which commits would fail for no reason of theirs. Compiling a statement takes longer than any of ours runs.

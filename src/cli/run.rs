@@ -27,7 +27,7 @@ const HOUSEKEEPING: Duration = Duration::from_secs(3600);
 
 /// Keeps every account in sync until SIGTERM or SIGINT.
 pub(super) async fn run(config: &Config, clock: Clock) -> Result<Exit, CliError> {
-    config.require_accounts()?;
+    App::validate(config)?;
     let store = App::store(config)?;
     let stop = CancellationToken::new();
     let stopper = stop.clone();

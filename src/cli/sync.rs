@@ -22,6 +22,7 @@ use crate::window::planner::Mode;
 
 /// Everything up to now, or just `span` again.
 pub(super) async fn run(config: &Config, span: Option<Window>, clock: Clock) -> Result<Exit, CliError> {
+    App::validate(config)?;
     let store = App::store(config)?;
     store.migrate().await?;
     let app = App::build(config, store).await?;

@@ -99,7 +99,7 @@ impl Store {
         folded: &Folded<'_>,
         halving: bool,
     ) -> Result<Committed, StoreError> {
-        let mut lent = Lent(Some(self.pool.acquire().await?));
+        let mut lent = Lent(Some(self.noted(self.pool.acquire().await).await?));
         let conn = lent.0.as_mut().ok_or_else(|| StoreError::Away("no connection".into()))?;
         let mut tx = conn.begin_with(AssertSqlSafe(self.begin.clone())).await?;
         let result = steps(&mut tx, commit, folded, halving).await;
@@ -137,7 +137,8 @@ async fn steps(
     folded: &Folded<'_>,
     halving: bool,
 ) -> Result<Committed, StoreError> {
-    let copied = !halving && folded.winners.len() > INLINE_RECORDS;
+    let copied =
+        !halving && folded.winners.len() > INLINE_RECORDS && stage::may_create_temporary_tables(conn).await?;
     if copied {
         stage::copy(conn, &folded.winners).await?;
     }

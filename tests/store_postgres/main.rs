@@ -9,11 +9,13 @@
 
 mod budget;
 mod commit;
+mod environment;
 mod form;
 mod horizon;
 mod lease;
 mod ledger;
 mod load;
+mod many_accounts;
 mod merge;
 mod older_program;
 mod removal;
