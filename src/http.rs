@@ -103,7 +103,8 @@ impl Web {
             Ok(Ok(())) => {}
             Ok(Err(error)) => reasons.push(format!("the database: {error}")),
             Err(_) => {
-                let before = self.store.last_trouble().map(|why| format!(" (before: {why})")).unwrap_or_default();
+                let before =
+                    self.store.last_trouble().map(|why| format!(" (before: {why})")).unwrap_or_default();
                 reasons.push(format!("the database does not answer within {} s{before}", PROBE.as_secs()));
             }
         }

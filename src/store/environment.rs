@@ -75,10 +75,11 @@ impl Environment {
         if !self.ours && !self.relations.is_empty() {
             add(
                 format!(
-                    "the database already holds {}, which cdr-sync did not make: left alone",
+                    "the database already holds {}, yet no ledger of cdr-sync: left alone",
                     listed(&self.relations)
                 ),
-                "use another database, or have the owner rename the schema (alter schema voicenter rename to ...)"
+                "use another database, or have the owner rename the schema (alter schema voicenter rename to ...); if \
+                 only the schema cdr_sync was lost, restore it from the backup"
                     .into(),
                 false,
             );
@@ -96,7 +97,8 @@ impl Environment {
     }
 }
 
-const CREATE: &str = "grant create on database ... to the role, or let the database's owner run cdr-sync migrate";
+const CREATE: &str =
+    "grant create on database ... to the role, or let the database's owner run cdr-sync migrate";
 
 /// A few of them by name.
 fn listed(names: &[String]) -> String {
@@ -211,12 +213,7 @@ mod tests {
     use super::*;
 
     fn fine() -> Environment {
-        Environment {
-            encoding: "UTF8".into(),
-            may_create: true,
-            may_stage: true,
-            ..Environment::default()
-        }
+        Environment { encoding: "UTF8".into(), may_create: true, may_stage: true, ..Environment::default() }
     }
 
     fn whats(environment: &Environment) -> Vec<String> {

@@ -122,8 +122,7 @@ impl From<sqlx::Error> for StoreError {
 const LOGIN: &str = "check the user and password in database.url, and pg_hba.conf";
 const CONNECTIONS: &str = "raise the limit (alter role ... connection limit, max_connections of the server), close other \
                            connections, or lower database.max_connections";
-pub(super) const READ_ONLY: &str =
-    "point database.url at the primary; if it is no standby, reset default_transaction_read_only of the role or database";
+pub(super) const READ_ONLY: &str = "point database.url at the primary; if it is no standby, reset default_transaction_read_only of the role or database";
 const POOLER: &str = "a transaction pooler stands before PostgreSQL: set database.pooler = \"transaction\"; pooling by \
                       statement does not work at all";
 /// What PgBouncer says to clients that count on a session of their own.
@@ -139,7 +138,9 @@ fn from_sqlstate(code: String, message: &str) -> StoreError {
     match class {
         // The message of these quotes the value, which may be a phone number: the code must do.
         "22" | "23" | "54" => StoreError::Data { code },
-        "08" if POOLER_TEXTS.iter().any(|text| message.contains(text)) => not_admitted(&code, message, POOLER),
+        "08" if POOLER_TEXTS.iter().any(|text| message.contains(text)) => {
+            not_admitted(&code, message, POOLER)
+        }
         "28" => not_admitted(&code, message, LOGIN),
         _ if code == "3D000" => {
             not_admitted(&code, message, "create the database, or check its name in database.url")
@@ -178,7 +179,11 @@ mod tests {
             ("3D000", "database \"calls\" does not exist", "create the database"),
             ("53300", "too many connections for role \"cdr\"", "database.max_connections"),
             ("25006", "cannot execute INSERT in a read-only transaction", "primary"),
-            ("08P01", "unsupported startup parameter: extra_float_digits", "database.pooler = \"transaction\""),
+            (
+                "08P01",
+                "unsupported startup parameter: extra_float_digits",
+                "database.pooler = \"transaction\"",
+            ),
         ] {
             let error = from_sqlstate(code.into(), message);
             assert!(error.is_away(), "{code}");

@@ -29,20 +29,24 @@ impl Store {
     pub async fn shared_calls(&self) -> Result<Vec<SharedCalls>, StoreError> {
         let mut tx = self.begin().await?;
         let rows: Vec<(String, String, i64, i64)> = sql_as(
-            "select least(a.name, b.name), greatest(a.name, b.name),
+            "with newest as materialized (
+                 select a.name, c.call_id
+                 from cdr_sync.account a
+                 cross join lateral (
+                     select call_id from voicenter.cdr
+                     where account = a.name and removed_at is null
+                     order by started_at desc
+                     limit (select greatest($2, least($1, $3 / greatest(count(*) * (count(*) - 1), 1)))
+                            from cdr_sync.account)
+                 ) c
+             )
+             select least(a.name, b.name), greatest(a.name, b.name),
                     count(*) filter (where shared.found), count(*)
-             from cdr_sync.account a
+             from newest a
              join cdr_sync.account b on a.name <> b.name
              cross join lateral (
-                 select c.call_id from voicenter.cdr c
-                 where c.account = a.name and c.removed_at is null
-                 order by c.started_at desc
-                 limit (select greatest($2, least($1, $3 / greatest(count(*) * (count(*) - 1), 1)))
-                        from cdr_sync.account)
-             ) newest
-             cross join lateral (
                  select exists (
-                     select from voicenter.cdr o where o.account = b.name and o.call_id = newest.call_id and o.removed_at is null
+                     select from voicenter.cdr o where o.account = b.name and o.call_id = a.call_id and o.removed_at is null
                  ) as found
                  offset 0 -- looked up once, though it is asked for twice
              ) shared

@@ -49,8 +49,11 @@ impl<'a> Role<'a> {
     }
 
     async fn change(&self, sql: &str) {
-        execute(self.database.url(), sql.replace("ROLE", &self.name).replace("DATABASE", self.database.name()))
-            .await;
+        execute(
+            self.database.url(),
+            sql.replace("ROLE", &self.name).replace("DATABASE", self.database.name()),
+        )
+        .await;
     }
 
     /// Roles outlive databases.
@@ -80,7 +83,11 @@ async fn a_database_in_another_encoding_is_left_as_it_is() {
         url.set_path(&name);
         let store = Store::connect(&settings(url.as_str())).await.unwrap();
         let refused = store.migrate().await;
-        let left = count(url.as_str(), "select count(*) from pg_namespace where nspname like '%cdr_sync%' or nspname like 'voicenter%'").await;
+        let left = count(
+            url.as_str(),
+            "select count(*) from pg_namespace where nspname like '%cdr_sync%' or nspname like 'voicenter%'",
+        )
+        .await;
         store.close().await;
         execute(database.url(), format!("drop database {name} with (force)")).await;
         let error = refused.unwrap_err();
@@ -93,11 +100,12 @@ async fn a_database_in_another_encoding_is_left_as_it_is() {
 #[tokio::test]
 async fn tables_of_somebody_else_are_named_and_left_alone() {
     let database = TestDatabase::new().await.unwrap();
-    let theirs = "create schema voicenter; create table voicenter.cdr (id int); insert into voicenter.cdr values (1)";
+    let theirs =
+        "create schema voicenter; create table voicenter.cdr (id int); insert into voicenter.cdr values (1)";
     execute(database.url(), theirs.into()).await;
     let store = Store::connect(&settings(database.url())).await.unwrap();
     let error = store.migrate().await.unwrap_err();
-    named(&error, &["voicenter.cdr (owner ", "did not make", "another database"]);
+    named(&error, &["voicenter.cdr (owner ", "no ledger", "another database"]);
     assert_eq!(count(database.url(), "select count(*) from voicenter.cdr").await, 1);
     let half_made = "select count(*) from pg_namespace where nspname = 'cdr_sync'";
     assert_eq!(count(database.url(), half_made).await, 0);

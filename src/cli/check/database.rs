@@ -70,7 +70,8 @@ fn migrated(state: &SchemaState, environment: &Environment, findings: &mut Findi
 
 /// Calls and the password go over this way.
 fn protection(transport: Transport, findings: &Findings) {
-    const VERIFY: &str = "sslmode=verify-full in database.url, with sslrootcert=/path/to/ca.pem for an authority of your own";
+    const VERIFY: &str =
+        "sslmode=verify-full in database.url, with sslrootcert=/path/to/ca.pem for an authority of your own";
     match transport {
         Transport::Local => {}
         Transport::Plain => findings.warn(

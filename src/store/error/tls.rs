@@ -19,11 +19,12 @@ pub(super) fn fault(error: &sqlx::Error) -> Option<StoreError> {
 
 const SETUP: &str = "turn TLS on in PostgreSQL (ssl = on) or choose another sslmode in database.url; check the files that \
                      sslrootcert, sslcert and sslkey name";
-const UNTRUSTED: &str =
-    "name the authority's certificate by sslrootcert=/path/to/ca.pem in database.url (with sslmode=verify-full)";
+const UNTRUSTED: &str = "name the authority's certificate by sslrootcert=/path/to/ca.pem in database.url (with sslmode=verify-full)";
 const TIME: &str = "renew the server's certificate, or set this host's clock";
-const NAME: &str = "write the host in database.url as the certificate names it, or have a certificate made for that name";
-const OTHER: &str = "have the server's certificate made anew, or see which authority sslrootcert= should name";
+const NAME: &str =
+    "write the host in database.url as the certificate names it, or have a certificate made for that name";
+const OTHER: &str =
+    "have the server's certificate made anew, or see which authority sslrootcert= should name";
 
 fn tls(reason: impl Into<String>, advice: &'static str) -> StoreError {
     StoreError::Tls { reason: reason.into(), advice }
