@@ -16,6 +16,8 @@ pub struct Environment {
     pub may_stage: bool,
     /// Tables that the role may not fully read and write, once the schema is there.
     pub denied: Vec<String>,
+    /// The most connections that the role, or everybody in this database, may have at once; `None` without a limit.
+    pub connection_limit: Option<i32>,
     encoding: String,
     in_recovery: bool,
     read_only: bool,
@@ -155,6 +157,11 @@ impl Store {
         Ok(environment)
     }
 
+    /// The most connections that this program opens at once.
+    pub fn max_connections(&self) -> u32 {
+        self.pool.options().get_max_connections()
+    }
+
     /// How well the way to the database is protected.
     pub fn transport(&self, environment: &Environment) -> Transport {
         let options = self.pool.connect_options();
@@ -189,6 +196,9 @@ pub(super) async fn read(conn: &mut PgConnection) -> Result<Environment, StoreEr
                                  and (relname = 'migration' or has_table_privilege(oid, 'insert')
                                       and has_table_privilege(oid, 'update') and has_table_privilege(oid, 'delete')))
                       order by 1) as denied,
+                (select least(nullif(r.rolconnlimit, -1), nullif(d.datconnlimit, -1))
+                 from pg_catalog.pg_roles r, pg_catalog.pg_database d
+                 where r.rolname = current_user and not r.rolsuper and d.datname = current_database()) as connection_limit,
                 coalesce((select ssl from pg_catalog.pg_stat_ssl where pid = pg_backend_pid()), false) as encrypted",
     )
     .fetch_one(conn)
@@ -204,6 +214,7 @@ pub(super) async fn read(conn: &mut PgConnection) -> Result<Environment, StoreEr
         relations: row.try_get("relations")?,
         closed: row.try_get("closed")?,
         denied: row.try_get("denied")?,
+        connection_limit: row.try_get("connection_limit")?,
         encrypted: row.try_get("encrypted")?,
     })
 }

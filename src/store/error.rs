@@ -16,7 +16,7 @@ pub enum StoreError {
     )]
     Away(String),
     /// The server answers, but does not let this program work: wait, for its administrator can change that meanwhile.
-    #[error("the database does not let cdr-sync in ({reason}): {advice}; waiting and trying again")]
+    #[error("the database does not let cdr-sync in ({reason}): {advice}")]
     NotAdmitted {
         /// The server's own reason.
         reason: String,
@@ -120,27 +120,39 @@ impl From<sqlx::Error> for StoreError {
 }
 
 const LOGIN: &str = "check the user and password in database.url, and pg_hba.conf";
-const CONNECTIONS: &str = "raise the limit (alter role ... connection limit, max_connections of the server), close other \
+const CONNECTIONS: &str = "raise the limit (alter role ... connection limit, max_connections of the server or pooler), close other \
                            connections, or lower database.max_connections";
 pub(super) const READ_ONLY: &str = "point database.url at the primary; if it is no standby, reset default_transaction_read_only of the role or database";
-const POOLER: &str = "a transaction pooler stands before PostgreSQL: set database.pooler = \"transaction\"; pooling by \
-                      statement does not work at all";
-/// What PgBouncer says to clients that count on a session of their own.
-const POOLER_TEXTS: [&str; 2] = ["unsupported startup parameter", "statement pooling mode"];
+const POOLER: &str =
+    "a transaction pooler such as PgBouncer stands before PostgreSQL: set database.pooler = \"transaction\"";
+const POOL_MODE: &str =
+    "have the pooler pool by transaction or session, and set database.pooler = \"transaction\"";
+/// What PgBouncer says under a code that means any fault of the protocol, and what to do about it.
+const POOLER_TEXTS: [(&str, &str); 3] = [
+    ("unsupported startup parameter", POOLER),
+    ("statement pooling mode", POOL_MODE),
+    ("no more connections allowed", CONNECTIONS),
+];
 
 fn not_admitted(code: &str, message: &str, advice: &'static str) -> StoreError {
     StoreError::NotAdmitted { reason: format!("{code}: {message}"), advice }
 }
 
+fn from_pooler(code: &str, message: &str) -> Option<StoreError> {
+    let said = |text: &str| code == "08P01" && message.contains(text);
+    let (_, advice) = POOLER_TEXTS.into_iter().find(|(text, _)| said(text))?;
+    Some(not_admitted(code, message, advice))
+}
+
 /// Sorts PostgreSQL's error codes (appendix A of its manual) by what they call for.
 fn from_sqlstate(code: String, message: &str) -> StoreError {
+    if let Some(pooler) = from_pooler(&code, message) {
+        return pooler;
+    }
     let class = code.get(..2).unwrap_or_default();
     match class {
         // The message of these quotes the value, which may be a phone number: the code must do.
         "22" | "23" | "54" => StoreError::Data { code },
-        "08" if POOLER_TEXTS.iter().any(|text| message.contains(text)) => {
-            not_admitted(&code, message, POOLER)
-        }
         "28" => not_admitted(&code, message, LOGIN),
         _ if code == "3D000" => {
             not_admitted(&code, message, "create the database, or check its name in database.url")

@@ -7,6 +7,7 @@ use cdr_sync::clock::Clock;
 use cdr_sync::private_postgres::TestDatabase;
 use cdr_sync::simulator::{Generation, Record, SimulatorOptions, WorldOptions};
 use chrono::TimeDelta;
+use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, BufReader};
 
 use crate::scene::{Folder, Ledger, printed, program, simulator, steady};
@@ -196,7 +197,8 @@ async fn a_role_that_lacks_rights_learns_which() {
          revoke temporary on database {name} from public;
          grant usage on schema voicenter, cdr_sync to {role};
          grant select, insert, update, delete on all tables in schema voicenter, cdr_sync to {role};
-         revoke delete on cdr_sync.gap from {role}"
+         revoke delete on cdr_sync.gap from {role};
+         alter role {role} connection limit 3"
     );
     ledger.run(sql).await;
     let mut url = url::Url::parse(ledger.0.url()).unwrap();
@@ -208,6 +210,7 @@ async fn a_role_that_lacks_rights_learns_which() {
     ledger.run(format!("drop owned by {role}; drop role {role}")).await;
     assert!(text.contains("· the role may not create temporary tables"), "{text}");
     assert!(text.contains("✗ the role may not read and write cdr_sync.gap"), "{text}");
+    assert!(text.contains("! the role may have 3 connections at once"), "{text}");
     assert!(text.ends_with("--- exit status 1"), "{text}");
     assert!(wrong.contains("✗ the database: it does not let cdr-sync in: 28P01: password"), "{wrong}");
     assert!(wrong.contains("→ check the user and password in database.url, and pg_hba.conf"), "{wrong}");
@@ -253,7 +256,7 @@ async fn run_waits_for_a_database_that_does_not_let_it_in_and_says_why() {
             ("DATABASE_URL", url.as_str()),
             ("VOICENTER_URL", &simulator.url()),
             ("VOICENTER_CODE", "simulated-code"),
-            ("CDR_SYNC__HTTP__LISTEN", ""),
+            ("CDR_SYNC__HTTP__LISTEN", "127.0.0.1:0"),
             ("CDR_SYNC__API__BACKOFF_MAX", "5s"),
         ],
     );
@@ -271,7 +274,12 @@ async fn run_waits_for_a_database_that_does_not_let_it_in_and_says_why() {
         };
         tokio::time::timeout(Duration::from_secs(60), found).await.expect("it is said")
     };
+    let listening: Value = serde_json::from_str(&line_with("\"listening\"").await).unwrap();
     let away = line_with("\"database_away\"").await;
+    let ready = format!("http://{}/readyz", listening["address"].as_str().unwrap());
+    cdr_sync::voicenter::install_crypto();
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let unready = client.get(ready).send().await.unwrap().text().await.unwrap();
     ledger.run(format!("alter role {role} password 'right'")).await;
     line_with("\"started\"").await;
     daemon.kill().await.unwrap();
@@ -279,4 +287,8 @@ async fn run_waits_for_a_database_that_does_not_let_it_in_and_says_why() {
     ledger.run(format!("drop owned by {role} cascade; drop role {role}")).await;
     assert!(away.contains("28P01") && away.contains("password"), "{away}");
     assert!(!away.contains("right"), "{away}");
+    assert!(
+        unready.contains("not up to date yet: the database does not let cdr-sync in (28P01"),
+        "{unready}"
+    );
 }

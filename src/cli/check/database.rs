@@ -22,6 +22,7 @@ pub(super) async fn check(store: Store, findings: &mut Findings) -> Option<Store
     };
     findings.good(&format!("the database answers: PostgreSQL {}", environment.version));
     protection(store.transport(&environment), findings);
+    connections(store.max_connections(), environment.connection_limit, findings);
     let obstacles = environment.obstacles();
     for obstacle in &obstacles {
         findings.bad(&obstacle.what, &obstacle.advice, Exit::Failed);
@@ -66,6 +67,18 @@ fn migrated(state: &SchemaState, environment: &Environment, findings: &mut Findi
     }
     findings.good("the schema is up to date");
     true
+}
+
+/// A pool that is refused its next connection waits for it in vain, though others are free.
+fn connections(wanted: u32, limit: Option<i32>, findings: &Findings) {
+    if let Some(limit) = limit.filter(|limit| i64::from(*limit) < i64::from(wanted)) {
+        findings.warn(
+            &format!(
+                "the role may have {limit} connections at once, and database.max_connections is {wanted}"
+            ),
+            "lower database.max_connections to less than the limit (1 is enough), or raise the limit",
+        );
+    }
 }
 
 /// Calls and the password go over this way.
