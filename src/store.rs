@@ -122,7 +122,7 @@ impl Store {
         }
         let pool = PgPoolOptions::new()
             .max_connections(settings.max_connections)
-            .acquire_timeout(settings.acquire_timeout)
+            .acquire_timeout(settings.acquire_timeout / TRIES)
             .connect_lazy_with(options);
         let tenth = settings.statement_timeout.as_millis() / 10;
         let brief = format!("set local statement_timeout = {}", tenth.max(1));
@@ -158,15 +158,23 @@ impl Store {
     /// Every statement runs in a transaction that sets what it needs by itself: nothing is kept in a session, which
     /// a transaction pooler would hand to somebody else.
     async fn begin(&self) -> Result<Transaction<'static, Postgres>, StoreError> {
-        let begun = self.pool.begin_with(AssertSqlSafe(self.begin.clone())).await;
-        self.noted(begun).await
+        self.patiently(|| self.pool.begin_with(AssertSqlSafe(self.begin.clone()))).await
     }
 
-    /// `result` with the server's own reason in place of the pool's, which only knows that no connection came in time.
-    async fn noted<T>(&self, result: Result<T, sqlx::Error>) -> Result<T, StoreError> {
-        let result = match result {
-            Err(sqlx::Error::PoolTimedOut) => Err(self.why_none_came().await),
-            result => result.map_err(StoreError::from),
+    /// `connect`, tried several times: one that began while no connection was free goes on trying to make another, which
+    /// a server that allows few of them refuses, and never looks for one that has become free since. In the end the
+    /// error is the server's own reason in place of the pool's, which only knows that no connection came in time.
+    async fn patiently<T, F: Future<Output = Result<T, sqlx::Error>>>(
+        &self,
+        connect: impl Fn() -> F,
+    ) -> Result<T, StoreError> {
+        let mut tries = 1;
+        let result = loop {
+            match connect().await {
+                Err(sqlx::Error::PoolTimedOut) if tries < TRIES => tries += 1,
+                Err(sqlx::Error::PoolTimedOut) => break Err(self.why_none_came().await),
+                result => break result.map_err(StoreError::from),
+            }
         };
         if let Ok(mut trouble) = self.trouble.lock() {
             *trouble = result.as_ref().err().map(StoreError::to_string);
@@ -187,6 +195,9 @@ impl Store {
         self.trouble.lock().ok().and_then(|trouble| trouble.clone())
     }
 }
+
+/// How often a connection is asked for within `acquire_timeout`.
+const TRIES: u32 = 5;
 
 /// How long a connection is tried for to learn why the pool gave none.
 const ASKING_WHY: Duration = Duration::from_secs(5);

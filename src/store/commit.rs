@@ -99,7 +99,7 @@ impl Store {
         folded: &Folded<'_>,
         halving: bool,
     ) -> Result<Committed, StoreError> {
-        let mut lent = Lent(Some(self.noted(self.pool.acquire().await).await?));
+        let mut lent = Lent(Some(self.patiently(|| self.pool.acquire()).await?));
         let conn = lent.0.as_mut().ok_or_else(|| StoreError::Away("no connection".into()))?;
         let mut tx = conn.begin_with(AssertSqlSafe(self.begin.clone())).await?;
         let result = steps(&mut tx, commit, folded, halving).await;

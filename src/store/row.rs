@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use chrono::{DateTime, DurationRound as _, TimeDelta, Utc};
 use serde_json::Value;
 use sqlx::postgres::PgRow;
-use sqlx::{AssertSqlSafe, Row as _};
+use sqlx::{AssertSqlSafe, PgConnection, Row as _};
 
 use super::{Store, StoreError, merge, sql_as};
 use crate::cdr::{Cdr, CdrKey};
@@ -94,11 +94,13 @@ impl Store {
         to: DateTime<Utc>,
     ) -> Result<Vec<(DateTime<Utc>, i64)>, StoreError> {
         let (mut counts, mut end) = (Vec::new(), to);
+        let mut tx = self.begin().await?;
+        sqlx::raw_sql(AssertSqlSafe(self.brief.clone())).execute(&mut *tx).await?;
         while end > from {
             // At midnight UTC, so that no hour is counted in two parts.
             let midnight = end.duration_trunc(TimeDelta::days(1)).unwrap_or(from);
             let start = if midnight < end { midnight } else { end - TimeDelta::days(1) }.max(from);
-            match self.counts_of_a_day(account, start, end).await {
+            match counts_of_a_day(&mut tx, account, start, end).await {
                 Ok(day) => counts.extend(day),
                 Err(error) if error.is_timeout() => break,
                 Err(error) => return Err(error),
@@ -108,29 +110,25 @@ impl Store {
         counts.sort_unstable();
         Ok(counts)
     }
+}
 
-    async fn counts_of_a_day(
-        &self,
-        account: &str,
-        from: DateTime<Utc>,
-        to: DateTime<Utc>,
-    ) -> Result<Vec<(DateTime<Utc>, i64)>, StoreError> {
-        let mut tx = self.begin().await?;
-        sqlx::raw_sql(AssertSqlSafe(self.brief.clone())).execute(&mut *tx).await?;
-        // Removed rows count too: the index alone answers then, and a forecast does not mind.
-        let counts = sql_as(
-            "select date_trunc('hour', started_at), count(*) from voicenter.cdr
-             where account = $1 and started_at >= $2 and started_at < $3
-             group by 1",
-        )
-        .bind(account)
-        .bind(from)
-        .bind(to)
-        .fetch_all(&mut *tx)
-        .await?;
-        tx.commit().await?;
-        Ok(counts)
-    }
+async fn counts_of_a_day(
+    conn: &mut PgConnection,
+    account: &str,
+    from: DateTime<Utc>,
+    to: DateTime<Utc>,
+) -> Result<Vec<(DateTime<Utc>, i64)>, StoreError> {
+    // Removed rows count too: the index alone answers then, and a forecast does not mind.
+    Ok(sql_as(
+        "select date_trunc('hour', started_at), count(*) from voicenter.cdr
+         where account = $1 and started_at >= $2 and started_at < $3
+         group by 1",
+    )
+    .bind(account)
+    .bind(from)
+    .bind(to)
+    .fetch_all(conn)
+    .await?)
 }
 
 /// The record of a row that was selected by [`super::merge::readable_row`].

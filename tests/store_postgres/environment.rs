@@ -216,6 +216,27 @@ async fn who_is_not_let_in_waits_with_the_servers_own_reason() {
     assert_eq!(calmed, None);
 }
 
+#[tokio::test]
+async fn a_role_with_fewer_connections_than_the_pool_works_with_those() {
+    let database = TestDatabase::new().await.unwrap();
+    let role = Role::new(&database).await;
+    role.change("alter role ROLE connection limit 1").await;
+    let store = Store::open(&cdr_sync::store::DatabaseSettings {
+        acquire_timeout: Duration::from_secs(5),
+        ..settings(&role.url("right"))
+    })
+    .unwrap();
+    // Two at a time: the second finds no connection free, and may make none.
+    let mut results = Vec::new();
+    for _ in 0..3 {
+        let (one, other) = tokio::join!(store.ping(), store.ping());
+        results.extend([one, other]);
+    }
+    store.close().await;
+    role.drop().await;
+    assert_eq!(results, vec![Ok(()); 6]);
+}
+
 /// A server that offers TLS with this certificate and ends after the handshake. Returns its port.
 fn server_with(certificate: &str) -> u16 {
     let folder = "tests/store_postgres/certificates";
