@@ -53,6 +53,15 @@ impl App {
         Ok(Store::open(&settings)?)
     }
 
+    /// Finds everything that is wrong with the configuration: before anything is touched.
+    pub fn validate(config: &Config) -> Result<(), AppError> {
+        config.require_database()?;
+        for account in config.require_accounts()? {
+            client(config, account)?;
+        }
+        Ok(())
+    }
+
     /// Store and accounts. The database must be migrated: the salt of the credentials' fingerprints is read.
     pub async fn build(config: &Config, store: Store) -> Result<Self, AppError> {
         let salt = store.salt().await?;

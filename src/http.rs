@@ -10,8 +10,8 @@ pub mod status;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::Router;
@@ -26,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::metrics::Metrics;
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 use crate::sync::status::Board;
 use ledger::LedgerCache;
 
@@ -44,6 +44,8 @@ pub struct Web {
     metrics: Metrics,
     settings: Arc<Settings>,
     migrated: Arc<AtomicBool>,
+    /// Why it is not yet, once that was tried.
+    not_migrated: Arc<Mutex<String>>,
     ledger: Arc<LedgerCache>,
 }
 
@@ -70,7 +72,14 @@ impl Web {
     pub fn new(store: Store, clock: Clock, metrics: Metrics, settings: Settings) -> Self {
         let ledger = Arc::new(LedgerCache::new(store.clone(), clock.clone()));
         let (settings, migrated) = (Arc::new(settings), Arc::new(AtomicBool::new(false)));
-        Self { store, clock, metrics, settings, migrated, ledger }
+        Self { store, clock, metrics, settings, migrated, not_migrated: Arc::default(), ledger }
+    }
+
+    /// The schema cannot be brought up to date for now.
+    pub fn not_migrated(&self, why: &StoreError) {
+        if let Ok(mut reason) = self.not_migrated.lock() {
+            *reason = format!(": {why}");
+        }
     }
 
     /// The schema is up to date: the process may count as ready.
@@ -97,12 +106,17 @@ impl Web {
     async fn unready(&self) -> Vec<String> {
         let mut reasons = Vec::new();
         if !self.migrated.load(Ordering::Relaxed) {
-            reasons.push("the schema is not up to date yet".to_owned());
+            let why = self.not_migrated.lock().map(|why| why.clone()).unwrap_or_default();
+            reasons.push(format!("the schema is not up to date yet{why}"));
         }
         match tokio::time::timeout(PROBE, self.store.ping()).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => reasons.push(format!("the database: {error}")),
-            Err(_) => reasons.push(format!("the database does not answer within {} s", PROBE.as_secs())),
+            Err(_) => {
+                let before =
+                    self.store.last_trouble().map(|why| format!(" (before: {why})")).unwrap_or_default();
+                reasons.push(format!("the database does not answer within {} s{before}", PROBE.as_secs()));
+            }
         }
         reasons
     }
@@ -171,6 +185,7 @@ async fn healthz(State(web): State<Web>) -> Response {
 
 async fn metrics(State(web): State<Web>) -> Response {
     let facts = web.ledger.read().await;
+    web.metrics.table_sizes(&facts.table_sizes);
     let text = web.metrics.expose(&facts.for_metrics(), facts.failure.is_none(), web.clock.now());
     answer(StatusCode::OK, METRICS_TYPE, text)
 }

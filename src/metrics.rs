@@ -70,6 +70,7 @@ struct Families {
 #[derive(Debug)]
 struct LedgerFamilies {
     database_up: IntGaugeVec,
+    table_bytes: IntGaugeVec,
     lag: GaugeVec,
     synced_until: GaugeVec,
     history_from: GaugeVec,
@@ -132,6 +133,11 @@ impl Metrics {
             .set(1);
         let ledger = LedgerFamilies {
             database_up: define.int_gauges("database_up", "1 while the database answers, else 0.", &[])?,
+            table_bytes: define.int_gauges(
+                "table_bytes",
+                "What a table takes on disk with its indexes, in bytes.",
+                &["table"],
+            )?,
             lag: define.gauges("lag_seconds", "How far the mirror is behind the present.", account)?,
             synced_until: define.gauges(
                 "synced_until_timestamp_seconds",
@@ -260,6 +266,13 @@ impl Metrics {
         all.panics.with_label_values(&[name]);
         all.leader.with_label_values(&[name]);
         AccountMetrics(Some((self.clone(), name.to_owned())))
+    }
+
+    /// What tables take on disk, in bytes, each by its name.
+    pub fn table_sizes(&self, sizes: &[(String, i64)]) {
+        for (table, bytes) in sizes {
+            self.0.ledger.table_bytes.with_label_values(&[table]).set(*bytes);
+        }
     }
 
     /// Everything in Prometheus's text format, with what the ledger says at `now`. While the database is away, the

@@ -22,6 +22,7 @@ pub mod commit;
 pub mod commit_count;
 mod coverage;
 pub mod day;
+pub mod environment;
 pub mod error;
 pub mod gap;
 mod history;
@@ -82,6 +83,8 @@ pub struct DatabaseSettings {
     pub statement_timeout: Duration,
     /// The longest a statement may wait for a lock.
     pub lock_timeout: Duration,
+    /// The longest to wait for a connection.
+    pub acquire_timeout: Duration,
 }
 
 impl DatabaseSettings {
@@ -93,18 +96,17 @@ impl DatabaseSettings {
             pooler: Pooler::None,
             statement_timeout: Duration::from_secs(30),
             lock_timeout: Duration::from_secs(10),
+            acquire_timeout: Duration::from_secs(10),
         }
     }
 }
 
-/// How long to wait for a free connection, or a new one.
-const ACQUIRING: Duration = Duration::from_secs(5);
 /// A connection that met something odd is not kept for long.
 const LIFETIME: Duration = Duration::from_secs(300);
 /// Firewalls forget connections on which nothing moves.
 const IDLE: Duration = Duration::from_secs(120);
 /// Longer than anything short takes, the wait for a lock (`lock_timeout`) included.
-const SOON: Duration = Duration::from_secs(15);
+const SOON: Duration = Duration::from_secs(20);
 /// Longer than going through the rows of the largest account.
 const LONG: Duration = Duration::from_secs(1500);
 
@@ -116,6 +118,8 @@ pub struct Store {
     trouble: Trouble,
     statement_timeout: Duration,
     speed: Speed,
+    /// For one of many statements that only make something better: a tenth of what others may take.
+    brief: String,
 }
 
 impl Store {
@@ -137,7 +141,7 @@ impl Store {
         let seen = trouble.clone();
         let pool = PgPoolOptions::new()
             .max_connections(settings.max_connections)
-            .acquire_timeout(ACQUIRING)
+            .acquire_timeout(settings.acquire_timeout / transaction::TRIES)
             .max_lifetime(LIFETIME)
             .idle_timeout(IDLE)
             // Beginning the transaction is the test.
@@ -148,7 +152,9 @@ impl Store {
             })
             .connect_lazy_with(options);
         let statement_timeout = settings.statement_timeout;
+        let tenth = settings.statement_timeout.as_millis() / 10;
         Ok(Self {
+            brief: format!("set local statement_timeout = {}", tenth.max(1)),
             pool,
             begin: begin_statement(settings),
             trouble,
@@ -193,7 +199,9 @@ impl Store {
     /// Every statement runs in a transaction that sets what it needs by itself: nothing is kept in a session, which
     /// a transaction pooler would hand to somebody else.
     async fn begin(&self) -> Result<Tx, StoreError> {
-        Tx::begin(&self.pool, &self.begin, &self.trouble).await
+        let result = Tx::begin(self).await;
+        self.trouble.set_reason(result.as_ref().err().map(StoreError::to_string));
+        result
     }
 
     /// Waits for what takes no more than a moment: statements that touch a few rows, and the locks that others hold.
@@ -224,7 +232,23 @@ impl Store {
         }
         result
     }
+
+    async fn why_none_came(&self) -> StoreError {
+        match tokio::time::timeout(ASKING_WHY, self.try_connecting()).await {
+            Ok(Err(reason)) => reason,
+            Ok(Ok(())) => StoreError::Away("all connections (database.max_connections) are busy".into()),
+            Err(_) => StoreError::silent(ASKING_WHY),
+        }
+    }
+
+    /// Why the database could not be used when that was tried last; `None` when it could.
+    pub fn last_trouble(&self) -> Option<String> {
+        self.trouble.reason()
+    }
 }
+
+/// How long a connection is tried for to learn why the pool gave none.
+const ASKING_WHY: Duration = Duration::from_secs(5);
 
 /// The isolation level is named: a database, a role or a pooler's other client may have set another default, under
 /// which commits would fail for no reason of theirs. Compiling a statement takes longer than any of ours runs.

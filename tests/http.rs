@@ -134,6 +134,8 @@ async fn metrics_tell_what_the_ledger_says_and_go_on_without_the_database() {
         "cdr_sync_unread_seconds{account=\"sales\"} 863100",
         "cdr_sync_leader{account=\"sales\"} 0",
         "cdr_sync_gaps{account=\"left over\"} 0",
+        "cdr_sync_table_bytes{table=\"voicenter.cdr\"} ",
+        "cdr_sync_table_bytes{table=\"cdr_sync.window_read\"} ",
     ] {
         assert!(text.contains(line), "{line} is not in {text}");
     }

@@ -1,6 +1,6 @@
 //! `check`: everything tried out, and nothing changed.
 
-use std::time::Duration;
+mod database;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -10,7 +10,7 @@ use super::{CliError, Exit};
 use crate::app::{self, App, AppError};
 use crate::clock::Clock;
 use crate::config::{AccountConfig, Config};
-use crate::store::{SchemaState, Store, StoreError};
+use crate::store::Store;
 use crate::voicenter::capabilities::Remembered;
 use crate::voicenter::session::Session;
 use crate::voicenter::zone_check::{self, Asked, Shown, ZoneVerdict};
@@ -22,9 +22,6 @@ const SKEW: TimeDelta = TimeDelta::seconds(30);
 
 /// An API whose clock is behind by less accepts a `todate` so far before the present.
 const BEHIND: TimeDelta = TimeDelta::minutes(-2);
-
-/// A database that is there answers sooner.
-const CONNECTING: Duration = Duration::from_secs(5);
 
 /// The lines printed so far, and the worst of them.
 struct Findings {
@@ -42,6 +39,11 @@ impl Findings {
         println!("{} {line}", self.paint.quiet("·"));
     }
 
+    /// Something to consider: it works, but not as it should.
+    fn warn(&self, line: &str, mend: &str) {
+        println!("{} {line}\n    → {mend}", self.paint.warn("!"));
+    }
+
     fn bad(&mut self, line: &str, mend: &str, exit: Exit) {
         println!("{} {line}\n    → {mend}", self.paint.bad("✗"));
         if self.exit != Exit::Refused {
@@ -56,7 +58,7 @@ pub(super) async fn run(config: &Config, clock: Clock) -> Result<Exit, CliError>
     findings.good("the configuration is valid");
     proxy(&findings);
     let store = match App::store(config) {
-        Ok(store) => database(store, &mut findings).await,
+        Ok(store) => database::check(store, &mut findings).await,
         Err(AppError::Config(_)) => {
             let mend = "set DATABASE_URL, for example postgres://user:password@host/database";
             findings.bad("no database is configured (database.url)", mend, Exit::Usage);
@@ -68,12 +70,12 @@ pub(super) async fn run(config: &Config, clock: Clock) -> Result<Exit, CliError>
         }
     };
     if let Some(store) = &store {
-        neighbours(config, store, &mut findings).await;
+        database::neighbours(config, store, &mut findings).await;
     }
     match config.require_accounts() {
         Ok(accounts) => {
             for account in accounts {
-                scope(account, store.as_ref(), &mut findings).await;
+                database::scope(account, store.as_ref(), &mut findings).await;
                 api(config, account, store.as_ref(), &clock, &mut findings).await?;
             }
         }
@@ -85,116 +87,12 @@ pub(super) async fn run(config: &Config, clock: Clock) -> Result<Exit, CliError>
     Ok(findings.exit)
 }
 
-/// The store, if it is there and migrated.
-async fn database(store: Store, findings: &mut Findings) -> Option<Store> {
-    let state = match reached(&store).await {
-        Ok(state) => state,
-        Err(error) => {
-            findings.bad(&format!("the database: {error}"), database_mend(&error), Exit::Failed);
-            return None;
-        }
-    };
-    let (version, may_create) = match store.server().await {
-        Ok(server) => server,
-        Err(error) => {
-            findings.bad(&format!("the database: {error}"), "the message is PostgreSQL's own", Exit::Failed);
-            return None;
-        }
-    };
-    findings.good(&format!("the database answers: PostgreSQL {version}"));
-    if !state.pending.is_empty() && !may_create {
-        findings.bad(
-            &format!(
-                "the user may not create schemas, and migrations are to come: {}",
-                state.pending.join(", ")
-            ),
-            "grant create on database ... to the user, or let its owner run cdr-sync migrate",
-            Exit::Failed,
-        );
-        return None;
-    }
-    if !state.pending.is_empty() {
-        findings.note(&format!(
-            "migrations to come: {}; run, sync and migrate apply them",
-            state.pending.join(", ")
-        ));
-        return None;
-    }
-    findings.good("the schema is up to date");
-    Some(store)
-}
-
-/// The schema's state, over a connection that was tried once: no waiting for a database that is not there.
-async fn reached(store: &Store) -> Result<SchemaState, StoreError> {
-    let tried = tokio::time::timeout(CONNECTING, store.try_connecting()).await;
-    tried.map_err(|_| StoreError::Away(format!("no answer within {} s", CONNECTING.as_secs())))??;
-    store.schema_state().await
-}
-
-/// By PostgreSQL's error codes (appendix A of its manual).
-fn database_mend(error: &StoreError) -> &'static str {
-    match error {
-        StoreError::Away(_) => {
-            "check the host and port in database.url, and that PostgreSQL runs there and lets this host in (pg_hba.conf)"
-        }
-        StoreError::Refused { code, .. } if code.starts_with("28") => {
-            "check the user and password in database.url, and pg_hba.conf"
-        }
-        StoreError::Refused { code, .. } if code == "3D000" => {
-            "create the database, or check its name in database.url"
-        }
-        StoreError::Migration { .. } => "run the version of cdr-sync that migrated it, or restore the schema",
-        _ => "the message is PostgreSQL's own: the user needs the rights to create schemas and tables",
-    }
-}
-
 /// Whether requests go through a proxy; its address may hold a password, so it is not shown.
 fn proxy(findings: &Findings) {
     let set = |name: &&str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
     if let Some(name) = ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"].iter().find(|name| set(name))
     {
         findings.note(&format!("requests to the API go through the proxy that {name} names"));
-    }
-}
-
-/// Accounts that the configuration lacks, and those that share calls.
-async fn neighbours(config: &Config, store: &Store, findings: &mut Findings) {
-    let known = match store.status().await {
-        Ok(known) => known,
-        Err(error) => return findings.bad(&error.to_string(), "see above", Exit::Failed),
-    };
-    for account in known.iter().filter(|known| config.accounts.iter().all(|ours| ours.name != known.name)) {
-        findings.bad(
-            &format!(
-                "account {}: in the database, but not in the configuration: its rows go stale",
-                account.name
-            ),
-            &format!("configure it again, or: cdr-sync account forget {}", account.name),
-            Exit::Failed,
-        );
-    }
-    for pair in store.shared_calls().await.unwrap_or_default() {
-        findings.bad(
-            &format!(
-                "accounts {} and {} share calls: {} of their {} newest rows stand under both",
-                pair.account, pair.other, pair.shared, pair.sampled
-            ),
-            "charts over both count them twice: leave one out, or narrow what it reads",
-            Exit::Failed,
-        );
-    }
-}
-
-async fn scope(account: &AccountConfig, store: Option<&Store>, findings: &mut Findings) {
-    let Some(store) = store else { return };
-    let wanted = app::scope(account);
-    match store.stored_scope(&account.name).await {
-        Ok(Some(stored)) if stored != wanted => findings.note(&format!(
-            "account {}: what it reads has changed, so the next start reads everything again (before: {stored}; now: {wanted})",
-            account.name
-        )),
-        Ok(_) => {}
-        Err(error) => findings.bad(&format!("account {}: {error}", account.name), "see above", Exit::Failed),
     }
 }
 

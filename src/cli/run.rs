@@ -10,7 +10,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::{CliError, Exit};
-use crate::app::App;
+use crate::app::{App, AppError};
 use crate::clock::Clock;
 use crate::config::{AccountConfig, Config};
 use crate::http::{self, AccountSettings, Web};
@@ -27,7 +27,7 @@ const HOUSEKEEPING: Duration = Duration::from_secs(3600);
 
 /// Keeps every account in sync until SIGTERM or SIGINT.
 pub(super) async fn run(config: &Config, clock: Clock) -> Result<Exit, CliError> {
-    config.require_accounts()?;
+    App::validate(config)?;
     let store = App::store(config)?;
     let stop = CancellationToken::new();
     let stopper = stop.clone();
@@ -47,12 +47,10 @@ pub(super) async fn run(config: &Config, clock: Clock) -> Result<Exit, CliError>
     let boards: BTreeMap<String, Board> = config.accounts.iter().map(board).collect();
     let web = Web::new(store.clone(), clock.clone(), metrics, page_settings(config, &boards));
     let served = serve(config, &web, &stop).await?;
-    let starting = migrate_when_there(config, &store, &clock);
-    tokio::select! {
+    let app = tokio::select! {
         () = stop.cancelled() => return Ok(Exit::Done),
-        migrated = starting => migrated?,
-    }
-    let app = App::build(config, store.clone()).await?;
+        app = build_when_there(config, &store, &web, &clock) => app?,
+    };
     web.migrated();
     service::ready();
     service::status("keeping the table in sync");
@@ -122,21 +120,25 @@ async fn show_last_successes(store: &Store, boards: &BTreeMap<String, Board>) {
     }
 }
 
-/// The schema brought up to date; a database that is away is waited for.
-async fn migrate_when_there(config: &Config, store: &Store, clock: &Clock) -> Result<(), CliError> {
+/// The schema brought up to date and the accounts built; a database that is away, or lets nobody in, is waited for.
+async fn build_when_there(config: &Config, store: &Store, web: &Web, clock: &Clock) -> Result<App, CliError> {
     let backoff = Backoff { min: Duration::from_secs(1), max: config.api.backoff_max };
     let mut failures = 0;
     loop {
-        match store.migrate().await {
-            Ok(_) => return Ok(()),
-            Err(error) if error.is_away() => {
+        let built = async {
+            store.migrate().await?;
+            App::build(config, store.clone()).await
+        };
+        match built.await {
+            Err(AppError::Store(error)) if error.is_away() => {
                 failures += 1;
                 let wait = backoff.wait(failures, fastrand::f64(), None);
                 tracing::warn!(event = "database_away", seconds = wait.as_secs(), %error, "waiting for it");
+                web.not_migrated(&error);
                 service::status("waiting for the database");
                 clock.sleep(wait).await;
             }
-            Err(error) => return Err(error.into()),
+            built => return Ok(built?),
         }
     }
 }

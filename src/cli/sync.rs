@@ -25,6 +25,7 @@ const RELOADS: u32 = 5;
 
 /// Everything up to now, or just `span` again.
 pub(super) async fn run(config: &Config, span: Option<Window>, clock: Clock) -> Result<Exit, CliError> {
+    App::validate(config)?;
     let store = App::store(config)?;
     store.migrate().await?;
     let app = App::build(config, store).await?;

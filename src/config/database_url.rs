@@ -50,8 +50,12 @@ pub(super) fn read(text: &str) -> Result<DatabaseUrl, String> {
     }
     let pairs: Vec<(String, String)> = url.query_pairs().into_owned().collect();
     let is_known = |name: &str| KNOWN.contains(&name) || name.starts_with("options[");
-    let (kept, ignored): (Vec<_>, Vec<_>) = pairs.into_iter().partition(|(name, _)| is_known(name));
-    if ignored.is_empty() {
+    let (mut kept, ignored): (Vec<_>, Vec<_>) = pairs.into_iter().partition(|(name, _)| is_known(name));
+    let system = verify_by_the_system(&mut kept);
+    for (name, value) in &kept {
+        readable(name, value).map_err(refuse)?;
+    }
+    if ignored.is_empty() && !system {
         return Ok(DatabaseUrl { url: text.into(), ignored: Vec::new() });
     }
     url.set_query(None);
@@ -60,6 +64,31 @@ pub(super) fn read(text: &str) -> Result<DatabaseUrl, String> {
     }
     let ignored = ignored.into_iter().map(|(name, _)| name).collect();
     Ok(DatabaseUrl { url: String::from(url).into(), ignored })
+}
+
+/// The parameters that name a file, or hold its content.
+const FILES: [&str; 7] =
+    ["sslrootcert", "ssl-root-cert", "ssl-ca", "sslcert", "ssl-cert", "sslkey", "ssl-key"];
+
+/// `sslrootcert=system` means to libpq: the system's authorities, verified in full. The driver knows these anyway, and
+/// would look for a file of that name. Returns `true` if it was there.
+fn verify_by_the_system(pairs: &mut Vec<(String, String)>) -> bool {
+    let asks = |(name, value): &(String, String)| name == "sslrootcert" && value == "system";
+    if !pairs.iter().any(asks) {
+        return false;
+    }
+    pairs.retain(|pair| !asks(pair) && !matches!(pair.0.as_str(), "sslmode" | "ssl-mode"));
+    pairs.push(("sslmode".to_owned(), "verify-full".to_owned()));
+    true
+}
+
+/// A file that is not there would look like a server that is not there.
+fn readable(name: &str, value: &str) -> Result<(), String> {
+    if !FILES.contains(&name) || value.trim_start().starts_with("-----BEGIN") {
+        return Ok(());
+    }
+    let opened = std::fs::File::open(value);
+    opened.map(drop).map_err(|error| format!("the file that {name} names cannot be read ({error})"))
 }
 
 /// `postgres://user:password@/database?host=/a/directory` names its host behind: a URL needs one in front, too.
@@ -109,6 +138,23 @@ mod tests {
     fn a_socket_directory_may_stand_behind_a_user() {
         let (url, ignored) = read("postgres://u:p@/d?host=/tmp/x&port=5433");
         assert_eq!((&*url, ignored.len()), ("postgres://u:p@localhost/d?host=/tmp/x&port=5433", 0));
+    }
+
+    #[test]
+    fn the_systems_authorities_are_asked_for_as_libpq_does() {
+        let (url, ignored) = read("postgres://u@h/d?sslmode=require&sslrootcert=system&user=x");
+        assert_eq!((&*url, ignored.len()), ("postgres://u@h/d?user=x&sslmode=verify-full", 0));
+    }
+
+    #[test]
+    fn a_certificate_file_that_is_not_there_is_a_wrong_configuration() {
+        for name in FILES {
+            let text = format!("postgres://u:hidden@h/d?sslmode=verify-full&{name}=/there/is/no/such.pem");
+            let Err(error) = super::read(&text) else { panic!("{name} was taken") };
+            assert!(error.contains(name) && !error.contains("hidden"), "{error}");
+        }
+        let inline = "postgres://u@h/d?sslrootcert=-----BEGIN%20CERTIFICATE-----";
+        assert!(super::read(inline).is_ok());
     }
 
     #[test]

@@ -19,6 +19,8 @@ const FRESH: TimeDelta = TimeDelta::seconds(2);
 const CALLS_FRESH: TimeDelta = TimeDelta::seconds(60);
 /// Counting that failed is tried again after this.
 const CALLS_AGAIN: TimeDelta = TimeDelta::seconds(15);
+/// How fast tables grow is a matter of hours.
+const SIZES_FRESH: TimeDelta = TimeDelta::seconds(60);
 /// The longest to wait for the database.
 const PATIENCE: Duration = Duration::from_secs(3);
 /// The chart of calls: so many hours, each beside the same hour a week earlier.
@@ -31,6 +33,8 @@ pub(super) struct Facts {
     pub accounts: Vec<AccountFacts>,
     /// Calls by hour, of the last two days and of the same days a week before; none when they were never counted.
     pub calls: Option<Arc<Vec<HourOfCalls>>>,
+    /// What tables take on disk, in bytes.
+    pub table_sizes: Vec<(String, i64)>,
     /// Why these facts are not of now, when the database did not answer.
     pub failure: Option<String>,
 }
@@ -73,6 +77,7 @@ struct Last {
     facts: Facts,
     read_at: Option<DateTime<Utc>>,
     calls_at: Option<DateTime<Utc>>,
+    sizes_at: Option<DateTime<Utc>>,
 }
 
 impl LedgerCache {
@@ -105,6 +110,13 @@ impl LedgerCache {
             }
             // After the wait for a database that hangs: whoever queued behind it need not wait again.
             last.read_at = Some(self.clock.now());
+        }
+        if last.facts.failure.is_none() && stale(last.sizes_at, SIZES_FRESH) {
+            // Not worth a failure: a table that is being rebuilt cannot be measured.
+            if let Ok(sizes) = within_patience(self.store.table_sizes()).await {
+                last.facts.table_sizes = sizes;
+            }
+            last.sizes_at = Some(self.clock.now());
         }
         if with_calls && last.facts.failure.is_none() && stale(last.calls_at, CALLS_FRESH) {
             last.calls_at = match within_patience(self.calls(now)).await {

@@ -122,13 +122,14 @@ impl Store {
     ) -> Result<Committed, StoreError> {
         self.within(self.statement_timeout * 2, async {
             let mut tx = self.begin().await?;
-            let source = match batch.winners.len() {
-                _ if halving => Source::Halving(&batch.winners),
-                few if few <= INLINE_RECORDS => Source::Inline(&batch.winners),
-                _ => {
-                    stage::copy(&mut tx, &batch.winners).await?;
-                    Source::Copied
-                }
+            let many = batch.winners.len() > INLINE_RECORDS;
+            let source = if halving {
+                Source::Halving(&batch.winners)
+            } else if many && stage::may_create_temporary_tables(&mut tx).await? {
+                stage::copy(&mut tx, &batch.winners).await?;
+                Source::Copied
+            } else {
+                Source::Inline(&batch.winners)
             };
             let locked = ledger::lock(&mut tx, commit.account, commit.fence, commit.count).await?;
             let done = if is_last {

@@ -3,7 +3,7 @@
 //! They are two because the program before this one knows only the first: whatever it leaves there is read as it
 //! stands. A row of `lacking` over a stretch that it has read since costs at most one more read.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::PgConnection;
@@ -14,6 +14,7 @@ use crate::window::coverage::{Coverage, Stretch};
 use crate::window::lacking::Lacking;
 
 /// The rows of one account as they stand, which another program may have written.
+#[derive(Default)]
 pub(super) struct Stored {
     /// `cdr_sync.coverage`: nothing is lacking in these.
     tiers: Vec<Stretch>,
@@ -22,32 +23,46 @@ pub(super) struct Stored {
 }
 
 pub(super) async fn read(conn: &mut PgConnection, account: &str) -> Result<Stored, StoreError> {
-    type Tier = (DateTime<Utc>, DateTime<Utc>, PgInterval);
+    Ok(select(conn, Some(account)).await?.remove(account).unwrap_or_default())
+}
+
+/// Those of every account that has any.
+pub(super) async fn read_all(conn: &mut PgConnection) -> Result<BTreeMap<String, Stored>, StoreError> {
+    select(conn, None).await
+}
+
+async fn select(
+    conn: &mut PgConnection,
+    account: Option<&str>,
+) -> Result<BTreeMap<String, Stored>, StoreError> {
+    let mut stored = BTreeMap::<String, Stored>::new();
+    type Tier = (String, DateTime<Utc>, DateTime<Utc>, PgInterval);
     let tiers: Vec<Tier> = sql_as(
-        "select lower(span), upper(span), tier from cdr_sync.coverage where account = $1 order by span",
+        "select account, lower(span), upper(span), tier from cdr_sync.coverage
+         where $1::text is null or account = $1 order by account, span",
     )
     .bind(account)
     .fetch_all(&mut *conn)
     .await?;
-    type Fields = (DateTime<Utc>, DateTime<Utc>, Vec<String>);
+    for (account, from, to, tier) in tiers {
+        let tier = TimeDelta::microseconds(tier.microseconds);
+        let stretch = Stretch { window: window(from, to)?, tier, lacking: Lacking::NONE };
+        stored.entry(account).or_default().tiers.push(stretch);
+    }
+    type Fields = (String, DateTime<Utc>, DateTime<Utc>, Vec<String>);
     let lacking: Vec<Fields> = sql_as(
-        "select lower(span), upper(span), fields from cdr_sync.lacking where account = $1 order by span",
+        "select account, lower(span), upper(span), fields from cdr_sync.lacking
+         where $1::text is null or account = $1 order by account, span",
     )
     .bind(account)
     .fetch_all(conn)
     .await?;
-    let tier = |(from, to, tier): Tier| {
-        let tier = TimeDelta::microseconds(tier.microseconds);
-        Ok(Stretch { window: window(from, to)?, tier, lacking: Lacking::NONE })
-    };
-    let fields = |(from, to, fields): Fields| {
+    for (account, from, to, fields) in lacking {
         let lacking = Lacking::of(fields.iter().map(String::as_str));
-        Ok(Stretch { window: window(from, to)?, tier: TimeDelta::zero(), lacking })
-    };
-    Ok(Stored {
-        tiers: tiers.into_iter().map(tier).collect::<Result<_, StoreError>>()?,
-        lacking: lacking.into_iter().map(fields).collect::<Result<_, StoreError>>()?,
-    })
+        let stretch = Stretch { window: window(from, to)?, tier: TimeDelta::zero(), lacking };
+        stored.entry(account).or_default().lacking.push(stretch);
+    }
+    Ok(stored)
 }
 
 impl Stored {

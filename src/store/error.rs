@@ -1,5 +1,7 @@
 //! What can go wrong with the database, and what to do about it.
 
+mod tls;
+
 use thiserror::Error;
 
 /// A failed call to the store. Holds neither a password nor a record's values, also in its `Debug`.
@@ -13,6 +15,30 @@ pub enum StoreError {
         "the database is away ({0}): waiting and trying again; see whether it runs and takes connections"
     )]
     Away(String),
+    /// The server answers, but does not let this program work: wait, for its administrator can change that meanwhile.
+    #[error("the database does not let cdr-sync in ({reason}): {advice}")]
+    NotAdmitted {
+        /// The server's own reason.
+        reason: String,
+        /// What to change.
+        advice: &'static str,
+    },
+    /// TLS to the database failed, mostly for its certificate: wait, for it may be renewed meanwhile.
+    #[error("TLS to the database failed ({reason}): {advice}")]
+    Tls {
+        /// What is wrong.
+        reason: String,
+        /// What to change.
+        advice: &'static str,
+    },
+    /// This database cannot hold the mirror as it is: nothing was changed in it.
+    #[error("{what}: {advice}")]
+    Environment {
+        /// What is in the way.
+        what: String,
+        /// What to change.
+        advice: String,
+    },
     /// Another process has taken over the account: stop writing for it.
     #[error("another process leads this account now: stopped writing for it")]
     Fenced,
@@ -69,7 +95,7 @@ impl StoreError {
 
     /// Whether the same call can succeed later without anybody changing anything.
     pub fn is_away(&self) -> bool {
-        matches!(self, StoreError::Away(_))
+        matches!(self, StoreError::Away(_) | StoreError::NotAdmitted { .. } | StoreError::Tls { .. })
     }
 
     /// Whether the ledger is to be loaded again, for it is not what the leader knows.
@@ -91,13 +117,15 @@ impl StoreError {
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
         use sqlx::Error as E;
+        if let Some(tls) = tls::fault(&error) {
+            return tls;
+        }
         match error {
             E::Database(fault) => {
                 let code = fault.code().unwrap_or_default().into_owned();
                 from_sqlstate(code, fault.message())
             }
             E::Io(_)
-            | E::Tls(_)
             | E::PoolTimedOut
             | E::PoolClosed
             | E::WorkerCrashed
@@ -113,17 +141,50 @@ impl From<sqlx::Error> for StoreError {
     }
 }
 
+const LOGIN: &str = "check the user and password in database.url, and pg_hba.conf";
+const CONNECTIONS: &str = "raise the limit (alter role ... connection limit, max_connections of the server or pooler), close other \
+                           connections, or lower database.max_connections";
+pub(super) const READ_ONLY: &str = "point database.url at the primary; if it is no standby, reset default_transaction_read_only of the role or database";
+const POOLER: &str =
+    "a transaction pooler such as PgBouncer stands before PostgreSQL: set database.pooler = \"transaction\"";
+const POOL_MODE: &str =
+    "have the pooler pool by transaction or session, and set database.pooler = \"transaction\"";
+/// What PgBouncer says under a code that means any fault of the protocol, and what to do about it.
+const POOLER_TEXTS: [(&str, &str); 3] = [
+    ("unsupported startup parameter", POOLER),
+    ("statement pooling mode", POOL_MODE),
+    ("no more connections allowed", CONNECTIONS),
+];
+
+fn not_admitted(code: &str, message: &str, advice: &'static str) -> StoreError {
+    StoreError::NotAdmitted { reason: format!("{code}: {message}"), advice }
+}
+
+fn from_pooler(code: &str, message: &str) -> Option<StoreError> {
+    let said = |text: &str| code == "08P01" && message.contains(text);
+    let (_, advice) = POOLER_TEXTS.into_iter().find(|(text, _)| said(text))?;
+    Some(not_admitted(code, message, advice))
+}
+
 /// Sorts PostgreSQL's error codes (appendix A of its manual) by what they call for.
 fn from_sqlstate(code: String, message: &str) -> StoreError {
+    if let Some(pooler) = from_pooler(&code, message) {
+        return pooler;
+    }
     let class = code.get(..2).unwrap_or_default();
     match class {
         // The message of these quotes the value, which may be a phone number: the code must do.
         "22" | "23" | "54" => StoreError::Data { code },
+        "28" => not_admitted(&code, message, LOGIN),
+        _ if code == "3D000" => {
+            not_admitted(&code, message, "create the database, or check its name in database.url")
+        }
+        _ if code == "53300" => not_admitted(&code, message, CONNECTIONS),
+        _ if code == "25006" => not_admitted(&code, message, READ_ONLY),
         "57" if code == "57014" => StoreError::TooSlow(format!("{code}: {message}")),
-        // Connection faults, resources used up, an operator's stop , system errors, a lock timeout,
-        // a standby, an idle transaction ended.
+        // Connection faults, resources used up, an operator's stop, system errors, a lock timeout, an idle transaction ended.
         "08" | "53" | "57" | "58" => StoreError::Away(format!("{code}: {message}")),
-        _ if matches!(code.as_str(), "55P03" | "25006" | "25P03" | "25P04") => {
+        _ if matches!(code.as_str(), "55P03" | "25P03" | "25P04") => {
             StoreError::Away(format!("{code}: {message}"))
         }
         _ => StoreError::Refused { code, message: message.to_owned() },
@@ -141,6 +202,27 @@ mod tests {
         assert!(from_sqlstate("53300".into(), "too many connections").is_away());
         assert!(from_sqlstate("40P01".into(), "deadlock").is_conflict());
         assert!(!from_sqlstate("42P01".into(), "no table").is_away());
+    }
+
+    #[test]
+    fn who_is_not_let_in_waits_and_says_why() {
+        for (code, message, advice) in [
+            ("28P01", "password authentication failed", "password"),
+            ("28000", "no pg_hba.conf entry", "pg_hba.conf"),
+            ("3D000", "database \"calls\" does not exist", "create the database"),
+            ("53300", "too many connections for role \"cdr\"", "database.max_connections"),
+            ("25006", "cannot execute INSERT in a read-only transaction", "primary"),
+            (
+                "08P01",
+                "unsupported startup parameter: extra_float_digits",
+                "database.pooler = \"transaction\"",
+            ),
+        ] {
+            let error = from_sqlstate(code.into(), message);
+            assert!(error.is_away(), "{code}");
+            let text = error.to_string();
+            assert!(text.contains(message) && text.contains(advice), "{text}");
+        }
     }
 
     #[test]

@@ -74,6 +74,11 @@ pub(super) async fn open(conn: &mut PgConnection, account: &str) -> Result<Vec<O
     select(conn, Some(account)).await
 }
 
+/// The open gaps of all accounts.
+pub(super) async fn all_open(conn: &mut PgConnection) -> Result<Vec<OpenGap>, StoreError> {
+    select(conn, None).await
+}
+
 type GapRow =
     (i64, String, DateTime<Utc>, DateTime<Utc>, String, i32, DateTime<Utc>, DateTime<Utc>, Option<String>);
 

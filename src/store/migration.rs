@@ -2,7 +2,7 @@
 
 use sha2::{Digest, Sha256};
 
-use super::{Store, StoreError, Tx, sql_as};
+use super::{Store, StoreError, Tx, environment, sql_as};
 
 /// The migrations of this program, in order. One that was released is never edited.
 const MIGRATIONS: [(&str, &str); 7] = [
@@ -45,9 +45,14 @@ pub struct SchemaState {
 impl Store {
     /// Brings the schema up to this program. Several processes may do so at once; one applies, the others wait.
     ///
-    /// [`StoreError::Migration`] when an applied migration differs from the one in this program.
+    /// [`StoreError::Migration`] when an applied migration differs from the one in this program;
+    /// [`StoreError::Environment`] and [`StoreError::NotAdmitted`] when the database is not one to write to: it is left
+    /// as it was.
     pub async fn migrate(&self) -> Result<SchemaState, StoreError> {
         let mut tx = self.begin().await?;
+        if let Some(obstacle) = environment::read(&mut tx).await?.obstacles().into_iter().next() {
+            return Err(obstacle.into());
+        }
         // Building an index on a big table takes as long as it takes.
         sqlx::raw_sql("set local statement_timeout = 0; set local lock_timeout = 0")
             .execute(&mut *tx)

@@ -1,5 +1,7 @@
 //! What the status page shows of an account beyond its status: how it stands, and what happened lately.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::postgres::types::PgInterval;
 use sqlx::{PgConnection, Row as _};
@@ -92,20 +94,43 @@ impl Store {
                 .await?;
             let names: Vec<(String,)> =
                 sql_as("select name from cdr_sync.account order by name").fetch_all(&mut *tx).await?;
-            let mut overviews = Vec::new();
-            for (account,) in names {
-                overviews.push(Overview {
-                    coverage: coverage::read(&mut tx, &account).await?.combined(),
-                    gaps: gap::open(&mut tx, &account).await?,
-                    requests: requests(&mut tx, &account, now).await?,
-                    backfill: backfill(&mut tx, &account, now).await?,
-                    recent: recent(&mut tx, &account).await?,
-                    rejected: rejected(&mut tx, &account).await?,
-                    account,
-                });
-            }
+            // A statement each for all accounts: two hundred accounts cost no more round trips than one.
+            let mut coverage = coverage::read_all(&mut tx).await?;
+            let mut gaps = by_account(gap::all_open(&mut tx).await?, |gap| gap.account.clone());
+            let mut requests = requests(&mut tx, now).await?;
+            let backfill = backfill(&mut tx, now).await?;
+            let mut recent = recent(&mut tx).await?;
+            let mut rejected = rejected(&mut tx).await?;
             tx.commit().await?;
-            Ok(overviews)
+            let overview = |(account,): (String,)| Overview {
+                coverage: coverage.remove(&account).map(|stored| stored.combined()).unwrap_or_default(),
+                gaps: gaps.remove(&account).unwrap_or_default(),
+                requests: requests.remove(&account).unwrap_or_default(),
+                backfill: backfill.get(&account).copied(),
+                recent: recent.remove(&account).unwrap_or_default(),
+                rejected: rejected.remove(&account).unwrap_or_default(),
+                account,
+            };
+            Ok(names.into_iter().map(overview).collect())
+        })
+        .await
+    }
+
+    /// What the tables that grow take on disk, with their indexes, in bytes: each by its name.
+    pub async fn table_sizes(&self) -> Result<Vec<(String, i64)>, StoreError> {
+        self.in_time(async {
+            let mut tx = self.begin().await?;
+            let found = sql_as(
+                "select format('%s.%s', n.nspname, c.relname), pg_total_relation_size(c.oid)
+             from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+             where (n.nspname, c.relname) in (('voicenter', 'cdr'), ('voicenter', 'cdr_history'),
+                                              ('cdr_sync', 'rejected'), ('cdr_sync', 'window_read'))
+             order by 1",
+            )
+            .fetch_all(&mut *tx)
+            .await?;
+            tx.commit().await?;
+            Ok(found)
         })
         .await
     }
@@ -157,58 +182,80 @@ tx.commit().await?;
     }
 }
 
+/// `rows` by their account, each account's in the order they came.
+fn by_account<T>(rows: Vec<T>, account: impl Fn(&T) -> String) -> BTreeMap<String, Vec<T>> {
+    let mut sorted = BTreeMap::<String, Vec<T>>::new();
+    for row in rows {
+        sorted.entry(account(&row)).or_default().push(row);
+    }
+    sorted
+}
+
 async fn requests(
     conn: &mut PgConnection,
-    account: &str,
     now: DateTime<Utc>,
-) -> Result<Vec<LaneRequests>, StoreError> {
-    let rows: Vec<(String, i64, i64)> = sql_as(
-        "select lane, sum(requests),
-                coalesce(sum(requests) filter (where started_at > $2 - interval '5 minutes'), 0)
-         from cdr_sync.window_read
-         where account = $1 and started_at > $2 - interval '1 hour' and outcome <> 'summed'
-         group by lane",
+) -> Result<BTreeMap<String, Vec<LaneRequests>>, StoreError> {
+    let rows: Vec<(String, String, i64, i64)> = sql_as(
+        // By account: the index begins with it, and the diary of many accounts is long.
+        "select a.name, r.lane, r.hour, r.five_minutes
+         from cdr_sync.account a
+         cross join lateral (
+             select lane, sum(requests) as hour,
+                    coalesce(sum(requests) filter (where started_at > $1 - interval '5 minutes'), 0) as five_minutes
+             from cdr_sync.window_read
+             where account = a.name and started_at > $1 - interval '1 hour' and outcome <> 'summed'
+             group by lane
+         ) r",
     )
-    .bind(account)
     .bind(now)
     .fetch_all(conn)
     .await?;
-    Ok(rows.into_iter().map(|(lane, hour, five_minutes)| LaneRequests { lane, hour, five_minutes }).collect())
+    let mut requests = BTreeMap::<String, Vec<LaneRequests>>::new();
+    for (account, lane, hour, five_minutes) in rows {
+        requests.entry(account).or_default().push(LaneRequests { lane, hour, five_minutes });
+    }
+    Ok(requests)
 }
 
 /// History is read from the newest to the oldest, so the windows' upper ends tell how far it has come.
 async fn backfill(
     conn: &mut PgConnection,
-    account: &str,
     now: DateTime<Utc>,
-) -> Result<Option<Backfill>, StoreError> {
-    type Row = (Option<DateTime<Utc>>, Option<DateTime<Utc>>, Option<DateTime<Utc>>);
-    let (since, from, to): Row = sql_as(
-        "select min(started_at), max(upper(span)),
-                (select min(lower(span)) from cdr_sync.coverage where account = $1)
-         from cdr_sync.window_read
-         where account = $1 and lane = 'backfill' and started_at > $2 - interval '1 hour' and outcome <> 'summed'",
+) -> Result<BTreeMap<String, Backfill>, StoreError> {
+    type Row = (String, DateTime<Utc>, DateTime<Utc>, DateTime<Utc>);
+    let rows: Vec<Row> = sql_as(
+        "select a.name, r.since, r.first, c.oldest
+         from cdr_sync.account a
+         cross join lateral (
+             select min(started_at) as since, max(upper(span)) as first from cdr_sync.window_read
+             where account = a.name and lane = 'backfill' and started_at > $1 - interval '1 hour' and outcome <> 'summed'
+         ) r
+         cross join lateral (select min(lower(span)) as oldest from cdr_sync.coverage where account = a.name) c
+         where r.since is not null and c.oldest is not null",
     )
-    .bind(account)
     .bind(now)
-    .fetch_one(conn)
+    .fetch_all(conn)
     .await?;
-    Ok((|| Some(Backfill { since: since?, from: from?, to: to? }))())
+    Ok(rows.into_iter().map(|(account, since, from, to)| (account, Backfill { since, from, to })).collect())
 }
 
-async fn recent(conn: &mut PgConnection, account: &str) -> Result<Vec<RecentRead>, StoreError> {
-    let rows = sql("select started_at, lane, reason, lower(span), upper(span), outcome,
-                requests, seen, inserted, updated, removed, rejected, elapsed
-         from cdr_sync.window_read
-         where account = $1 and outcome <> 'summed'
-         order by started_at desc limit $2")
-    .bind(account)
+async fn recent(conn: &mut PgConnection) -> Result<BTreeMap<String, Vec<RecentRead>>, StoreError> {
+    let rows = sql("select r.started_at, r.lane, r.reason, lower(r.span), upper(r.span), r.outcome,
+                r.requests, r.seen, r.inserted, r.updated, r.removed, r.rejected, r.elapsed, a.name
+         from cdr_sync.account a
+         cross join lateral (
+             select * from cdr_sync.window_read w
+             where w.account = a.name and w.outcome <> 'summed'
+             order by w.started_at desc limit $1
+         ) r
+         order by a.name, r.started_at desc")
     .bind(RECENT)
     .fetch_all(conn)
     .await?;
-    let read = |row: &sqlx::postgres::PgRow| {
+    let mut recent = BTreeMap::<String, Vec<RecentRead>>::new();
+    for row in &rows {
         let elapsed: PgInterval = row.try_get(12)?;
-        Ok(RecentRead {
+        recent.entry(row.try_get(13)?).or_default().push(RecentRead {
             started_at: row.try_get(0)?,
             lane: row.try_get(1)?,
             reason: row.try_get(2)?,
@@ -221,17 +268,21 @@ async fn recent(conn: &mut PgConnection, account: &str) -> Result<Vec<RecentRead
             removed: row.try_get(10)?,
             rejected: row.try_get(11)?,
             elapsed: TimeDelta::microseconds(elapsed.microseconds),
-        })
-    };
-    rows.iter().map(read).collect()
+        });
+    }
+    Ok(recent)
 }
 
-async fn rejected(conn: &mut PgConnection, account: &str) -> Result<Vec<(String, i64)>, StoreError> {
-    Ok(sql_as(
-        "select reason, count(*) from cdr_sync.rejected
-         where account = $1 and closed_at is null group by 1 order by 2 desc",
+async fn rejected(conn: &mut PgConnection) -> Result<BTreeMap<String, Vec<(String, i64)>>, StoreError> {
+    let rows: Vec<(String, String, i64)> = sql_as(
+        "select account, reason, count(*) from cdr_sync.rejected
+         where closed_at is null group by 1, 2 order by 1, 3 desc",
     )
-    .bind(account)
     .fetch_all(conn)
-    .await?)
+    .await?;
+    let mut rejected = BTreeMap::<String, Vec<(String, i64)>>::new();
+    for (account, reason, count) in rows {
+        rejected.entry(account).or_default().push((reason, count));
+    }
+    Ok(rejected)
 }

@@ -1,11 +1,12 @@
 //! Rows read back, for `verify` and for the density forecast.
 
 use std::collections::VecDeque;
+use std::time::{Duration, Instant};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, DurationRound as _, TimeDelta, Utc};
 use serde_json::Value;
 use sqlx::postgres::PgRow;
-use sqlx::{AssertSqlSafe, Row as _};
+use sqlx::{AssertSqlSafe, PgConnection, Row as _};
 
 use super::{Store, StoreError, merge, sql_as};
 use crate::cdr::{Cdr, CdrKey};
@@ -81,6 +82,9 @@ impl Rows<'_> {
     }
 }
 
+/// So long the calls of the last weeks may be counted.
+const COUNTING: Duration = Duration::from_secs(20);
+
 impl Store {
     /// The rows that started in `window`.
     pub fn read_span<'a>(&'a self, account: &'a str, window: Window) -> Rows<'a> {
@@ -89,6 +93,9 @@ impl Store {
     }
 
     /// How many calls started in each full hour of `[from, to)` that had any: for the density forecast.
+    ///
+    /// Counted by the day, the newest first, until a day takes too long: a large table on a slow disk makes the forecast
+    /// start with less, and keeps no account from starting.
     pub async fn hourly_counts(
         &self,
         account: &str,
@@ -96,23 +103,46 @@ impl Store {
         to: DateTime<Utc>,
     ) -> Result<Vec<(DateTime<Utc>, i64)>, StoreError> {
         self.in_time(async {
+            let (mut counts, mut end) = (Vec::new(), to);
+            let began = Instant::now();
             let mut tx = self.begin().await?;
-            // Removed rows count too: the index alone answers then, and a forecast does not mind.
-            let found = sql_as(
-                "select date_trunc('hour', started_at), count(*) from voicenter.cdr
-             where account = $1 and started_at >= $2 and started_at < $3
-             group by 1 order by 1",
-            )
-            .bind(account)
-            .bind(from)
-            .bind(to)
-            .fetch_all(&mut *tx)
-            .await?;
+            sqlx::raw_sql(AssertSqlSafe(self.brief.clone())).execute(&mut *tx).await?;
+            while end > from && began.elapsed() < COUNTING {
+                // At midnight UTC, so that no hour is counted in two parts.
+                let midnight = end.duration_trunc(TimeDelta::days(1)).unwrap_or(from);
+                let start = if midnight < end { midnight } else { end - TimeDelta::days(1) }.max(from);
+                match counts_of_a_day(&mut tx, account, start, end).await {
+                    Ok(day) => counts.extend(day),
+                    Err(error) if error.is_too_slow() => break,
+                    Err(error) => return Err(error),
+                }
+                end = start;
+            }
+            counts.sort_unstable();
             tx.commit().await?;
-            Ok(found)
+            Ok(counts)
         })
         .await
     }
+}
+
+async fn counts_of_a_day(
+    conn: &mut PgConnection,
+    account: &str,
+    from: DateTime<Utc>,
+    to: DateTime<Utc>,
+) -> Result<Vec<(DateTime<Utc>, i64)>, StoreError> {
+    // Removed rows count too: the index alone answers then, and a forecast does not mind.
+    Ok(sql_as(
+        "select date_trunc('hour', started_at), count(*) from voicenter.cdr
+         where account = $1 and started_at >= $2 and started_at < $3
+         group by 1",
+    )
+    .bind(account)
+    .bind(from)
+    .bind(to)
+    .fetch_all(conn)
+    .await?)
 }
 
 /// The record of a row that was selected by [`super::merge::readable_row`].

@@ -3,8 +3,12 @@
 
 use super::{Store, StoreError, sql_as};
 
-/// The newest rows of each account that are looked up under the others.
-const SAMPLE: i64 = 500;
+/// The newest rows of each account that are looked up under the others: as many as [`LOOKUPS`] allows, at most …
+const MOST: i64 = 500;
+/// … and at least this many.
+const LEAST: i64 = 20;
+/// Each is a lookup under every other account. Without a limit two hundred accounts would make twenty million.
+const LOOKUPS: i64 = 200_000;
 
 /// Two accounts that share CallIDs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,24 +24,30 @@ pub struct SharedCalls {
 }
 
 impl Store {
-    /// Pairs of accounts whose newest calls stand under both. A sample: each account's newest 500 rows, by the index on
-    /// account and time, are looked up under every other account by the primary key; so it is as fast on a large table.
+    /// Pairs of accounts whose newest calls stand under both. A sample: some hundred of each account's newest rows (fewer
+    /// when there are very many accounts), by the index on account and time, are looked up under every other account by the primary key; so it is as fast on a large table.
     pub async fn shared_calls(&self) -> Result<Vec<SharedCalls>, StoreError> {
         self.in_time(async {
         let mut tx = self.begin().await?;
         let rows: Vec<(String, String, i64, i64)> = sql_as(
-            "select least(a.name, b.name), greatest(a.name, b.name),
+            "with newest as materialized (
+                 select a.name, c.call_id
+                 from cdr_sync.account a
+                 cross join lateral (
+                     select call_id from voicenter.cdr
+                     where account = a.name and removed_at is null
+                     order by started_at desc
+                     limit (select greatest($2, least($1, $3 / greatest(count(*) * (count(*) - 1), 1)))
+                            from cdr_sync.account)
+                 ) c
+             )
+             select least(a.name, b.name), greatest(a.name, b.name),
                     count(*) filter (where shared.found), count(*)
-             from cdr_sync.account a
+             from newest a
              join cdr_sync.account b on a.name <> b.name
              cross join lateral (
-                 select c.call_id from voicenter.cdr c
-                 where c.account = a.name and c.removed_at is null
-                 order by c.started_at desc limit $1
-             ) newest
-             cross join lateral (
                  select exists (
-                     select from voicenter.cdr o where o.account = b.name and o.call_id = newest.call_id and o.removed_at is null
+                     select from voicenter.cdr o where o.account = b.name and o.call_id = a.call_id and o.removed_at is null
                  ) as found
                  offset 0 -- looked up once, though it is asked for twice
              ) shared
@@ -45,27 +55,14 @@ impl Store {
              having count(*) filter (where shared.found) > 0
              order by 1, 2",
         )
-        .bind(SAMPLE)
+        .bind(MOST)
+        .bind(LEAST)
+        .bind(LOOKUPS)
         .fetch_all(&mut *tx)
         .await?;
 tx.commit().await?;
         let pair = |(account, other, shared, sampled)| SharedCalls { account, other, shared, sampled };
         Ok(rows.into_iter().map(pair).collect())
-        })
-        .await
-    }
-
-    /// What PostgreSQL says of itself, and whether this user may make schemas in this database.
-    pub async fn server(&self) -> Result<(String, bool), StoreError> {
-        self.soon(async {
-            let mut tx = self.begin().await?;
-            let found = sql_as(
-            "select current_setting('server_version'), has_database_privilege(current_database(), 'create')",
-        )
-        .fetch_one(&mut *tx)
-        .await?;
-            tx.commit().await?;
-            Ok(found)
         })
         .await
     }

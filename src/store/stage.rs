@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 use sqlx::PgConnection;
 
-use super::StoreError;
+use super::{StoreError, sql_as};
 use crate::cdr::{Cdr, CdrKey, RejectReason, Rejected};
 
 /// Up to so many records travel inside the merge statement: no temporary table, no catalog churn at every poll.
@@ -118,6 +118,14 @@ pub(super) fn definitions() -> String {
 pub(super) fn as_json(records: &[&Cdr]) -> String {
     let texts: Vec<String> = records.iter().map(|record| record.canonical_json()).collect();
     format!("[{}]", texts.join(","))
+}
+
+/// Returns `true` if the role has the right. It is PUBLIC's by default, and some administrators take it away: an answer
+/// of any length then goes inline. Asked each time, for a failed statement would cost the transaction.
+pub(super) async fn may_create_temporary_tables(conn: &mut PgConnection) -> Result<bool, StoreError> {
+    let (may,): (bool,) =
+        sql_as("select has_database_privilege(current_database(), 'temporary')").fetch_one(conn).await?;
+    Ok(may)
 }
 
 /// Creates `pg_temp.staged` and fills it by `COPY`; it vanishes with the transaction.

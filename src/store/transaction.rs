@@ -5,14 +5,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use sqlx::pool::PoolConnection;
-use sqlx::{AssertSqlSafe, PgConnection, PgPool, Postgres};
+use sqlx::{AssertSqlSafe, PgConnection, Postgres};
 
-use super::StoreError;
+use super::{Store, StoreError};
 
 /// A connection that does not even begin a transaction within this is dead without a word.
 const BEGINNING: Duration = Duration::from_secs(4);
 /// So many connections are tried in a row.
-const TRIES: u32 = 3;
+const CONNECTIONS: u32 = 3;
+/// How often a connection is asked for within `acquire_timeout`: who began to wait while none was free goes on trying to
+/// make another, which a server that allows few of them refuses, and never looks for one that has become free since.
+pub(super) const TRIES: u32 = 5;
 
 /// An open transaction. Unless it ends by [`Tx::commit`], its connection ends with it: after an error it may be one that
 /// met a database that only reads, and where nobody waited for an answer it stands in the middle of one.
@@ -24,21 +27,23 @@ pub(super) struct Tx {
 
 impl Tx {
     /// Begins one with the given statements, on a connection that is alive.
-    pub async fn begin(pool: &PgPool, statements: &str, trouble: &Trouble) -> Result<Self, StoreError> {
-        let mut tries = 0;
+    ///
+    /// If none can be had, the error is the server's own reason.
+    pub async fn begin(store: &Store) -> Result<Self, StoreError> {
+        let mut tried = 0;
         loop {
-            let mut tx = Self { connection: pool.acquire().await?, is_ended: false };
-            let begin = sqlx::raw_sql(AssertSqlSafe(statements.to_owned()));
+            let mut tx = Self { connection: connection(store).await?, is_ended: false };
+            let begin = sqlx::raw_sql(AssertSqlSafe(store.begin.clone()));
             let error = match tokio::time::timeout(BEGINNING, begin.execute(&mut *tx)).await {
                 Ok(Ok(_)) => return Ok(tx),
                 Ok(Err(error)) => StoreError::from(error),
                 Err(_) => StoreError::silent(BEGINNING),
             };
-            tries += 1;
-            if !error.is_away() || tries == TRIES {
+            tried += 1;
+            if !error.is_away() || tried == CONNECTIONS {
                 return Err(error);
             }
-            trouble.note();
+            store.trouble.note();
         }
     }
 
@@ -48,6 +53,16 @@ impl Tx {
         self.is_ended = true;
         Ok(())
     }
+}
+
+async fn connection(store: &Store) -> Result<PoolConnection<Postgres>, StoreError> {
+    for _ in 0..TRIES {
+        match store.pool.acquire().await {
+            Err(sqlx::Error::PoolTimedOut) => {}
+            result => return Ok(result?),
+        }
+    }
+    Err(store.why_none_came().await)
 }
 
 impl Deref for Tx {
@@ -72,18 +87,28 @@ impl Drop for Tx {
     }
 }
 
-/// When a connection last failed: those that were idle then may lead to the same server that is no more.
+/// What went wrong of late.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Trouble(Arc<Mutex<Option<Instant>>>);
+pub(super) struct Trouble(Arc<Mutex<(Option<Instant>, Option<String>)>>);
 
 impl Trouble {
+    /// A connection failed: those that are idle now may lead to the same server that is no more.
     pub fn note(&self) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).0 = Some(Instant::now());
     }
 
     /// Whether a connection that was idle for so long saw none.
     pub fn has_spared(&self, idle_for: Duration) -> bool {
-        let last = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let last = self.0.lock().unwrap_or_else(PoisonError::into_inner).0;
         last.is_none_or(|last| last.elapsed() > idle_for)
+    }
+
+    /// Why the last transaction could not begin, if it could not.
+    pub fn set_reason(&self, reason: Option<String>) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).1 = reason;
+    }
+
+    pub fn reason(&self) -> Option<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).1.clone()
     }
 }

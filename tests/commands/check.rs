@@ -1,11 +1,16 @@
 //! `check`, with everything right and with each thing wrong.
 
+use std::process::Stdio;
+use std::time::Duration;
+
 use cdr_sync::clock::Clock;
 use cdr_sync::private_postgres::TestDatabase;
 use cdr_sync::simulator::{Generation, Record, SimulatorOptions, WorldOptions};
 use chrono::TimeDelta;
+use serde_json::Value;
+use tokio::io::{AsyncBufReadExt, BufReader};
 
-use crate::scene::{Ledger, printed, program, simulator, steady};
+use crate::scene::{Folder, Ledger, printed, program, simulator, steady};
 
 /// What `check` prints against an API with these options, its clock so far from ours.
 async fn checked(
@@ -170,4 +175,120 @@ async fn the_longest_window_is_tried() {
     let text = checked(ledger.0.url(), week, TimeDelta::zero(), &[]).await;
     assert!(text.contains("· account default: 31 d (sync.max_window) at once are too long"), "{text}");
     assert!(text.ends_with("--- exit status 0"), "{text}");
+}
+
+#[tokio::test]
+async fn what_the_database_is_not_is_said_beforehand_with_what_to_do() {
+    let database = TestDatabase::new().await.unwrap();
+    let ledger = Ledger(database);
+    ledger.execute("create schema voicenter; create table voicenter.cdr (id int)").await;
+    let text = checked(ledger.0.url(), |_| {}, TimeDelta::zero(), &[]).await;
+    assert!(text.contains("✗ the database already holds voicenter.cdr (owner "), "{text}");
+    assert!(text.contains("→ use another database") && text.ends_with("--- exit status 1"), "{text}");
+    assert_eq!(ledger.count("select count(*) from pg_namespace where nspname = 'cdr_sync'").await, 0);
+}
+
+#[tokio::test]
+async fn a_role_that_lacks_rights_learns_which() {
+    let ledger = Ledger::new("").await;
+    let (name, role) = (ledger.0.name(), format!("checked_{}", ledger.0.name()));
+    let sql = format!(
+        "create role {role} login password 'right';
+         revoke temporary on database {name} from public;
+         grant usage on schema voicenter, cdr_sync to {role};
+         grant select, insert, update, delete on all tables in schema voicenter, cdr_sync to {role};
+         revoke delete on cdr_sync.gap from {role};
+         alter role {role} connection limit 3"
+    );
+    ledger.run(sql).await;
+    let mut url = url::Url::parse(ledger.0.url()).unwrap();
+    url.set_username(&role).unwrap();
+    url.set_password(Some("right")).unwrap();
+    let text = checked(url.as_str(), |_| {}, TimeDelta::zero(), &[]).await;
+    url.set_password(Some("wrong")).unwrap();
+    let wrong = checked(url.as_str(), |_| {}, TimeDelta::zero(), &[]).await;
+    ledger.run(format!("drop owned by {role}; drop role {role}")).await;
+    assert!(text.contains("· the role may not create temporary tables"), "{text}");
+    assert!(text.contains("✗ the role may not read and write cdr_sync.gap"), "{text}");
+    assert!(text.contains("! the role may have 3 connections at once"), "{text}");
+    assert!(text.ends_with("--- exit status 1"), "{text}");
+    assert!(wrong.contains("✗ the database: it does not let cdr-sync in: 28P01: password"), "{wrong}");
+    assert!(wrong.contains("→ check the user and password in database.url, and pg_hba.conf"), "{wrong}");
+}
+
+#[tokio::test]
+async fn nothing_is_touched_before_the_whole_configuration_is_valid() {
+    let ledger = Ledger(TestDatabase::new().await.unwrap());
+    let folder = Folder::new();
+    folder.write("empty.pem", "");
+    let authority = folder.0.join("empty.pem");
+    let without_account = [("DATABASE_URL", ledger.0.url())];
+    let without_authority = [
+        ("DATABASE_URL", ledger.0.url()),
+        ("VOICENTER_CODE", "c"),
+        ("VOICENTER_URL", "https://127.0.0.1:1/"),
+        ("SSL_CERT_FILE", authority.to_str().unwrap()),
+    ];
+    for command in ["sync", "run"] {
+        for environment in [&without_account[..], &without_authority] {
+            let text = printed(program(&[command], environment)).await;
+            assert!(text.ends_with("--- exit status 2\n"), "{command}: {text}");
+            let touched = "select count(*) from pg_namespace where nspname in ('cdr_sync', 'voicenter')";
+            assert_eq!(ledger.count(touched).await, 0, "{command}: {text}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn run_waits_for_a_database_that_does_not_let_it_in_and_says_why() {
+    let ledger = Ledger(TestDatabase::new().await.unwrap());
+    let (name, role) = (ledger.0.name(), format!("waiting_{}", ledger.0.name()));
+    ledger
+        .run(format!("create role {role} login password 'other'; grant create on database {name} to {role}"))
+        .await;
+    let mut url = url::Url::parse(ledger.0.url()).unwrap();
+    url.set_username(&role).unwrap();
+    url.set_password(Some("right")).unwrap();
+    let simulator = simulator(Clock::System.now(), |options| options.world = WorldOptions::empty()).await;
+    let mut command = program(
+        &["run"],
+        &[
+            ("DATABASE_URL", url.as_str()),
+            ("VOICENTER_URL", &simulator.url()),
+            ("VOICENTER_CODE", "simulated-code"),
+            ("CDR_SYNC__HTTP__LISTEN", "127.0.0.1:0"),
+            ("CDR_SYNC__API__BACKOFF_MAX", "5s"),
+        ],
+    );
+    command.env("CDR_SYNC__LOG__LEVEL", "info").env("CDR_SYNC__LOG__FORMAT", "json");
+    let mut daemon = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(daemon.stderr.take().unwrap()).lines();
+    let mut line_with = async |word: &str| {
+        let found = async {
+            loop {
+                let line = lines.next_line().await.unwrap().expect("it goes on");
+                if line.contains(word) {
+                    return line;
+                }
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(60), found).await.expect("it is said")
+    };
+    let listening: Value = serde_json::from_str(&line_with("\"listening\"").await).unwrap();
+    let away = line_with("\"database_away\"").await;
+    let ready = format!("http://{}/readyz", listening["address"].as_str().unwrap());
+    cdr_sync::voicenter::install_crypto();
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let unready = client.get(ready).send().await.unwrap().text().await.unwrap();
+    ledger.run(format!("alter role {role} password 'right'")).await;
+    line_with("\"started\"").await;
+    daemon.kill().await.unwrap();
+    // What it has made goes with the database; the role itself would stay.
+    ledger.run(format!("drop owned by {role} cascade; drop role {role}")).await;
+    assert!(away.contains("28P01") && away.contains("password"), "{away}");
+    assert!(!away.contains("right"), "{away}");
+    assert!(
+        unready.contains("not up to date yet: the database does not let cdr-sync in (28P01"),
+        "{unready}"
+    );
 }

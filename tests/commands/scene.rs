@@ -110,8 +110,13 @@ impl Ledger {
     }
 
     pub async fn execute(&self, sql: &'static str) {
+        self.run(sql.to_owned()).await;
+    }
+
+    /// The same with names of the test's own in it.
+    pub async fn run(&self, sql: String) {
         let mut connection = PgConnection::connect(self.0.url()).await.unwrap();
-        sqlx::raw_sql(sql).execute(&mut connection).await.unwrap();
+        sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&mut connection).await.unwrap();
     }
 
     pub async fn count(&self, sql: &'static str) -> i64 {

@@ -9,6 +9,7 @@
 
 mod budget;
 mod commit;
+mod environment;
 mod form;
 mod growth;
 mod horizon;
@@ -16,6 +17,7 @@ mod lease;
 mod ledger;
 mod load;
 mod lost;
+mod many_accounts;
 mod merge;
 mod older_program;
 mod removal;

@@ -1,0 +1,180 @@
+//! `check`, the database's part: whether it can be reached, is one to write to, and knows the accounts.
+
+use std::time::Duration;
+
+use super::{Exit, Findings};
+use crate::app;
+use crate::config::{AccountConfig, Config};
+use crate::store::environment::{Environment, Transport};
+use crate::store::{SchemaState, Store, StoreError};
+
+/// A database that is there answers sooner.
+const CONNECTING: Duration = Duration::from_secs(5);
+
+/// The store, if it is there and migrated.
+pub(super) async fn check(store: Store, findings: &mut Findings) -> Option<Store> {
+    let environment = match reached(&store).await {
+        Ok(environment) => environment,
+        Err(error) => {
+            findings.bad(&format!("the database: {}", reason(&error)), mend(&error), Exit::Failed);
+            return None;
+        }
+    };
+    findings.good(&format!("the database answers: PostgreSQL {}", environment.version));
+    protection(store.transport(&environment), findings);
+    connections(store.max_connections(), environment.connection_limit, findings);
+    let obstacles = environment.obstacles();
+    for obstacle in &obstacles {
+        findings.bad(&obstacle.what, &obstacle.advice, Exit::Failed);
+    }
+    if !environment.may_stage {
+        findings.note("the role may not create temporary tables: large answers are stored without, a little slower (grant temporary on database ... to the role)");
+    }
+    if !obstacles.is_empty() {
+        return None;
+    }
+    let state = match store.schema_state().await {
+        Ok(state) => state,
+        Err(error) => {
+            findings.bad(&format!("the database: {}", reason(&error)), mend(&error), Exit::Failed);
+            return None;
+        }
+    };
+    migrated(&state, &environment, findings).then_some(store)
+}
+
+/// What the schema lacks, and what the role lacks in it. `true` when it is up to date.
+fn migrated(state: &SchemaState, environment: &Environment, findings: &mut Findings) -> bool {
+    let to_come = state.pending.join(", ");
+    if !state.pending.is_empty() && !environment.may_create {
+        findings.bad(
+            &format!("the user may not create schemas, and migrations are to come: {to_come}"),
+            "grant create on database ... to the user, or let its owner run cdr-sync migrate",
+            Exit::Failed,
+        );
+        return false;
+    }
+    if !environment.denied.is_empty() {
+        findings.bad(
+            &format!("the role may not read and write {}", environment.denied.join(", ")),
+            "grant select, insert, update, delete on all tables in schema voicenter, cdr_sync to the role, and usage on both schemas",
+            Exit::Failed,
+        );
+    }
+    if !state.pending.is_empty() {
+        findings.note(&format!("migrations to come: {to_come}; run, sync and migrate apply them"));
+        return false;
+    }
+    findings.good("the schema is up to date");
+    true
+}
+
+/// A pool that is refused its next connection waits for it in vain, though others are free.
+fn connections(wanted: u32, limit: Option<i32>, findings: &Findings) {
+    if let Some(limit) = limit.filter(|limit| i64::from(*limit) < i64::from(wanted)) {
+        findings.warn(
+            &format!(
+                "the role may have {limit} connections at once, and database.max_connections is {wanted}"
+            ),
+            "lower database.max_connections to less than the limit (1 is enough), or raise the limit",
+        );
+    }
+}
+
+/// Calls and the password go over this way.
+fn protection(transport: Transport, findings: &Findings) {
+    const VERIFY: &str =
+        "sslmode=verify-full in database.url, with sslrootcert=/path/to/ca.pem for an authority of your own";
+    match transport {
+        Transport::Local => {}
+        Transport::Plain => findings.warn(
+            "the connection to the database on another host is not encrypted: anybody in between can read and change calls",
+            &format!("turn TLS on in PostgreSQL and set {VERIFY}"),
+        ),
+        Transport::Opportunistic => findings.warn(
+            "the connection to the database is encrypted, but sslmode=prefer does not insist on that and verifies no certificate",
+            &format!("set {VERIFY}"),
+        ),
+        Transport::Unverified => findings.warn(
+            "the connection to the database is encrypted, but sslmode=require verifies no certificate: another server could pose as the database",
+            &format!("set {VERIFY}"),
+        ),
+        Transport::AuthorityVerified => findings.note(
+            "the database's certificate is verified, but not that it is for this host: sslmode=verify-full does that, too",
+        ),
+        Transport::Verified => findings.good("the connection to the database is encrypted, and its certificate verified"),
+    }
+}
+
+/// Over a connection that was tried once: no waiting for a database that is not there.
+async fn reached(store: &Store) -> Result<Environment, StoreError> {
+    let tried = tokio::time::timeout(CONNECTING, store.try_connecting()).await;
+    tried.map_err(|_| StoreError::Away(format!("no answer within {} s", CONNECTING.as_secs())))??;
+    store.environment().await
+}
+
+/// What is wrong, where the advice stands on a line of its own.
+fn reason(error: &StoreError) -> String {
+    match error {
+        StoreError::NotAdmitted { reason, .. } => format!("it does not let cdr-sync in: {reason}"),
+        StoreError::Tls { reason, .. } => format!("TLS failed: {reason}"),
+        other => other.to_string(),
+    }
+}
+
+/// By PostgreSQL's error codes (appendix A of its manual).
+fn mend(error: &StoreError) -> &'static str {
+    match error {
+        StoreError::Away(_) => {
+            "check the host and port in database.url, and that PostgreSQL runs there and lets this host in (pg_hba.conf)"
+        }
+        StoreError::NotAdmitted { advice, .. } | StoreError::Tls { advice, .. } => advice,
+        StoreError::Migration { .. } => "run the version of cdr-sync that migrated it, or restore the schema",
+        StoreError::Refused { code, .. } if code == "42501" => {
+            "grant usage on schema voicenter, cdr_sync, and select, insert, update, delete on all tables in them, to the role"
+        }
+        _ => "the message is PostgreSQL's own: the user needs the rights to create schemas and tables",
+    }
+}
+
+/// Accounts that the configuration lacks, and those that share calls.
+pub(super) async fn neighbours(config: &Config, store: &Store, findings: &mut Findings) {
+    let known = match store.status().await {
+        Ok(known) => known,
+        Err(error) => return findings.bad(&error.to_string(), "see above", Exit::Failed),
+    };
+    for account in known.iter().filter(|known| config.accounts.iter().all(|ours| ours.name != known.name)) {
+        findings.bad(
+            &format!(
+                "account {}: in the database, but not in the configuration: its rows go stale",
+                account.name
+            ),
+            &format!("configure it again, or: cdr-sync account forget {}", account.name),
+            Exit::Failed,
+        );
+    }
+    for pair in store.shared_calls().await.unwrap_or_default() {
+        findings.bad(
+            &format!(
+                "accounts {} and {} share calls: {} of their {} newest rows stand under both",
+                pair.account, pair.other, pair.shared, pair.sampled
+            ),
+            "charts over both count them twice: leave one out, or narrow what it reads",
+            Exit::Failed,
+        );
+    }
+}
+
+/// Whether what the account reads is what the ledger has of it.
+pub(super) async fn scope(account: &AccountConfig, store: Option<&Store>, findings: &mut Findings) {
+    let Some(store) = store else { return };
+    let wanted = app::scope(account);
+    match store.stored_scope(&account.name).await {
+        Ok(Some(stored)) if stored != wanted => findings.note(&format!(
+            "account {}: what it reads has changed, so the next start reads everything again (before: {stored}; now: {wanted})",
+            account.name
+        )),
+        Ok(_) => {}
+        Err(error) => findings.bad(&format!("account {}: {error}", account.name), "see above", Exit::Failed),
+    }
+}
