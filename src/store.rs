@@ -68,6 +68,8 @@ pub struct DatabaseSettings {
     pub url: SecretString,
     /// The most connections open at once.
     pub max_connections: u32,
+    /// A connection that nobody used for this long is closed.
+    pub idle_timeout: Duration,
     /// What stands in between.
     pub pooler: Pooler,
     /// The longest a statement may run; keep transactions below a third of the lease.
@@ -82,6 +84,7 @@ impl DatabaseSettings {
         Self {
             url,
             max_connections: 5,
+            idle_timeout: Duration::from_secs(600),
             pooler: Pooler::None,
             statement_timeout: Duration::from_secs(30),
             lock_timeout: Duration::from_secs(10),
@@ -113,6 +116,7 @@ impl Store {
         }
         let pool = PgPoolOptions::new()
             .max_connections(settings.max_connections)
+            .idle_timeout(settings.idle_timeout)
             .acquire_timeout(Duration::from_secs(10))
             .connect_lazy_with(options);
         Ok(Self { pool, begin: begin_statement(settings) })

@@ -1,0 +1,64 @@
+//! Does the database answer? However many ask, it is asked once a second at most.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use tokio::sync::Mutex;
+
+use crate::clock::Clock;
+use crate::store::Store;
+
+/// A probe answers within this, whatever the database does.
+const PROBE: Duration = Duration::from_secs(2);
+/// The answer stands for this long.
+const FRESH: TimeDelta = TimeDelta::seconds(1);
+
+#[derive(Debug)]
+pub(super) struct Readiness {
+    store: Store,
+    clock: Clock,
+    migrated: AtomicBool,
+    last: Mutex<Option<Answer>>,
+}
+
+#[derive(Debug)]
+struct Answer {
+    at: DateTime<Utc>,
+    trouble: Option<String>,
+}
+
+impl Readiness {
+    pub(super) fn new(store: Store, clock: Clock) -> Self {
+        Self { store, clock, migrated: AtomicBool::new(false), last: Mutex::default() }
+    }
+
+    pub(super) fn migrated(&self) {
+        self.migrated.store(true, Ordering::Relaxed);
+    }
+
+    /// Why the process is not ready; empty when it is. Being throttled or refused by the API is no reason: another
+    /// process would have the same trouble.
+    pub(super) async fn reasons(&self) -> Vec<String> {
+        let migrated = self.migrated.load(Ordering::Relaxed);
+        let unmigrated = (!migrated).then(|| "the schema is not up to date yet".to_owned());
+        unmigrated.into_iter().chain(self.trouble().await).collect()
+    }
+
+    async fn trouble(&self) -> Option<String> {
+        let mut last = self.last.lock().await;
+        let now = self.clock.now();
+        // A wall clock that was set back makes it stale.
+        if let Some(answer) = last.as_ref().filter(|answer| answer.at <= now && now - answer.at < FRESH) {
+            return answer.trouble.clone();
+        }
+        let trouble = match tokio::time::timeout(PROBE, self.store.ping()).await {
+            Ok(Ok(())) => None,
+            Ok(Err(error)) => Some(format!("the database: {error}")),
+            Err(_) => Some(format!("the database does not answer within {} s", PROBE.as_secs())),
+        };
+        // After the wait for a database that hangs: whoever queued behind it need not wait again.
+        *last = Some(Answer { at: self.clock.now(), trouble: trouble.clone() });
+        trouble
+    }
+}
