@@ -12,7 +12,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::reload::Reloads;
 use super::{CliError, Exit};
-use crate::app::App;
+use crate::app::{App, AppError};
 use crate::clock::Clock;
 use crate::config::{AccountConfig, Config, Sources};
 use crate::http::{self, AccountSettings, Web};
@@ -138,8 +138,7 @@ impl Generation {
             }
             false => (self.store.clone(), self.page_store.clone()),
         };
-        store.migrate().await?;
-        let accounts = App::build(&config, store.clone()).await?.accounts;
+        let accounts = prepare(&config, &store).await?.accounts;
         Self::new(config, store, page_store, Some(accounts))
     }
 
@@ -177,9 +176,8 @@ impl Generation {
             None => {
                 tokio::select! {
                     () = stop.cancelled() => return Ok(true),
-                    migrated = migrate_when_there(config, store, clock) => migrated?,
+                    prepared = prepare_when_there(config, store, clock) => prepared?.accounts,
                 }
-                App::build(config, store.clone()).await?.accounts
             }
         };
         web.migrated();
@@ -254,23 +252,30 @@ async fn show_last_successes(store: &Store, boards: &BTreeMap<String, Board>) {
     }
 }
 
-/// The schema brought up to date; a database that is away is waited for.
-async fn migrate_when_there(config: &Config, store: &Store, clock: &Clock) -> Result<(), CliError> {
+/// The schema brought up to date and the accounts built; a database that is away is waited for.
+async fn prepare_when_there(config: &Config, store: &Store, clock: &Clock) -> Result<App, CliError> {
     let backoff = Backoff { min: Duration::from_secs(1), max: config.api.backoff_max };
     let mut failures = 0;
     loop {
-        match store.migrate().await {
-            Ok(_) => return Ok(()),
-            Err(error) if error.is_away() => {
-                failures += 1;
-                let wait = backoff.wait(failures, fastrand::f64(), None);
-                tracing::warn!(event = "database_away", seconds = wait.as_secs(), %error, "waiting for it");
-                service::status("waiting for the database");
-                clock.sleep(wait).await;
-            }
-            Err(error) => return Err(error.into()),
-        }
+        let error = match prepare(config, store).await {
+            Ok(app) => return Ok(app),
+            Err(CliError::Store(error) | CliError::App(AppError::Store(error))) if error.is_away() => error,
+            Err(error) => return Err(error),
+        };
+        failures += 1;
+        let wait = backoff.wait(failures, fastrand::f64(), None);
+        // A pool that ran out of time does not say why no connection came: one by itself does.
+        let reason = tokio::time::timeout(Duration::from_secs(5), store.try_connecting()).await;
+        let error = reason.ok().and_then(Result::err).unwrap_or(error);
+        tracing::warn!(event = "database_away", seconds = wait.as_secs(), %error, "waiting for it");
+        service::status("waiting for the database");
+        clock.sleep(wait).await;
     }
+}
+
+async fn prepare(config: &Config, store: &Store) -> Result<App, CliError> {
+    store.migrate().await?;
+    Ok(App::build(config, store.clone()).await?)
 }
 
 /// An account that only the database knows goes stale: say so.
