@@ -212,6 +212,11 @@ mod tests {
         let lines = Lines::new(gate, |dropped| REPORTED.lock().unwrap().push(dropped));
         lines.push(b"first".to_vec());
         let began = Instant::now();
+        // It is in the hands of the thread, and not the oldest that waits.
+        while !lines.0.lock().writing {
+            assert!(began.elapsed() < Duration::from_secs(20));
+            thread::yield_now();
+        }
         for number in 0..100_000 {
             lines.push(format!("line {number}").into_bytes());
         }
