@@ -1,5 +1,7 @@
 //! Wiring: a configuration made into accounts, a store and clients.
 
+use std::time::Duration;
+
 use chrono::TimeDelta;
 use serde_json::{Value, json};
 
@@ -44,12 +46,19 @@ pub struct App {
 impl App {
     /// The database of the configuration; no connection is made yet.
     pub fn store(config: &Config) -> Result<Store, AppError> {
-        let mut settings = DatabaseSettings::new(config.require_database()?.clone());
-        settings.max_connections = config.database.max_connections;
-        settings.pooler = match config.database.pooler {
-            config::Pooler::None => Pooler::None,
-            config::Pooler::Transaction => Pooler::Transaction,
-        };
+        Ok(Store::open(&database_settings(config)?)?)
+    }
+
+    /// The same database for page, probes and metrics, beside `store`: whoever asks for those must not take connections from
+    /// the sync. Where one connection is all there may be, they share it.
+    pub fn page_store(config: &Config, store: &Store) -> Result<Store, AppError> {
+        let mut settings = database_settings(config)?;
+        if settings.max_connections == 1 {
+            return Ok(store.clone());
+        }
+        // One reads the ledger, one answers probes meanwhile.
+        settings.max_connections = 2;
+        settings.idle_timeout = Duration::from_secs(30);
         Ok(Store::open(&settings)?)
     }
 
@@ -70,6 +79,16 @@ impl App {
             accounts.map(|account| build_account(config, account, &store, &salt)).collect();
         Ok(Self { accounts: accounts?, store })
     }
+}
+
+fn database_settings(config: &Config) -> Result<DatabaseSettings, AppError> {
+    let mut settings = DatabaseSettings::new(config.require_database()?.clone());
+    settings.max_connections = config.database.max_connections;
+    settings.pooler = match config.database.pooler {
+        config::Pooler::None => Pooler::None,
+        config::Pooler::Transaction => Pooler::Transaction,
+    };
+    Ok(settings)
 }
 
 /// The API as `account` sees it.

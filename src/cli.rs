@@ -3,12 +3,14 @@
 mod account;
 mod ask;
 mod check;
+mod descriptors;
 mod documents;
 mod fields;
 mod healthcheck;
 mod leftovers;
 mod pacing;
 mod progress;
+mod reload;
 mod run;
 mod status;
 mod sync;
@@ -232,6 +234,7 @@ impl Cli {
             }
             _ => exit,
         };
+        telemetry::flush();
         ExitCode::from(exit as u8)
     }
 
@@ -252,12 +255,14 @@ impl Cli {
         let exit = runtime.block_on(self.dispatch());
         // A stuck blocking task must not hold the process up.
         runtime.shutdown_timeout(std::time::Duration::from_secs(1));
-        telemetry::flush();
         exit
     }
 
     async fn dispatch(self) -> Result<Exit, CliError> {
         let clock = Clock::System;
+        if self.command.serves() {
+            descriptors::raise_limit();
+        }
         // These need no configuration.
         match self.command {
             Command::Simulate(args) => {
@@ -277,7 +282,8 @@ impl Cli {
             Command::Man(args) => return documents::man(args),
             _ => {}
         }
-        let config = Config::load(Sources::of_this_process(self.config))?;
+        let sources = Sources::of_this_process(self.config);
+        let config = Config::load(sources.clone())?;
         telemetry::install(&self.command.logging(&config.log));
         if !config.database.ignored_parameters.is_empty() {
             tracing::warn!(
@@ -302,7 +308,7 @@ impl Cli {
                 }
                 Ok(Exit::Done)
             }
-            Command::Run => run::run(&config, clock).await,
+            Command::Run => run::run(config, sources, clock).await,
             Command::Sync(args) => sync::run(&config, span(args)?, clock).await,
             Command::Verify(VerifyArgs { from, to, details }) => {
                 let span = span(SpanArgs { from: Some(from), to: Some(to) })?;
@@ -326,6 +332,11 @@ impl Cli {
 }
 
 impl Command {
+    /// Returns `true` if others connect to it.
+    fn serves(&self) -> bool {
+        matches!(self, Command::Run | Command::Simulate(_) | Command::Demo(_))
+    }
+
     /// Whether it prints and is done. What serves or syncs writes to sockets, where a peer that went away raises SIGPIPE, too
     /// (hyper's writev), and must not end the process.
     fn only_prints(&self) -> bool {

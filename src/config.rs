@@ -4,6 +4,7 @@
 //! `CDR_SYNC_CONFIG`, environment. Every problem is told at once, each with its key, value, source and mend.
 
 mod account;
+mod changes;
 mod database_url;
 mod error;
 mod kind;
@@ -170,6 +171,8 @@ impl Start {
 pub struct HttpConfig {
     /// `http.listen`; `None` when it is turned off.
     pub listen: Option<SocketAddr>,
+    /// `http.hosts`: names by which the page may be asked for, in lower case.
+    pub hosts: Vec<String>,
 }
 
 /// `[log]`
@@ -371,8 +374,9 @@ fn retention(mut section: Section<'_>) -> RetentionConfig {
 
 fn http(mut section: Section<'_>) -> Option<HttpConfig> {
     let listen = section.value("listen", kind::LISTEN, "127.0.0.1:8080");
+    let hosts = section.list("hosts", kind::HOST, &[]);
     section.leave();
-    Some(HttpConfig { listen: listen? })
+    Some(HttpConfig { listen: listen?, hosts: hosts? })
 }
 
 fn log(mut section: Section<'_>) -> Option<LogConfig> {

@@ -117,12 +117,13 @@ pub async fn run(args: DemoArgs, clock: Clock, stop: impl Future<Output = ()>) -
         Ok(_) | Err(StoreError::UnknownAccount(_)) => {}
         Err(error) => return Err(error.into()),
     }
+    let page_store = App::page_store(&config, &store)?;
     let app = App::build(&config, store).await?;
     let agreed = if args.once {
         once(app, &simulator, start, now, clock).await?
     } else {
         tokio::select! {
-            ended = go_on(app, &server, &simulator, clock, args.listen) => ended?,
+            ended = go_on(app, page_store, &server, &simulator, clock, args.listen) => ended?,
             () = stop => eprintln!("stopping ..."),
         }
         true
@@ -228,6 +229,7 @@ async fn by_day(
 /// The daemon, and what comes in, until it is stopped.
 async fn go_on(
     app: App,
+    page_store: Store,
     server: &Server,
     simulator: &Simulator,
     clock: Clock,
@@ -241,7 +243,7 @@ async fn go_on(
     let listener = listener(listen).await?;
     let page = listener.local_addr().map(|address| format!("http://{address}/")).unwrap_or_default();
     eprintln!("syncing; watch it at {page}");
-    let web = page_of(&app, &board, metrics, &clock);
+    let web = page_of(page_store, &board, metrics, &clock);
     let _page = AbortOnDropHandle::new(tokio::spawn(http::serve(listener, web, stop.clone())));
     let boards = BTreeMap::from([(ACCOUNT.to_owned(), board.clone())]);
     let common =
@@ -281,13 +283,14 @@ async fn listener(wanted: Option<SocketAddr>) -> Result<TcpListener, BindError> 
     }
 }
 
-fn page_of(app: &App, board: &Board, metrics: Metrics, clock: &Clock) -> Web {
+fn page_of(store: Store, board: &Board, metrics: Metrics, clock: &Clock) -> Web {
     let account = AccountSettings { requests_per_minute: REQUESTS_PER_MINUTE, board: board.clone() };
     let settings = http::Settings {
         poll_interval: POLL_INTERVAL,
+        hosts: Vec::new(),
         accounts: BTreeMap::from([(ACCOUNT.to_owned(), account)]),
     };
-    let web = Web::new(app.store.clone(), clock.clone(), metrics, settings);
+    let web = Web::new(store, clock.clone(), metrics, settings);
     web.migrated();
     web
 }

@@ -2,21 +2,23 @@
 //! shows a credential, a phone number or a name.
 
 mod calendar;
+mod host;
 pub(crate) mod ledger;
 mod overview;
 mod page;
 pub(crate) mod problems;
+mod readiness;
+pub(crate) mod server;
 pub mod status;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use axum::Router;
 use axum::extract::State;
 use axum::http::{HeaderName, StatusCode, header};
+use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use chrono::TimeDelta;
@@ -29,24 +31,27 @@ use crate::metrics::Metrics;
 use crate::store::{Store, StoreError};
 use crate::sync::status::Board;
 use ledger::LedgerCache;
-
-/// A probe answers within this, whatever the database does.
-const PROBE: Duration = Duration::from_secs(2);
+use readiness::Readiness;
+use server::Limits;
 
 /// Prometheus' text format.
 const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+const TEXT: &str = "text/plain; charset=utf-8";
 
-/// What the endpoints look at.
+/// What the endpoints look at. A clone looks at the same.
 #[derive(Clone, Debug)]
 pub struct Web {
-    store: Store,
     clock: Clock,
+    shown: Arc<RwLock<Arc<Shown>>>,
+}
+
+/// What a new configuration replaces.
+#[derive(Debug)]
+struct Shown {
+    settings: Settings,
     metrics: Metrics,
-    settings: Arc<Settings>,
-    migrated: Arc<AtomicBool>,
-    /// Why it is not yet, once that was tried.
-    not_migrated: Arc<Mutex<String>>,
-    ledger: Arc<LedgerCache>,
+    readiness: Readiness,
+    ledger: LedgerCache,
 }
 
 /// What the page needs to know of the configuration.
@@ -54,6 +59,8 @@ pub struct Web {
 pub struct Settings {
     /// `sync.poll_interval`: by it, lag counts as fresh or not.
     pub poll_interval: TimeDelta,
+    /// `http.hosts`: the names by which the page may be asked for, beside addresses and loopback.
+    pub hosts: Vec<String>,
     /// The configured accounts.
     pub accounts: BTreeMap<String, AccountSettings>,
 }
@@ -70,21 +77,32 @@ pub struct AccountSettings {
 impl Web {
     /// Endpoints over this store, not ready until [`Web::migrated`].
     pub fn new(store: Store, clock: Clock, metrics: Metrics, settings: Settings) -> Self {
-        let ledger = Arc::new(LedgerCache::new(store.clone(), clock.clone()));
-        let (settings, migrated) = (Arc::new(settings), Arc::new(AtomicBool::new(false)));
-        Self { store, clock, metrics, settings, migrated, not_migrated: Arc::default(), ledger }
+        let shown = Arc::new(RwLock::new(shown(store, &clock, metrics, settings)));
+        Self { clock, shown }
+    }
+
+    /// The configuration was read again: from now on this is shown, not ready until [`Web::migrated`].
+    pub fn show(&self, store: Store, metrics: Metrics, settings: Settings) {
+        let new = shown(store, &self.clock, metrics, settings);
+        *self.shown.write().unwrap_or_else(PoisonError::into_inner) = new;
+    }
+
+    /// The accounts whose engines have stood still for longer than any wait may last.
+    pub fn stuck(&self) -> Vec<String> {
+        let shown = self.shown();
+        let accounts = shown.settings.accounts.iter();
+        let stuck = accounts.filter(|(_, account)| account.board.heart.late_by().is_some());
+        stuck.map(|(name, _)| name.clone()).collect()
     }
 
     /// The schema cannot be brought up to date for now.
     pub fn not_migrated(&self, why: &StoreError) {
-        if let Ok(mut reason) = self.not_migrated.lock() {
-            *reason = format!(": {why}");
-        }
+        self.shown().readiness.not_migrated(why);
     }
 
     /// The schema is up to date: the process may count as ready.
     pub fn migrated(&self) {
-        self.migrated.store(true, Ordering::Relaxed);
+        self.shown().readiness.migrated();
     }
 
     /// The endpoints.
@@ -98,33 +116,23 @@ impl Web {
             .route("/readyz", get(readyz))
             .route("/healthz", get(healthz))
             .fallback(async || (StatusCode::NOT_FOUND, "not found: see /, /metrics, /api/status, /healthz\n"))
+            .layer(middleware::from_fn_with_state(self.clone(), host::refuse_foreign))
             .with_state(self)
     }
 
-    /// Why the process is not ready; empty when it is. Being throttled or refused by the API is no reason: another
-    /// process would fare no better.
-    async fn unready(&self) -> Vec<String> {
-        let mut reasons = Vec::new();
-        if !self.migrated.load(Ordering::Relaxed) {
-            let why = self.not_migrated.lock().map(|why| why.clone()).unwrap_or_default();
-            reasons.push(format!("the schema is not up to date yet{why}"));
-        }
-        match tokio::time::timeout(PROBE, self.store.ping()).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => reasons.push(format!("the database: {error}")),
-            Err(_) => {
-                let before =
-                    self.store.last_trouble().map(|why| format!(" (before: {why})")).unwrap_or_default();
-                reasons.push(format!("the database does not answer within {} s{before}", PROBE.as_secs()));
-            }
-        }
-        reasons
+    fn shown(&self) -> Arc<Shown> {
+        self.shown.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
+fn shown(store: Store, clock: &Clock, metrics: Metrics, settings: Settings) -> Arc<Shown> {
+    let readiness = Readiness::new(store.clone(), clock.clone());
+    Arc::new(Shown { settings, metrics, readiness, ledger: LedgerCache::new(store, clock.clone()) })
+}
+
 /// Serves until `stop`.
-pub async fn serve(listener: TcpListener, web: Web, stop: CancellationToken) -> std::io::Result<()> {
-    axum::serve(listener, web.router()).with_graceful_shutdown(stop.cancelled_owned()).await
+pub async fn serve(listener: TcpListener, web: Web, stop: CancellationToken) {
+    server::serve(listener, web.router(), Limits::default(), stop).await;
 }
 
 /// Binds `http.listen`. The error says what to set instead.
@@ -152,19 +160,22 @@ fn json_answer(status: StatusCode, value: &serde_json::Value) -> Response {
 }
 
 async fn readyz(State(web): State<Web>) -> Response {
-    let reasons = web.unready().await;
+    let reasons = web.shown().readiness.reasons().await;
     if reasons.is_empty() {
-        return answer(StatusCode::OK, "text/plain; charset=utf-8", "ready\n".into());
+        return answer(StatusCode::OK, TEXT, "ready\n".into());
     }
     let text = format!("not ready: {}\n", reasons.join("; "));
-    answer(StatusCode::SERVICE_UNAVAILABLE, "text/plain; charset=utf-8", text)
+    answer(StatusCode::SERVICE_UNAVAILABLE, TEXT, text)
 }
 
 async fn healthz(State(web): State<Web>) -> Response {
-    let reasons = web.unready().await;
+    let shown = web.shown();
+    let mut reasons = shown.readiness.reasons().await;
+    let stuck = web.stuck();
+    reasons.extend(stuck.iter().map(|account| format!("account {account} stands still")));
     let ready = reasons.is_empty();
     let now = web.clock.now();
-    let facts = web.ledger.read().await;
+    let facts = shown.ledger.read().await;
     let accounts: Vec<_> = facts
         .accounts
         .iter()
@@ -173,6 +184,7 @@ async fn healthz(State(web): State<Web>) -> Response {
             json!({
                 "account": status.name,
                 "lag_seconds": status.cursor.map(|cursor| (now - cursor.to()).num_seconds()),
+                "turns": !stuck.contains(&status.name),
                 "open_gaps": status.gaps,
                 "leader": status.leader,
                 "last_error": status::unresolved_error(status),
@@ -184,14 +196,15 @@ async fn healthz(State(web): State<Web>) -> Response {
 }
 
 async fn metrics(State(web): State<Web>) -> Response {
-    let facts = web.ledger.read().await;
-    web.metrics.table_sizes(&facts.table_sizes);
-    let text = web.metrics.expose(&facts.for_metrics(), facts.failure.is_none(), web.clock.now());
+    let shown = web.shown();
+    let facts = shown.ledger.read().await;
+    shown.metrics.table_sizes(&facts.table_sizes);
+    let text = shown.metrics.expose(&facts.for_metrics(), facts.failure.is_none(), web.clock.now());
     answer(StatusCode::OK, METRICS_TYPE, text)
 }
 
 async fn api_status(State(web): State<Web>) -> Response {
-    let facts = web.ledger.read().await;
+    let facts = web.shown().ledger.read().await;
     if let Some(failure) = &facts.failure {
         let body = json!({ "error": format!("the database: {failure}") });
         return json_answer(StatusCode::SERVICE_UNAVAILABLE, &body);

@@ -7,7 +7,8 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use prometheus::core::Collector;
 use prometheus::{
-    Encoder, GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder,
+    Encoder, GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry,
+    TextEncoder,
 };
 
 use crate::window::Lane;
@@ -63,6 +64,7 @@ struct Families {
     leader: IntGaugeVec,
     last_success: GaugeVec,
     budget: IntGaugeVec,
+    log_lines_dropped: IntCounterVec,
     ledger: LedgerFamilies,
 }
 
@@ -236,6 +238,11 @@ impl Metrics {
                 "The most requests that may leave in any 60 seconds for the account's credential.",
                 account,
             )?,
+            log_lines_dropped: define.counters(
+                "log_lines_dropped_total",
+                "Log lines that standard error did not take.",
+                &[],
+            )?,
             ledger,
             registry,
         })))
@@ -273,6 +280,11 @@ impl Metrics {
         for (table, bytes) in sizes {
             self.0.ledger.table_bytes.with_label_values(&[table]).set(*bytes);
         }
+    }
+
+    /// Counts the log lines that were dropped.
+    pub fn log_lines_dropped(&self) -> IntCounter {
+        self.0.log_lines_dropped.with_label_values::<&str>(&[])
     }
 
     /// Everything in Prometheus's text format, with what the ledger says at `now`. While the database is away, the

@@ -34,8 +34,8 @@ pub(crate) fn to_stdout(text: Arguments<'_>) {
 }
 
 pub(crate) fn to_stderr(text: Arguments<'_>) {
-    // There is nowhere left to report it.
-    let _ = io::stderr().lock().write_fmt(text);
+    // Beside the log, which never waits for a reader for long.
+    crate::telemetry::print(text.to_string());
 }
 
 /// Why standard output could not be written in full, unless its reader just went away.

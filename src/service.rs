@@ -7,6 +7,7 @@ use sd_notify::NotifyState;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::clock::Clock;
+use crate::http::Web;
 
 /// The schema is up to date and syncing begins.
 pub fn ready() {
@@ -23,14 +24,16 @@ pub fn status(text: &str) {
     notify(&[NotifyState::Status(text)]);
 }
 
-/// Pings the watchdog at half its time for as long as the handle lives. It is a task of the runtime that does the work:
-/// when that one stands still, so do the pings, and systemd starts the daemon again.
-pub fn watch(clock: Clock) -> AbortOnDropHandle<()> {
+/// Pings the watchdog at half its time for as long as the handle lives and every account's engine turns. It is a task of
+/// the runtime that does the work: when that one stands still, so do the pings, and systemd starts the daemon again.
+pub fn watch(clock: Clock, web: Web) -> AbortOnDropHandle<()> {
     let every = sd_notify::watchdog_enabled().map(|limit| (limit / 2).max(Duration::from_millis(1)));
     AbortOnDropHandle::new(tokio::spawn(async move {
         let Some(every) = every else { return };
         loop {
-            notify(&[NotifyState::Watchdog]);
+            if web.stuck().is_empty() {
+                notify(&[NotifyState::Watchdog]);
+            }
             clock.sleep(every).await;
         }
     }))

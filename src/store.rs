@@ -77,6 +77,8 @@ pub struct DatabaseSettings {
     pub url: SecretString,
     /// The most connections open at once.
     pub max_connections: u32,
+    /// A connection that nobody used for this long is closed.
+    pub idle_timeout: Duration,
     /// What stands in between.
     pub pooler: Pooler,
     /// The longest a statement may run; keep transactions below a third of the lease.
@@ -93,6 +95,8 @@ impl DatabaseSettings {
         Self {
             url,
             max_connections: 5,
+            // Firewalls forget connections on which nothing moves.
+            idle_timeout: Duration::from_secs(120),
             pooler: Pooler::None,
             statement_timeout: Duration::from_secs(30),
             lock_timeout: Duration::from_secs(10),
@@ -103,8 +107,6 @@ impl DatabaseSettings {
 
 /// A connection that met something odd is not kept for long.
 const LIFETIME: Duration = Duration::from_secs(300);
-/// Firewalls forget connections on which nothing moves.
-const IDLE: Duration = Duration::from_secs(120);
 /// Longer than anything short takes, the wait for a lock (`lock_timeout`) included.
 const SOON: Duration = Duration::from_secs(20);
 /// Longer than going through the rows of the largest account.
@@ -143,7 +145,7 @@ impl Store {
             .max_connections(settings.max_connections)
             .acquire_timeout(settings.acquire_timeout / transaction::TRIES)
             .max_lifetime(LIFETIME)
-            .idle_timeout(IDLE)
+            .idle_timeout(settings.idle_timeout)
             // Beginning the transaction is the test.
             .test_before_acquire(false)
             .before_acquire(move |_, known| {

@@ -61,7 +61,7 @@ pub enum Start {
 }
 
 /// How long to wait for the database: seconds, for it costs no request to ask again.
-const DATABASE: Backoff = Backoff { min: Duration::from_millis(500), max: Duration::from_secs(5) };
+pub(crate) const DATABASE: Backoff = Backoff { min: Duration::from_millis(500), max: Duration::from_secs(5) };
 
 /// Why syncing an account ended.
 #[derive(Debug, thiserror::Error)]

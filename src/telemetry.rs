@@ -1,12 +1,18 @@
 //! Log lines: to stderr, as JSON or for people; panics too. With the feature `otel`, spans to a collector.
 
+mod lines;
 #[cfg(feature = "otel")]
 mod traces;
 
 use std::backtrace::{Backtrace, BacktraceStatus};
-use std::io::{self, IsTerminal};
+use std::fs::File;
+use std::io::{self, IsTerminal, Write};
+use std::os::fd::AsFd;
 use std::panic::PanicHookInfo;
+use std::sync::OnceLock;
+use std::time::Duration;
 
+use prometheus::IntCounter;
 use tracing::Subscriber;
 use tracing_subscriber::filter::{FilterExt, LevelFilter, filter_fn};
 use tracing_subscriber::fmt::MakeWriter;
@@ -15,6 +21,44 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, Registry};
 
 use crate::config::{LogConfig, LogFormat};
+use lines::Lines;
+
+/// What is still to be written when the process ends gets this; the rest is lost with its reader.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+/// The same when the user wants an end at once.
+const HURRIED: Duration = Duration::from_millis(200);
+
+/// Standard error, as everything in this process writes to it.
+pub(crate) fn stderr() -> &'static Lines {
+    static STDERR: OnceLock<Lines> = OnceLock::new();
+    STDERR.get_or_init(|| {
+        // A descriptor of its own: the thread that writes must not hold the lock of `io::stderr` while it waits for a reader.
+        let out: Box<dyn Write + Send> = match io::stderr().as_fd().try_clone_to_owned() {
+            Ok(own) => Box::new(File::from(own)),
+            Err(_) => Box::new(io::stderr()),
+        };
+        Lines::new(out, report_dropped)
+    })
+}
+
+fn report_dropped(lines: u64) {
+    tracing::warn!(
+        event = "log_lines_dropped",
+        lines,
+        "standard error was not read, or could not be written"
+    );
+}
+
+/// Counts the log lines that are dropped in `counter`.
+pub(crate) fn count_dropped_lines(counter: IntCounter) {
+    stderr().count_dropped_in(counter);
+}
+
+/// Prints a text beside the log and waits for it to be written, though never for long.
+pub(crate) fn print(text: String) {
+    stderr().push(text.into_bytes());
+    stderr().flush(LAST_WORDS);
+}
 
 /// Starts logging to stderr as `log` says; `RUST_LOG` wins over `log.level`. Returns whether it did: a
 /// second call changes nothing.
@@ -28,7 +72,7 @@ pub fn install(log: &LogConfig) -> bool {
     let (traces, traces_failed) = traces::layer();
     #[cfg(not(feature = "otel"))]
     let (traces, traces_failed) = (None::<BoxedLayer>, None::<String>);
-    if subscriber(format, colour, filter, io::stderr, traces).try_init().is_err() {
+    if subscriber(format, colour, filter, stderr, traces).try_init().is_err() {
         return false;
     }
     if let Some(error) = traces_failed {
@@ -104,10 +148,16 @@ where
     tracing_subscriber::registry().with(layers)
 }
 
-/// Sends what is held of traces: before the process ends.
+/// Sends what is held of traces and writes what is held of the log: before the process ends.
 pub fn flush() {
     #[cfg(feature = "otel")]
     traces::flush();
+    stderr().flush(LAST_WORDS);
+}
+
+/// Writes what is held of the log, for a process that ends at once.
+pub(crate) fn flush_hurried() {
+    stderr().flush(HURRIED);
 }
 
 /// Where it happened, not what it said: a panic's message can hold a record's content.
@@ -117,6 +167,8 @@ fn log_panic(panic: &PanicHookInfo<'_>) {
     let backtrace = Backtrace::capture();
     let backtrace = (backtrace.status() == BacktraceStatus::Captured).then(|| backtrace.to_string());
     tracing::error!(event = "panic", location, thread = thread.name(), backtrace, "panicked");
+    // The process may end with it.
+    stderr().flush(LAST_WORDS);
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test stops where it is wrong")]
 
 use cdr_sync::clock::{Clock, ManualClock};
-use cdr_sync::http::{AccountSettings, Settings, Web};
+use cdr_sync::http::{AccountSettings, Settings, Web, serve};
 use cdr_sync::metrics::Metrics;
 use cdr_sync::private_postgres::TestDatabase;
 use cdr_sync::store::{DatabaseSettings, Store};
@@ -13,6 +13,7 @@ use secrecy::SecretString;
 use serde_json::Value;
 use sqlx::{Connection, PgConnection};
 use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 fn now() -> DateTime<Utc> {
@@ -34,16 +35,17 @@ impl Scene {
         let store = Store::open(&DatabaseSettings::new(SecretString::from(database.url()))).unwrap();
         let metrics = Metrics::new().unwrap();
         let sales = AccountSettings { requests_per_minute: 30, board: Board::new(metrics.account("sales")) };
-        let settings =
-            Settings { poll_interval: TimeDelta::seconds(60), accounts: [("sales".into(), sales)].into() };
+        let settings = Settings {
+            poll_interval: TimeDelta::seconds(60),
+            hosts: vec!["calls.example.com".into()],
+            accounts: [("sales".into(), sales)].into(),
+        };
         let clock = ManualClock::new(now());
         let web = Web::new(store.clone(), Clock::Manual(clock.clone()), metrics, settings);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
-        let router = web.clone().router();
-        let server = AbortOnDropHandle::new(tokio::spawn(async move {
-            axum::serve(listener, router).await.unwrap();
-        }));
+        let serving = serve(listener, web.clone(), CancellationToken::new());
+        let server = AbortOnDropHandle::new(tokio::spawn(serving));
         Self { database, store, web, clock, address, _server: server }
     }
 
@@ -68,6 +70,14 @@ impl Scene {
         let response = client.get(format!("{}{path}", self.address)).send().await.unwrap();
         let kind = response.headers()["content-type"].to_str().unwrap().to_owned();
         (response.status().as_u16(), kind, response.text().await.unwrap())
+    }
+
+    /// The status of an answer to a request by this name.
+    async fn by_name(&self, path: &str, host: &str) -> (u16, String) {
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let request = client.get(format!("{}{path}", self.address)).header("host", host);
+        let response = request.send().await.unwrap();
+        (response.status().as_u16(), response.text().await.unwrap())
     }
 
     async fn json(&self, path: &str) -> (u16, Value) {
@@ -113,8 +123,10 @@ async fn ready_means_migrated_and_a_database_that_answers() {
     scene.store.migrate().await.unwrap();
     scene.web.migrated();
     assert_eq!(scene.get("/readyz").await.0, 200);
-    // The database goes.
+    // The database goes. A second later that is seen: until then, however many ask, it is not asked again.
     scene.store.close().await;
+    assert_eq!(scene.get("/readyz").await.0, 200);
+    scene.clock.advance(TimeDelta::seconds(1));
     let (status, _, body) = scene.get("/readyz").await;
     assert_eq!((status, body.contains("the database")), (503, true), "{body}");
     assert_eq!(scene.get("/livez").await.0, 200);
@@ -199,4 +211,35 @@ async fn the_page_lets_nothing_run_but_its_own_script() {
     let policy = response.headers()["content-security-policy"].to_str().unwrap().to_owned();
     assert!(policy.starts_with("default-src 'none'; style-src 'sha256-"), "{policy}");
     assert!(policy.contains("script-src 'sha256-") && !policy.contains("unsafe"), "{policy}");
+}
+
+/// A web site whose name leads to this address would read the page by its visitor's browser.
+#[tokio::test]
+async fn a_name_that_nobody_configured_is_refused_except_for_probes() {
+    let scene = Scene::with_ledger().await;
+    cdr_sync::voicenter::install_crypto();
+    for path in ["/", "/api/status", "/api/overview", "/nothing"] {
+        let (status, body) = scene.by_name(path, "rebound.example:8080").await;
+        assert_eq!((status, body.contains("http.hosts")), (421, true), "{path}: {body}");
+    }
+    for path in ["/livez", "/readyz", "/healthz", "/metrics"] {
+        assert_eq!(scene.by_name(path, "cdr-sync.calls.svc").await.0, 200, "{path}");
+    }
+    for own in ["localhost:8080", "127.0.0.1", "[::1]:8080", "10.0.0.7", "Calls.Example.com."] {
+        assert_eq!(scene.by_name("/api/status", own).await.0, 200, "{own}");
+    }
+}
+
+/// What a configuration that was read again shows.
+#[tokio::test]
+async fn what_is_shown_can_be_replaced_while_it_is_served() {
+    let scene = Scene::with_ledger().await;
+    cdr_sync::voicenter::install_crypto();
+    let settings = Settings { hosts: vec!["other.example.com".into()], ..Settings::default() };
+    scene.web.show(scene.store.clone(), Metrics::new().unwrap(), settings);
+    assert_eq!(scene.get("/readyz").await.0, 503, "not migrated");
+    scene.web.migrated();
+    assert_eq!(scene.get("/readyz").await.0, 200);
+    assert_eq!(scene.by_name("/api/status", "other.example.com").await.0, 200);
+    assert_eq!(scene.by_name("/api/status", "calls.example.com").await.0, 421);
 }

@@ -59,6 +59,7 @@ impl Scene {
             AccountSettings { requests_per_minute: 30, board: Board::new(metrics.account(ACCOUNT)) };
         let settings = Settings {
             poll_interval: TimeDelta::seconds(60),
+            hosts: Vec::new(),
             accounts: [(ACCOUNT.to_owned(), account)].into(),
         };
         let clock = ManualClock::new(now());

@@ -8,27 +8,33 @@ use futures_util::FutureExt;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
+use super::reload::Reloads;
 use super::{CliError, Exit};
 use crate::app::{App, AppError};
 use crate::clock::Clock;
-use crate::config::{AccountConfig, Config};
+use crate::config::{AccountConfig, Config, RetentionConfig, Sources};
 use crate::http::{self, AccountSettings, Web};
 use crate::metrics::Metrics;
-use crate::pace::Backoff;
 use crate::service;
-use crate::store::Store;
-use crate::sync::leadership;
+use crate::store::{Store, StoreError};
 use crate::sync::status::Board;
 use crate::sync::supervisor::{self, Common};
+use crate::sync::{Account, DATABASE, leadership};
+use crate::telemetry;
 
 /// How often the diary of windows is compacted.
 const HOUSEKEEPING: Duration = Duration::from_secs(3600);
 
-/// Keeps every account in sync until SIGTERM or SIGINT.
-pub(super) async fn run(config: &Config, clock: Clock) -> Result<Exit, CliError> {
-    App::validate(config)?;
-    let store = App::store(config)?;
+/// Keeps every account in sync until SIGTERM or SIGINT; SIGHUP reads the configuration again.
+pub(super) async fn run(
+    config: Config,
+    sources: Sources<Vec<(String, String)>>,
+    clock: Clock,
+) -> Result<Exit, CliError> {
+    App::validate(&config)?;
+    let mut generation = Generation::first(config)?;
     let stop = CancellationToken::new();
     let stopper = stop.clone();
     tokio::spawn(async move {
@@ -37,44 +43,167 @@ pub(super) async fn run(config: &Config, clock: Clock) -> Result<Exit, CliError>
         tracing::info!(event = "stopping", "finishing what is being stored; a second signal ends at once");
         stopper.cancel();
     });
-    let _watchdog = service::watch(clock.clone());
-    let metrics = Metrics::new().map_err(|error| CliError::Failed(error.to_string()))?;
-    let board = |account: &AccountConfig| {
-        let counts = metrics.account(&account.name);
-        counts.budget(account.requests_per_minute);
-        (account.name.clone(), Board::new(counts))
+    let mut reloads = Reloads::new(sources, clock.clone());
+    ignore_user_signals();
+    let web = Web::new(
+        generation.page_store.clone(),
+        clock.clone(),
+        generation.metrics.clone(),
+        generation.page_settings(),
+    );
+    let _watchdog = service::watch(clock.clone(), web.clone());
+    let served = serve(&generation.config, &web, &stop).await?;
+    let sound = loop {
+        let next = {
+            let own_stop = stop.child_token();
+            let mut keeping = std::pin::pin!(generation.keep_in_sync(&web, &clock, own_stop.clone()));
+            let next = tokio::select! {
+                sound = &mut keeping => break sound?,
+                next = generation.next(&mut reloads) => next,
+            };
+            own_stop.cancel();
+            let sound = keeping.await?;
+            if !sound || stop.is_cancelled() {
+                break sound;
+            }
+            next
+        };
+        generation.replaced_by(&next);
+        reloads.took_effect();
+        generation = next;
+        let Generation { page_store, metrics, .. } = &generation;
+        web.show(page_store.clone(), metrics.clone(), generation.page_settings());
     };
-    let boards: BTreeMap<String, Board> = config.accounts.iter().map(board).collect();
-    let web = Web::new(store.clone(), clock.clone(), metrics, page_settings(config, &boards));
-    let served = serve(config, &web, &stop).await?;
-    let app = tokio::select! {
-        () = stop.cancelled() => return Ok(Exit::Done),
-        app = build_when_there(config, &store, &web, &clock) => app?,
-    };
-    web.migrated();
-    service::ready();
-    service::status("keeping the table in sync");
-    tracing::info!(event = "started", version = env!("CARGO_PKG_VERSION"), accounts = app.accounts.len());
-    warn_of_unconfigured(&app).await;
-    warn_of_shared_calls(&store).await;
-    show_last_successes(&store, &boards).await;
-    let housekeeping = tokio::spawn(keep_house(store.clone(), clock.clone()));
-    let common = Common { store: store.clone(), clock, holder: leadership::this_process() };
-    let sound = supervisor::run(app.accounts, common, boards, stop).await;
-    housekeeping.abort();
+    stop.cancel();
     let served_to_the_end = end_of_serving(served).await;
     tracing::info!(event = "stopped");
     Ok(if sound && served_to_the_end { Exit::Done } else { Exit::Failed })
 }
 
-fn page_settings(config: &Config, boards: &BTreeMap<String, Board>) -> http::Settings {
-    let settings = |account: &AccountConfig| {
-        let board = boards.get(&account.name).cloned().unwrap_or_default();
-        (account.name.clone(), AccountSettings { requests_per_minute: account.requests_per_minute, board })
-    };
-    http::Settings {
-        poll_interval: config.sync.poll_interval,
-        accounts: config.accounts.iter().map(settings).collect(),
+/// What one configuration is made into. Reading another is as good as a restart, except that the server stays.
+struct Generation {
+    config: Config,
+    store: Store,
+    page_store: Store,
+    metrics: Metrics,
+    boards: BTreeMap<String, Board>,
+    /// Accounts that were built to see that it can be done.
+    accounts: Option<Vec<Account>>,
+}
+
+impl Generation {
+    /// Made without touching the database: it may have to be waited for.
+    fn first(config: Config) -> Result<Self, CliError> {
+        let store = App::store(&config)?;
+        let page_store = App::page_store(&config, &store)?;
+        Self::new(config, store, page_store, None)
+    }
+
+    fn new(
+        config: Config,
+        store: Store,
+        page_store: Store,
+        accounts: Option<Vec<Account>>,
+    ) -> Result<Self, CliError> {
+        let metrics = Metrics::new().map_err(|error| CliError::Failed(error.to_string()))?;
+        telemetry::count_dropped_lines(metrics.log_lines_dropped());
+        let board = |account: &AccountConfig| {
+            let counts = metrics.account(&account.name);
+            counts.budget(account.requests_per_minute);
+            (account.name.clone(), Board::new(counts))
+        };
+        let boards = config.accounts.iter().map(board).collect();
+        Ok(Self { config, store, page_store, metrics, boards, accounts })
+    }
+
+    /// What comes after this one: a configuration that differs, and was seen to work.
+    async fn next(&self, reloads: &mut Reloads) -> Self {
+        loop {
+            let config = reloads.next(&self.config).await;
+            match self.successor(config).await {
+                Ok(next) => return next,
+                Err(error) => reloads.try_again(error.to_string()),
+            }
+        }
+    }
+
+    async fn successor(&self, config: Config) -> Result<Self, CliError> {
+        let keys = self.config.changed_keys(&config);
+        let (store, page_store) = match keys.iter().any(|key| key.starts_with("database.")) {
+            true => {
+                let store = App::store(&config)?;
+                let page_store = App::page_store(&config, &store)?;
+                (store, page_store)
+            }
+            false => (self.store.clone(), self.page_store.clone()),
+        };
+        let accounts = prepare(&config, &store).await?.accounts;
+        Self::new(config, store, page_store, Some(accounts))
+    }
+
+    /// Says what changed, by name alone.
+    fn replaced_by(&self, next: &Self) {
+        let keys = self.config.changed_keys(&next.config);
+        let changed = keys.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+        let accounts = next.config.accounts.len();
+        tracing::info!(
+            event = "configuration_reloaded",
+            changed,
+            accounts,
+            "every account starts again under the new configuration"
+        );
+        let keys = Config::needing_restart(&keys).join(", ");
+        if !keys.is_empty() {
+            tracing::warn!(
+                event = "restart_needed",
+                keys,
+                "these take effect when the process is started again"
+            );
+        }
+    }
+
+    /// Migrates, and keeps every account in sync until `stop`. `false` when a fault of ours ended it.
+    async fn keep_in_sync(
+        &self,
+        web: &Web,
+        clock: &Clock,
+        stop: CancellationToken,
+    ) -> Result<bool, CliError> {
+        let Self { config, store, .. } = self;
+        let accounts = match &self.accounts {
+            Some(accounts) => accounts.clone(),
+            None => {
+                tokio::select! {
+                    () = stop.cancelled() => return Ok(true),
+                    prepared = prepare_when_there(config, store, web, clock) => prepared?.accounts,
+                }
+            }
+        };
+        web.migrated();
+        service::ready();
+        service::status("keeping the table in sync");
+        tracing::info!(event = "started", version = env!("CARGO_PKG_VERSION"), accounts = accounts.len());
+        warn_of_unconfigured(store, &accounts).await;
+        warn_of_shared_calls(store).await;
+        show_last_successes(store, &self.boards).await;
+        let house = keep_house(store.clone(), clock.clone(), config.retention);
+        let _housekeeping = AbortOnDropHandle::new(tokio::spawn(house));
+        let common =
+            Common { store: store.clone(), clock: clock.clone(), holder: leadership::this_process() };
+        Ok(supervisor::run(accounts, common, self.boards.clone(), stop).await)
+    }
+
+    fn page_settings(&self) -> http::Settings {
+        let settings = |account: &AccountConfig| {
+            let board = self.boards.get(&account.name).cloned().unwrap_or_default();
+            let requests_per_minute = account.requests_per_minute;
+            (account.name.clone(), AccountSettings { requests_per_minute, board })
+        };
+        http::Settings {
+            poll_interval: self.config.sync.poll_interval,
+            hosts: self.config.http.hosts.clone(),
+            accounts: self.config.accounts.iter().map(settings).collect(),
+        }
     }
 }
 
@@ -96,8 +225,11 @@ async fn serve(
         if stop.is_cancelled() {
             return true;
         }
-        let error = ended.map(|ended| ended.err().map(|error| error.to_string()));
-        tracing::error!(event = "server_ended", error = ?error, "page and metrics are gone: ending");
+        tracing::error!(
+            event = "server_ended",
+            panicked = ended.is_err(),
+            "page and metrics are gone: ending"
+        );
         stop.cancel();
         false
     })))
@@ -121,33 +253,37 @@ async fn show_last_successes(store: &Store, boards: &BTreeMap<String, Board>) {
 }
 
 /// The schema brought up to date and the accounts built; a database that is away, or lets nobody in, is waited for.
-async fn build_when_there(config: &Config, store: &Store, web: &Web, clock: &Clock) -> Result<App, CliError> {
-    let backoff = Backoff { min: Duration::from_secs(1), max: config.api.backoff_max };
+async fn prepare_when_there(
+    config: &Config,
+    store: &Store,
+    web: &Web,
+    clock: &Clock,
+) -> Result<App, CliError> {
     let mut failures = 0;
     loop {
-        let built = async {
-            store.migrate().await?;
-            App::build(config, store.clone()).await
+        let error = match prepare(config, store).await {
+            Ok(app) => return Ok(app),
+            Err(CliError::Store(error) | CliError::App(AppError::Store(error))) if error.is_away() => error,
+            Err(error) => return Err(error),
         };
-        match built.await {
-            Err(AppError::Store(error)) if error.is_away() => {
-                failures += 1;
-                let wait = backoff.wait(failures, fastrand::f64(), None);
-                tracing::warn!(event = "database_away", seconds = wait.as_secs(), %error, "waiting for it");
-                web.not_migrated(&error);
-                service::status("waiting for the database");
-                clock.sleep(wait).await;
-            }
-            built => return Ok(built?),
-        }
+        failures += 1;
+        let wait = DATABASE.wait(failures, fastrand::f64(), None);
+        tracing::warn!(event = "database_away", seconds = wait.as_secs(), %error, "waiting for it");
+        web.not_migrated(&error);
+        service::status("waiting for the database");
+        clock.sleep(wait).await;
     }
 }
 
+async fn prepare(config: &Config, store: &Store) -> Result<App, CliError> {
+    store.migrate().await?;
+    Ok(App::build(config, store.clone()).await?)
+}
+
 /// An account that only the database knows goes stale: say so.
-async fn warn_of_unconfigured(app: &App) {
-    let Ok(known) = app.store.status().await else { return };
-    for account in known.iter().filter(|known| app.accounts.iter().all(|account| account.name != known.name))
-    {
+async fn warn_of_unconfigured(store: &Store, accounts: &[Account]) {
+    let Ok(known) = store.status().await else { return };
+    for account in known.iter().filter(|known| accounts.iter().all(|account| account.name != known.name)) {
         tracing::warn!(
             event = "account_not_configured",
             account = account.name,
@@ -170,12 +306,38 @@ async fn warn_of_shared_calls(store: &Store) {
     }
 }
 
-async fn keep_house(store: Store, clock: Clock) {
+async fn keep_house(store: Store, clock: Clock, retention: RetentionConfig) {
     loop {
-        if let Err(error) = store.compact_window_reads(clock.now()).await {
+        if let Err(error) = clean_up(&store, &clock, retention).await {
             tracing::warn!(event = "housekeeping_failed", %error, "trying again in an hour");
         }
         clock.sleep(HOUSEKEEPING).await;
+    }
+}
+
+async fn clean_up(store: &Store, clock: &Clock, retention: RetentionConfig) -> Result<(), StoreError> {
+    store.compact_window_reads(clock.now()).await?;
+    let trimmed = store.trim_rejected(clock.now()).await?;
+    if trimmed > 0 {
+        tracing::warn!(
+            event = "rejected_trimmed",
+            records = trimmed,
+            "the oldest of very many records that cannot be stored were deleted: see cdr-sync rejected"
+        );
+    }
+    if let Some(kept) = retention.history {
+        while store.trim_history(kept, clock.now()).await? > 0 {}
+    }
+    Ok(())
+}
+
+/// SIGUSR1 and SIGUSR2 mean something to other daemons, and their default is to kill: here they mean nothing.
+fn ignore_user_signals() {
+    for kind in [SignalKind::user_defined1(), SignalKind::user_defined2()] {
+        // Once listened to, a signal keeps its handler, which only takes note of it.
+        if let Err(error) = signal(kind) {
+            tracing::error!(event = "no_signals", %error, "SIGUSR1 and SIGUSR2 cannot be ignored");
+        }
     }
 }
 
@@ -196,6 +358,7 @@ pub(super) async fn stop_signal() {
             _ = terminate.recv() => 15,
             _ = interrupt.recv() => 2,
         };
+        telemetry::flush_hurried();
         std::process::exit(128 + number);
     });
 }

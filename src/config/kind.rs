@@ -60,6 +60,13 @@ pub(super) const LISTEN: Kind<Option<SocketAddr>> = |text| match text.trim() {
             .to_owned()
     }),
 };
+/// A host's name, as it stands in an address.
+pub(super) const HOST: Kind<String> = |text| {
+    let name = text.trim().trim_end_matches('.').to_ascii_lowercase();
+    let plain = |char: char| char.is_ascii_alphanumeric() || matches!(char, '.' | '-' | '_');
+    let expected = "expected a name such as calls.example.com, without http:// and port";
+    Some(name).filter(|name| !name.is_empty() && name.chars().all(plain)).ok_or_else(|| expected.to_owned())
+};
 /// The unit on the wire.
 pub(super) const GRANULARITY: Kind<TimeDelta> = |text| match duration(text) {
     Ok(unit) if [TimeDelta::seconds(1), TimeDelta::minutes(1)].contains(&unit) => Ok(unit),

@@ -22,6 +22,8 @@ const SHORTHANDS: [(&str, &str); 4] = [
     ("VOICENTER_TOKEN", "accounts[0].token"),
     ("VOICENTER_URL", "api.url"),
 ];
+/// Stands between a secret's file and what named it.
+const NAMED_BY: &str = ", named by ";
 /// The most accounts that variables can number: a slip of a digit must not make a million.
 const MOST_ACCOUNTS: usize = 1000;
 
@@ -162,7 +164,12 @@ fn secret_in(file: &str, origin: &str, dir: &Path) -> Result<Value, String> {
                 .to_owned(),
         }
     })?;
-    Ok(Value::new(Some(&format!("{file}, named by {origin}")), text))
+    Ok(Value::new(Some(&format!("{file}{NAMED_BY}{origin}")), text))
+}
+
+/// The file in the origin of a secret that was read from one.
+pub(super) fn secret_file_of(origin: &str) -> Option<&str> {
+    origin.rsplit_once(NAMED_BY).map(|(file, _)| file)
 }
 
 /// An empty variable counts as unset here: Compose files pass unset ones on as empty.

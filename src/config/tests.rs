@@ -448,6 +448,34 @@ fn every_file_in_config_parses_and_the_default_one_says_the_defaults() {
 }
 
 #[test]
+fn hosts_are_names_alone() {
+    let hosts = |text| from_env(&[("CDR_SYNC__HTTP__HOSTS", text)]).map(|config| config.http.hosts);
+    assert_eq!(hosts("Calls.Example.com., calls").unwrap(), ["calls.example.com", "calls"]);
+    assert!(hosts("").unwrap().is_empty());
+    for wrong in ["http://calls", "calls:8080", "*", "a b"] {
+        assert!(told(from_env(&[("CDR_SYNC__HTTP__HOSTS", wrong)]))[0].contains("a name such as"), "{wrong}");
+    }
+}
+
+#[test]
+fn what_changed_is_named_without_its_value() {
+    let old = from_env(&[("VOICENTER_CODE", "x"), ("DATABASE_URL", "postgres://h/d")]).unwrap();
+    let changed =
+        |env: &[(&str, &str)]| old.changed_keys(&from_env(env).unwrap()).into_iter().collect::<Vec<_>>();
+    assert_eq!(changed(&[("VOICENTER_CODE", "x"), ("DATABASE_URL", "postgres://h/d")]), [""; 0]);
+    assert_eq!(
+        changed(&[
+            ("VOICENTER_CODE", "y"),
+            ("DATABASE_URL", "postgres://h/e"),
+            ("CDR_SYNC__LOG__LEVEL", "warn")
+        ]),
+        ["accounts[0].code", "database.url", "log.level"]
+    );
+    let token = changed(&[("VOICENTER_TOKEN", "x"), ("DATABASE_URL", "postgres://h/d")]);
+    assert_eq!(token, ["accounts[0].code", "accounts[0].token"]);
+}
+
+#[test]
 fn the_effective_configuration_can_be_read_back() {
     let toml =
         from_env(&[("CDR_SYNC__SYNC__START", "2024-06-01"), ("VOICENTER_CODE", "x")]).unwrap().masked_toml();

@@ -11,23 +11,24 @@ use serde_json::{Value, json};
 use super::calendar::calendar;
 use super::ledger::{AccountFacts, Facts, HOURS};
 use super::problems::{allowance, problems, standing};
-use super::{AccountSettings, Web, json_answer, status};
+use super::{AccountSettings, Settings, Web, json_answer, status};
 use crate::store::overview::{Backfill, HourOfCalls, RecentRead};
 use crate::window::Lane;
 
 pub(super) async fn overview(axum_state: State<Web>) -> Response {
     let State(web) = axum_state;
-    let facts = web.ledger.read_with_calls().await;
+    let shown = web.shown();
+    let facts = shown.ledger.read_with_calls().await;
     let now = web.clock.now();
     let accounts: Vec<Value> =
-        facts.accounts.iter().map(|account| account_json(&web, &facts, account, now)).collect();
+        facts.accounts.iter().map(|account| account_json(&shown.settings, &facts, account, now)).collect();
     // Accounts that were configured but have not been opened yet: the first seconds of a first start.
     let known = |name: &&String| facts.accounts.iter().all(|account| account.status.name != **name);
-    let starting: Vec<&String> = web.settings.accounts.keys().filter(known).collect();
+    let starting: Vec<&String> = shown.settings.accounts.keys().filter(known).collect();
     let body = json!({
         "now": now,
         "version": env!("CARGO_PKG_VERSION"),
-        "poll_seconds": web.settings.poll_interval.num_seconds(),
+        "poll_seconds": shown.settings.poll_interval.num_seconds(),
         "database_failure": facts.failure,
         "starting": starting,
         "accounts": accounts,
@@ -35,11 +36,11 @@ pub(super) async fn overview(axum_state: State<Web>) -> Response {
     json_answer(StatusCode::OK, &body)
 }
 
-fn account_json(web: &Web, all: &Facts, facts: &AccountFacts, now: DateTime<Utc>) -> Value {
+fn account_json(page: &Settings, all: &Facts, facts: &AccountFacts, now: DateTime<Utc>) -> Value {
     let AccountFacts { status, overview, unread } = facts;
-    let settings = web.settings.accounts.get(&status.name);
+    let settings = page.accounts.get(&status.name);
     let progress = settings.map(|settings| settings.board.read());
-    let poll = web.settings.poll_interval;
+    let poll = page.poll_interval;
     let gaps: Vec<_> = overview.gaps.iter().map(|gap| gap.window).collect();
     let start = status.horizon.map_or(status.history_start, |floor| floor.max(status.history_start));
     let end = overview.coverage.end().unwrap_or(now).min(now);

@@ -11,7 +11,7 @@ use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, DATE, HeaderMap, HeaderValue,
 use reqwest::redirect::Policy;
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
-use url::Url;
+use url::{Host, Url};
 
 use super::Answer;
 use super::decode::{self, BadBody, Envelope, Keep, decode_keeping};
@@ -97,6 +97,15 @@ pub fn install_crypto() {
     PROVIDER.call_once(|| drop(rustls::crypto::ring::default_provider().install_default()));
 }
 
+fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
+}
+
 impl Client {
     /// A client for one account.
     pub fn new(settings: ClientSettings) -> Result<Self, ClientError> {
@@ -117,6 +126,10 @@ impl Client {
             // A redirect is a request that nobody budgeted, and could carry the credential elsewhere.
             .redirect(Policy::none())
             .referer(false);
+        if is_loopback(&settings.url) {
+            // What a proxy calls by these names is the proxy's own host.
+            builder = builder.no_proxy();
+        }
         if let Some(path) = &settings.ca_file {
             builder = builder.tls_certs_merge(certificates(path)?);
         }

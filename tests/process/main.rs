@@ -8,5 +8,7 @@
     reason = "a test stops where it is wrong"
 )]
 
+mod log;
 mod outcomes;
 mod scene;
+mod strangers;

@@ -79,3 +79,13 @@ impl Scene {
         (output.status.code(), String::from_utf8_lossy(&text).into_owned())
     }
 }
+
+/// Waits for a condition of another process, or panics.
+pub async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    let waiting = async {
+        while !holds().await {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, waiting).await.unwrap_or_else(|_| panic!("waited in vain for {what}"));
+}

@@ -1,0 +1,298 @@
+//! Connections from whoever can reach the port. What one of them can take is bounded: descriptors, memory, and time.
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::io::ErrorKind;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use axum::Router;
+use axum::response::Response;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::{Service as _, service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::{Id, JoinError, JoinSet};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+/// After a failure to accept that is not one connection's own, such as no descriptor left.
+const ACCEPT_AGAIN: Duration = Duration::from_millis(200);
+
+/// What strangers may take.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// Connections open at once. A new one takes the place of the one that has been idle longest.
+    pub connections: usize,
+    /// A request's head must be complete within this; an idle connection is closed after it, too.
+    pub head_timeout: Duration,
+    /// The longest head.
+    pub head_bytes: usize,
+    /// A client that does not read its answer for this long is dropped.
+    pub stall_timeout: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 64,
+            head_timeout: Duration::from_secs(10),
+            head_bytes: 16 << 10,
+            stall_timeout: Duration::from_secs(30),
+        }
+    }
+}
+
+/// Serves until `stop`, then lets the requests at hand end.
+pub(crate) async fn serve(listener: TcpListener, router: Router, limits: Limits, stop: CancellationToken) {
+    let mut connections = Connections { limits, tasks: JoinSet::new(), open: BTreeMap::new() };
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => break,
+            Some(ended) = connections.tasks.join_next_with_id() => connections.closed(ended),
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => connections.admit(stream, router.clone(), stop.clone()).await,
+                Err(error) if is_the_clients(error.kind()) => {}
+                Err(_) => tokio::time::sleep(ACCEPT_AGAIN).await,
+            },
+        }
+    }
+    drop(listener);
+    while connections.tasks.join_next().await.is_some() {}
+}
+
+fn is_the_clients(error: ErrorKind) -> bool {
+    use ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    matches!(error, ConnectionAborted | ConnectionRefused | ConnectionReset)
+}
+
+struct Connections {
+    limits: Limits,
+    tasks: JoinSet<()>,
+    open: BTreeMap<Id, Arc<Activity>>,
+}
+
+impl Connections {
+    async fn admit(&mut self, stream: TcpStream, router: Router, stop: CancellationToken) {
+        if self.open.len() >= self.limits.connections && !self.close_longest_idle().await {
+            return;
+        }
+        let activity = Arc::new(Activity::new());
+        let connection = connection(stream, router, self.limits, activity.clone(), stop);
+        self.open.insert(self.tasks.spawn(connection).id(), activity);
+    }
+
+    /// Makes room; `false` when every connection waits for an answer. Strangers that only hold connections open must not keep a
+    /// probe out.
+    async fn close_longest_idle(&mut self) -> bool {
+        let idle = self.open.values().filter_map(|activity| Some((activity.idle_since()?, activity)));
+        let Some((_, longest)) = idle.min_by_key(|(since, _)| *since) else { return false };
+        longest.evicted.cancel();
+        if let Some(ended) = self.tasks.join_next_with_id().await {
+            self.closed(ended);
+        }
+        true
+    }
+
+    fn closed(&mut self, ended: Result<(Id, ()), JoinError>) {
+        let id = ended.map_or_else(|error| error.id(), |(id, ())| id);
+        self.open.remove(&id);
+    }
+}
+
+/// What a connection is doing.
+#[derive(Debug)]
+struct Activity {
+    /// Since when nothing is being worked out for it; `None` while something is.
+    idle_since: Mutex<Option<Instant>>,
+    evicted: CancellationToken,
+}
+
+impl Activity {
+    fn new() -> Self {
+        Self { idle_since: Mutex::new(Some(Instant::now())), evicted: CancellationToken::new() }
+    }
+
+    fn idle_since(&self) -> Option<Instant> {
+        *self.idle_since.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn set(&self, idle_since: Option<Instant>) {
+        *self.idle_since.lock().unwrap_or_else(PoisonError::into_inner) = idle_since;
+    }
+
+    /// Returns once nothing has been worked out for `limit`.
+    async fn stalled(&self, limit: Duration) {
+        loop {
+            let until = self.idle_since().unwrap_or_else(Instant::now) + limit;
+            if until <= Instant::now() {
+                return;
+            }
+            tokio::time::sleep_until(until).await;
+        }
+    }
+}
+
+async fn connection(
+    stream: TcpStream,
+    router: Router,
+    limits: Limits,
+    activity: Arc<Activity>,
+    stop: CancellationToken,
+) {
+    // Without it an answer may wait for the client's acknowledgement; it is no reason to refuse one.
+    let _ = stream.set_nodelay(true);
+    let router = TowerToHyperService::new(router);
+    let answer = |request: hyper::Request<Incoming>| {
+        activity.set(None);
+        let (answer, activity) = (router.call(request), activity.clone());
+        async move {
+            let answer: Result<Response, Infallible> = answer.await;
+            activity.set(Some(Instant::now()));
+            answer
+        }
+    };
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.head_timeout)
+        .max_buf_size(limits.head_bytes)
+        .serve_connection(TokioIo::new(stream), service_fn(answer));
+    let mut connection = std::pin::pin!(connection);
+    // However it ends, the client sees that the connection is gone: nobody else need be told.
+    let served = async {
+        tokio::select! {
+            _ = connection.as_mut() => return,
+            () = stop.cancelled() => connection.as_mut().graceful_shutdown(),
+        }
+        let _ = connection.await;
+    };
+    tokio::select! {
+        () = served => {}
+        () = activity.evicted.cancelled() => {}
+        () = activity.stalled(limits.stall_timeout) => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use axum::body::Body;
+    use axum::routing::get;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio_util::task::AbortOnDropHandle;
+
+    use super::*;
+
+    /// Nothing that is waited for here takes longer.
+    const PATIENCE: Duration = Duration::from_secs(20);
+    /// Longer than any test.
+    const NEVER: Duration = Duration::from_secs(3600);
+    const PATIENT: Limits =
+        Limits { connections: 8, head_timeout: NEVER, head_bytes: 16 << 10, stall_timeout: NEVER };
+
+    async fn server(limits: Limits, stop: CancellationToken) -> (SocketAddr, AbortOnDropHandle<()>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let never_read = vec![b'x'; 64 << 20];
+        let router = Router::new()
+            .route("/", get(async || "here"))
+            .route("/slow", get(async || std::future::pending::<&str>().await))
+            .route("/large", get(async move || Body::from(never_read)));
+        (address, AbortOnDropHandle::new(tokio::spawn(serve(listener, router, limits, stop))))
+    }
+
+    async fn open(address: SocketAddr, head: &[u8]) -> TcpStream {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        // The server may have closed it meanwhile.
+        let _ = stream.write_all(head).await;
+        stream
+    }
+
+    /// What comes until the server closes the connection.
+    async fn rest(mut stream: TcpStream) -> String {
+        let mut text = Vec::new();
+        // Closing with something unread resets the connection.
+        let _ = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut text)).await.expect("it is closed");
+        String::from_utf8(text).unwrap()
+    }
+
+    const WHOLE: &[u8] = b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+
+    #[tokio::test]
+    async fn a_new_connection_takes_the_place_of_the_one_idle_longest() {
+        let (address, _server) = server(PATIENT, CancellationToken::new()).await;
+        let mut strangers = Vec::new();
+        for _ in 0..50 {
+            strangers.push(open(address, b"GET / HTTP/1.1\r\n").await);
+        }
+        assert!(rest(open(address, WHOLE).await).await.ends_with("here"));
+        // The last seven may stay.
+        for stranger in strangers.into_iter().take(43) {
+            assert_eq!(rest(stranger).await, "");
+        }
+    }
+
+    #[tokio::test]
+    async fn while_all_wait_for_answers_a_new_connection_is_closed() {
+        let (address, _server) = server(PATIENT, CancellationToken::new()).await;
+        let mut busy = Vec::new();
+        for _ in 0..8 {
+            busy.push(open(address, b"GET /slow HTTP/1.1\r\nhost: x\r\n\r\n").await);
+        }
+        // Their requests may not have been read yet, when it takes the place of one.
+        let deadline = Instant::now() + PATIENCE;
+        while rest(open(address, WHOLE).await).await.ends_with("here") {
+            busy.push(open(address, b"GET /slow HTTP/1.1\r\nhost: x\r\n\r\n").await);
+            assert!(Instant::now() < deadline);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_head_that_does_not_end_is_not_waited_for() {
+        let limits = Limits { head_timeout: Duration::from_millis(50), ..PATIENT };
+        let (address, _server) = server(limits, CancellationToken::new()).await;
+        for head in [&b"GET / HTTP/1.1\r\nhost:"[..], b"", b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"] {
+            let answered = rest(open(address, head).await).await.ends_with("here");
+            assert_eq!(answered, head.ends_with(b"\r\n\r\n"));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_head_that_is_too_long_is_refused() {
+        let (address, _server) = server(PATIENT, CancellationToken::new()).await;
+        let mut stream = open(address, b"GET / HTTP/1.1\r\n").await;
+        let (mut sent, line) = (0, format!("x: {}\r\n", "y".repeat(1000)));
+        while stream.write_all(line.as_bytes()).await.is_ok() && sent < (64 << 20) {
+            sent += line.len();
+        }
+        // What the kernel holds on its way is no memory of the server's.
+        assert!(sent < (64 << 20), "{sent}");
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_is_not_read_is_dropped() {
+        let limits = Limits { stall_timeout: Duration::from_millis(50), ..PATIENT };
+        let stop = CancellationToken::new();
+        let (address, server) = server(limits, stop.clone()).await;
+        let mut reader = open(address, b"GET /large HTTP/1.1\r\nhost: x\r\n\r\n").await;
+        reader.read_exact(&mut [0]).await.unwrap();
+        // The end waits for answers at hand, and this one is never taken.
+        stop.cancel();
+        tokio::time::timeout(PATIENCE, server).await.expect("it ends").unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_stop_lets_the_answer_at_hand_end_and_closes_the_rest() {
+        let stop = CancellationToken::new();
+        let (address, server) = server(PATIENT, stop.clone()).await;
+        let idle = open(address, b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await;
+        let mut seen = [0];
+        idle.peek(&mut seen).await.unwrap();
+        stop.cancel();
+        assert!(rest(idle).await.ends_with("here"));
+        tokio::time::timeout(PATIENCE, server).await.expect("it ends").unwrap();
+    }
+}
