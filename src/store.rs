@@ -21,6 +21,7 @@ mod change;
 pub mod commit;
 mod coverage;
 pub mod error;
+mod future;
 pub mod gap;
 pub mod lease;
 pub mod ledger;

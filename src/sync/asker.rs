@@ -223,6 +223,18 @@ impl Asker {
         }
     }
 
+    /// After the clock was set back: what was noted by it as later than now is brought back to now.
+    pub(super) async fn clock_was_set_back(&mut self, by: TimeDelta) -> Result<(), SyncError> {
+        self.zone.clock_was_set_back(by);
+        self.session.clock_was_set_back(by);
+        self.while_away(|asker| {
+            let (store, name) = (asker.account.pace.store().clone(), asker.account.name.clone());
+            let now = asker.clock.now();
+            async move { store.disbelieve_future(&name, now).await }
+        })
+        .await
+    }
+
     /// Waits for the budget.
     async fn ready(&mut self) -> Result<(), SyncError> {
         self.while_away(|asker| {

@@ -9,7 +9,7 @@ use futures_util::FutureExt;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::engine::{Engine, Turn};
+use super::engine::{Engine, RESUME_EVERY, Turn};
 use super::status::Board;
 use super::{Account, SyncError};
 use crate::clock::Clock;
@@ -58,6 +58,14 @@ pub async fn run(
     sound
 }
 
+/// How long an account is not led.
+#[derive(Clone, Copy, Debug)]
+struct Wait {
+    until: DateTime<Utc>,
+    /// The ledger says so, too.
+    noted: bool,
+}
+
 async fn keep_in_sync(account: Account, common: Common, board: Board, stop: CancellationToken) {
     let (mut failures, mut refusals) = (0, 0);
     loop {
@@ -75,7 +83,7 @@ async fn keep_in_sync(account: Account, common: Common, board: Board, stop: Canc
         if board.read().windows > read_before {
             refusals = 0;
         }
-        let until = match ended {
+        let wait = match ended {
             Ok(Ok(())) => return,
             Ok(Err(error @ (SyncError::Refused { .. } | SyncError::WrongZone { .. }))) => {
                 refusals += 1;
@@ -102,7 +110,8 @@ async fn keep_in_sync(account: Account, common: Common, board: Board, stop: Canc
         };
         tokio::select! {
             () = stop.cancelled() => return,
-            () = common.clock.sleep_until(until) => {}
+            () = common.clock.sleep_until(wait.until) => {}
+            () = resumed(&account, &common, wait) => {}
         }
     }
 }
@@ -118,7 +127,7 @@ fn wait_after(account: &Account, error: &SyncError, failures: u32) -> Duration {
 }
 
 /// Reports why the account is not led for `wait` from now; returns when that ends.
-async fn note(account: &Account, common: &Common, error: &SyncError, wait: Duration) -> DateTime<Utc> {
+async fn note(account: &Account, common: &Common, error: &SyncError, wait: Duration) -> Wait {
     let until = common.clock.now() + TimeDelta::from_std(wait).unwrap_or_default();
     match error {
         SyncError::Led { holder, .. } => {
@@ -128,7 +137,7 @@ async fn note(account: &Account, common: &Common, error: &SyncError, wait: Durat
                 holder,
                 "another process leads this account"
             );
-            return until;
+            return Wait { until, noted: false };
         }
         SyncError::Store(StoreError::Fenced) => {
             tracing::warn!(
@@ -136,18 +145,32 @@ async fn note(account: &Account, common: &Common, error: &SyncError, wait: Durat
                 account = account.name,
                 "another process has taken over this account"
             );
-            return until;
+            return Wait { until, noted: false };
         }
         _ => {
             tracing::error!(event = "account_stopped", account = account.name, %error, seconds = wait.as_secs(), "trying again later")
         }
     }
-    if let Err(error) =
-        common.store.note_error(&account.name, &error.to_string(), Some(until), common.clock.now()).await
-    {
+    let noting =
+        common.store.note_error(&account.name, &error.to_string(), Some(until), common.clock.now()).await;
+    if let Err(error) = &noting {
         tracing::debug!(event = "error_not_noted", account = account.name, %error);
     }
-    until
+    Wait { until, noted: noting.is_ok() }
+}
+
+/// Returns when an operator has ended the wait: its end stands in the ledger no more.
+async fn resumed(account: &Account, common: &Common, wait: Wait) {
+    if !wait.noted {
+        return std::future::pending().await;
+    }
+    loop {
+        common.clock.sleep(RESUME_EVERY).await;
+        if let Ok(None) = common.store.waits_until(&account.name).await {
+            tracing::info!(event = "resumed", account = account.name, "an operator has ended the wait");
+            return;
+        }
+    }
 }
 
 /// Leads one account until the stop, an error, or another leader.
@@ -197,6 +220,7 @@ async fn turn_until(engine: &mut Engine, clock: &Clock, stop: &CancellationToken
             tokio::select! {
                 () = stop.cancelled() => return Ok(()),
                 () = clock.sleep_until(until) => {}
+                () = engine.gaps_resumed() => {}
             }
         }
     }

@@ -10,6 +10,7 @@
 )]
 
 mod capabilities;
+mod clocks;
 mod compare;
 mod dialects;
 mod faults;

@@ -250,11 +250,16 @@ impl Planner {
     /// After a gap was tried again: what is left of it is put off.
     fn finish_gap(&mut self, window: Window, now: DateTime<Utc>, progress: &mut Progress) {
         let left = self.ledger.gaps.iter().filter(|gap| gap.window.intersect(&window).is_some());
-        let left: Vec<_> = left.filter(|gap| gap.next_try_at <= now).cloned().collect();
+        let left: Vec<_> = left.filter(|gap| is_due(gap, now)).cloned().collect();
         for gap in left {
             self.open_gap(gap.window, gap.reason, now, progress);
         }
     }
+}
+
+/// Its next try has come, or is further ahead than it can have been put off: a clock was set back since.
+pub(super) fn is_due(gap: &Gap, now: DateTime<Utc>) -> bool {
+    gap.next_try_at <= now || gap.next_try_at - now > retry_delay(gap.tries)
 }
 
 /// A gap is retried at growing intervals: after 5 minutes first, once a day at last.
