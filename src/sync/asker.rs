@@ -56,7 +56,9 @@ impl Fetched {
             // It stands as a gap, or less is asked for next: nothing to wait for.
             _ if matches!(outcome, Outcome::SplitTooMany | Outcome::Gap) => None,
             Reply::Invalid { .. } | Reply::TimedOut if outcome != Outcome::Failed => None,
-            Reply::Failed | Reply::Invalid { .. } | Reply::TimedOut => Some(self.error.clone()),
+            Reply::Failed | Reply::Unreachable | Reply::Invalid { .. } | Reply::TimedOut => {
+                Some(self.error.clone())
+            }
             Reply::TooMany { .. } if outcome == Outcome::Failed => {
                 Some(format!("even the smallest window is refused: {}", self.error))
             }
@@ -129,7 +131,8 @@ impl Asker {
                         event = "request_failed", account = self.account.name, lane = ask.lane.as_str(),
                         window = %ask.window, failures = self.failures + 1, %error, "no usable answer"
                     );
-                    (Reply::Failed, error.to_string())
+                    let unreachable = matches!(error, ApiError::NoConnection(_));
+                    (if unreachable { Reply::Unreachable } else { Reply::Failed }, error.to_string())
                 }
             },
         };

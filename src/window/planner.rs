@@ -169,6 +169,8 @@ pub struct Planner {
     last_for_fields: Option<DateTime<Utc>>,
     /// The latest instant that was ever given as the present, until the clock was set back.
     latest: DateTime<Utc>,
+    /// The API has answered since the last failure.
+    answers: bool,
     /// By how much the clock was set back, until somebody asks.
     set_back: Option<TimeDelta>,
     /// Where the API's own clock stands, if claims end there long before the present.
@@ -212,6 +214,7 @@ impl Planner {
             lacking: Lacking::NONE,
             last_for_fields: None,
             latest: now,
+            answers: true,
             set_back: None,
             behind: None,
         }
@@ -345,6 +348,7 @@ impl Planner {
         {
             self.reached_beyond(ask, read_at, &mut progress);
         }
+        self.note_life(ask, progress.outcome);
         match (step.failed, reply) {
             (Some((window, reason)), _) => self.failed(ask, window, reason, read_at, &mut progress),
             // A contradictory answer is no sign of life: it is a failure that was not the last.

@@ -31,6 +31,16 @@ impl Suspects {
         confirmed
     }
 
+    /// Returns `true` if `window` is known to fail while others are answered.
+    pub fn is_confirmed(&self, window: Window) -> bool {
+        self.list.iter().any(|suspect| suspect.api_answered && suspect.window.intersect(&window).is_some())
+    }
+
+    /// Nothing is answered at present, `window` neither: what failed lately and is not confirmed is not to blame.
+    pub fn excuse(&mut self, window: Window) {
+        self.list.retain(|suspect| suspect.api_answered || suspect.window.intersect(&window).is_some());
+    }
+
     /// Notes a part of a window that is at fault: its next failure counts at once.
     pub fn confirm(&mut self, window: Window) {
         self.list.push(Suspect { window, set_aside: false, api_answered: true });

@@ -114,6 +114,15 @@ impl Planner {
         {
             self.suspects.failed(refused.window);
         }
+        // A window is to blame only while its neighbours are answered: failures of an API that answers nothing never add up.
+        if ask.lane != Lane::Live
+            && self.mode != Mode::Asked
+            && !self.answers
+            && self.suspects.is_confirmed(window)
+        {
+            progress.set_aside = Some(window);
+            return;
+        }
         let confirmed = self.suspects.failed(window);
         if confirmed && window.len() <= self.settings.gap_grain {
             self.open_gap(window, reason, now, progress);
@@ -137,6 +146,29 @@ impl Planner {
             if let (Lane::Asked, Some(span)) = (ask.lane, self.asked_now) {
                 self.asked.push_back(Asked { span, window: part });
             }
+        }
+    }
+
+    /// Notes whether the API answers at all. Before a window counts as failed for good, a poll shows whether anything is
+    /// answered; and while polls fail, no other window is held to have failed.
+    pub(super) fn note_life(&mut self, ask: &Ask, outcome: Outcome) {
+        if outcome != Outcome::Failed {
+            self.answers = true;
+            return;
+        }
+        if ask.lane == Lane::Live {
+            self.answers = false;
+            self.suspects.excuse(ask.window);
+            let others = self.readings.iter_mut().filter(|(lane, _)| **lane != Lane::Live);
+            others.for_each(|(_, reading)| reading.forgive());
+        } else if self.suspects.is_confirmed(ask.window)
+            && self
+                .readings
+                .get(&ask.lane)
+                .is_some_and(|reading| reading.attempts() + 1 == self.settings.reading.attempts)
+        {
+            self.answers = false;
+            self.last_poll = None;
         }
     }
 
