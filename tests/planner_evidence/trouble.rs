@@ -235,7 +235,12 @@ fn spells_in_which_nothing_is_answered_never_add_up_to_a_gap() {
             match planner.next(at(now)) {
                 Next::Ask(ask) => {
                     let answers = (now - NOW) % (down + up) >= down;
-                    let reply = if answers { whole(&calls, &ask).0 } else { Reply::Failed };
+                    let reply = match whole(&calls, &ask).0 {
+                        Reply::Answer(evidence) if answers => {
+                            Reply::Answer(Evidence { server_date: Some(at(now)), ..evidence })
+                        }
+                        _ => Reply::Failed,
+                    };
                     let progress = planner.absorb(&ask, &reply, at(now));
                     opened += progress.gaps.len();
                     now += if answers { 2 } else { pause };

@@ -124,6 +124,10 @@ impl Planner {
             return;
         }
         let confirmed = self.suspects.failed(window);
+        if !confirmed && reason == GapReason::Unreadable && self.mode == Mode::Daemon {
+            // Is it the window, or does the API answer nothing?
+            self.last_poll = None;
+        }
         if confirmed && window.len() <= self.settings.gap_grain {
             self.open_gap(window, reason, now, progress);
             progress.outcome = Outcome::Gap;
