@@ -103,25 +103,34 @@ pub struct ManualClock {
     hands: watch::Sender<Hands>,
     /// The instants that somebody waits for, and how many do.
     awaited: watch::Sender<BTreeMap<DateTime<Utc>, usize>>,
+    /// It shows the time as if nobody had ever set it.
+    never_set: bool,
 }
 
 /// The time shown, and the time that has passed since the start.
 #[derive(Clone, Copy, Debug)]
 struct Hands {
     now: DateTime<Utc>,
+    began: DateTime<Utc>,
     passed: TimeDelta,
 }
 
 impl ManualClock {
     /// A clock standing at `now`.
     pub fn new(now: DateTime<Utc>) -> Self {
-        let hands = watch::channel(Hands { now, passed: TimeDelta::zero() }).0;
-        Self { hands, awaited: watch::channel(BTreeMap::new()).0 }
+        let hands = watch::channel(Hands { now, began: now, passed: TimeDelta::zero() }).0;
+        Self { hands, awaited: watch::channel(BTreeMap::new()).0, never_set: false }
     }
 
     /// The instant it stands at.
     pub fn now(&self) -> DateTime<Utc> {
-        self.hands.borrow().now
+        let hands = *self.hands.borrow();
+        if self.never_set { hands.began + hands.passed } else { hands.now }
+    }
+
+    /// Another clock that goes with this one, and that [`ManualClock::step`] does not set: another host's.
+    pub fn elsewhere(&self) -> Self {
+        Self { never_set: true, ..self.clone() }
     }
 
     /// Moves it forward and wakes whoever waits for an instant that has come.
@@ -150,14 +159,15 @@ impl ManualClock {
         if duration <= TimeDelta::zero() {
             return;
         }
-        let Hands { now, passed } = *self.hands.borrow();
+        let (now, Hands { passed, .. }) = (self.now(), *self.hands.borrow());
         let end = passed.checked_add(&duration).unwrap_or(TimeDelta::MAX);
         let shown = now.checked_add_signed(duration).unwrap_or(DateTime::<Utc>::MAX_UTC);
         let _sleeper = Sleeper::new(self, instant.unwrap_or(shown));
         let mut hands = self.hands.subscribe();
         // The sender lives in `self`, so the channel cannot close while we wait.
-        let has_ended =
-            |hands: &Hands| hands.passed >= end || instant.is_some_and(|instant| hands.now >= instant);
+        let has_ended = |hands: &Hands| {
+            hands.passed >= end || instant.is_some_and(|instant| !self.never_set && hands.now >= instant)
+        };
         let _ = hands.wait_for(has_ended).await;
     }
 }

@@ -42,11 +42,11 @@ impl Pace {
         loop {
             self.local.until_ready().await;
             match self.store.reserve(&self.credential, self.per_minute, self.burst).await? {
-                Reserved::After(wait) if wait < LOOK_EVERY => {
+                Reserved::After(wait) => {
                     clock.sleep(wait).await;
                     return Ok(());
                 }
-                Reserved::After(wait) => tokio::select! {
+                Reserved::AfterPause(wait) => tokio::select! {
                     () = clock.sleep(wait) => return Ok(()),
                     () = self.resumed(clock) => {}
                 },
@@ -57,10 +57,7 @@ impl Pace {
 
     /// Returns when an operator has lifted the pause.
     async fn resumed(&self, clock: &Clock) {
-        // Where none has since the last pause; a database that is away is asked again.
-        while !matches!(self.store.is_resumed(&self.credential).await, Ok(false)) {
-            clock.sleep(LOOK_EVERY).await;
-        }
+        // A database that is away is asked again.
         while !matches!(self.store.is_resumed(&self.credential).await, Ok(true)) {
             clock.sleep(LOOK_EVERY).await;
         }

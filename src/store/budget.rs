@@ -77,6 +77,8 @@ const LONGEST_PAUSE: TimeDelta = TimeDelta::minutes(61);
 pub enum Reserved {
     /// Wait this long and send: nobody else has that instant.
     After(Duration),
+    /// The same, at the end of a pause or after it: if somebody lifts the pause meanwhile, ask again.
+    AfterPause(Duration),
     /// Too many are waiting. Nothing is reserved; ask again after this long.
     Later(Duration),
 }
@@ -179,7 +181,8 @@ impl Store {
         .execute(&mut *tx)
         .await?;
         tx.commit().await?;
-        Ok(Reserved::After((send_at - now).to_std().unwrap_or_default()))
+        let wait = (send_at - now).to_std().unwrap_or_default();
+        Ok(if used.paused_until > now { Reserved::AfterPause(wait) } else { Reserved::After(wait) })
     }
 
     /// Lets requests leave for the credential again, at the configured rate. Returns what stood in the way.

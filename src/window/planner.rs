@@ -352,7 +352,12 @@ impl Planner {
         match (step.failed, reply) {
             (Some((window, reason)), _) => self.failed(ask, window, reason, read_at, &mut progress),
             // A contradictory answer is no sign of life: it is a failure that was not the last.
-            (None, Reply::Answer(_)) if progress.outcome != Outcome::Failed => self.suspects.api_answered(),
+            (None, Reply::Answer(_)) if progress.outcome != Outcome::Failed => {
+                // What was set aside of the newest minutes is asked for while the API answers.
+                if self.suspects.api_answered() && self.mode == Mode::Daemon {
+                    self.last_poll = None;
+                }
+            }
             // Nor is a refusal, which an API in trouble gives to everything.
             (None, _) => {}
         }

@@ -57,12 +57,14 @@ impl Suspects {
         self.list.push(Suspect { window, set_aside: false, api_answered: true, part: true });
     }
 
-    /// The API answered a question: whatever was set aside may be tried again.
-    pub fn api_answered(&mut self) {
+    /// The API answered a question: whatever was set aside may be tried again. Returns `true` if there was anything.
+    pub fn api_answered(&mut self) -> bool {
+        let released = self.list.iter().any(|suspect| suspect.set_aside);
         for suspect in &mut self.list {
             suspect.api_answered = true;
             suspect.set_aside = false;
         }
+        released
     }
 
     /// Lets everything be tried again; whether there was anything.

@@ -19,6 +19,7 @@ mod keys;
 mod life;
 mod lookups;
 mod old_ledger;
+mod resume;
 mod scene;
 mod soak;
 mod zones;

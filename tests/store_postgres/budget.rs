@@ -15,7 +15,9 @@ async fn sent(store: &Store, credential: &str, rate: (u32, u32), now: DateTime<U
     let mut now = now;
     loop {
         match store.reserve_at(credential, rate.0, rate.1, Some(now)).await.unwrap() {
-            Reserved::After(wait) => return now + TimeDelta::from_std(wait).unwrap(),
+            Reserved::After(wait) | Reserved::AfterPause(wait) => {
+                return now + TimeDelta::from_std(wait).unwrap();
+            }
             Reserved::Later(wait) => now += TimeDelta::from_std(wait).unwrap(),
         }
     }
@@ -24,7 +26,7 @@ async fn sent(store: &Store, credential: &str, rate: (u32, u32), now: DateTime<U
 /// The wait for the next request, by the database's clock.
 async fn wait(store: &Store) -> Duration {
     match store.reserve("c", 30, 2).await.unwrap() {
-        Reserved::After(wait) => wait,
+        Reserved::After(wait) | Reserved::AfterPause(wait) => wait,
         Reserved::Later(wait) => panic!("asked to come back in {wait:?}"),
     }
 }
