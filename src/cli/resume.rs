@@ -55,7 +55,7 @@ pub(super) async fn run(config: &Config, args: ResumeArgs, clock: Clock) -> Resu
     }
     let gaps = store.hasten_gaps(name, now).await?;
     if gaps > 0 {
-        lifted.push(format!("the wait of {gaps} open gaps: they are tried at once"));
+        lifted.push(format!("the waits of open gaps ({gaps}), which are tried at once"));
     }
     if lifted.is_empty() {
         println!("{name}: nothing makes it wait");

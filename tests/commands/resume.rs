@@ -14,9 +14,9 @@ values ('sales', '[2026-06-01Z,2026-06-02Z)', 'unreadable', now(), now(), now() 
 async fn what_makes_an_account_wait_is_lifted_and_told_and_an_unknown_one_is_named() {
     let ledger = Ledger::new(LEDGER).await;
     let first = ledger.printed(&["resume", "sales"]).await;
-    assert!(first.contains("sales: lifted the wait after an error (5 min"), "{first}");
+    assert!(first.contains("sales: lifted the wait after an error (5m 2"), "{first}");
     assert!(
-        first.contains("sales: lifted the wait of 1 open gaps") && first.ends_with("exit status 0\n"),
+        first.contains("sales: lifted the waits of open gaps (1)") && first.ends_with("exit status 0\n"),
         "{first}"
     );
     let waits = "select count(*) from cdr_sync.account a left join cdr_sync.gap g on g.account = a.name
