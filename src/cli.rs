@@ -11,6 +11,7 @@ mod leftovers;
 mod pacing;
 mod progress;
 mod reload;
+mod resume;
 mod run;
 mod status;
 mod sync;
@@ -86,6 +87,8 @@ enum Command {
     Gaps(RetryArgs),
     /// Records that could not be stored.
     Rejected(RetryArgs),
+    /// Let an account ask the API again at once: lifts pauses, waits after refusals, and the waits of gaps.
+    Resume(resume::ResumeArgs),
     /// When the configuration names an account anew, or drops one.
     #[command(subcommand)]
     Account(account::AccountCommand),
@@ -323,6 +326,7 @@ impl Cli {
             Command::Status(args) => status::run(&config, args.json, clock).await,
             Command::Gaps(args) => leftovers::gaps(&config, args.retry, clock).await,
             Command::Rejected(args) => leftovers::rejected(&config, args.retry, clock).await,
+            Command::Resume(args) => resume::run(&config, args, clock).await,
             Command::Account(command) => account::run(&config, command).await,
             Command::Simulate(_) | Command::Demo(_) | Command::Completions(_) | Command::Man(_) => {
                 Ok(Exit::Done)

@@ -183,7 +183,7 @@ async fn healthz(State(web): State<Web>) -> Response {
             let status = &account.status;
             json!({
                 "account": status.name,
-                "lag_seconds": status.cursor.map(|cursor| (now - cursor.to()).num_seconds()),
+                "lag_seconds": status.cursor.map(|cursor| (now - cursor.to()).num_seconds().max(0)),
                 "turns": !stuck.contains(&status.name),
                 "open_gaps": status.gaps,
                 "leader": status.leader,

@@ -6,7 +6,12 @@ use std::time::Duration;
 
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 
+use crate::clock::Clock;
+use crate::store::budget::{Lifted, Reserved};
 use crate::store::{Store, StoreError};
+
+/// How often a long wait looks whether an operator has ended it.
+const LOOK_EVERY: Duration = Duration::from_secs(3);
 
 /// The pace of one credential, over every process on one database.
 ///
@@ -27,10 +32,44 @@ impl Pace {
         Self { store, credential, per_minute, burst, local }
     }
 
-    /// Reserves the next instant at which a request may leave, which nobody else has then. Returns how long to wait for it.
-    pub async fn reserve(&self) -> Result<Duration, StoreError> {
-        self.local.until_ready().await;
-        self.store.reserve(&self.credential, self.per_minute, self.burst).await
+    /// The database that holds the budget.
+    pub(crate) fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// Waits until a request may leave. The instant was reserved before the wait, so nobody else has it. `waiting` is told
+    /// how long each wait is.
+    pub async fn ready(&self, clock: &Clock, waiting: impl Fn(Duration) + Send) -> Result<(), StoreError> {
+        loop {
+            self.local.until_ready().await;
+            let reserved = self.store.reserve(&self.credential, self.per_minute, self.burst).await?;
+            let (Reserved::After(wait) | Reserved::AfterPause(wait) | Reserved::Later(wait)) = reserved;
+            waiting(wait);
+            match reserved {
+                Reserved::After(wait) => {
+                    clock.sleep(wait).await;
+                    return Ok(());
+                }
+                Reserved::AfterPause(wait) => tokio::select! {
+                    () = clock.sleep(wait) => return Ok(()),
+                    () = self.resumed(clock) => {}
+                },
+                Reserved::Later(wait) => clock.sleep(wait).await,
+            }
+        }
+    }
+
+    /// Returns when an operator has lifted the pause.
+    async fn resumed(&self, clock: &Clock) {
+        // A database that is away is asked again.
+        while !matches!(self.store.is_resumed(&self.credential).await, Ok(true)) {
+            clock.sleep(LOOK_EVERY).await;
+        }
+    }
+
+    /// Lets requests leave again, at the configured rate. Returns what stood in the way.
+    pub async fn resume(&self) -> Result<Lifted, StoreError> {
+        self.store.resume_credential(&self.credential).await
     }
 
     /// After error 1: lets nobody ask with this credential for `wait` (an existing longer pause stays), and lowers its rate
@@ -75,12 +114,13 @@ impl Backoff {
     }
 
     /// The wait after `failures` failures in a row, with `jitter` drawn from 0 to 1. What the server asks for
-    /// (`Retry-After`) is obeyed up to an hour: a slip of the server must not stop us for days.
+    /// (`Retry-After`) is obeyed up to `max`, and up to an hour when it insists: one slip must not stop an account.
     pub fn wait(&self, failures: u32, jitter: f64, asked: Option<Duration>) -> Duration {
         let doubled = self.min.saturating_mul(1 << failures.clamp(1, 16));
         let ceiling = doubled.min(self.max).max(self.min);
         let wait = self.min + (ceiling - self.min).mul_f64(jitter.clamp(0.0, 1.0));
-        wait.max(asked.unwrap_or_default().min(LONGEST_ASKED))
+        let longest = if failures > 1 { LONGEST_ASKED } else { self.max.min(LONGEST_ASKED) };
+        wait.max(asked.unwrap_or_default().min(longest))
     }
 }
 
@@ -105,9 +145,10 @@ mod tests {
     }
 
     #[test]
-    fn what_the_server_asks_for_is_obeyed_up_to_an_hour() {
+    fn what_the_server_asks_for_once_is_obeyed_up_to_the_longest_wait_and_repeated_up_to_an_hour() {
         assert_eq!(BACKOFF.wait(1, 0.0, Some(Duration::from_secs(42))).as_secs(), 42);
-        assert_eq!(BACKOFF.wait(1, 0.0, Some(Duration::from_secs(9999))).as_secs(), 3600);
+        assert_eq!(BACKOFF.wait(1, 0.0, Some(Duration::from_secs(u64::MAX))).as_secs(), 300);
+        assert_eq!(BACKOFF.wait(2, 0.0, Some(Duration::from_secs(u64::MAX))).as_secs(), 3600);
     }
 
     proptest! {

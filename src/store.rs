@@ -24,6 +24,7 @@ mod coverage;
 pub mod day;
 pub mod environment;
 pub mod error;
+mod future;
 pub mod gap;
 mod history;
 pub mod lease;

@@ -2,6 +2,7 @@
 
 mod asker;
 mod churn;
+mod clocks;
 pub mod engine;
 mod events;
 mod execute;
@@ -85,6 +86,17 @@ pub enum SyncError {
         failures: u32,
         /// What went wrong with the last one.
         last: String,
+    },
+    /// The API's clock is far behind, and nothing newer than it says may be claimed: a pass is not complete.
+    #[error(
+        "the API's clock (its Date header) says {until}, this host's {now}: calls are claimed as read only up to the earlier of both. \
+         Check this host's clock; if that is right, a cache or proxy in front of the API, or the API itself, gives an old Date"
+    )]
+    ApiClock {
+        /// What the API's clock says.
+        until: DateTime<Utc>,
+        /// What this host's says.
+        now: DateTime<Utc>,
     },
     /// Another process leads this account.
     #[error("{holder} keeps this account in sync already: stop it first, or leave the work to it")]

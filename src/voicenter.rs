@@ -8,6 +8,7 @@ pub mod dates;
 pub mod decode;
 pub mod error;
 pub mod question;
+pub(crate) mod said;
 pub mod session;
 pub mod wire;
 pub mod zone_check;

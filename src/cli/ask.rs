@@ -15,6 +15,7 @@ use crate::cdr::{Cdr, Column};
 use crate::clock::Clock;
 use crate::config::{self, AccountConfig, Config};
 use crate::voicenter::capabilities::Remembered;
+use crate::voicenter::said::{printable, without_controls};
 use crate::voicenter::session::Session;
 use crate::voicenter::{
     Action, Answer, ApiError, Client, Fields, Filter, Form, Format, IdentityCriteria, Question,
@@ -215,7 +216,7 @@ fn print(answer: &Answer, args: &QueryArgs) -> Result<(), CliError> {
     writeln!(out, "{}", render(&heading, &rows))?;
     writeln!(out, "{} records", answer.listed)?;
     for rejected in &answer.rejected {
-        writeln!(out, "cannot be a row ({}): {}", rejected.reason.as_str(), rejected.raw)?;
+        writeln!(out, "cannot be a row ({}): {}", rejected.reason.as_str(), printable(&rejected.raw))?;
     }
     Ok(())
 }
@@ -236,7 +237,7 @@ fn csv(out: impl std::io::Write, answer: &Answer) -> Result<(), CliError> {
             serde_json::from_str(&record.canonical_json()).unwrap_or_default();
         let cell = |column: &&str| match object.get(*column) {
             None | Some(Value::Null) => String::new(),
-            Some(Value::String(text)) => text.clone(),
+            Some(Value::String(text)) => without_controls(text),
             Some(Value::Object(empty)) if empty.is_empty() => String::new(),
             Some(value) => value.to_string(),
         };
@@ -244,7 +245,7 @@ fn csv(out: impl std::io::Write, answer: &Answer) -> Result<(), CliError> {
     }
     writer.flush()?;
     for rejected in &answer.rejected {
-        eprintln!("cdr-sync: cannot be a row ({}): {}", rejected.reason.as_str(), rejected.raw);
+        eprintln!("cdr-sync: cannot be a row ({}): {}", rejected.reason.as_str(), printable(&rejected.raw));
     }
     Ok(())
 }

@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 use super::CliError;
 use super::ask::Printing;
 use super::table::render;
+use crate::voicenter::said::{printable, without_controls};
 
 /// Prints `items`, the texts of what came, in the fields asked for.
 pub(super) fn print(items: &[String], fields: &[String], format: Printing) -> Result<(), CliError> {
@@ -32,7 +33,7 @@ pub(super) fn print(items: &[String], fields: &[String], format: Printing) -> Re
     }
     if format != Printing::Json {
         for (item, _) in others {
-            eprintln!("cdr-sync: not an object: {item}");
+            eprintln!("cdr-sync: not an object: {}", printable(item));
         }
     }
     Ok(())
@@ -71,7 +72,7 @@ fn csv(out: impl Write, fields: &[String], rows: impl Iterator<Item = Vec<String
     let mut writer = csv::Writer::from_writer(out);
     writer.write_record(fields).map_err(failed)?;
     for row in rows {
-        writer.write_record(&row).map_err(failed)?;
+        writer.write_record(row.iter().map(|cell| without_controls(cell))).map_err(failed)?;
     }
     Ok(writer.flush()?)
 }

@@ -42,13 +42,7 @@ impl Pacing {
         request: impl Future<Output = Result<T, ApiError>>,
     ) -> Result<T, ApiError> {
         let ready = match &self.shared {
-            Some(pace) => match pace.reserve().await {
-                Ok(wait) => {
-                    clock.sleep(wait).await;
-                    true
-                }
-                Err(_) => false,
-            },
+            Some(pace) => pace.ready(clock, |_| {}).await.is_ok(),
             None => false,
         };
         if !ready {

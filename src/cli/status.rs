@@ -78,7 +78,7 @@ fn told(name: &str, problem: &Problem, paint: &Paint) -> String {
 
 fn row(account: &AccountFacts, poll: TimeDelta, now: DateTime<Utc>) -> Vec<String> {
     let status = &account.status;
-    let behind = status.cursor.map(|cursor| now - cursor.to());
+    let behind = status.cursor.map(|cursor| (now - cursor.to()).max(TimeDelta::zero()));
     vec![
         status.name.clone(),
         state(account, poll, now).to_owned(),

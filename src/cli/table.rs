@@ -2,9 +2,14 @@
 
 use std::io::IsTerminal;
 
+use crate::voicenter::said::printable;
+
 /// Renders rows under a heading. Numbers are the caller's to align: a column is left-aligned unless its heading
 /// starts with a space.
 pub(super) fn render(heading: &[&str], rows: &[Vec<String>]) -> String {
+    // What others wrote must not move the terminal's cursor.
+    let rows: Vec<Vec<String>> =
+        rows.iter().map(|row| row.iter().map(|cell| printable(cell)).collect()).collect();
     let width = |column: usize| {
         let cells = rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count());
         let head = heading.get(column).map_or(0, |head| head.trim_start().chars().count());

@@ -22,7 +22,7 @@ pub(super) fn account_json(account: &AccountStatus, now: DateTime<Utc>) -> Value
     json!({
         "account": account.name,
         "synced_until": account.cursor.map(|cursor| cursor.to()),
-        "lag_seconds": account.cursor.map(|cursor| (now - cursor.to()).num_seconds()),
+        "lag_seconds": account.cursor.map(|cursor| (now - cursor.to()).num_seconds().max(0)),
         "history_from": account.cursor.map(|cursor| cursor.from()),
         "history_start": account.history_start,
         "horizon": account.horizon,

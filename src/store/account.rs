@@ -135,7 +135,10 @@ impl Store {
     ) -> Result<(), StoreError> {
         self.soon(async {
         let mut tx = self.begin().await?;
-        sql("update cdr_sync.account set last_error = $2, last_error_at = $3, paused_until = $4 where name = $1")
+        // A success that is noted later than now, by a clock that has been set back since, would hide the error.
+        sql("update cdr_sync.account
+             set last_error = $2, last_error_at = $3, paused_until = $4, last_success_at = least(last_success_at, $3)
+             where name = $1")
             .bind(name)
             .bind(error.replace('\0', "\u{fffd}"))
             .bind(at)
@@ -143,6 +146,39 @@ impl Store {
             .execute(&mut *tx)
             .await?;
         Ok(tx.commit().await?)
+        })
+        .await
+    }
+
+    /// Ends the account's wait at an operator's wish. Returns until when it was.
+    pub async fn resume_account(&self, name: &str) -> Result<Option<DateTime<Utc>>, StoreError> {
+        self.soon(async {
+            let mut tx = self.begin().await?;
+            let row: Option<(Option<DateTime<Utc>>,)> = sql_as(
+                "update cdr_sync.account a set paused_until = null
+             from (select name, paused_until from cdr_sync.account where name = $1 for update) as before
+             where a.name = before.name returning before.paused_until",
+            )
+            .bind(name)
+            .fetch_optional(&mut *tx)
+            .await?;
+            tx.commit().await?;
+            Ok(row.and_then(|(until,)| until))
+        })
+        .await
+    }
+
+    /// Until when the account waits after an error.
+    pub(crate) async fn waits_until(&self, name: &str) -> Result<Option<DateTime<Utc>>, StoreError> {
+        self.soon(async {
+            let mut tx = self.begin().await?;
+            let row: Option<(Option<DateTime<Utc>>,)> =
+                sql_as("select paused_until from cdr_sync.account where name = $1")
+                    .bind(name)
+                    .fetch_optional(&mut *tx)
+                    .await?;
+            tx.commit().await?;
+            Ok(row.and_then(|(until,)| until))
         })
         .await
     }

@@ -68,6 +68,69 @@ impl Lowered {
     }
 }
 
+/// No pause is longer: what `Retry-After` asks for is obeyed up to an hour.
+const LONGEST_PAUSE: TimeDelta = TimeDelta::minutes(61);
+
+/// What came of asking for an instant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reserved {
+    /// Wait this long and send: nobody else has that instant.
+    After(Duration),
+    /// The same, at the end of a pause or after it: if somebody lifts the pause meanwhile, ask again.
+    AfterPause(Duration),
+    /// Too many are waiting. Nothing is reserved; ask again after this long.
+    Later(Duration),
+}
+
+/// What of the credential's time is used up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Used {
+    rate: Rate,
+    arrival_at: DateTime<Utc>,
+    last_send_at: DateTime<Utc>,
+    paused_until: DateTime<Utc>,
+}
+
+impl Used {
+    /// Reserves the next instant: when it is and what is used up then, or how long to wait before asking again.
+    ///
+    /// Nobody reserves further ahead than a while after now or after the pause, so what lies further ahead in the row was
+    /// put there by a database's clock that ran fast and has been set right. It is not believed.
+    fn reserve(self, rate: Rate, now: DateTime<Utc>) -> Result<(DateTime<Utc>, Used), Duration> {
+        let spacing = rate.spacing.max(self.rate.spacing);
+        let ahead = TimeDelta::minutes(1).max(spacing * 2);
+        let paused = self.paused_until <= now + LONGEST_PAUSE;
+        let start = if paused { self.paused_until.max(now) } else { now };
+        let furthest = start + ahead + spacing + rate.allowance.max(self.rate.allowance);
+        let (mut arrival_at, mut last_send_at) = (self.arrival_at, self.last_send_at);
+        if arrival_at > furthest || last_send_at > furthest {
+            // Nothing is saved up, and the next request keeps its distance from any before.
+            (arrival_at, last_send_at) = (now + rate.allowance + rate.spacing, now);
+        }
+        // So does the first after the rate was lowered: the burst has to be earned again.
+        if rate.spacing > self.rate.spacing {
+            arrival_at = arrival_at.max(last_send_at + rate.spacing) + rate.allowance;
+        }
+        let send_at = start.max(arrival_at - rate.allowance);
+        if send_at > start + ahead {
+            let wait = (send_at - start - ahead).clamp(TimeDelta::seconds(1), TimeDelta::seconds(10));
+            return Err(wait.to_std().unwrap_or_default());
+        }
+        let paused_until = if paused { self.paused_until } else { now };
+        let arrival_at = arrival_at.max(send_at) + rate.spacing;
+        Ok((send_at, Used { rate, arrival_at, last_send_at: send_at, paused_until }))
+    }
+}
+
+/// What an operator has lifted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Lifted {
+    /// How much longer nothing would have left.
+    pub pause: Option<Duration>,
+    /// Requests a minute that the API's complaints had left.
+    pub lowered_to: Option<u32>,
+}
+
 impl Store {
     /// Reserves the next instant at which a request may leave for the credential: wait until then, and send. A
     /// reservation that is not used is lost. The rate is lower than `per_minute` for a while after error 1.
@@ -76,7 +139,7 @@ impl Store {
         fingerprint: &str,
         per_minute: u32,
         burst: u32,
-    ) -> Result<Duration, StoreError> {
+    ) -> Result<Reserved, StoreError> {
         self.reserve_at(fingerprint, per_minute, burst, None).await
     }
 
@@ -87,37 +150,77 @@ impl Store {
         per_minute: u32,
         burst: u32,
         now: Option<DateTime<Utc>>,
-    ) -> Result<Duration, StoreError> {
+    ) -> Result<Reserved, StoreError> {
+        self.soon(async {
+        let mut tx = self.begin().await?;
+        sql("insert into cdr_sync.budget (credential, spacing, allowance, last_send_at, arrival_at)
+             values ($1, interval '0', interval '0', '-infinity', '-infinity') on conflict do nothing")
+        .bind(fingerprint)
+        .execute(&mut *tx)
+        .await?;
+        let effective = Lowered::now(lowered(&mut tx, fingerprint, now).await?, per_minute);
+        // In proportion: a burst as large as the rate would leave nothing to spread over the minute.
+        let share = u64::from(burst) * u64::from(effective) / u64::from(per_minute.max(1));
+        let rate = Rate::new(effective, u32::try_from(share).unwrap_or(burst));
+        let Some((used, now)) = used(&mut tx, fingerprint, now).await? else {
+            return Ok(Reserved::Later(Duration::ZERO));
+        };
+        let (send_at, used) = match used.reserve(rate, now) {
+            Ok(reserved) => reserved,
+            Err(wait) => return Ok(Reserved::Later(wait)),
+        };
+        sql("update cdr_sync.budget
+             set spacing = $2, allowance = $3, arrival_at = $4, last_send_at = $5, paused_until = least(paused_until, $6)
+             where credential = $1")
+        .bind(fingerprint)
+        .bind(interval(used.rate.spacing))
+        .bind(interval(used.rate.allowance))
+        .bind(used.arrival_at)
+        .bind(used.last_send_at)
+        .bind(used.paused_until)
+        .execute(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        let wait = (send_at - now).to_std().unwrap_or_default();
+        Ok(if used.paused_until > now { Reserved::AfterPause(wait) } else { Reserved::After(wait) })
+        })
+        .await
+    }
+
+    /// Lets requests leave for the credential again, at the configured rate. Returns what stood in the way.
+    pub async fn resume_credential(&self, fingerprint: &str) -> Result<Lifted, StoreError> {
+        self.soon(async {
+        let mut tx = self.begin().await?;
+        let lowered_to = lowered(&mut tx, fingerprint, None).await?.map(|lowered| lowered.to);
+        let Some((used, now)) = used(&mut tx, fingerprint, None).await? else { return Ok(Lifted::default()) };
+        let pause = (used.paused_until - now).to_std().ok();
+        // What was reserved for the end of the pause is given back; whoever holds it asks again.
+        sql("update cdr_sync.budget
+             set lowered_to = null, lowered_at = null, paused_until = '-infinity',
+                 arrival_at = case when $2 then least(arrival_at, clock_timestamp() + allowance + spacing) else arrival_at end,
+                 last_send_at = case when $2 then least(last_send_at, clock_timestamp()) else last_send_at end
+             where credential = $1")
+        .bind(fingerprint)
+        .bind(pause.is_some())
+        .execute(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        Ok(Lifted { pause, lowered_to })
+        })
+        .await
+    }
+
+    /// Returns `true` if an operator has lifted the credential's last pause.
+    pub(crate) async fn is_resumed(&self, fingerprint: &str) -> Result<bool, StoreError> {
         self.soon(async {
             let mut tx = self.begin().await?;
-            let effective = Lowered::now(lowered(&mut tx, fingerprint, now).await?, per_minute);
-            // In proportion: a burst as large as the rate would leave nothing to spread over the minute.
-            let share = u64::from(burst) * u64::from(effective) / u64::from(per_minute.max(1));
-            let rate = Rate::new(effective, u32::try_from(share).unwrap_or(burst));
-            // `excluded.last_send_at` is the present. A slower rate than before starts with nothing saved up: the next
-            // request keeps its full distance from the last one, and the burst has to be earned again.
-            let (send_at, now): (DateTime<Utc>, DateTime<Utc>) = sql_as(
-                "insert into cdr_sync.budget as b (credential, spacing, allowance, last_send_at, arrival_at)
-             select $1, $2, $3, present, present + $2 from coalesce($4, clock_timestamp()) as present
-             on conflict (credential) do update
-             set (spacing, allowance, last_send_at, arrival_at) = (
-                 select $2, $3, send_at, greatest(arrival_at, send_at) + $2
-                 from (select case when $2 > b.spacing
-                                   then greatest(b.arrival_at, b.last_send_at + $2) + $3
-                                   else b.arrival_at end as arrival_at) as due,
-                      lateral (select greatest(excluded.last_send_at, due.arrival_at - $3, b.paused_until)
-                               as send_at) as next
-             )
-             returning last_send_at, coalesce($4, clock_timestamp())",
-            )
-            .bind(fingerprint)
-            .bind(interval(rate.spacing))
-            .bind(interval(rate.allowance))
-            .bind(now)
-            .fetch_one(&mut *tx)
-            .await?;
+            let row: Option<(bool,)> =
+                sql_as("select paused_until = '-infinity' from cdr_sync.budget where credential = $1")
+                    .bind(fingerprint)
+                    .fetch_optional(&mut *tx)
+                    .await?;
             tx.commit().await?;
-            Ok((send_at - now).to_std().unwrap_or_default())
+            Ok(row.is_some_and(|(resumed,)| resumed))
         })
         .await
     }
@@ -149,13 +252,15 @@ impl Store {
              select $1, interval '0', interval '0', '-infinity', '-infinity', present + $2, $3, present + $2
              from coalesce($4, clock_timestamp()) as present
              on conflict (credential) do update
-             set paused_until = greatest(b.paused_until, excluded.paused_until),
-                 lowered_to = coalesce($3, b.lowered_to),
-                 lowered_at = greatest(b.paused_until, excluded.paused_until)")
+             set (paused_until, lowered_to, lowered_at) = (
+                 select pause, coalesce($3, b.lowered_to), pause
+                 from (select case when b.paused_until > coalesce($4, clock_timestamp()) + $5 then excluded.paused_until
+                                   else greatest(b.paused_until, excluded.paused_until) end as pause) as longer)")
         .bind(fingerprint)
         .bind(interval(delta(pause)))
         .bind(lowered.map(|rate| i32::try_from(rate).unwrap_or(i32::MAX)))
         .bind(now)
+        .bind(interval(LONGEST_PAUSE))
         .execute(&mut *tx)
         .await?;
         tx.commit().await?;
@@ -175,6 +280,36 @@ impl Store {
         })
         .await
     }
+}
+
+/// What the row says is used up, and the present; the row stays locked. Nobody minds an instant before 2000.
+async fn used(
+    tx: &mut Tx,
+    fingerprint: &str,
+    now: Option<DateTime<Utc>>,
+) -> Result<Option<(Used, DateTime<Utc>)>, StoreError> {
+    let row: Option<UsedRow> = sql_as(
+        "select extract(epoch from spacing)::float8, extract(epoch from allowance)::float8,
+                greatest(arrival_at, '2000-01-01Z'), greatest(last_send_at, '2000-01-01Z'),
+                greatest(paused_until, '2000-01-01Z'), coalesce($2, clock_timestamp())
+         from cdr_sync.budget where credential = $1 for update",
+    )
+    .bind(fingerprint)
+    .bind(now)
+    .fetch_optional(&mut **tx)
+    .await?;
+    let row = row.map(|(spacing, allowance, arrival_at, last_send_at, paused_until, now)| {
+        let rate = Rate { spacing: seconds(spacing), allowance: seconds(allowance) };
+        (Used { rate, arrival_at, last_send_at, paused_until }, now)
+    });
+    Ok(row)
+}
+
+type UsedRow = (f64, f64, DateTime<Utc>, DateTime<Utc>, DateTime<Utc>, DateTime<Utc>);
+
+#[expect(clippy::cast_possible_truncation, reason = "the cast saturates")]
+fn seconds(seconds: f64) -> TimeDelta {
+    TimeDelta::microseconds((seconds * 1e6).round() as i64)
 }
 
 /// What the row says of a lowered rate; the row stays locked. The columns are younger than the table: commands that read
@@ -199,12 +334,35 @@ async fn lowered(
         reason = "whole seconds are all that matters, and the cast saturates"
     )]
     let since = TimeDelta::try_seconds(since.floor() as i64).unwrap_or(TimeDelta::MAX);
+    // After the end of the longest pause: by a clock that ran fast.
+    let since = if since < -LONGEST_PAUSE { TimeDelta::zero() } else { since };
     Ok(Some(Lowered { to: u32::try_from(to).unwrap_or(1), since }))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn at(seconds: i64) -> DateTime<Utc> {
+        DateTime::from_timestamp(1_700_000_000 + seconds, 0).unwrap()
+    }
+
+    #[test]
+    fn only_what_somebody_could_have_reserved_is_believed() {
+        let rate = Rate::new(30, 2);
+        let used = |arrival: i64, paused: i64| Used {
+            rate,
+            arrival_at: at(arrival),
+            last_send_at: at(arrival.min(0)),
+            paused_until: at(paused),
+        };
+        let wait = |used: Used| used.reserve(rate, at(0)).map(|(send_at, _)| send_at - at(0));
+        assert_eq!(wait(used(40, -10)), Ok(TimeDelta::seconds(40) - rate.allowance));
+        assert_eq!(wait(used(-10, 3_600)), Ok(TimeDelta::hours(1)), "a pause of an hour");
+        assert!(wait(used(63, -10)).is_err(), "too many wait");
+        assert_eq!(wait(used(7_200, -10)), Ok(rate.spacing), "two hours: a clock ran fast");
+        assert_eq!(wait(used(-10, 7_200)), Ok(TimeDelta::zero()), "a pause that nobody makes");
+    }
 
     fn lowered(to: u32, seconds: i64) -> Option<Lowered> {
         Some(Lowered { to, since: TimeDelta::seconds(seconds) })

@@ -53,17 +53,34 @@ impl Store {
         .await
     }
 
-    /// Makes the open gaps due at once. Returns how many there are.
+    /// Makes the open gaps due at once. Returns how many were not.
     pub async fn hasten_gaps(&self, account: &str, now: DateTime<Utc>) -> Result<u64, StoreError> {
         self.soon(async {
         let mut tx = self.begin().await?;
-        let done = sql("update cdr_sync.gap set next_try_at = least(next_try_at, $2) where account = $1 and closed_at is null")
+        let done = sql("update cdr_sync.gap set next_try_at = least(next_try_at, $2) where account = $1 and closed_at is null and next_try_at > $2")
             .bind(account)
             .bind(now)
             .execute(&mut *tx)
             .await?;
         tx.commit().await?;
         Ok(done.rows_affected())
+        })
+        .await
+    }
+}
+
+impl Store {
+    /// The open gaps whose next try has come.
+    pub(crate) async fn due_gaps(
+        &self,
+        account: &str,
+        now: DateTime<Utc>,
+    ) -> Result<Vec<Window>, StoreError> {
+        self.soon(async {
+            let mut tx = self.begin().await?;
+            let open = select(&mut tx, Some(account)).await?;
+            tx.commit().await?;
+            Ok(open.into_iter().filter(|gap| gap.next_try_at <= now).map(|gap| gap.window).collect())
         })
         .await
     }

@@ -59,7 +59,9 @@ impl Store {
              on conflict (account) do update
              set holder = excluded.holder, holder_name = excluded.holder_name,
                  taken_at = clock_timestamp(), expires_at = clock_timestamp() + $4
-             where l.holder = excluded.holder or l.holder = $5 or l.expires_at <= clock_timestamp()")
+             where l.holder = excluded.holder or l.holder = $5 or l.expires_at <= clock_timestamp()
+                -- No lease lasts longer: the database's clock was set back.
+                or l.expires_at > clock_timestamp() + $4 + interval '10 seconds'")
                 .bind(account)
                 .bind(&holder.id)
                 .bind(&holder.name)

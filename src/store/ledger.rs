@@ -50,6 +50,7 @@ impl Store {
     ///
     /// In the code and not in the migration, for a release that was taken back may have written since.
     pub async fn doubt_fields(&self, account: &str) -> Result<bool, StoreError> {
+        self.at_length(async {
         let mut tx = self.begin().await?;
         sqlx::raw_sql("set local statement_timeout = 0").execute(&mut *tx).await?;
         sql("select from cdr_sync.cursor where account = $1 for update")
@@ -86,6 +87,8 @@ impl Store {
             .await?;
         tx.commit().await?;
         Ok(true)
+        })
+        .await
     }
 
     /// The account's ledger, all of one moment. [`StoreError::UnknownAccount`] before the account was opened.

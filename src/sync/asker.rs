@@ -60,7 +60,9 @@ impl Fetched {
             // It stands as a gap, or less is asked for next: nothing to wait for.
             _ if matches!(outcome, Outcome::SplitTooMany | Outcome::Gap) => None,
             Reply::Invalid { .. } | Reply::TimedOut if outcome != Outcome::Failed => None,
-            Reply::Failed | Reply::Invalid { .. } | Reply::TimedOut => Some(self.error.clone()),
+            Reply::Failed | Reply::Unreachable | Reply::Invalid { .. } | Reply::TimedOut => {
+                Some(self.error.clone())
+            }
             Reply::TooMany { .. } if outcome == Outcome::Failed => {
                 Some(format!("even the smallest window is refused: {}", self.error))
             }
@@ -133,7 +135,8 @@ impl Asker {
                         event = "request_failed", account = self.account.name, lane = ask.lane.as_str(),
                         window = %ask.window, failures = self.failures + 1, %error, "no usable answer"
                     );
-                    (Reply::Failed, error.to_string())
+                    let unreachable = matches!(error, ApiError::NoConnection(_));
+                    (if unreachable { Reply::Unreachable } else { Reply::Failed }, error.to_string())
                 }
             },
         };
@@ -228,16 +231,26 @@ impl Asker {
         }
     }
 
+    /// After the clock was set back: what was noted by it as later than now is brought back to now.
+    pub(super) async fn clock_was_set_back(&mut self, by: TimeDelta) -> Result<(), SyncError> {
+        self.zone.clock_was_set_back(by);
+        self.session.clock_was_set_back(by);
+        self.while_away(|asker| {
+            let (store, name) = (asker.account.pace.store().clone(), asker.account.name.clone());
+            let now = asker.clock.now();
+            async move { store.disbelieve_future(&name, now).await }
+        })
+        .await
+    }
+
     /// Waits for the budget.
     async fn ready(&mut self) -> Result<(), SyncError> {
-        let reserve = |asker: &mut Self| {
-            let pace = asker.account.pace.clone();
-            async move { pace.reserve().await }
-        };
-        let wait = self.while_away(reserve).await?;
-        self.board.heart.beats_within(wait + TURN);
-        self.clock.sleep(wait).await;
-        Ok(())
+        self.while_away(|asker| {
+            let (pace, clock) = (asker.account.pace.clone(), asker.clock.clone());
+            let heart = asker.board.heart.clone();
+            async move { pace.ready(&clock, |wait| heart.beats_within(wait + TURN)).await }
+        })
+        .await
     }
 
     /// Does something with the database, waiting for as long as it is away.

@@ -14,6 +14,7 @@ use tracing::Instrument;
 
 use super::asker::{Asker, Fetched};
 use super::churn::Churn;
+use super::clocks::ClockWatch;
 use super::execute::{self, Held, Lookup, Parcel};
 use super::leadership::Leadership;
 use super::status::Board;
@@ -24,7 +25,7 @@ use crate::store::commit::Committed;
 use crate::store::commit_count::CommitCount;
 use crate::store::lease::Holder;
 use crate::store::{Store, StoreError};
-use crate::voicenter::{Action, Answer, Capability, Form};
+use crate::voicenter::{Action, Capability, Form};
 use crate::window::ask::{Ask, Reason};
 use crate::window::ledger::Recheck;
 use crate::window::planner::{Mode, Next, Planner};
@@ -35,12 +36,8 @@ use loading::{Learned, Loaded};
 const CALLS_ASKED: usize = 25;
 /// So many failures in a row end a single pass.
 pub(super) const PATIENCE: u32 = 8;
-/// Dates so far ahead of the API's clock are no mere skew.
-const FUTURE: TimeDelta = TimeDelta::minutes(5);
 /// No API forgets calls as young as this.
 const RECENT: TimeDelta = TimeDelta::days(1);
-/// How often they are warned of.
-const WARN_EVERY: TimeDelta = TimeDelta::hours(1);
 /// The failure in a row that is noted for `status`, and how often after it.
 const NOTED_FROM: u32 = 3;
 const NOTED_EVERY: u32 = 10;
@@ -48,6 +45,8 @@ const NOTED_EVERY: u32 = 10;
 const OPENING: Duration = Duration::from_secs(1800);
 /// So soon a turn ends, or says how long it may take.
 pub(super) const TURN: Duration = Duration::from_secs(150);
+/// How often a long wait looks whether an operator has ended it.
+pub(super) const RESUME_EVERY: Duration = Duration::from_secs(3);
 
 /// What a turn came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,8 +72,7 @@ pub struct Engine {
     storing: Option<JoinHandle<Result<Committed, StoreError>>>,
     /// The missing records that were asked for by CallID of late: when, and whether they are gone.
     looked_up: BTreeMap<CdrKey, (DateTime<Utc>, bool)>,
-    /// When future dates were last warned of.
-    warned_at: Option<DateTime<Utc>>,
+    clocks: ClockWatch,
     churn: Churn,
     /// When the table was last compared with what was stored, and down to which day.
     compared: Option<(DateTime<Utc>, Option<NaiveDate>)>,
@@ -99,6 +97,7 @@ impl Engine {
             Start::Before(age) => crate::store::account::Start::Default(now - age),
             Start::At(instant) => crate::store::account::Start::Configured(instant),
         };
+        store.disbelieve_future(&account.name, now).await?;
         let opened = store.open_account(&account.name, &account.scope, start, now).await?;
         if let Some((before, after)) = &opened.scope_changed {
             tracing::warn!(
@@ -137,7 +136,7 @@ impl Engine {
             held: BTreeMap::new(),
             storing: None,
             looked_up: BTreeMap::new(),
-            warned_at: None,
+            clocks: ClockWatch::default(),
             churn: Churn::default(),
             compared: None,
         })
@@ -177,7 +176,11 @@ impl Engine {
             self.asker.look_at_zone().await?;
             return Ok(Turn::Asked);
         }
-        match self.planner.next(now) {
+        let next = self.planner.next(now);
+        if let Some(by) = self.planner.take_set_back() {
+            self.asker.clock_was_set_back(by).await?;
+        }
+        match next {
             Next::Ask(ask) => {
                 self.asker.board.update(|progress| {
                     progress.reading = Some((ask.lane, ask.window));
@@ -202,7 +205,25 @@ impl Engine {
             Next::Done => {
                 self.settle().await?;
                 self.asker.board.update(|progress| progress.reading = None);
-                Ok(Turn::Done)
+                match self.planner.behind() {
+                    Some(until) => Err(SyncError::ApiClock { until, now }),
+                    None => Ok(Turn::Done),
+                }
+            }
+        }
+    }
+
+    /// Returns when an operator wants open gaps tried before their time.
+    pub(super) async fn gaps_resumed(&mut self) {
+        if self.planner.ledger().gaps.is_empty() {
+            return std::future::pending().await;
+        }
+        loop {
+            self.asker.clock.sleep(RESUME_EVERY).await;
+            let now = self.asker.clock.now();
+            let due = self.store.due_gaps(&self.asker.account.name, now).await.unwrap_or_default();
+            if self.planner.hasten_gaps(&due, now) {
+                return;
             }
         }
     }
@@ -221,7 +242,7 @@ impl Engine {
             fetched.distrust("calls of this time or of the last day are stored, yet the API has shown none since the start: see cdr-sync check");
         }
         if let Some(answer) = &fetched.answer {
-            self.warn_of_future_dates(answer);
+            self.clocks.look(&self.asker.account.name, answer, fetched.read_at);
         }
         let earlier = self.held.remove(&ask.lane).unwrap_or_default();
         self.planner.note_fields(fetched.lacking.union(earlier.lacking), self.asker.session.refused_fields());
@@ -241,7 +262,7 @@ impl Engine {
             account: self.asker.account.name.clone(),
             fence: self.leadership.fence,
             count: Arc::clone(&self.count),
-            elapsed: self.asker.clock.now() - fetched.read_at,
+            elapsed: (self.asker.clock.now() - fetched.read_at).max(TimeDelta::zero()),
             requests: fetched.requests + lookup.requests,
             read_at: fetched.read_at,
             answer: fetched.answer,
@@ -304,23 +325,6 @@ impl Engine {
         }
     }
 
-    /// A wrong zone ends the sync before this; a few odd dates, or a clock, are left to be warned of.
-    fn warn_of_future_dates(&mut self, answer: &Answer) {
-        let newest = answer.records.iter().map(|record| record.started_at).max();
-        let (Some(newest), Some(theirs)) = (newest, answer.server_date) else { return };
-        if newest - theirs <= FUTURE || self.warned_at.is_some_and(|warned| theirs - warned < WARN_EVERY) {
-            return;
-        }
-        self.warned_at = Some(theirs);
-        let minutes = (newest - theirs).num_minutes();
-        tracing::warn!(
-            event = "future_dates",
-            account = self.asker.account.name,
-            minutes,
-            "records are dated in the future by the API's own clock"
-        );
-    }
-
     /// Waits for the answer that is being stored, and takes over what the store found out. Whether there was one.
     async fn settle(&mut self) -> Result<bool, SyncError> {
         let Some(storing) = self.storing.as_mut() else { return Ok(false) };
@@ -370,7 +374,7 @@ impl Engine {
             return Ok(Lookup::default());
         }
         let fresh = self.asker.account.removal_after.max(TimeDelta::minutes(1));
-        self.looked_up.retain(|_, (asked_at, _)| now - *asked_at < fresh);
+        self.looked_up.retain(|_, (asked_at, _)| (now - *asked_at).abs() < fresh);
         let mut lookup = Lookup { gone: Some(BTreeSet::new()), ..Lookup::default() };
         // Around its stored date: far enough for a Date that moved, and no range that a server would refuse.
         let around = TimeDelta::days(7);

@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::engine::{Engine, TURN, Turn};
+use super::engine::{Engine, RESUME_EVERY, TURN, Turn};
 use super::share::{LEFT_ALONE, Share};
 use super::status::Board;
 use super::{Account, DATABASE, SyncError};
@@ -75,6 +75,14 @@ async fn show_up(share: Share, common: Common, boards: BTreeMap<String, Board>) 
     share.watch(&common.store, &common.clock, &common.holder, &accounts, led).await;
 }
 
+/// How long an account is not led.
+#[derive(Clone, Copy, Debug)]
+struct Wait {
+    until: DateTime<Utc>,
+    /// The ledger says so, too.
+    noted: bool,
+}
+
 async fn keep_in_sync(account: Account, common: Common, board: Board, share: Share, stop: CancellationToken) {
     let (mut failures, mut refusals) = (0, 0);
     loop {
@@ -95,7 +103,7 @@ async fn keep_in_sync(account: Account, common: Common, board: Board, share: Sha
         if board.read().windows > read_before {
             refusals = 0;
         }
-        let until = match ended {
+        let wait = match ended {
             Ok(Ok(Ending::Stopped)) => return,
             Ok(Ok(Ending::HandedOver)) => {
                 tracing::info!(
@@ -103,7 +111,8 @@ async fn keep_in_sync(account: Account, common: Common, board: Board, share: Sha
                     account = account.name,
                     "a daemon that leads fewer accounts takes this one"
                 );
-                common.clock.now() + TimeDelta::from_std(LEFT_ALONE).unwrap_or_default()
+                let until = common.clock.now() + TimeDelta::from_std(LEFT_ALONE).unwrap_or_default();
+                Wait { until, noted: false }
             }
             Ok(Err(error @ (SyncError::Refused { .. } | SyncError::WrongZone { .. }))) => {
                 refusals += 1;
@@ -130,7 +139,8 @@ async fn keep_in_sync(account: Account, common: Common, board: Board, share: Sha
         };
         tokio::select! {
             () = stop.cancelled() => return,
-            () = common.clock.sleep_until(until) => {}
+            () = common.clock.sleep_until(wait.until) => {}
+            () = resumed(&account, &common, wait) => {}
         }
     }
 }
@@ -148,7 +158,7 @@ fn wait_after(account: &Account, error: &SyncError, failures: u32) -> Duration {
 }
 
 /// Reports why the account is not led for `wait` from now; returns when that ends.
-async fn note(account: &Account, common: &Common, error: &SyncError, wait: Duration) -> DateTime<Utc> {
+async fn note(account: &Account, common: &Common, error: &SyncError, wait: Duration) -> Wait {
     let until = common.clock.now() + TimeDelta::from_std(wait).unwrap_or_default();
     match error {
         SyncError::Led { holder, .. } => {
@@ -158,7 +168,7 @@ async fn note(account: &Account, common: &Common, error: &SyncError, wait: Durat
                 holder,
                 "another process leads this account"
             );
-            return until;
+            return Wait { until, noted: false };
         }
         SyncError::Store(StoreError::Fenced) => {
             tracing::warn!(
@@ -166,7 +176,7 @@ async fn note(account: &Account, common: &Common, error: &SyncError, wait: Durat
                 account = account.name,
                 "another process has taken over this account"
             );
-            return until;
+            return Wait { until, noted: false };
         }
         SyncError::Store(error) if error.is_stale() => {
             tracing::warn!(event = "ledger_reloaded", account = account.name, %error);
@@ -175,12 +185,26 @@ async fn note(account: &Account, common: &Common, error: &SyncError, wait: Durat
             tracing::error!(event = "account_stopped", account = account.name, %error, seconds = wait.as_secs(), "trying again later")
         }
     }
-    if let Err(error) =
-        common.store.note_error(&account.name, &error.to_string(), Some(until), common.clock.now()).await
-    {
+    let noting =
+        common.store.note_error(&account.name, &error.to_string(), Some(until), common.clock.now()).await;
+    if let Err(error) = &noting {
         tracing::debug!(event = "error_not_noted", account = account.name, %error);
     }
-    until
+    Wait { until, noted: noting.is_ok() }
+}
+
+/// Returns when an operator has ended the wait: its end stands in the ledger no more.
+async fn resumed(account: &Account, common: &Common, wait: Wait) {
+    if !wait.noted {
+        return std::future::pending().await;
+    }
+    loop {
+        common.clock.sleep(RESUME_EVERY).await;
+        if let Ok(None) = common.store.waits_until(&account.name).await {
+            tracing::info!(event = "resumed", account = account.name, "an operator has ended the wait");
+            return;
+        }
+    }
 }
 
 /// Leads one account until the stop, an error, or another leader.
@@ -251,6 +275,7 @@ async fn turn_until(
                 // Only now: nothing that was read is lost thereby.
                 () = share.takes_away(&account.name) => return Ok(Ending::HandedOver),
                 () = clock.sleep_until(until) => {}
+                () = engine.gaps_resumed() => {}
             }
         }
     }

@@ -47,7 +47,13 @@ impl ZoneWatch {
     }
 
     fn has_refuted_ids(&self, now: DateTime<Utc>) -> bool {
-        self.ids_refuted_at.is_some_and(|at| now - at < REFUTED_FOR)
+        self.ids_refuted_at.is_some_and(|at| (-EVERY..REFUTED_FOR).contains(&(now - at)))
+    }
+
+    /// The clock was set back: what was due is due after the same time as before.
+    pub(super) fn clock_was_set_back(&mut self, by: TimeDelta) {
+        self.look_at = self.look_at.map(|at| at - by);
+        self.looked_at = self.looked_at.map(|at| at - by);
     }
 
     /// Returns `true` if a record has come whose date fits.

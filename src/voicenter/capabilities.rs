@@ -237,6 +237,11 @@ impl Capabilities {
         self.drop(Form::of([capability]), now);
     }
 
+    /// The host's clock was set back: what was due is due after the same time as before.
+    pub fn clock_was_set_back(&mut self, by: TimeDelta) {
+        self.retry_at = self.retry_at.map(|at| at - by);
+    }
+
     /// Begins with a question that has a use for `wanted` and makes no sense without `essential`.
     pub fn begin(&mut self, wanted: Form, essential: Form, now: DateTime<Utc>) -> (Attempt, Form) {
         match self.retry_at {

@@ -17,6 +17,7 @@ use super::Answer;
 use super::decode::{self, BadBody, Envelope, Keep, decode_keeping};
 use super::error::{ApiError, of_number};
 use super::question::{Granularity, Method, Question};
+use super::said::{explaining, printable};
 use super::wire::{self, DateForm};
 
 /// What opens the API.
@@ -209,7 +210,11 @@ impl Client {
 
     /// The error that the API itself names: it counts before any status.
     fn refusal(&self, envelope: &Envelope, came: &Came) -> Option<ApiError> {
-        of_number(envelope.error_number?, self.scrub(&envelope.error_description), came.retry_after)
+        of_number(
+            envelope.error_number?,
+            explaining(&self.scrub(&envelope.error_description)),
+            came.retry_after,
+        )
     }
 
     /// What was taken, but not as it should be.
@@ -220,7 +225,9 @@ impl Client {
                 event = "invalid_text",
                 account,
                 bytes = envelope.invalid_bytes,
-                charset = came.charset().map(|charset| self.scrub(charset)),
+                charset = came
+                    .charset()
+                    .map(|charset| self.scrub(charset).replace(|char: char| !char.is_ascii_graphic(), "")),
                 "bytes that mean nothing in the answer's charset: a replacement character stands in their place"
             );
         }
@@ -301,7 +308,9 @@ impl Client {
         if error.is_timeout() && !error.is_connect() {
             return ApiError::TimedOut(self.words_of(error));
         }
-        ApiError::Transport(self.words_of(error))
+        let connected = !error.is_connect();
+        let words = self.words_of(error);
+        if connected { ApiError::Transport(words) } else { ApiError::NoConnection(words) }
     }
 
     fn words_of(&self, error: reqwest::Error) -> String {
@@ -343,7 +352,8 @@ impl Client {
         let forms = [secret, &encoded, escaped.trim_matches('"')];
         let hide =
             |text: String, form: &&str| if form.is_empty() { text } else { text.replace(*form, "***") };
-        without_long_numbers(&forms.iter().fold(text.to_owned(), hide)).chars().take(300).collect()
+        // Printable first: a character that nobody sees must not hide the credential from us.
+        without_long_numbers(&forms.iter().fold(printable(text), hide)).chars().take(300).collect()
     }
 }
 
@@ -395,9 +405,10 @@ impl Came {
             }
             _ => None,
         };
-        let quoted = quoted.map(|text| text.split_whitespace().collect::<Vec<_>>().join(" "));
+        let quoted = quoted.map(explaining);
         let quoted = quoted.filter(|text| !text.is_empty() && text.chars().count() <= LONGEST_QUOTE);
-        let by = self.server.as_deref().filter(|_| self.status >= 400).map(|server| format!(" of {server}"));
+        let server = self.server.as_deref().filter(|_| self.status >= 400).map(explaining);
+        let by = server.filter(|server| server != "…").map(|server| format!(" of {server}"));
         format!(
             "{bad}{}{}",
             by.unwrap_or_default(),

@@ -122,7 +122,10 @@ pub enum ApiError {
         /// How it ended.
         what: String,
     },
-    /// Nothing came: refused, reset, no connection.
+    /// No connection was made: no such host, refused, no route, no TLS.
+    #[error("the API could not be reached: {0}")]
+    NoConnection(String),
+    /// The connection was made, and nothing came.
     #[error("the API could not be reached: {0}")]
     Transport(String),
     /// A redirect: not followed, for it would carry the credential along and cost a request that nobody counted.
@@ -154,6 +157,7 @@ impl ApiError {
             | ApiError::Blocked { .. }
             | ApiError::Contradictory { .. }
             | ApiError::Unreadable { .. }
+            | ApiError::NoConnection(_)
             | ApiError::Transport(_)
             | ApiError::Redirected => Action::Retry,
         }
@@ -190,7 +194,7 @@ impl ApiError {
             ApiError::Unreadable { .. } => "unreadable",
             ApiError::TimedOut(_) => "timed_out",
             ApiError::CutBody { .. } => "cut_body",
-            ApiError::Transport(_) => "unreachable",
+            ApiError::NoConnection(_) | ApiError::Transport(_) => "unreachable",
             ApiError::Redirected => "redirected",
         }
     }
@@ -223,7 +227,9 @@ impl ApiError {
             ApiError::Unreadable { .. } => {
                 "Check api.url; if that is right, it is the API's trouble and is retried."
             }
-            ApiError::Transport(_) => "Check api.url, the network, and HTTPS_PROXY.",
+            ApiError::NoConnection(_) | ApiError::Transport(_) => {
+                "Check api.url, the network, and HTTPS_PROXY."
+            }
             ApiError::Redirected => "Set api.url to the address that the API redirects to, if you trust it.",
         }
     }

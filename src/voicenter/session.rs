@@ -1,6 +1,6 @@
 //! The one way to ask: a question in the fullest form that the server takes, and again where its form may be to blame.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::capabilities::{Attempt, Capabilities, Capability, Form, Reception, Remembered, Step};
 use super::error::ApiError;
@@ -68,6 +68,11 @@ impl Session {
     /// The server took `capability` and did something else.
     pub fn ignores(&mut self, capability: Capability, now: DateTime<Utc>) {
         self.capabilities.ignores(capability, now);
+    }
+
+    /// The host's clock was set back: what was due is due after the same time as before.
+    pub fn clock_was_set_back(&mut self, by: TimeDelta) {
+        self.capabilities.clock_was_set_back(by);
     }
 
     /// Begins with a question; without `essential` it would be another one.

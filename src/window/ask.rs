@@ -82,6 +82,8 @@ pub enum Reply {
     TimedOut,
     /// No usable answer; counts as an attempt.
     Failed,
+    /// No connection was made: that says nothing about what was asked for, and counts as no attempt.
+    Unreachable,
 }
 
 /// Which records are needed later, when the window they were read for is proven.

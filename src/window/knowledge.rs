@@ -88,7 +88,8 @@ pub struct Length {
 }
 
 fn is_recent(at: Option<DateTime<Utc>>, now: DateTime<Utc>) -> bool {
-    at.is_some_and(|at| now - at < BELIEVED)
+    // Not what a clock that ran fast has put into the future.
+    at.is_some_and(|at| (-TimeDelta::minutes(5)..BELIEVED).contains(&(now - at)))
 }
 
 impl Knowledge {
@@ -138,13 +139,13 @@ impl Knowledge {
 
     /// Forgets what is due to be found out again.
     pub fn age(&mut self, now: DateTime<Utc>) {
-        if now - *self.bounds_since.get_or_insert(now) >= BELIEVED {
+        if !is_recent(Some(*self.bounds_since.get_or_insert(now)), now) {
             (self.from_inclusive, self.to_inclusive) = (false, false);
             self.bounds_since = Some(now);
         }
         if self.sort_strikes < 2 {
             self.struck_since = None;
-        } else if now - *self.struck_since.get_or_insert(now) >= TimeDelta::days(1) {
+        } else if (now - *self.struck_since.get_or_insert(now)).abs() >= TimeDelta::days(1) {
             (self.sort_strikes, self.struck_since) = (1, None);
         }
     }

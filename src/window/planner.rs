@@ -6,6 +6,7 @@
 
 mod choice;
 mod gaps;
+mod set_back;
 mod withdrawn;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -82,6 +83,8 @@ impl Settings {
     }
 }
 
+/// The API's clock may be this far behind before it is in doubt.
+const CLOCKS_APART: TimeDelta = TimeDelta::minutes(5);
 /// No gap is longer: what fails is narrowed down first.
 const LONG_GAP: TimeDelta = TimeDelta::hours(1);
 /// A live reading that needs more requests than this gives way to the newest minutes.
@@ -164,6 +167,14 @@ pub struct Planner {
     lacking: Lacking,
     /// When stretches were last read again for their fields.
     last_for_fields: Option<DateTime<Utc>>,
+    /// The latest instant that was ever given as the present, until the clock was set back.
+    latest: DateTime<Utc>,
+    /// The API has answered since the last failure.
+    answers: bool,
+    /// By how much the clock was set back, until somebody asks.
+    set_back: Option<TimeDelta>,
+    /// Where the API's own clock stands, if claims end there long before the present.
+    behind: Option<DateTime<Utc>>,
 }
 
 impl Planner {
@@ -176,7 +187,8 @@ impl Planner {
             ledger.coverage.uncover(ahead);
         }
         // Long ones are of an earlier version, which gave whole plans up.
-        for gap in ledger.gaps.iter_mut().filter(|gap| gap.window.len() > LONG_GAP) {
+        for gap in ledger.gaps.iter_mut().filter(|gap| gap.window.len() > LONG_GAP || gaps::is_due(gap, now))
+        {
             gap.next_try_at = gap.next_try_at.min(now);
         }
         Self {
@@ -201,6 +213,10 @@ impl Planner {
             refused_fields: Lacking::NONE,
             lacking: Lacking::NONE,
             last_for_fields: None,
+            latest: now,
+            answers: true,
+            set_back: None,
+            behind: None,
         }
     }
 
@@ -225,6 +241,17 @@ impl Planner {
         self.ledger.rechecks = rechecks;
     }
 
+    /// Tries the gaps that stand at these windows at once. Returns `true` if one of them was to wait longer.
+    pub fn hasten_gaps(&mut self, due: &[Window], now: DateTime<Utc>) -> bool {
+        let mut hastened = false;
+        for gap in
+            self.ledger.gaps.iter_mut().filter(|gap| due.contains(&gap.window) && gap.next_try_at > now)
+        {
+            (gap.next_try_at, hastened) = (now, true);
+        }
+        hastened
+    }
+
     /// How much of history is still to be read for the first time.
     pub fn unread(&self, now: DateTime<Utc>) -> TimeDelta {
         let all = Window::new(self.first_instant(now), now);
@@ -233,6 +260,7 @@ impl Planner {
 
     /// What to do at `now`.
     pub fn next(&mut self, now: DateTime<Utc>) -> Next {
+        self.notice_set_back(now);
         self.hurry(now);
         for lane in Lane::ALL {
             if self.readings.get(&lane).is_none_or(Reading::is_done) {
@@ -294,6 +322,9 @@ impl Planner {
             _ => None,
         };
         let horizon = server_date.map_or(read_at, |date| date.min(read_at));
+        if server_date.is_some() {
+            self.behind = (read_at - horizon > CLOCKS_APART).then_some(horizon);
+        }
         for window in step.claims {
             self.claim(window, horizon, read_at, &mut progress);
         }
@@ -317,10 +348,16 @@ impl Planner {
         {
             self.reached_beyond(ask, read_at, &mut progress);
         }
+        self.note_life(ask, progress.outcome);
         match (step.failed, reply) {
             (Some((window, reason)), _) => self.failed(ask, window, reason, read_at, &mut progress),
             // A contradictory answer is no sign of life: it is a failure that was not the last.
-            (None, Reply::Answer(_)) if progress.outcome != Outcome::Failed => self.suspects.api_answered(),
+            (None, Reply::Answer(_)) if progress.outcome != Outcome::Failed => {
+                // What was set aside of the newest minutes is asked for while the API answers.
+                if self.suspects.api_answered() && self.mode == Mode::Daemon {
+                    self.last_poll = None;
+                }
+            }
             // Nor is a refusal, which an API in trouble gives to everything.
             (None, _) => {}
         }
@@ -412,7 +449,8 @@ impl Planner {
         let earliest = self.last_look.map(|last| last + self.settings.looks_apart());
         let rechecks =
             self.ledger.rechecks.iter().map(|recheck| recheck.due_at.max(earliest.unwrap_or(recheck.due_at)));
-        let gaps = self.ledger.gaps.iter().map(|gap| gap.next_try_at);
+        let gaps =
+            self.ledger.gaps.iter().map(|gap| if gaps::is_due(gap, now) { now } else { gap.next_try_at });
         // Re-reads by age come due by the minute at most, and polls are at least that frequent or rarer by choice.
         rechecks.chain(gaps).fold(poll, DateTime::min).max(now + TimeDelta::seconds(1))
     }

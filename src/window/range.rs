@@ -7,6 +7,8 @@ use super::knowledge::Bounds;
 
 /// After this long a limit of ranges is tried again: servers and clocks are set right.
 const BELIEVED: TimeDelta = TimeDelta::days(1);
+/// An instant that was learned may lie this far in the future: clocks are set right by moments.
+const CLOCKS_APART: TimeDelta = TimeDelta::minutes(5);
 /// Lengths that servers set limits at, tried from the longest.
 const LENGTHS: [TimeDelta; 14] = [
     TimeDelta::days(31),
@@ -76,8 +78,13 @@ pub enum Refusal {
     Unexplained,
 }
 
+/// What was learned by a clock that ran fast is not believed until that time comes.
+fn is_since(at: DateTime<Utc>, believed: TimeDelta, now: DateTime<Utc>) -> bool {
+    (-CLOCKS_APART..believed).contains(&(now - at))
+}
+
 fn is_recent(at: Option<DateTime<Utc>>, now: DateTime<Utc>) -> bool {
-    at.is_some_and(|at| now - at < BELIEVED)
+    at.is_some_and(|at| is_since(at, BELIEVED, now))
 }
 
 impl RangeLimits {
@@ -89,7 +96,7 @@ impl RangeLimits {
 
     /// The longest range by what was refused: each hour, the next longer one is tried.
     fn longest_now(&self, now: DateTime<Utc>) -> Option<TimeDelta> {
-        let (longest, at) = self.longest.zip(self.longest_at)?;
+        let (longest, at) = self.longest.zip(self.longest_at).filter(|(_, at)| *at - now <= CLOCKS_APART)?;
         let hours = usize::try_from((now - at).num_hours()).unwrap_or(0);
         let longer = LENGTHS.into_iter().filter(|length| length.num_seconds() > longest).count();
         match hours {
@@ -113,7 +120,7 @@ impl RangeLimits {
         let (margin, at) = self.margin.zip(self.margin_at)?;
         let wide = margin > FIRST_MARGIN.num_seconds() && !self.margin_measured;
         let believed = if wide { TimeDelta::minutes(10) } else { BELIEVED };
-        (now - at < believed).then_some(margin)
+        is_since(at, believed, now).then_some(margin)
     }
 
     /// The oldest `fromdate` that the API is expected to accept.

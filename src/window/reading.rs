@@ -152,6 +152,16 @@ impl Reading {
         self.requests
     }
 
+    /// How often the window in turn has failed.
+    pub fn attempts(&self) -> u32 {
+        self.todo.last().map_or(0, |part| part.attempts)
+    }
+
+    /// Nothing answers: what failed meanwhile is not to blame.
+    pub fn forgive(&mut self) {
+        self.todo.iter_mut().for_each(|part| part.attempts = 0);
+    }
+
     /// What is left to read.
     pub fn left(&self) -> Vec<Window> {
         let pending = self.page.iter().map(|page| page.tentative);
@@ -215,6 +225,7 @@ impl Reading {
             Reply::Invalid { server_date } => self.invalid(ask, *server_date, context, &mut step),
             Reply::TimedOut => self.timed_out(ask, context, &mut step),
             Reply::Failed => self.fail(GapReason::Unreadable, context, &mut step),
+            Reply::Unreachable => self.fail_anyhow(&mut step),
         }
         step
     }
@@ -423,10 +434,14 @@ impl Reading {
         self.todo.extend(windows.into_iter().map(|window| part.piece(window)));
     }
 
-    fn fail(&mut self, reason: GapReason, context: &Context<'_>, step: &mut Step) {
+    /// The page before may have been right, but its proof did not come: it is kept waiting for the retry.
+    fn fail_anyhow(&self, step: &mut Step) {
         step.outcome = Outcome::Failed;
-        // The page before may have been right, but its proof did not come: keep it waiting for the retry.
         step.hold = if self.page.is_some() { Hold::AndEarlier } else { Hold::Nothing };
+    }
+
+    fn fail(&mut self, reason: GapReason, context: &Context<'_>, step: &mut Step) {
+        self.fail_anyhow(step);
         let Some(part) = self.todo.last_mut() else { return };
         part.attempts += 1;
         if part.attempts < context.settings.attempts {

@@ -17,31 +17,54 @@ struct Suspect {
     set_aside: bool,
     /// The API has answered something since this window failed.
     api_answered: bool,
+    /// It is part of a longer one that was at fault.
+    part: bool,
 }
 
 impl Suspects {
     /// Notes that `window` failed; whether it is confirmed that the window is at fault, not the API.
     pub fn failed(&mut self, window: Window) -> bool {
         let touches = |suspect: &Suspect| suspect.window.intersect(&window).is_some();
-        let confirmed = self.list.iter().any(|suspect| touches(suspect) && suspect.api_answered);
+        // One that holds but a part of it says little of the rest.
+        let holds = |suspect: &Suspect| suspect.window.intersect(&window) == Some(window);
+        let confirmed = self.list.iter().any(|suspect| holds(suspect) && suspect.api_answered);
+        let part = self.list.iter().any(|suspect| touches(suspect) && suspect.part);
         self.list.retain(|suspect| !touches(suspect));
         if !confirmed {
-            self.list.push(Suspect { window, set_aside: true, api_answered: false });
+            self.list.push(Suspect { window, set_aside: true, api_answered: false, part });
         }
         confirmed
     }
 
-    /// Notes a part of a window that is at fault: its next failure counts at once.
-    pub fn confirm(&mut self, window: Window) {
-        self.list.push(Suspect { window, set_aside: false, api_answered: true });
+    /// Returns `true` if `window` is known to fail while others are answered.
+    pub fn is_confirmed(&self, window: Window) -> bool {
+        self.list
+            .iter()
+            .any(|suspect| suspect.api_answered && suspect.window.intersect(&window) == Some(window))
     }
 
-    /// The API answered a question: whatever was set aside may be tried again.
-    pub fn api_answered(&mut self) {
+    /// Nothing is answered at present, `window` neither: what failed lately is not to blame.
+    pub fn excuse(&mut self, window: Window) {
+        let others = |suspect: &Suspect| suspect.window.intersect(&window).is_none();
+        self.list.retain(|suspect| suspect.part || !others(suspect));
+        for suspect in self.list.iter_mut().filter(|suspect| others(suspect)) {
+            (suspect.set_aside, suspect.api_answered) = (false, false);
+        }
+    }
+
+    /// Notes a part of a window that is at fault: its next failure counts at once.
+    pub fn confirm(&mut self, window: Window) {
+        self.list.push(Suspect { window, set_aside: false, api_answered: true, part: true });
+    }
+
+    /// The API answered a question: whatever was set aside may be tried again. Returns `true` if there was anything.
+    pub fn api_answered(&mut self) -> bool {
+        let released = self.list.iter().any(|suspect| suspect.set_aside);
         for suspect in &mut self.list {
             suspect.api_answered = true;
             suspect.set_aside = false;
         }
+        released
     }
 
     /// Lets everything be tried again; whether there was anything.
@@ -53,7 +76,13 @@ impl Suspects {
 
     /// `window` was read: it is no longer suspected.
     pub fn read(&mut self, window: Window) {
-        self.list.retain(|suspect| suspect.window.intersect(&window) != Some(suspect.window));
+        let touches = |suspect: &mut Suspect| suspect.window.intersect(&window).is_some();
+        let touched: Vec<Suspect> = self.list.extract_if(.., touches).collect();
+        for suspect in touched {
+            let older = Window::new(suspect.window.from(), window.from());
+            let newer = Window::new(window.to(), suspect.window.to());
+            self.list.extend(older.into_iter().chain(newer).map(|window| Suspect { window, ..suspect }));
+        }
     }
 
     /// What ends before `instant` is out of reach: nobody asks for it any more.
@@ -68,6 +97,6 @@ impl Suspects {
 
     /// Windows at fault that were narrowed down: each is to be asked for by itself.
     pub fn narrowed(&self) -> impl Iterator<Item = Window> {
-        self.list.iter().filter(|suspect| suspect.api_answered).map(|suspect| suspect.window)
+        self.list.iter().filter(|suspect| suspect.api_answered || suspect.part).map(|suspect| suspect.window)
     }
 }

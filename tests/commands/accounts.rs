@@ -10,7 +10,7 @@ values ('sales', '{}', now(), now()), ('old', '{}', now(), now()), ('led', '{}',
     ('left', '{}', now(), now());
 insert into cdr_sync.cursor (account) values ('sales'), ('old'), ('led'), ('left');
 insert into cdr_sync.lease (account, holder, holder_name, taken_at, expires_at)
-values ('led', 'x', 'host-1, process 7', now(), now() + interval '1 hour');
+values ('led', 'x', 'host-1, process 7', now(), now() + interval '90 seconds');
 insert into voicenter.cdr (account, call_id, type, started_at, first_seen_at, updated_at)
 select 'old', n::text, '', now(), now(), now() from generate_series(1, 1500) as n;
 ";

@@ -11,6 +11,7 @@ mod documents;
 mod leftovers;
 mod older;
 mod query;
+mod resume;
 mod scene;
 mod status;
 mod verify;

@@ -143,7 +143,7 @@ async fn a_third_of_all_answers_spoilt_in_every_way_loses_nothing() {
 }
 
 /// Waits, in real time, for what other tasks do.
-async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+pub async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
     let began = std::time::Instant::now();
     while !holds().await {
         assert!(began.elapsed() < Duration::from_secs(30), "waited in vain for {what}");

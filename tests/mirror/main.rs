@@ -10,6 +10,7 @@
 )]
 
 mod capabilities;
+mod clocks;
 mod compare;
 mod dialects;
 mod faults;
@@ -19,6 +20,7 @@ mod life;
 mod lookups;
 mod lost;
 mod old_ledger;
+mod resume;
 mod scene;
 mod soak;
 mod zones;

@@ -110,7 +110,7 @@ impl Scene {
             Some(token) => ("CDR_SYNC__ACCOUNTS__0__TOKEN", token.expose_secret().to_owned()),
             None => ("CDR_SYNC__ACCOUNTS__0__CODE", setup.simulator.code.expose_secret().to_owned()),
         };
-        let simulator = Simulator::start(setup.simulator, Clock::Manual(clock.clone())).await.unwrap();
+        let simulator = Simulator::start(setup.simulator, Clock::Manual(clock.elsewhere())).await.unwrap();
         let mut env = vec![
             credential,
             ("DATABASE_URL", database.url().to_owned()),

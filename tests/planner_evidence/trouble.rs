@@ -222,3 +222,32 @@ fn a_silent_cut_below_ten_is_found_out_as_well() {
         run.assert_whole(&calls, NOW - 2 * DAY);
     }
 }
+
+#[test]
+fn spells_in_which_nothing_is_answered_never_add_up_to_a_gap() {
+    let calls = Calls::every(1080, 30);
+    for (down, up, pause) in [(400, 70, 20), (200, 65, 10), (1_000, 130, 45), (61, 61, 9), (3_000, 30, 100)] {
+        let mut planner = planner(Mode::Daemon, NOW - 30 * DAY, NOW);
+        let (mut now, mut opened) = (NOW, 0);
+        while now < NOW + DAY {
+            match planner.next(at(now)) {
+                Next::Ask(ask) => {
+                    let answers = (now - NOW) % (down + up) >= down;
+                    let reply = match whole(&calls, &ask).0 {
+                        Reply::Answer(evidence) if answers => {
+                            Reply::Answer(Evidence { server_date: Some(at(now)), ..evidence })
+                        }
+                        _ => Reply::Failed,
+                    };
+                    let progress = planner.absorb(&ask, &reply, at(now));
+                    opened += progress.gaps.len();
+                    now += if answers { 2 } else { pause };
+                }
+                Next::Wait(until) => now = second(until),
+                Next::Done => break,
+            }
+        }
+        assert_eq!((opened, planner.ledger().gaps.len()), (0, 0), "down for {down} s, up for {up} s");
+        assert!(planner.unread(at(now)) < TimeDelta::hours(2), "down for {down} s, up for {up} s");
+    }
+}

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use cdr_sync::store::Store;
+use cdr_sync::store::budget::{Lifted, Reserved};
 use chrono::{DateTime, TimeDelta, Utc};
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
@@ -11,8 +12,23 @@ use crate::scene::{Scene, at};
 
 /// Reserves at `now` and returns the instant at which the request leaves.
 async fn sent(store: &Store, credential: &str, rate: (u32, u32), now: DateTime<Utc>) -> DateTime<Utc> {
-    let wait = store.reserve_at(credential, rate.0, rate.1, Some(now)).await.unwrap();
-    now + TimeDelta::from_std(wait).unwrap()
+    let mut now = now;
+    loop {
+        match store.reserve_at(credential, rate.0, rate.1, Some(now)).await.unwrap() {
+            Reserved::After(wait) | Reserved::AfterPause(wait) => {
+                return now + TimeDelta::from_std(wait).unwrap();
+            }
+            Reserved::Later(wait) => now += TimeDelta::from_std(wait).unwrap(),
+        }
+    }
+}
+
+/// The wait for the next request, by the database's clock.
+async fn wait(store: &Store) -> Duration {
+    match store.reserve("c", 30, 2).await.unwrap() {
+        Reserved::After(wait) | Reserved::AfterPause(wait) => wait,
+        Reserved::Later(wait) => panic!("asked to come back in {wait:?}"),
+    }
 }
 
 /// The most instants that any window of this length holds, both ends included.
@@ -101,18 +117,18 @@ async fn a_pause_delays_every_request_and_is_never_shortened() {
     let scene = Scene::new().await;
     scene.store.slow_down("c", 30, Duration::from_secs(600)).await.unwrap();
     scene.store.slow_down("c", 30, Duration::from_secs(5)).await.unwrap();
-    let wait = scene.store.reserve("c", 30, 2).await.unwrap();
-    assert!(wait > Duration::from_secs(590) && wait <= Duration::from_secs(600), "{wait:?}");
-    scene.store.reserve("c", 30, 2).await.unwrap();
-    assert!(scene.store.reserve("c", 30, 2).await.unwrap() > Duration::from_secs(601));
+    let first = wait(&scene.store).await;
+    assert!(first > Duration::from_secs(590) && first <= Duration::from_secs(600), "{first:?}");
+    wait(&scene.store).await;
+    assert!(wait(&scene.store).await > Duration::from_secs(601));
 }
 
 #[tokio::test]
 async fn without_a_pause_the_first_requests_leave_at_once() {
     let scene = Scene::new().await;
-    assert_eq!(scene.store.reserve("c", 30, 2).await.unwrap(), Duration::ZERO);
-    assert_eq!(scene.store.reserve("c", 30, 2).await.unwrap(), Duration::ZERO);
-    assert!(scene.store.reserve("c", 30, 2).await.unwrap() > Duration::from_secs(1));
+    assert_eq!(wait(&scene.store).await, Duration::ZERO);
+    assert_eq!(wait(&scene.store).await, Duration::ZERO);
+    assert!(wait(&scene.store).await > Duration::from_secs(1));
 }
 
 /// The instants at which requests leave that always want to, from `start` on.
@@ -178,4 +194,37 @@ async fn a_budget_without_the_younger_columns_still_paces() {
         .unwrap();
     assert_eq!(sent(&scene.store, "c", (30, 1), at(0, 0)).await, at(0, 0));
     assert!(sent(&scene.store, "c", (30, 1), at(0, 0)).await > at(0, 0));
+}
+
+#[tokio::test]
+async fn a_budget_that_a_fast_clock_left_in_the_future_is_not_waited_for() {
+    let scene = Scene::new().await;
+    let right = at(1, 0);
+    let fast = right + TimeDelta::hours(2);
+    for _ in 0..5 {
+        sent(&scene.store, "c", (30, 2), fast).await;
+    }
+    scene.store.slow_down_at("c", 30, Duration::from_secs(5), Some(fast)).await.unwrap();
+    // The database's clock is set right.
+    let instants = eager(&scene.store, right, TimeDelta::minutes(3)).await;
+    assert!(instants[0] - right < TimeDelta::seconds(10), "waits for {}", instants[0] - right);
+    assert!(most_within(&instants, TimeDelta::seconds(60)) <= 30);
+    // The rate that error 1 lowered rises from now on, not in two hours.
+    let lowered = scene.store.slow_down_at("c", 30, Duration::from_secs(5), Some(right)).await.unwrap();
+    assert_eq!(lowered, Some(7));
+    assert!(sent(&scene.store, "c", (30, 2), instants[1]).await < right + TimeDelta::minutes(10));
+}
+
+#[tokio::test]
+async fn a_pause_is_lifted_with_what_was_reserved_for_its_end() {
+    let scene = Scene::new().await;
+    assert_eq!(scene.store.resume_credential("c").await.unwrap(), Lifted::default());
+    scene.store.slow_down("c", 30, Duration::from_secs(600)).await.unwrap();
+    for _ in 0..5 {
+        assert!(wait(&scene.store).await > Duration::from_secs(590));
+    }
+    let lifted = scene.store.resume_credential("c").await.unwrap();
+    assert!(lifted.pause.unwrap() > Duration::from_secs(590) && lifted.lowered_to == Some(15), "{lifted:?}");
+    assert!(wait(&scene.store).await < Duration::from_secs(5));
+    assert_eq!(scene.store.resume_credential("c").await.unwrap(), Lifted::default());
 }

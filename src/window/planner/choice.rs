@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use super::gaps::is_due;
 use super::{Mode, Planner};
 use crate::window::ask::Reason;
 use crate::window::coverage::Coverage;
@@ -86,7 +87,7 @@ impl Planner {
             self.last_look = Some(now);
             return Some((Reason::Recheck, Order::Descending, windows));
         }
-        if let Some(gap) = self.ledger.gaps.iter().find(|gap| gap.next_try_at <= now) {
+        if let Some(gap) = self.ledger.gaps.iter().find(|gap| is_due(gap, now)) {
             self.gap_now = Some(gap.window);
             let window = Window::new(gap.window.from().max(self.first_instant(now)), gap.window.to())
                 .unwrap_or(gap.window);

@@ -114,7 +114,20 @@ impl Planner {
         {
             self.suspects.failed(refused.window);
         }
+        // A window is to blame only while its neighbours are answered: failures of an API that answers nothing never add up.
+        if ask.lane != Lane::Live
+            && self.mode != Mode::Asked
+            && !self.answers
+            && self.suspects.is_confirmed(window)
+        {
+            progress.set_aside = Some(window);
+            return;
+        }
         let confirmed = self.suspects.failed(window);
+        if !confirmed && reason == GapReason::Unreadable && self.mode == Mode::Daemon {
+            // Is it the window, or does the API answer nothing?
+            self.last_poll = None;
+        }
         if confirmed && window.len() <= self.settings.gap_grain {
             self.open_gap(window, reason, now, progress);
             progress.outcome = Outcome::Gap;
@@ -137,6 +150,29 @@ impl Planner {
             if let (Lane::Asked, Some(span)) = (ask.lane, self.asked_now) {
                 self.asked.push_back(Asked { span, window: part });
             }
+        }
+    }
+
+    /// Notes whether the API answers at all. Before a window counts as failed for good, a poll shows whether anything is
+    /// answered; and while polls fail, no other window is held to have failed.
+    pub(super) fn note_life(&mut self, ask: &Ask, outcome: Outcome) {
+        if outcome != Outcome::Failed {
+            self.answers = true;
+            return;
+        }
+        if ask.lane == Lane::Live {
+            self.answers = false;
+            self.suspects.excuse(ask.window);
+            let others = self.readings.iter_mut().filter(|(lane, _)| **lane != Lane::Live);
+            others.for_each(|(_, reading)| reading.forgive());
+        } else if self.suspects.is_confirmed(ask.window)
+            && self
+                .readings
+                .get(&ask.lane)
+                .is_some_and(|reading| reading.attempts() + 1 == self.settings.reading.attempts)
+        {
+            self.answers = false;
+            self.last_poll = None;
         }
     }
 
@@ -250,11 +286,16 @@ impl Planner {
     /// After a gap was tried again: what is left of it is put off.
     fn finish_gap(&mut self, window: Window, now: DateTime<Utc>, progress: &mut Progress) {
         let left = self.ledger.gaps.iter().filter(|gap| gap.window.intersect(&window).is_some());
-        let left: Vec<_> = left.filter(|gap| gap.next_try_at <= now).cloned().collect();
+        let left: Vec<_> = left.filter(|gap| is_due(gap, now)).cloned().collect();
         for gap in left {
             self.open_gap(gap.window, gap.reason, now, progress);
         }
     }
+}
+
+/// Its next try has come, or is further ahead than it can have been put off: a clock was set back since.
+pub(super) fn is_due(gap: &Gap, now: DateTime<Utc>) -> bool {
+    gap.next_try_at <= now || gap.next_try_at - now > retry_delay(gap.tries)
 }
 
 /// A gap is retried at growing intervals: after 5 minutes first, once a day at last.

@@ -1,0 +1,67 @@
+//! `resume`: lets an account ask the API again at once.
+
+use clap::Args;
+
+use super::table::span;
+use super::{CliError, Exit};
+use crate::app::App;
+use crate::clock::Clock;
+use crate::config::Config;
+
+/// Which account.
+#[derive(Args, Clone, Debug)]
+#[command(
+    after_help = "Example:\n  cdr-sync resume sales\n\nA running daemon notices within a few seconds. What the API still refuses makes it wait again."
+)]
+pub(super) struct ResumeArgs {
+    /// The account's name.
+    account: String,
+}
+
+/// Lifts whatever makes the account wait, and prints what that was.
+pub(super) async fn run(config: &Config, args: ResumeArgs, clock: Clock) -> Result<Exit, CliError> {
+    let store = App::store(config)?;
+    let known = store.status().await?;
+    let name = args.account.as_str();
+    let configured = config.accounts.iter().any(|account| account.name == name);
+    let status = known.iter().find(|status| status.name == name);
+    if !configured && status.is_none() {
+        let mut names: Vec<&str> = config.accounts.iter().map(|account| account.name.as_str()).collect();
+        names.extend(known.iter().map(|status| status.name.as_str()));
+        names.sort_unstable();
+        names.dedup();
+        let names = if names.is_empty() { "there is none".to_owned() } else { names.join(", ") };
+        return Err(CliError::Usage(format!("there is no account {name:?}; the accounts are: {names}")));
+    }
+    let now = clock.now();
+    let mut lifted = Vec::new();
+    if configured {
+        let app = App::build(config, store.clone()).await?;
+        for account in app.accounts.iter().filter(|account| account.name == name) {
+            let credential = account.pace.resume().await?;
+            if let Some(pause) = credential.pause {
+                let left = chrono::TimeDelta::from_std(pause).unwrap_or_default();
+                lifted.push(format!("the pause of its credential ({} were left)", span(left)));
+            }
+            if let Some(rate) = credential.lowered_to {
+                lifted.push(format!("the lowered rate of its credential ({rate} requests a minute)"));
+            }
+        }
+    }
+    if let Some(until) = store.resume_account(name).await?
+        && until > now
+    {
+        lifted.push(format!("the wait after an error ({} were left)", span(until - now)));
+    }
+    let gaps = store.hasten_gaps(name, now).await?;
+    if gaps > 0 {
+        lifted.push(format!("the waits of open gaps ({gaps}), which are tried at once"));
+    }
+    if lifted.is_empty() {
+        println!("{name}: nothing makes it wait");
+    }
+    for what in lifted {
+        println!("{name}: lifted {what}");
+    }
+    Ok(Exit::Done)
+}

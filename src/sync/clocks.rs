@@ -1,0 +1,52 @@
+//! The clocks of this host and of the API, held against each other and against the records.
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use crate::voicenter::Answer;
+
+/// Clocks and dates that are further apart than this are no mere skew.
+const APART: TimeDelta = TimeDelta::minutes(5);
+/// How often each is warned of.
+const WARN_EVERY: TimeDelta = TimeDelta::hours(1);
+
+/// What was warned of, and when.
+#[derive(Debug, Default)]
+pub(super) struct ClockWatch {
+    future_dates: Option<DateTime<Utc>>,
+    difference: Option<DateTime<Utc>>,
+}
+
+impl ClockWatch {
+    /// Warns of what an answer, asked for at `read_at`, shows of the clocks.
+    pub(super) fn look(&mut self, account: &str, answer: &Answer, read_at: DateTime<Utc>) {
+        let Some(theirs) = answer.server_date else { return };
+        let seconds = (theirs - read_at).num_seconds();
+        if (theirs - read_at).abs() > APART && is_time(&mut self.difference, read_at) {
+            tracing::warn!(
+                event = "clocks_differ",
+                account,
+                seconds,
+                "the API's clock (its Date header) and this host's are far apart: nothing newer than either is claimed as read"
+            );
+        }
+        // A wrong zone ends the sync before this; a few odd dates are left to be warned of.
+        let newest = answer.records.iter().map(|record| record.started_at).max();
+        let Some(ahead) = newest.map(|newest| newest - theirs).filter(|ahead| *ahead > APART) else { return };
+        if is_time(&mut self.future_dates, read_at) {
+            tracing::warn!(
+                event = "future_dates",
+                account,
+                minutes = ahead.num_minutes(),
+                "records are dated in the future by the API's own clock"
+            );
+        }
+    }
+}
+
+fn is_time(warned_at: &mut Option<DateTime<Utc>>, now: DateTime<Utc>) -> bool {
+    let due = warned_at.is_none_or(|at| (now - at).abs() >= WARN_EVERY);
+    if due {
+        *warned_at = Some(now);
+    }
+    due
+}
