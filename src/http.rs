@@ -199,6 +199,8 @@ async fn metrics(State(web): State<Web>) -> Response {
     let shown = web.shown();
     let facts = shown.ledger.read().await;
     shown.metrics.table_sizes(&facts.table_sizes);
+    let stuck = web.stuck();
+    shown.settings.accounts.keys().for_each(|name| shown.metrics.stalled(name, stuck.contains(name)));
     let text = shown.metrics.expose(&facts.for_metrics(), facts.failure.is_none(), web.clock.now());
     answer(StatusCode::OK, METRICS_TYPE, text)
 }

@@ -1,6 +1,8 @@
 //! What is counted and measured, for Prometheus. Labels are few and closed: accounts come from the configuration,
 //! everything else from the lists here. No phone number, no name, no CallID.
 
+mod ledger;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +15,8 @@ use prometheus::{
 
 use crate::window::Lane;
 use crate::window::ask::Outcome;
+pub use ledger::LedgerFacts;
+use ledger::LedgerFamilies;
 
 /// How a request can end, as the label `outcome` says it.
 pub const REQUEST_OUTCOMES: [&str; 15] = [
@@ -62,46 +66,11 @@ struct Families {
     store_seconds: HistogramVec,
     panics: IntCounterVec,
     leader: IntGaugeVec,
+    stalled: IntGaugeVec,
     last_success: GaugeVec,
     budget: IntGaugeVec,
     log_lines_dropped: IntCounterVec,
     ledger: LedgerFamilies,
-}
-
-/// What the ledger says, written anew at each exposition: an account that was forgotten shows no more.
-#[derive(Debug)]
-struct LedgerFamilies {
-    database_up: IntGaugeVec,
-    table_bytes: IntGaugeVec,
-    lag: GaugeVec,
-    synced_until: GaugeVec,
-    history_from: GaugeVec,
-    history_start: GaugeVec,
-    unread: GaugeVec,
-    gaps: IntGaugeVec,
-    rejected: IntGaugeVec,
-    suspicious: IntGaugeVec,
-}
-
-/// What the ledger says of one account.
-#[derive(Clone, Debug, PartialEq)]
-pub struct LedgerFacts {
-    /// The account.
-    pub account: String,
-    /// How far it is read, if anything is.
-    pub synced_until: Option<DateTime<Utc>>,
-    /// From where on.
-    pub history_from: Option<DateTime<Utc>>,
-    /// How far back history is to be filled.
-    pub history_start: DateTime<Utc>,
-    /// History still unread, in seconds.
-    pub unread_seconds: i64,
-    /// Open gaps.
-    pub gaps: i64,
-    /// Open rejected records.
-    pub rejected: i64,
-    /// Rows that went missing with suspiciously many others.
-    pub suspicious: i64,
 }
 
 /// What one stored window came to.
@@ -133,50 +102,6 @@ impl Metrics {
             .int_gauges("build_info", "Always 1; the label says which version runs.", &["version"])?
             .with_label_values(&[env!("CARGO_PKG_VERSION")])
             .set(1);
-        let ledger = LedgerFamilies {
-            database_up: define.int_gauges("database_up", "1 while the database answers, else 0.", &[])?,
-            table_bytes: define.int_gauges(
-                "table_bytes",
-                "What a table takes on disk with its indexes, in bytes.",
-                &["table"],
-            )?,
-            lag: define.gauges("lag_seconds", "How far the mirror is behind the present.", account)?,
-            synced_until: define.gauges(
-                "synced_until_timestamp_seconds",
-                "The first instant not read yet, as Unix time.",
-                account,
-            )?,
-            history_from: define.gauges(
-                "history_from_timestamp_seconds",
-                "From here to synced_until everything was read or stands as a gap, as Unix time.",
-                account,
-            )?,
-            history_start: define.gauges(
-                "history_start_timestamp_seconds",
-                "How far back history is to be filled, as Unix time.",
-                account,
-            )?,
-            unread: define.gauges(
-                "unread_seconds",
-                "History that is still to be read for the first time.",
-                account,
-            )?,
-            gaps: define.int_gauges(
-                "gaps",
-                "Spans that could not be read in full and stand open.",
-                account,
-            )?,
-            rejected: define.int_gauges(
-                "rejected_records",
-                "Records that could not be stored and stand open.",
-                account,
-            )?,
-            suspicious: define.int_gauges(
-                "suspicious_rows",
-                "Rows that went missing with very many others, not marked removed yet.",
-                account,
-            )?,
-        };
         Ok(Self(Arc::new(Families {
             requests: define.counters(
                 "api_requests_total",
@@ -228,6 +153,11 @@ impl Metrics {
                 "1 in the process that syncs the account, else 0.",
                 account,
             )?,
+            stalled: define.int_gauges(
+                "stalled",
+                "1 while the account's engine in this process has not turned for longer than any wait may last, else 0.",
+                account,
+            )?,
             last_success: define.gauges(
                 "last_success_timestamp_seconds",
                 "Start of the last request whose window was read completely and stored, as Unix time; 0 for never.",
@@ -243,7 +173,7 @@ impl Metrics {
                 "Log lines that standard error did not take.",
                 &[],
             )?,
-            ledger,
+            ledger: LedgerFamilies::new(&define)?,
             registry,
         })))
     }
@@ -272,14 +202,18 @@ impl Metrics {
         all.rate_limited.with_label_values(&[name]);
         all.panics.with_label_values(&[name]);
         all.leader.with_label_values(&[name]);
+        all.stalled.with_label_values(&[name]);
         AccountMetrics(Some((self.clone(), name.to_owned())))
     }
 
     /// What tables take on disk, in bytes, each by its name.
     pub fn table_sizes(&self, sizes: &[(String, i64)]) {
-        for (table, bytes) in sizes {
-            self.0.ledger.table_bytes.with_label_values(&[table]).set(*bytes);
-        }
+        self.0.ledger.table_sizes(sizes);
+    }
+
+    /// Whether the engine of an account stands still.
+    pub fn stalled(&self, account: &str, stalled: bool) {
+        self.0.stalled.with_label_values(&[account]).set(i64::from(stalled));
     }
 
     /// Counts the log lines that were dropped.
@@ -290,31 +224,7 @@ impl Metrics {
     /// Everything in Prometheus's text format, with what the ledger says at `now`. While the database is away, the
     /// last facts stand: lag goes on growing from them.
     pub fn expose(&self, facts: &[LedgerFacts], database_up: bool, now: DateTime<Utc>) -> String {
-        let ledger = &self.0.ledger;
-        ledger.database_up.with_label_values::<&str>(&[]).set(i64::from(database_up));
-        for family in
-            [&ledger.lag, &ledger.synced_until, &ledger.history_from, &ledger.history_start, &ledger.unread]
-        {
-            family.reset();
-        }
-        for family in [&ledger.gaps, &ledger.rejected, &ledger.suspicious] {
-            family.reset();
-        }
-        for fact in facts {
-            let name = &[fact.account.as_str()];
-            if let Some(until) = fact.synced_until {
-                ledger.synced_until.with_label_values(name).set(unix(until));
-                ledger.lag.with_label_values(name).set((now - until).as_seconds_f64().max(0.0));
-            }
-            if let Some(from) = fact.history_from {
-                ledger.history_from.with_label_values(name).set(unix(from));
-            }
-            ledger.history_start.with_label_values(name).set(unix(fact.history_start));
-            ledger.unread.with_label_values(name).set(fact.unread_seconds as f64);
-            ledger.gaps.with_label_values(name).set(fact.gaps);
-            ledger.rejected.with_label_values(name).set(fact.rejected);
-            ledger.suspicious.with_label_values(name).set(fact.suspicious);
-        }
+        self.0.ledger.write(facts, database_up, now);
         let mut text = Vec::new();
         // Writing into memory fails only for a metric that breaks the format, which tests would have shown.
         if let Err(error) = TextEncoder::new().encode(&self.0.registry.gather(), &mut text) {

@@ -7,7 +7,6 @@ use sd_notify::NotifyState;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::clock::Clock;
-use crate::http::Web;
 
 /// The schema is up to date and syncing begins.
 pub fn ready() {
@@ -24,14 +23,15 @@ pub fn status(text: &str) {
     notify(&[NotifyState::Status(text)]);
 }
 
-/// Pings the watchdog at half its time for as long as the handle lives and every account's engine turns. It is a task of
+/// Pings the watchdog at half its time for as long as the handle lives and `turns` says that every account's
+/// engine does. It is a task of
 /// the runtime that does the work: when that one stands still, so do the pings, and systemd starts the daemon again.
-pub fn watch(clock: Clock, web: Web) -> AbortOnDropHandle<()> {
+pub fn watch(clock: Clock, turns: impl Fn() -> bool + Send + 'static) -> AbortOnDropHandle<()> {
     let every = sd_notify::watchdog_enabled().map(|limit| (limit / 2).max(Duration::from_millis(1)));
     AbortOnDropHandle::new(tokio::spawn(async move {
         let Some(every) = every else { return };
         loop {
-            if web.stuck().is_empty() {
+            if turns() {
                 notify(&[NotifyState::Watchdog]);
             }
             clock.sleep(every).await;

@@ -51,7 +51,8 @@ pub(super) async fn run(
         generation.metrics.clone(),
         generation.page_settings(),
     );
-    let _watchdog = service::watch(clock.clone(), web.clone());
+    let watched = web.clone();
+    let _watchdog = service::watch(clock.clone(), move || watched.stuck().is_empty());
     let served = serve(&generation.config, &web, &stop).await?;
     let sound = loop {
         let next = {
