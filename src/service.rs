@@ -23,9 +23,8 @@ pub fn status(text: &str) {
     notify(&[NotifyState::Status(text)]);
 }
 
-/// Pings the watchdog at half its time for as long as the handle lives and `turns` says that every account's
-/// engine does. It is a task of
-/// the runtime that does the work: when that one stands still, so do the pings, and systemd starts the daemon again.
+/// Pings the watchdog at half its time for as long as the handle lives and every account's engine `turns`. It is a task
+/// of the runtime that does the work: when that one stands still, so do the pings, and systemd starts the daemon again.
 pub fn watch(clock: Clock, turns: impl Fn() -> bool + Send + 'static) -> AbortOnDropHandle<()> {
     let every = sd_notify::watchdog_enabled().map(|limit| (limit / 2).max(Duration::from_millis(1)));
     AbortOnDropHandle::new(tokio::spawn(async move {
