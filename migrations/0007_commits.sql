@@ -37,3 +37,15 @@ comment on column cdr_sync.replica.holder is 'A random id, as in cdr_sync.lease.
 comment on column cdr_sync.replica.name is 'Host and process number, for people.';
 comment on column cdr_sync.replica.accounts is 'The accounts that it is configured for.';
 comment on column cdr_sync.replica.expires_at is 'It is gone if this passes without a sign of it.';
+
+-- A scope changes in a moment, however many rows there are.
+create table cdr_sync.unscoped (
+    account text        not null references cdr_sync.account (name) on update cascade on delete cascade,
+    span    tstzrange   not null check (not isempty(span)),
+    since   timestamptz not null,
+    primary key (account, span)
+);
+comment on table cdr_sync.unscoped is 'Stretches that no complete answer under the present scope has shown yet. Rows in them that were stored before are never marked removed; once a stretch is read, those that it lacks stand in earlier_scope.';
+comment on column cdr_sync.unscoped.account is 'The account.';
+comment on column cdr_sync.unscoped.span is 'The stretch, from inclusive, to exclusive.';
+comment on column cdr_sync.unscoped.since is 'Rows that were first stored earlier are those of the earlier scope.';

@@ -38,6 +38,7 @@ pub mod rejected;
 pub mod replica;
 pub mod request;
 pub mod row;
+mod scope;
 pub mod shared_calls;
 mod speed;
 pub mod stage;
@@ -173,16 +174,24 @@ impl Store {
         Ok(store)
     }
 
-    /// Whether the database answers, and takes what is written: a standby and a full disk do not.
+    /// Whether the database answers.
     pub async fn ping(&self) -> Result<(), StoreError> {
+        self.soon(async {
+            let mut tx = self.begin().await?;
+            sql("select 1").execute(&mut *tx).await?;
+            tx.commit().await
+        })
+        .await
+    }
+
+    /// Whether the database answers and takes what is written: a standby does not.
+    pub async fn takes_writes(&self) -> Result<(), StoreError> {
         self.soon(async {
             let mut tx = self.begin().await?;
             let (read_only,): (String,) =
                 sql_as("select current_setting('transaction_read_only')").fetch_one(&mut *tx).await?;
-            match read_only.as_str() {
-                "off" => tx.commit().await,
-                _ => Err(StoreError::Away("25006: it only reads at present".to_owned())),
-            }
+            // Else the connection is not kept.
+            if read_only == "off" { tx.commit().await } else { Err(StoreError::read_only()) }
         })
         .await
     }

@@ -68,7 +68,7 @@ impl Readiness {
         if let Some(answer) = last.as_ref().filter(|answer| answer.at <= now && now - answer.at < FRESH) {
             return answer.trouble.clone();
         }
-        let trouble = match tokio::time::timeout(PROBE, self.store.ping()).await {
+        let trouble = match tokio::time::timeout(PROBE, self.store.takes_writes()).await {
             Ok(Ok(())) => None,
             Ok(Err(error)) => Some(format!("the database: {error}")),
             Err(_) => {

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 use sqlx::{PgConnection, Row as _};
 
-use super::{Store, StoreError, sql, sql_as};
+use super::{Store, StoreError, scope, sql, sql_as};
 use crate::window::Window;
 
 /// Where history begins, and who says so.
@@ -67,8 +67,7 @@ pub struct AccountStatus {
 impl Store {
     /// Opens an account with what it reads now.
     ///
-    /// A changed scope empties coverage, gaps, doubts and what was learned, and puts every stored key into
-    /// `cdr_sync.earlier_scope`: all in one transaction.
+    /// A changed scope empties coverage, gaps, doubts and what was learned: all in one transaction.
     pub async fn open_account(
         &self,
         name: &str,
@@ -76,7 +75,7 @@ impl Store {
         start: Start,
         now: DateTime<Utc>,
     ) -> Result<Opened, StoreError> {
-        self.at_length(async {
+        self.in_time(async {
         let mut tx = self.begin().await?;
         let (first,): (bool,) = sql_as(
             "with new as (
@@ -95,7 +94,7 @@ impl Store {
         .await?;
         // The same lock as every commit: none runs while the scope changes.
         sql("select from cdr_sync.cursor where account = $1 for update").bind(name).execute(&mut *tx).await?;
-        let scope_changed = change_scope(&mut tx, name, scope, now).await?;
+        let scope_changed = scope::change(&mut tx, name, scope, now).await?;
         let configured = matches!(start, Start::Configured(_)).then_some(start.instant());
         let (history_start,): (DateTime<Utc>,) = sql_as(
             "update cdr_sync.account set history_start = coalesce($2, history_start) where name = $1
@@ -137,7 +136,7 @@ impl Store {
         let mut tx = self.begin().await?;
         // A success that is noted later than now, by a clock that has been set back since, would hide the error.
         sql("update cdr_sync.account
-             set last_error = $2, last_error_at = $3, paused_until = $4, last_success_at = least(last_success_at, $3)
+             set last_error = $2, last_error_at = $3, paused_until = $4, last_success_at = case when last_success_at > $3 then $3 else last_success_at end
              where name = $1")
             .bind(name)
             .bind(error.replace('\0', "\u{fffd}"))
@@ -256,6 +255,8 @@ tx.commit().await?;
         let (found,): (bool,) = sql_as(
             "select exists (select from voicenter.cdr c
                             where account = $1 and started_at >= $2 and started_at < $3 and removed_at is null
+                              and not exists (select from cdr_sync.unscoped u
+                                              where u.account = c.account and u.span @> c.started_at and c.first_seen_at < u.since)
                               and not exists (select from cdr_sync.earlier_scope e
                                               where (e.account, e.call_id, e.type) = (c.account, c.call_id, c.type)))",
         )
@@ -319,7 +320,7 @@ async fn unlimited(conn: &mut PgConnection) -> Result<(), StoreError> {
     Ok(())
 }
 
-// `cdr_sync.lacking` and `cdr_sync.twin` follow `cdr_sync.account`, here and when an account is forgotten.
+// `cdr_sync.lacking`, `twin`, `day` and `unscoped` follow `cdr_sync.account`, here and when an account is forgotten.
 const RENAME: [&str; 11] = [
     "update cdr_sync.cursor set account = $2, fence = fence + 1 where account = $1",
     "update cdr_sync.coverage set account = $2 where account = $1",
@@ -346,50 +347,6 @@ const FORGET: [&str; 9] = [
     "delete from cdr_sync.lease where account = $1",
     "delete from cdr_sync.request where account = $1",
 ];
-
-const EMPTY_LEDGER: [&str; 9] = [
-    "delete from cdr_sync.coverage where account = $1",
-    "delete from cdr_sync.lacking where account = $1",
-    "delete from cdr_sync.gap where account = $1",
-    "delete from cdr_sync.missing where account = $1",
-    "delete from cdr_sync.twin where account = $1",
-    // What shared a key under the earlier scope says nothing of this one; what still does is seen again.
-    "update cdr_sync.rejected set closed_at = clock_timestamp()
-     where account = $1 and reason = 'duplicate_key' and closed_at is null",
-    "update cdr_sync.cursor set history_from = null, synced_until = null where account = $1",
-    "update cdr_sync.account set horizon = null, knowledge = null where name = $1",
-    "insert into cdr_sync.earlier_scope (account, call_id, type)
-     select account, call_id, type from voicenter.cdr where account = $1 and removed_at is null
-     on conflict do nothing",
-];
-
-/// Writes another scope and empties the ledger, or does nothing. Returns both when it did.
-async fn change_scope(
-    conn: &mut PgConnection,
-    name: &str,
-    scope: &Value,
-    now: DateTime<Utc>,
-) -> Result<Option<(Value, Value)>, StoreError> {
-    // Compared by PostgreSQL, which does not mind the order of keys.
-    let before: Option<(Value,)> =
-        sql_as("select scope from cdr_sync.account where name = $1 and scope <> $2")
-            .bind(name)
-            .bind(scope)
-            .fetch_optional(&mut *conn)
-            .await?;
-    let Some((before,)) = before else { return Ok(None) };
-    unlimited(conn).await?;
-    for statement in EMPTY_LEDGER {
-        sql(statement).bind(name).execute(&mut *conn).await?;
-    }
-    sql("update cdr_sync.account set scope = $2, scope_since = $3 where name = $1")
-        .bind(name)
-        .bind(scope)
-        .bind(now)
-        .execute(conn)
-        .await?;
-    Ok(Some((before, scope.clone())))
-}
 
 fn status_from_row(row: &sqlx::postgres::PgRow) -> Result<AccountStatus, StoreError> {
     let from: Option<DateTime<Utc>> = row.try_get("history_from")?;

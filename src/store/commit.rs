@@ -11,7 +11,7 @@ use super::merge::{self, Merged, Source, Terms};
 use super::missing::{self, Removal, Shields};
 use super::rejected;
 use super::stage::{self, Folded, INLINE_RECORDS};
-use super::{Store, StoreError, gap, recheck, sql, sql_as, twin, window_read};
+use super::{Store, StoreError, gap, recheck, scope, sql, sql_as, twin, window_read};
 use crate::cdr::{Cdr, CdrKey, Column, RejectReason, Rejected};
 use crate::window::Window;
 
@@ -369,6 +369,10 @@ async fn remove(
     let shields = Shields::of(undecoded(commit));
     let seen: BTreeSet<&CdrKey> =
         folded.winners.iter().map(|record| &record.key).chain(commit.earlier_keys).collect();
+    let proof = Proof::of(commit);
+    for claim in commit.claims.iter().filter(|claim| locked.unscoped && proof.proves(claim)) {
+        scope::has_read(conn, commit.account, claim.window, &seen).await?;
+    }
     for claim in commit.claims.iter().filter(|claim| claim.may_mark) {
         let removal =
             Removal { commit, claim, seen: &seen, oldest, shields: &shields, stamp: locked.stamp, horizon };

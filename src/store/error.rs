@@ -88,6 +88,11 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// It answers, and only reads.
+    pub(super) fn read_only() -> Self {
+        not_admitted("25006", "it only reads at present", READ_ONLY)
+    }
+
     /// No answer came for so long.
     pub(super) fn silent(patience: std::time::Duration) -> Self {
         StoreError::Away(format!("no answer within {} s", patience.as_secs()))

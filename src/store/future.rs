@@ -8,7 +8,9 @@ use super::{Store, StoreError, sql};
 /// Hosts' clocks differ by moments, so minutes are let pass.
 const TAKEN_BACK: [&str; 4] = [
     "update cdr_sync.account
-     set last_success_at = least(last_success_at, $2), last_error_at = least(last_error_at, $2),
+     -- Not `least`, for which a null is no least: what never happened did not happen now.
+     set last_success_at = case when last_success_at > $2 then $2 else last_success_at end,
+         last_error_at = case when last_error_at > $2 then $2 else last_error_at end,
          paused_until = case when paused_until <= $2 + interval '1 hour' then paused_until end
      where name = $1 and (last_success_at > $2 + interval '1 minute' or last_error_at > $2 + interval '1 minute'
                           or paused_until > $2 + interval '1 hour')",

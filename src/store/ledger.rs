@@ -42,6 +42,8 @@ pub(super) struct Locked {
     pub horizon: Option<DateTime<Utc>>,
     /// How many commits the account has had.
     pub commits: i64,
+    /// Some of what was stored under an earlier scope was not read since.
+    pub unscoped: bool,
 }
 
 impl Store {
@@ -128,21 +130,26 @@ pub(super) async fn lock(
     count: &CommitCount,
 ) -> Result<Locked, StoreError> {
     // Materialized: the clock is read when the lock is held, not while waiting for it.
-    type Facts = (DateTime<Utc>, i64, Option<DateTime<Utc>>);
+    type Facts = (DateTime<Utc>, i64, Option<DateTime<Utc>>, bool);
     let row: Option<Facts> = sql_as(
         "with locked as materialized (
              select updated_at, commits from cdr_sync.cursor where account = $1 and fence = $2 for update
          )
          select greatest(clock_timestamp(), updated_at + interval '1 microsecond'), commits,
-                (select horizon from cdr_sync.account where name = $1)
+                (select horizon from cdr_sync.account where name = $1),
+                exists (select from cdr_sync.unscoped where account = $1)
          from locked",
     )
     .bind(account)
     .bind(fence)
     .fetch_optional(conn)
     .await?;
-    let (stamp, commits, horizon) = row.ok_or(StoreError::Fenced)?;
-    if count.admits(commits) { Ok(Locked { stamp, horizon, commits }) } else { Err(StoreError::CommitsLost) }
+    let (stamp, commits, horizon, unscoped) = row.ok_or(StoreError::Fenced)?;
+    if count.admits(commits) {
+        Ok(Locked { stamp, horizon, commits, unscoped })
+    } else {
+        Err(StoreError::CommitsLost)
+    }
 }
 
 /// Counts a commit that leaves the ledger as it is.

@@ -256,6 +256,9 @@ fn statement(inline: bool, terms: &Terms<'_>) -> String {
            case when m.is_new or m.was_removed or s.started_at = m.stored_started_at then 0
                 when exists (select from cdr_sync.earlier_scope e
                              where e.account = $1 and e.call_id = s.call_id and e.type = s.type) then 0
+                when exists (select from cdr_sync.unscoped u
+                             join voicenter.cdr c on c.account = u.account and c.call_id = s.call_id and c.type = s.type
+                             where u.account = $1 and u.span @> m.stored_started_at and c.first_seen_at < u.since) then 0
                 when exists (select from cdr_sync.missing x
                              where x.account = $1 and x.call_id = s.call_id and x.type = s.type
                                and x.started_at = m.stored_started_at) then 0

@@ -24,8 +24,12 @@ pub(super) const HORIZON_AGE: TimeDelta = TimeDelta::days(1);
 /// planner would read all of that table.
 pub(super) const LIVE: &str = "c.account = $1 and c.removed_at is null
     and c.started_at >= (select case when exists (select from cdr_sync.earlier_scope where account = $1)
+            or exists (select from cdr_sync.unscoped where account = $1)
         then coalesce((select min(lower(span)) from cdr_sync.coverage where account = $1), 'infinity')
         else '-infinity' end)
+    and not exists (
+        select from cdr_sync.unscoped u
+        where u.account = c.account and u.span @> c.started_at and c.first_seen_at < u.since)
     and not exists (
         select from cdr_sync.earlier_scope e
         where e.account = c.account and e.call_id = c.call_id and e.type = c.type offset 0)";

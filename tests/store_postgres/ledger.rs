@@ -94,3 +94,17 @@ async fn work_can_be_asked_for_and_followed() {
     assert_eq!(scene.store.open_requests(ACCOUNT).await.unwrap(), []);
     assert_eq!(scene.store.request_state(id).await.unwrap(), Some(done));
 }
+
+#[tokio::test]
+async fn an_error_is_no_success() {
+    let scene = Scene::new().await;
+    let status = async || scene.store.status().await.unwrap().remove(0);
+    scene.store.note_error(ACCOUNT, "the API is down", None, at(12, 0)).await.unwrap();
+    assert_eq!(status().await.last_success_at, None);
+    scene.read(hour(1), &cdrs(3, at(1, 0)), at(12, 30)).await;
+    scene.store.note_error(ACCOUNT, "the API is down", None, at(12, 40)).await.unwrap();
+    assert_eq!(status().await.last_success_at, Some(at(12, 30)));
+    // A clock that was set back: the success cannot be later than the error.
+    scene.store.note_error(ACCOUNT, "the API is down", None, at(12, 20)).await.unwrap();
+    assert_eq!(status().await.last_success_at, Some(at(12, 20)));
+}

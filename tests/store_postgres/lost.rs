@@ -118,7 +118,7 @@ async fn a_connection_that_met_a_read_only_database_is_not_used_again() {
     let commit = scene.commit(&records, at(12, 0));
     assert!(store.commit(&commit).await.unwrap_err().is_away());
     // A database that only reads is not ready for a daemon that writes.
-    assert!(store.ping().await.unwrap_err().is_away());
+    assert!(store.takes_writes().await.unwrap_err().is_away());
 
     run(
         &scene,

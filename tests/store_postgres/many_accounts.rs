@@ -99,7 +99,8 @@ async fn two_hundred_accounts_take_as_many_round_trips_as_two() {
     let few = proxy.count(everything()).await;
     add_accounts(&scene, 2, 199).await;
     let many = proxy.count(everything()).await;
-    assert_eq!(many, few);
+    // The pool tests a connection that it takes back, on its own time.
+    assert!(many <= few + 1, "{many} round trips for 200 accounts, {few} for one");
     // And each account is told of by itself.
     let overviews = store.overview(at(12, 0)).await.unwrap();
     assert_eq!(overviews.len(), 200);
