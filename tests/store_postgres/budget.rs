@@ -11,14 +11,23 @@ use proptest::test_runner::TestRunner;
 use crate::scene::{Scene, at};
 
 /// Reserves at `now` and returns the instant at which the request leaves.
-async fn sent(store: &Store, credential: &str, rate: (u32, u32), now: DateTime<Utc>) -> DateTime<Utc> {
-    let mut now = now;
+async fn sent(store: &Store, credential: &str, rate: (u32, u32), mut now: DateTime<Utc>) -> DateTime<Utc> {
+    sent_once_it_may(store, credential, rate, &mut now).await
+}
+
+/// The same; `now` goes on to when it was reserved, for the database's clock does not go back.
+async fn sent_once_it_may(
+    store: &Store,
+    credential: &str,
+    rate: (u32, u32),
+    now: &mut DateTime<Utc>,
+) -> DateTime<Utc> {
     loop {
-        match store.reserve_at(credential, rate.0, rate.1, Some(now)).await.unwrap() {
+        match store.reserve_at(credential, rate.0, rate.1, Some(*now)).await.unwrap() {
             Reserved::After(wait) | Reserved::AfterPause(wait) => {
-                return now + TimeDelta::from_std(wait).unwrap();
+                return *now + TimeDelta::from_std(wait).unwrap();
             }
-            Reserved::Later(wait) => now += TimeDelta::from_std(wait).unwrap(),
+            Reserved::Later(wait) => *now += TimeDelta::from_std(wait).unwrap(),
         }
     }
 }
@@ -61,7 +70,9 @@ fn no_minute_ever_holds_more_requests_than_the_limit() {
                 let (mut now, mut instants) = (at(0, 0), Vec::new());
                 for (index, step) in steps.into_iter().enumerate() {
                     now += TimeDelta::milliseconds(step % 7_000);
-                    instants.push(sent(&scene.store, &credential, (per_minute, burst), now).await);
+                    instants.push(
+                        sent_once_it_may(&scene.store, &credential, (per_minute, burst), &mut now).await,
+                    );
                     if errors.contains(&index) {
                         let pause = Duration::from_secs(step as u64 % 60);
                         scene.store.slow_down_at(&credential, per_minute, pause, Some(now)).await.unwrap();
@@ -81,9 +92,9 @@ fn no_minute_ever_holds_more_requests_than_the_limit() {
 #[tokio::test]
 async fn the_budget_is_used_up_not_only_kept() {
     let scene = Scene::new().await;
-    let mut instants = Vec::new();
+    let (mut now, mut instants) = (at(0, 0), Vec::new());
     for _ in 0..60 {
-        instants.push(sent(&scene.store, "c", (30, 2), at(0, 0)).await);
+        instants.push(sent_once_it_may(&scene.store, "c", (30, 2), &mut now).await);
     }
     // 29 intervals of 61.5 s / 29: 60 requests in a little over two minutes.
     assert_eq!(instants[0], instants[1]);
