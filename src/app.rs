@@ -10,7 +10,7 @@ use crate::pace::{Backoff, Pace};
 use crate::store::{DatabaseSettings, Pooler, Store, StoreError};
 use crate::sync::{Account, Start};
 use crate::voicenter::{
-    Client, ClientError, ClientSettings, Credential, Filter, Granularity, IdentityCriteria, Method,
+    Client, ClientError, ClientSettings, Credential, Filter, Granularity, IdentityCriteria, Method, Shared,
 };
 use crate::window::planner::Settings;
 use crate::window::reading::ReadingSettings;
@@ -65,8 +65,9 @@ impl App {
     /// Finds everything that is wrong with the configuration: before anything is touched.
     pub fn validate(config: &Config) -> Result<(), AppError> {
         config.require_database()?;
+        let shared = shared(config);
         for account in config.require_accounts()? {
-            client(config, account)?;
+            client_sharing(config, account, &shared)?;
         }
         Ok(())
     }
@@ -74,9 +75,10 @@ impl App {
     /// Store and accounts. The database must be migrated: the salt of the credentials' fingerprints is read.
     pub async fn build(config: &Config, store: Store) -> Result<Self, AppError> {
         let salt = store.salt().await?;
+        let shared = shared(config);
         let accounts = config.require_accounts()?.iter();
         let accounts: Result<Vec<Account>, AppError> =
-            accounts.map(|account| build_account(config, account, &store, &salt)).collect();
+            accounts.map(|account| build_account(config, account, &store, &salt, &shared)).collect();
         Ok(Self { accounts: accounts?, store })
     }
 }
@@ -91,9 +93,18 @@ fn database_settings(config: &Config) -> Result<DatabaseSettings, AppError> {
     Ok(settings)
 }
 
-/// The API as `account` sees it.
+/// What the clients of all accounts share: connections with their certificates, and the memory for answers.
+fn shared(config: &Config) -> Shared {
+    Shared::for_answers_of(config.api.max_response_bytes)
+}
+
+/// The API as `account` sees it, for a command that asks for one account.
 pub fn client(config: &Config, account: &AccountConfig) -> Result<Client, ClientError> {
-    let client = Client::new(ClientSettings {
+    client_sharing(config, account, &shared(config))
+}
+
+fn client_sharing(config: &Config, account: &AccountConfig, shared: &Shared) -> Result<Client, ClientError> {
+    let settings = ClientSettings {
         url: account.url.clone(),
         credential: match &account.credential {
             config::Credential::Code(secret) => Credential::Code(secret.clone()),
@@ -109,8 +120,8 @@ pub fn client(config: &Config, account: &AccountConfig) -> Result<Client, Client
         max_response_bytes: config.api.max_response_bytes,
         // The system's store, which SSL_CERT_FILE can point elsewhere.
         ca_file: std::env::var_os("SSL_CERT_FILE").filter(|file| !file.is_empty()).map(Into::into),
-    })?;
-    Ok(client.named(&account.name))
+    };
+    Ok(Client::sharing(settings, shared)?.named(&account.name))
 }
 
 fn granularity(config: &Config) -> Granularity {
@@ -133,8 +144,9 @@ fn build_account(
     account: &AccountConfig,
     store: &Store,
     salt: &[u8],
+    shared: &Shared,
 ) -> Result<Account, AppError> {
-    let client = client(config, account)?;
+    let client = client_sharing(config, account, shared)?;
     let fingerprint = client.credential_fingerprint(salt);
     Ok(Account {
         name: account.name.clone(),

@@ -19,7 +19,7 @@ pub use ledger::LedgerFacts;
 use ledger::LedgerFamilies;
 
 /// How a request can end, as the label `outcome` says it.
-pub const REQUEST_OUTCOMES: [&str; 15] = [
+pub const REQUEST_OUTCOMES: [&str; 16] = [
     "ok",
     "rate_limited",
     "credential_refused",
@@ -33,6 +33,7 @@ pub const REQUEST_OUTCOMES: [&str; 15] = [
     "unreadable",
     "timed_out",
     "cut_body",
+    "no_memory",
     "unreachable",
     "redirected",
 ];

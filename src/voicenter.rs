@@ -15,7 +15,7 @@ pub mod zone_check;
 pub mod zones;
 
 pub use capabilities::{Capability, Form};
-pub use client::{Client, ClientError, ClientSettings, Credential, install_crypto};
+pub use client::{Client, ClientError, ClientSettings, Credential, Shared, install_crypto};
 pub use dates::Precision;
 pub use decode::{BadBody, Envelope, decode, decode_as};
 pub use error::{Action, ApiError};
@@ -23,10 +23,12 @@ pub use question::{Fields, Filter, Format, Granularity, IdentityCriteria, Method
 pub use zones::{Shift, ZoneEvidence};
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
 use crate::cdr::{Cdr, Column, Rejected};
+use crate::memory::ReservedMemory;
 
 /// An answer with error 0, decoded.
 #[derive(Clone, Debug)]
@@ -65,4 +67,6 @@ pub struct Answer {
     pub exact_bounds: bool,
     /// Its size, decompressed.
     pub bytes: usize,
+    /// What it takes up of the memory for answers, until the last clone is dropped.
+    pub memory: Arc<ReservedMemory>,
 }

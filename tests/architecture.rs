@@ -7,11 +7,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// A module and all that it may name of this crate.
-const MAY_KNOW: [(&str, &[&str]); 13] = [
+const MAY_KNOW: [(&str, &[&str]); 14] = [
     ("clock", &[]),
     ("cdr", &[]),
+    ("memory", &[]),
     ("window", &[]),
-    ("voicenter", &["cdr", "window"]),
+    ("voicenter", &["cdr", "window", "memory"]),
     ("store", &["cdr", "window", "clock"]),
     ("pace", &["store", "clock"]),
     ("metrics", &["window"]),

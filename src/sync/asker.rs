@@ -11,6 +11,7 @@ use super::status::Board;
 use super::zone::{Shows, ZoneWatch};
 use super::{Account, DATABASE, SyncError, execute};
 use crate::clock::Clock;
+use crate::memory::ReservedMemory;
 use crate::store::StoreError;
 use crate::voicenter::capabilities::Remembered;
 use crate::voicenter::session::{Asked, Session};
@@ -20,6 +21,11 @@ use crate::window::lacking::Lacking;
 
 /// So often a single pass asks a database that is away: for some minutes.
 const DATABASE_PATIENCE: u32 = 60;
+/// A wait for memory is reported when it takes this long, and how often after that.
+const UNREMARKABLE: Duration = Duration::from_secs(10);
+const REMINDED_EVERY: Duration = Duration::from_secs(60);
+/// Memory is kept reserved for a request that may leave this soon.
+const IDLE_MEMORY: Duration = Duration::from_secs(5);
 
 /// Who asks for one account.
 #[derive(Debug)]
@@ -202,13 +208,14 @@ impl Asker {
     ) -> Result<(DateTime<Utc>, Result<Answer, ApiError>), SyncError> {
         let mut limited = 0;
         loop {
-            self.ready().await?;
+            let memory = self.ready_with_memory().await?;
             self.check_lease()?;
+            // Once for the API, once for memory amid the answer.
             self.board.heart.beats_within(self.account.timeout * 2 + TURN);
             let read_at = self.clock.now();
             let sent = Instant::now();
             let span = tracing::info_span!("request", otel.kind = "client", outcome = tracing::field::Empty);
-            let result = self.account.client.ask(question).instrument(span.clone()).await;
+            let result = self.account.client.ask_within(question, memory).instrument(span.clone()).await;
             let outcome = result.as_ref().err().map_or("ok", ApiError::name);
             span.record("outcome", outcome);
             drop(span);
@@ -241,6 +248,32 @@ impl Asker {
             async move { store.disbelieve_future(&name, now).await }
         })
         .await
+    }
+
+    /// Waits for memory and then for the budget: an instant that was reserved must not pass unused.
+    async fn ready_with_memory(&mut self) -> Result<ReservedMemory, SyncError> {
+        let account = self.account.client.memory().clone();
+        let mut memory = account.nothing();
+        {
+            let mut growing = std::pin::pin!(memory.grow_to(account.expected()));
+            let mut patience = UNREMARKABLE;
+            while tokio::time::timeout(patience, &mut growing).await.is_err() {
+                patience = REMINDED_EVERY;
+                self.waits("memory", patience, "answers of other accounts are stored first");
+            }
+        }
+        let mut ready = std::pin::pin!(self.ready());
+        let in_time = tokio::time::timeout(IDLE_MEMORY, &mut ready).await;
+        match in_time {
+            Ok(ready) => ready?,
+            Err(_) => {
+                // A pause, or a low limit: others may use the memory meanwhile.
+                memory.shrink_to(0);
+                ready.await?;
+                memory.grows_without_waiting(account.expected());
+            }
+        }
+        Ok(memory)
     }
 
     /// Waits for the budget.

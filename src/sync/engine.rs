@@ -236,6 +236,10 @@ impl Engine {
     }
 
     async fn serve(&mut self, ask: Ask) -> Result<(), SyncError> {
+        if self.asker.account.client.memory().exceeds_pool() {
+            // Two such answers at once are more than the process may take up.
+            self.settle().await?;
+        }
         let lookup = self.look_for_missing(&ask).await?;
         let mut fetched = self.asker.fetch(&ask).await?;
         if self.is_dubiously_empty(&ask, &fetched).await? {

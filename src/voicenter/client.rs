@@ -1,88 +1,37 @@
 //! One request over HTTP, and the judgement of what comes back: the body first, then the status.
 
-use std::collections::BTreeMap;
-use std::path::PathBuf;
-use std::sync::{Arc, Mutex, Once, PoisonError};
-use std::time::{Duration, Instant};
+mod connections;
+mod response;
+mod settings;
 
-use chrono::{DateTime, Utc};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, Once, PoisonError};
+use std::time::Duration;
+
 use chrono_tz::Tz;
-use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, DATE, HeaderMap, HeaderValue, RETRY_AFTER, SERVER};
-use reqwest::redirect::Policy;
-use secrecy::{ExposeSecret, SecretString};
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
+use secrecy::ExposeSecret;
 use sha2::{Digest, Sha256};
-use url::{Host, Url};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::Answer;
 use super::decode::{self, BadBody, Envelope, Keep, decode_keeping};
 use super::error::{ApiError, of_number};
-use super::question::{Granularity, Method, Question};
+use super::question::{Method, Question};
 use super::said::{explaining, printable};
 use super::wire::{self, DateForm};
-
-/// What opens the API.
-#[derive(Clone, Debug)]
-pub enum Credential {
-    /// `code`, in the body or the query; the caller's address must be whitelisted.
-    Code(SecretString),
-    /// `Authorization: Bearer`.
-    Token(SecretString),
-}
-
-impl Credential {
-    fn secret(&self) -> &str {
-        match self {
-            Credential::Code(secret) | Credential::Token(secret) => secret.expose_secret(),
-        }
-    }
-}
-
-/// How to reach the API.
-#[derive(Clone, Debug)]
-pub struct ClientSettings {
-    /// `api.url`.
-    pub url: Url,
-    /// What opens it.
-    pub credential: Credential,
-    /// `api.method`.
-    pub method: Method,
-    /// `api.timezone`.
-    pub timezone: Tz,
-    /// `api.granularity`.
-    pub granularity: Granularity,
-    /// `api.timeout`, for a whole request.
-    pub timeout: Duration,
-    /// `api.max_response_bytes`, decompressed.
-    pub max_response_bytes: u64,
-    /// A private CA's certificates in PEM. Whether the system's are trusted besides is up to SSL_CERT_FILE and SSL_CERT_DIR,
-    /// which the system's store goes by too.
-    pub ca_file: Option<PathBuf>,
-}
-
-/// Why no client could be made.
-#[derive(Debug, thiserror::Error)]
-pub enum ClientError {
-    /// The CA file cannot be read or holds no certificate.
-    #[error("the CA file {path} cannot be used: {reason}")]
-    CaFile {
-        /// The file.
-        path: String,
-        /// Why.
-        reason: String,
-    },
-    /// The token cannot stand in a header.
-    #[error("the token holds characters that cannot stand in an HTTP header")]
-    Token,
-    /// TLS or the proxy could not be set up.
-    #[error("the HTTP client could not be set up: {0}")]
-    Setup(String),
-}
+use crate::memory::{AccountMemory, AnswerMemory, ReservedMemory};
+use connections::Connections;
+use response::Came;
+pub use settings::{ClientError, ClientSettings, Credential};
 
 /// The API as one account sees it. A clone shares its connections.
 #[derive(Clone, Debug)]
 pub struct Client {
     http: reqwest::Client,
+    memory: AccountMemory,
     settings: ClientSettings,
+    bearer: Option<HeaderValue>,
     account: Arc<str>,
     keeps_items: bool,
     warned: Arc<Mutex<BTreeMap<String, Instant>>>,
@@ -91,6 +40,11 @@ pub struct Client {
 /// The same oddity of the answers is warned of this often; each poll may show it again.
 const WARNED_EVERY: Duration = Duration::from_secs(3600);
 
+/// A body this large is decoded on another thread: it takes milliseconds.
+const LARGE: usize = 256 << 10;
+/// A growing body reserves this much more than it needs at once.
+const RESERVED_AHEAD: u64 = 256 << 10;
+
 /// Makes ring the cryptography of every TLS connection of this process.
 pub fn install_crypto() {
     static PROVIDER: Once = Once::new();
@@ -98,44 +52,45 @@ pub fn install_crypto() {
     PROVIDER.call_once(|| drop(rustls::crypto::ring::default_provider().install_default()));
 }
 
-fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
+/// What the clients of one process share.
+#[derive(Clone, Debug)]
+pub struct Shared {
+    connections: Connections,
+    memory: AnswerMemory,
+}
+
+impl Shared {
+    /// For clients whose answers are at most `largest` bytes each.
+    pub fn for_answers_of(largest: u64) -> Self {
+        Self { connections: Connections::default(), memory: AnswerMemory::for_answers_of(largest) }
     }
 }
 
 impl Client {
-    /// A client for one account.
+    /// A client that shares nothing.
     pub fn new(settings: ClientSettings) -> Result<Self, ClientError> {
-        install_crypto();
-        let mut headers = HeaderMap::new();
+        let shared = Shared::for_answers_of(settings.max_response_bytes);
+        Self::sharing(settings, &shared)
+    }
+
+    /// A client for one account of several.
+    pub fn sharing(settings: ClientSettings, shared: &Shared) -> Result<Self, ClientError> {
+        let mut bearer = None;
         if let Credential::Token(token) = &settings.credential {
-            let mut bearer = HeaderValue::from_str(&format!("Bearer {}", token.expose_secret()))
+            let mut header = HeaderValue::from_str(&format!("Bearer {}", token.expose_secret()))
                 .map_err(|_| ClientError::Token)?;
-            bearer.set_sensitive(true);
-            headers.insert(AUTHORIZATION, bearer);
+            header.set_sensitive(true);
+            bearer = Some(header);
         }
-        let mut builder = reqwest::Client::builder()
-            .default_headers(headers)
-            .user_agent(concat!("cdr-sync/", env!("CARGO_PKG_VERSION")))
-            .timeout(settings.timeout)
-            // Shorter than the whole, so that a host that cannot be reached is not taken for one that answers slowly.
-            .connect_timeout((settings.timeout / 10 * 9).min(Duration::from_secs(15)))
-            // A redirect is a request that nobody budgeted, and could carry the credential elsewhere.
-            .redirect(Policy::none())
-            .referer(false);
-        if is_loopback(&settings.url) {
-            // What a proxy calls by these names is the proxy's own host.
-            builder = builder.no_proxy();
-        }
-        if let Some(path) = &settings.ca_file {
-            builder = builder.tls_certs_merge(certificates(path)?);
-        }
-        let http = builder.build().map_err(|error| ClientError::Setup(error.without_url().to_string()))?;
-        Ok(Self { http, settings, account: Arc::from(""), keeps_items: false, warned: Arc::default() })
+        Ok(Self {
+            http: shared.connections.for_settings(&settings)?,
+            memory: shared.memory.account(),
+            settings,
+            bearer,
+            account: Arc::from(""),
+            keeps_items: false,
+            warned: Arc::default(),
+        })
     }
 
     /// The same client, speaking of itself in log lines as this account's.
@@ -161,22 +116,30 @@ impl Client {
         hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
+    /// This account's part of the memory for answers.
+    pub fn memory(&self) -> &AccountMemory {
+        &self.memory
+    }
+
     /// Asks a question.
     ///
     /// # Errors
     /// Each [`ApiError`] says by its action what to do next.
     pub async fn ask(&self, question: &Question) -> Result<Answer, ApiError> {
-        let came = self.send(question).await?;
-        let envelope = match self.decode(&came) {
-            Ok(envelope) => envelope,
-            Err(bad) => return Err(self.unreadable(&came, bad)),
-        };
+        self.ask_within(question, self.memory.nothing()).await
+    }
+
+    /// Asks a question whose answer begins with `memory` reserved for it.
+    pub async fn ask_within(&self, question: &Question, memory: ReservedMemory) -> Result<Answer, ApiError> {
+        let (came, memory) = self.send(question, memory).await?;
+        let Decoded { came, memory, envelope } = self.decode(came, memory).await;
+        let envelope = envelope.map_err(|bad| self.unreadable(&came, bad))?;
         if let Some(error) = self.refusal(&envelope, &came).or_else(|| contradiction(&envelope, &came)) {
             return Err(error.dated(came.server_date));
         }
         self.report(&envelope, &came);
         let exact_bounds = wire::is_exact(question, self.date_form());
-        Ok(answer(envelope, &came, exact_bounds))
+        Ok(answer(envelope, &came, exact_bounds, memory))
     }
 
     /// `api.timezone`.
@@ -191,9 +154,10 @@ impl Client {
 
     /// The API's own HTML page for a question with `Format::Html`.
     pub async fn ask_html(&self, question: &Question) -> Result<String, ApiError> {
-        let came = self.send(question).await?;
-        if let Ok(envelope) = self.decode(&came)
-            && let Some(error) = self.refusal(&envelope, &came)
+        let (came, memory) = self.send(question, self.memory.nothing()).await?;
+        let Decoded { came, envelope, memory: _held } = self.decode(came, memory).await;
+        if let Ok(envelope) = &envelope
+            && let Some(error) = self.refusal(envelope, &came)
         {
             return Err(error);
         }
@@ -203,9 +167,25 @@ impl Client {
         Ok(decode::page(&came.body, came.charset()))
     }
 
-    fn decode(&self, came: &Came) -> Result<Envelope, BadBody> {
+    /// Decodes a body; a large one on another thread, for probes must be answered meanwhile.
+    async fn decode(&self, came: Came, memory: ReservedMemory) -> Decoded {
         let keep = if self.keeps_items { Keep::Items } else { Keep::Records };
-        decode_keeping(&came.body, came.charset(), self.settings.timezone, keep)
+        let zone = self.settings.timezone;
+        if came.body.len() < LARGE {
+            return Decoded::from(came, memory, zone, keep);
+        }
+        let turn = self.memory.turn_to_decode().await;
+        let decoding = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
+            Decoded::from(came, memory, zone, keep)
+        });
+        match decoding.await {
+            Ok(decoded) => decoded,
+            // A bug like any other of the account's: its supervisor reports it.
+            Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+            // The runtime is ending, and this task with it.
+            Err(_) => std::future::pending().await,
+        }
     }
 
     /// The error that the API itself names: it counts before any status.
@@ -261,7 +241,7 @@ impl Client {
             Credential::Code(code) => Some(code.expose_secret()),
             Credential::Token(_) => None,
         };
-        match self.settings.method {
+        let request = match self.settings.method {
             Method::Post => {
                 let body = wire::body(question, self.date_form(), code).to_string();
                 self.http.post(self.settings.url.clone()).header(CONTENT_TYPE, "application/json").body(body)
@@ -271,37 +251,81 @@ impl Client {
                 url.query_pairs_mut().extend_pairs(wire::query(question, self.date_form(), code));
                 self.http.get(url)
             }
+        };
+        match &self.bearer {
+            Some(bearer) => request.header(AUTHORIZATION, bearer.clone()),
+            None => request,
         }
     }
 
-    async fn send(&self, question: &Question) -> Result<Came, ApiError> {
-        let mut response = self.request(question).send().await.map_err(|error| self.transport(error))?;
+    async fn send(
+        &self,
+        question: &Question,
+        mut memory: ReservedMemory,
+    ) -> Result<(Came, ReservedMemory), ApiError> {
+        let timeout = self.settings.timeout;
+        let mut deadline = Deadline { at: Instant::now() + timeout, patience: timeout };
+        let response =
+            timeout_at(deadline.at, self.request(question).send()).await.map_err(|_| timed_out())?;
+        let mut response = response.map_err(|error| self.transport(error))?;
         if response.status().is_redirection() {
             return Err(ApiError::Redirected);
         }
-        let status = response.status().as_u16();
-        let header = |name| response.headers().get(name).and_then(|value: &HeaderValue| value.to_str().ok());
-        let server_date = header(DATE).and_then(http_date);
-        let retry_after = header(RETRY_AFTER).and_then(|text| retry_after(text, server_date));
-        let content_type = header(CONTENT_TYPE).map(str::to_owned);
-        let server = header(SERVER).map(str::to_owned);
+        let mut came = Came::head(&response);
+        let received = self.receive(&mut response, &mut came.body, &mut memory, &mut deadline).await;
+        self.memory.note_size(came.body.len() as u64);
+        received?;
+        memory.shrink_to(came.body.len() as u64);
+        Ok((came, memory))
+    }
+
+    async fn receive(
+        &self,
+        response: &mut reqwest::Response,
+        body: &mut Vec<u8>,
+        memory: &mut ReservedMemory,
+        deadline: &mut Deadline,
+    ) -> Result<(), ApiError> {
         let limit = self.settings.max_response_bytes;
-        let mut body = Vec::new();
         loop {
-            let chunk = match response.chunk().await {
+            let chunk = match timeout_at(deadline.at, response.chunk()).await.map_err(|_| timed_out())? {
                 Ok(Some(chunk)) => chunk,
-                Ok(None) => break,
+                Ok(None) => return Ok(()),
                 Err(error) if error.is_timeout() => return Err(self.transport(error)),
                 Err(error) => {
                     return Err(ApiError::CutBody { received: body.len(), what: self.words_of(error) });
                 }
             };
-            if (body.len() + chunk.len()) as u64 > limit {
+            let bytes = (body.len() + chunk.len()) as u64;
+            if bytes > limit {
                 return Err(ApiError::TooLarge { limit });
+            }
+            if bytes > memory.bytes() {
+                self.reserve((bytes + RESERVED_AHEAD).min(limit), memory, deadline).await?;
             }
             body.extend_from_slice(&chunk);
         }
-        Ok(Came { status, server_date, retry_after, content_type, server, body })
+    }
+
+    /// Reserves memory amid an answer. The server is kept waiting meanwhile, which is not its fault, but not for ever.
+    async fn reserve(
+        &self,
+        bytes: u64,
+        memory: &mut ReservedMemory,
+        deadline: &mut Deadline,
+    ) -> Result<(), ApiError> {
+        if memory.grows_without_waiting(bytes) {
+            return Ok(());
+        }
+        let began = Instant::now();
+        if timeout(deadline.patience, memory.grow_to(bytes)).await.is_err() {
+            // The next try waits before it asks.
+            self.memory.note_size(bytes.saturating_mul(2));
+            return Err(ApiError::NoMemory { received: bytes });
+        }
+        deadline.at += began.elapsed();
+        deadline.patience = deadline.patience.saturating_sub(began.elapsed());
+        Ok(())
     }
 
     fn transport(&self, error: reqwest::Error) -> ApiError {
@@ -373,59 +397,6 @@ fn without_long_numbers(text: &str) -> String {
     kept
 }
 
-/// What came over the wire.
-struct Came {
-    status: u16,
-    server_date: Option<DateTime<Utc>>,
-    retry_after: Option<Duration>,
-    content_type: Option<String>,
-    server: Option<String>,
-    body: Vec<u8>,
-}
-
-/// A page's title and a short text say what stood in the way; more of a body may hold anything.
-const LONGEST_QUOTE: usize = 120;
-
-impl Came {
-    /// `charset` of the Content-Type.
-    fn charset(&self) -> Option<&str> {
-        let parameters = self.content_type.as_deref()?.split(';').skip(1);
-        let mut named = parameters.filter_map(|parameter| parameter.split_once('='));
-        let (_, charset) = named.find(|(name, _)| name.trim().eq_ignore_ascii_case("charset"))?;
-        Some(charset.trim().trim_matches(['"', '\'']))
-    }
-
-    /// What a body that is none of the API's is, in words for the operator.
-    fn kind_of_body(&self, bad: BadBody) -> String {
-        let text = String::from_utf8_lossy(self.body.get(..4096).unwrap_or(&self.body));
-        let quoted = match bad {
-            BadBody::Html => title(&text),
-            BadBody::NotJson if self.status >= 400 && !text.trim_start().starts_with(['{', '[']) => {
-                Some(&*text)
-            }
-            _ => None,
-        };
-        let quoted = quoted.map(explaining);
-        let quoted = quoted.filter(|text| !text.is_empty() && text.chars().count() <= LONGEST_QUOTE);
-        let server = self.server.as_deref().filter(|_| self.status >= 400).map(explaining);
-        let by = server.filter(|server| server != "…").map(|server| format!(" of {server}"));
-        format!(
-            "{bad}{}{}",
-            by.unwrap_or_default(),
-            quoted.map(|text| format!(", \"{text}\"")).unwrap_or_default()
-        )
-    }
-}
-
-/// The title of an HTML page.
-fn title(page: &str) -> Option<&str> {
-    let lower = page.to_ascii_lowercase();
-    let open = lower.find("<title")?;
-    let from = open + lower.get(open..)?.find('>')? + 1;
-    let length = lower.get(from..)?.find("</title")?;
-    page.get(from..from + length)
-}
-
 /// An answer without an error that its status belies. It may be a failure in the clothes of "no calls".
 fn contradiction(envelope: &Envelope, came: &Came) -> Option<ApiError> {
     let beside = match envelope.error_number {
@@ -444,7 +415,35 @@ fn contradiction(envelope: &Envelope, came: &Came) -> Option<ApiError> {
     Some(ApiError::Contradictory { status, signs, retry_after: came.retry_after })
 }
 
-fn answer(envelope: Envelope, came: &Came, exact_bounds: bool) -> Answer {
+/// When the API is late with an answer, and how long the answer may yet wait for memory besides.
+struct Deadline {
+    at: Instant,
+    patience: Duration,
+}
+
+/// A body decoded, and the memory that it takes up in either form.
+struct Decoded {
+    came: Came,
+    memory: ReservedMemory,
+    envelope: Result<Envelope, BadBody>,
+}
+
+impl Decoded {
+    fn from(mut came: Came, memory: ReservedMemory, zone: Tz, keep: Keep) -> Self {
+        let envelope = decode_keeping(&came.body, came.charset(), zone, keep);
+        came.size = came.body.len();
+        if envelope.is_ok() && keep == Keep::Records {
+            came.body = Vec::new();
+        }
+        Self { came, memory, envelope }
+    }
+}
+
+fn timed_out() -> ApiError {
+    ApiError::TimedOut("timed out".to_owned())
+}
+
+fn answer(envelope: Envelope, came: &Came, exact_bounds: bool, memory: ReservedMemory) -> Answer {
     Answer {
         records: envelope.records,
         rejected: envelope.rejected,
@@ -462,29 +461,9 @@ fn answer(envelope: Envelope, came: &Came, exact_bounds: bool) -> Answer {
         invalid_bytes: envelope.invalid_bytes,
         items: envelope.items,
         exact_bounds,
-        bytes: came.body.len(),
+        bytes: came.size,
+        memory: Arc::new(memory),
     }
-}
-
-fn certificates(path: &PathBuf) -> Result<Vec<reqwest::Certificate>, ClientError> {
-    let failed = |reason: String| ClientError::CaFile { path: path.display().to_string(), reason };
-    let pem = std::fs::read(path).map_err(|error| failed(error.to_string()))?;
-    let certificates =
-        reqwest::Certificate::from_pem_bundle(&pem).map_err(|error| failed(error.to_string()))?;
-    if certificates.is_empty() { Err(failed("it holds no certificate".into())) } else { Ok(certificates) }
-}
-
-/// `Sun, 06 Nov 1994 08:49:37 GMT` (RFC 9110, 5.6.7).
-fn http_date(text: &str) -> Option<DateTime<Utc>> {
-    DateTime::parse_from_rfc2822(text).ok().map(|date| date.to_utc())
-}
-
-/// Seconds, or a date; a date counts from the server's own.
-fn retry_after(text: &str, server_date: Option<DateTime<Utc>>) -> Option<Duration> {
-    if let Ok(seconds) = text.trim().parse() {
-        return Some(Duration::from_secs(seconds));
-    }
-    (http_date(text)? - server_date?).to_std().ok()
 }
 
 #[cfg(test)]

@@ -114,6 +114,14 @@ pub enum ApiError {
     /// The connection stood, but no whole answer came within `api.timeout`.
     #[error("the API did not answer in time: {0}")]
     TimedOut(String),
+    /// Answers of other accounts took up the memory for so long that this one was given up.
+    #[error(
+        "the answer was given up after {received} bytes: answers of other accounts take up the memory for it"
+    )]
+    NoMemory {
+        /// What came of it, decompressed.
+        received: u64,
+    },
     /// The answer began and ended in the middle.
     #[error("the answer was cut off after {received} bytes: {what}")]
     CutBody {
@@ -154,6 +162,7 @@ impl ApiError {
             ApiError::TooLarge { .. } => Action::SplitTooLarge,
             ApiError::InvalidRange { .. } => Action::Stop,
             ApiError::Unknown { .. }
+            | ApiError::NoMemory { .. }
             | ApiError::Blocked { .. }
             | ApiError::Contradictory { .. }
             | ApiError::Unreadable { .. }
@@ -194,6 +203,7 @@ impl ApiError {
             ApiError::Unreadable { .. } => "unreadable",
             ApiError::TimedOut(_) => "timed_out",
             ApiError::CutBody { .. } => "cut_body",
+            ApiError::NoMemory { .. } => "no_memory",
             ApiError::NoConnection(_) | ApiError::Transport(_) => "unreachable",
             ApiError::Redirected => "redirected",
         }
@@ -223,6 +233,10 @@ impl ApiError {
             }
             ApiError::TimedOut(_) | ApiError::CutBody { .. } => {
                 "It is retried with shorter spans. If it lasts, raise api.timeout."
+            }
+            ApiError::NoMemory { .. } => {
+                "It is retried. If it lasts, the database is slow: see database_away and store_duration_seconds; a lower \
+                 api.max_response_bytes makes answers smaller."
             }
             ApiError::Unreadable { .. } => {
                 "Check api.url; if that is right, it is the API's trouble and is retried."

@@ -9,6 +9,7 @@
 )]
 
 mod log;
+mod memory;
 mod outcomes;
 mod scene;
 mod strangers;
