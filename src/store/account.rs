@@ -144,7 +144,7 @@ impl Store {
             .bind(paused_until)
             .execute(&mut *tx)
             .await?;
-        Ok(tx.commit().await?)
+        tx.commit().await
         })
         .await
     }
@@ -190,7 +190,7 @@ impl Store {
             .bind(name)
             .execute(&mut *tx)
             .await?;
-        Ok(tx.commit().await?)
+        tx.commit().await
         })
         .await
     }
@@ -287,7 +287,7 @@ tx.commit().await?;
         for statement in RENAME {
             sql(statement).bind(old).bind(new).execute(&mut *tx).await?;
         }
-        Ok(tx.commit().await?)
+        tx.commit().await
     }
 
     /// Forgets an account's ledger; with `delete` its rows too, which may be all that is left of an account forgotten earlier.

@@ -35,7 +35,7 @@ impl Store {
             for statement in TAKEN_BACK {
                 sql(statement).bind(account).bind(now).execute(&mut *tx).await?;
             }
-            Ok(tx.commit().await?)
+            tx.commit().await
         })
         .await
     }

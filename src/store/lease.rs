@@ -107,7 +107,7 @@ impl Store {
             .bind(pid)
             .execute(&mut *tx)
             .await?;
-        Ok(tx.commit().await?)
+        tx.commit().await
     }
 
     /// Prolongs the lease to `ttl` from now. `false`: somebody else has taken it; stop at once.
@@ -141,7 +141,7 @@ impl Store {
                 .bind(&holder.id)
                 .execute(&mut *tx)
                 .await?;
-            Ok(tx.commit().await?)
+            tx.commit().await
         })
         .await
     }

@@ -84,7 +84,7 @@ impl Store {
             .bind(now)
             .execute(&mut *tx)
             .await?;
-            Ok(tx.commit().await?)
+            tx.commit().await
         })
         .await
     }
