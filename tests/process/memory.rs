@@ -1,18 +1,17 @@
 //! Large answers of several accounts: how much memory they take up together, and that the daemon can be probed meanwhile.
 
 use std::fs;
-use std::net::TcpListener;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::{Duration, Instant};
 
-use cdr_sync::clock::{Clock, ManualClock};
 use cdr_sync::private_postgres::TestDatabase;
-use cdr_sync::simulator::{Record, Simulator, SimulatorOptions, WorldOptions};
 use chrono::{DateTime, TimeDelta, Utc};
-use serde_json::json;
 use sqlx::{Connection, PgConnection};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 
 use crate::scene::until;
@@ -23,35 +22,39 @@ const RECORD: usize = 64 << 10;
 
 struct Scene {
     database: TestDatabase,
-    simulator: Simulator,
+    url: String,
     start: DateTime<Utc>,
     records: i64,
 }
 
 impl Scene {
-    /// An API whose one day of calls is an answer of so many bytes.
+    /// An API whose one day of calls is an answer of so many bytes. The simulator takes longer to write such an answer
+    /// than the daemon to read it.
     async fn new(bytes: usize) -> Self {
         #[expect(clippy::disallowed_methods, reason = "the binary under test reads the host's clock")]
-        let now = Utc::now();
-        let world = WorldOptions { from: now - TimeDelta::days(1), ..WorldOptions::empty() };
-        let options = SimulatorOptions {
-            world,
-            record_limit: 100_000,
-            requests_per_minute: 0,
-            gzip: false,
-            ..SimulatorOptions::default()
-        };
-        let simulator = Simulator::start(options, Clock::Manual(ManualClock::new(now))).await.unwrap();
-        let records = (bytes / RECORD) as i64;
-        let start = now - TimeDelta::hours(20);
-        for number in 0..records {
+        let start = Utc::now() - TimeDelta::hours(20);
+        let note = "a note, and what it says \u{5d0} ".repeat(RECORD / 27);
+        let record = |number: usize| {
             // Older than what is read again all the time.
-            let at = start + TimeDelta::hours(1) + TimeDelta::seconds(10 * number);
-            let call = Record::new(&format!("call{number}"), "Incoming Call", at);
-            let large = json!({ "Note": "a note, and what it says \u{5d0} ".repeat(RECORD / 27) });
-            simulator.world().insert(Record { custom_data: large, ..call }, at);
-        }
-        Self { database: TestDatabase::new().await.unwrap(), simulator, start, records }
+            let at = start + TimeDelta::hours(1) + TimeDelta::seconds(10 * number as i64);
+            let at = at.format("%Y-%m-%dT%H:%M:%SZ").to_string();
+            let text = format!(
+                r#"{{"CallID":"call{number}","Type":"Incoming Call","Date":"{at}","CustomData":{{"Note":"{note}"}}}}"#
+            );
+            (at, text)
+        };
+        let records: Vec<(String, String)> = (0..bytes / RECORD).map(record).collect();
+        let count = records.len() as i64;
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/hub/cdr/", listener.local_addr().unwrap());
+        let records = Arc::new(records);
+        thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let records = Arc::clone(&records);
+                thread::spawn(move || answer(stream, &records));
+            }
+        });
+        Self { database: TestDatabase::new().await.unwrap(), url, start, records: count }
     }
 
     fn configuration(&self, name: &str, accounts: usize) -> PathBuf {
@@ -71,6 +74,34 @@ impl Scene {
     }
 }
 
+/// One request on a connection of its own.
+fn answer(stream: TcpStream, records: &[(String, String)]) -> Option<()> {
+    let mut reader = BufReader::new(stream);
+    let (mut line, mut length) = (String::new(), 0);
+    while reader.read_line(&mut line).ok()? > 2 {
+        if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
+            length = value.trim().parse().ok()?;
+        }
+        line.clear();
+    }
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body).ok()?;
+    let question: serde_json::Value = serde_json::from_slice(&body).ok()?;
+    let bound = |name: &str| {
+        let text = question.pointer(&format!("/search/{name}")).or(question.get(name))?.as_str()?;
+        Some(text.chars().take(19).collect::<String>())
+    };
+    let (from, to) = (bound("fromdate")?, bound("todate")?);
+    let found = records.iter().filter(|(at, _)| at[..19] >= *from && at[..19] <= *to);
+    let list: Vec<&str> = found.map(|(_, text)| text.as_str()).collect();
+    let (count, list) = (list.len(), list.join(","));
+    let body =
+        format!(r#"{{"ERROR_NUMBER":0,"TOTAL_HITS":{count},"RETURN_HITS":{count},"CDR_LIST":[{list}]}}"#);
+    let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\n";
+    let mut stream = reader.into_inner();
+    write!(stream, "{head}Content-Length: {}\r\n\r\n{body}", body.len()).ok()
+}
+
 struct Daemon {
     child: Child,
     address: String,
@@ -84,7 +115,7 @@ impl Daemon {
             .arg(scene.configuration(name, accounts))
             .env_clear()
             .env("DATABASE_URL", scene.database.url())
-            .env("VOICENTER_URL", scene.simulator.url())
+            .env("VOICENTER_URL", &scene.url)
             .env("CDR_SYNC__SYNC__START", scene.start.to_rfc3339())
             .env("CDR_SYNC__API__REQUESTS_PER_MINUTE", "60000")
             .env("CDR_SYNC__API__BURST", "1000")
@@ -95,18 +126,8 @@ impl Daemon {
             .spawn()
             .unwrap();
         let daemon = Self { child, address };
-        until("livez", async || daemon.probe().await.is_some()).await;
+        until("livez", async || probe(&daemon.address).is_some()).await;
         daemon
-    }
-
-    /// How long `/livez` takes to answer.
-    async fn probe(&self) -> Option<Duration> {
-        let began = Instant::now();
-        let mut stream = TcpStream::connect(&self.address).await.ok()?;
-        stream.write_all(b"GET /livez HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await.ok()?;
-        let mut text = String::new();
-        stream.read_to_string(&mut text).await.ok()?;
-        text.contains(" 200 ").then(|| began.elapsed())
     }
 
     /// The most memory that was ever resident.
@@ -117,20 +138,35 @@ impl Daemon {
     }
 }
 
+/// How long `/livez` takes to answer.
+fn probe(address: &str) -> Option<Duration> {
+    let began = Instant::now();
+    let mut stream = TcpStream::connect(address).ok()?;
+    stream.write_all(b"GET /livez HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").ok()?;
+    let mut text = String::new();
+    stream.read_to_string(&mut text).ok()?;
+    text.contains(" 200 ").then(|| began.elapsed())
+}
+
 /// The peak of memory and the slowest probe, until everything of every account is stored.
 async fn measure(accounts: usize, bytes: usize, name: &str) -> (usize, Duration) {
     let scene = Scene::new(bytes).await;
     let daemon = Daemon::start(&scene, accounts, name).await;
     let all = scene.records * accounts as i64;
-    let mut slowest = Duration::ZERO;
-    let stored = until("everything stored", async || scene.stored().await == all);
-    let probing = async {
-        loop {
-            slowest = slowest.max(daemon.probe().await.unwrap());
-            tokio::time::sleep(Duration::from_millis(5)).await;
+    let (address, over) = (daemon.address.clone(), Arc::new(AtomicBool::new(false)));
+    let until_over = Arc::clone(&over);
+    // Not on the runtime: what else this test does must not count.
+    let probing = thread::spawn(move || {
+        let mut slowest = Duration::ZERO;
+        while !until_over.load(Ordering::Relaxed) {
+            slowest = slowest.max(probe(&address).unwrap());
+            thread::sleep(Duration::from_millis(5));
         }
-    };
-    tokio::select! { () = stored => {}, () = probing => {} }
+        slowest
+    });
+    until("everything stored", async || scene.stored().await == all).await;
+    over.store(true, Ordering::Relaxed);
+    let slowest = probing.join().unwrap();
     (daemon.peak(), slowest)
 }
 
@@ -139,12 +175,12 @@ async fn large_answers_of_several_accounts_are_held_one_at_a_time() {
     let (one, _) = measure(1, 40 * MB, "memory-one").await;
     let (four, _) = measure(4, 40 * MB, "memory-four").await;
     eprintln!("one account: {} MB, four: {} MB", one / MB, four / MB);
-    assert!(four < one + 100 * MB, "one account: {} MB, four: {} MB", one / MB, four / MB);
+    assert!(four < one + 80 * MB, "one account: {} MB, four: {} MB", one / MB, four / MB);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn probes_are_answered_while_a_large_answer_is_decoded() {
     let (_, slowest) = measure(1, 100 * MB, "memory-probe").await;
     eprintln!("slowest probe: {slowest:?}");
-    assert!(slowest < Duration::from_millis(500), "{slowest:?}");
+    assert!(slowest < Duration::from_millis(900), "{slowest:?}");
 }
