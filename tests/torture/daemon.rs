@@ -1,5 +1,6 @@
 //! `cdr-sync run` as a child process.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::FileExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -49,6 +50,17 @@ impl Daemon {
 
     pub fn ended(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().unwrap()
+    }
+
+    /// The events of its log, and how many there are of each.
+    pub fn events(&self) -> BTreeMap<String, usize> {
+        let mut bytes = vec![0; usize::try_from(self.log.metadata().unwrap().len()).unwrap()];
+        self.log.read_exact_at(&mut bytes, 0).unwrap();
+        let (text, mut events) = (String::from_utf8_lossy(&bytes), BTreeMap::new());
+        for name in text.split("\"event\":\"").skip(1).filter_map(|rest| rest.split('"').next()) {
+            *events.entry(name.to_owned()).or_insert(0) += 1;
+        }
+        events
     }
 
     /// The end of what it logged.

@@ -78,6 +78,20 @@ impl Postgres {
         }
     }
 
+    /// Starts it again if it is down; returns when it takes connections.
+    pub async fn revive(&mut self) {
+        let url = self.cluster.url("postgres");
+        let began = std::time::Instant::now();
+        // It may be recovering, or about to give up.
+        while PgConnection::connect(&url).await.is_err() {
+            assert!(began.elapsed() < std::time::Duration::from_secs(60), "the server does not come back");
+            if !self.is_running() {
+                return self.restart().await;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    }
+
     /// Starts it again after a crash; returns when it takes connections.
     pub async fn restart(&mut self) {
         let home = self.cluster.home();

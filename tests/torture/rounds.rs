@@ -56,6 +56,8 @@ pub async fn torture(
             }
         }
         let differences = scene.differences().await;
+        // Whether the faults were felt at all.
+        scene.daemons.iter().for_each(|daemon| println!("{}: {:?}", kind.name, daemon.events()));
         let too_many = scene.simulator.requests().busiest_real_minute().saturating_sub(BUDGET);
         if differences.lost + differences.wrong > 0 {
             scene.daemons.iter().for_each(|daemon| eprintln!("{}", daemon.said()));

@@ -7,11 +7,11 @@ use std::time::{Duration, Instant};
 use cdr_sync::clock::Clock;
 use cdr_sync::simulator::{DialectOptions, Record, Simulator, SimulatorOptions, WorldOptions};
 use chrono::{DateTime, DurationRound, TimeDelta, Utc};
-use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 
 use crate::compare;
 use crate::daemon::{self, Daemon};
-use crate::postgres::Postgres;
+use crate::postgres::{Postgres, ROLE};
 use crate::rounds::until;
 use crate::wire::Wire;
 
@@ -183,10 +183,25 @@ impl Scene {
         held.unwrap_or(false)
     }
 
-    /// Statements of the superuser.
+    /// Statements of the superuser, whom no default keeps from writing.
     pub async fn execute(&self, text: &str) {
         let mut connection = PgConnection::connect(&self.postgres.url()).await.unwrap();
+        connection.execute("set default_transaction_read_only = off").await.unwrap();
         sqlx::raw_sql(AssertSqlSafe(text.to_owned())).execute(&mut connection).await.unwrap();
+    }
+
+    /// Statements that may fail, and end the server.
+    pub async fn attempt(&self, text: &str) {
+        let Ok(mut connection) = PgConnection::connect(&self.postgres.url()).await else { return };
+        let _ = sqlx::raw_sql(AssertSqlSafe(text.to_owned())).execute(&mut connection).await;
+    }
+
+    /// Ends all connections of the daemons.
+    pub async fn disconnect(&self) {
+        self.execute(&format!(
+            "select pg_terminate_backend(pid) from pg_stat_activity where usename = '{ROLE}'"
+        ))
+        .await;
     }
 
     /// One number from the database.

@@ -3,13 +3,15 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-/// When a connection to the database is to die.
+/// When something is to happen to a connection to the database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Moment {
     /// With this piece of a transaction, counted from its `begin`, before it is passed on.
@@ -26,12 +28,31 @@ struct State {
     generation: u32,
     /// Nothing passes; new connections are taken and hang too.
     cut: bool,
+    /// A client that was stopped is still so: what it sent last has not left it.
+    held: bool,
+}
+
+#[derive(Clone, Copy)]
+struct Trap {
+    moment: Moment,
+    /// The process to stop; `None`: the connection dies.
+    stops: Option<u32>,
+}
+
+impl Trap {
+    /// Stops the process; true: there was none to stop.
+    fn spring(self, shared: &Shared) -> bool {
+        let Some(id) = self.stops else { return true };
+        shared.state.send_modify(|state| state.held = true);
+        kill(Pid::from_raw(i32::try_from(id).unwrap()), Signal::SIGSTOP).unwrap();
+        false
+    }
 }
 
 struct Shared {
     server: u16,
     state: watch::Sender<State>,
-    trap: Mutex<Option<Moment>>,
+    trap: Mutex<Option<Trap>>,
 }
 
 pub struct Wire {
@@ -61,7 +82,10 @@ impl Wire {
 
     /// Nothing passes until `mend`, nor afterwards on what was connected.
     pub fn cut(&self) {
-        self.shared.state.send_modify(|state| *state = State { generation: state.generation + 1, cut: true });
+        self.shared.state.send_modify(|state| {
+            state.generation += 1;
+            state.cut = true;
+        });
     }
 
     pub fn mend(&self) {
@@ -81,7 +105,17 @@ impl Wire {
 
     /// Lets the first connection that comes to this moment die.
     pub fn arm(&self, moment: Moment) {
-        *self.shared.trap.lock().unwrap() = Some(moment);
+        *self.shared.trap.lock().unwrap() = Some(Trap { moment, stops: None });
+    }
+
+    /// Stops the process at this moment, until `release`.
+    pub fn arm_stop(&self, moment: Moment, process: u32) {
+        *self.shared.trap.lock().unwrap() = Some(Trap { moment, stops: Some(process) });
+    }
+
+    /// Passes on what was held back, for a process that goes on.
+    pub fn release(&self) {
+        self.shared.state.send_modify(|state| state.held = false);
     }
 
     /// Whether the moment has not come yet.
@@ -138,23 +172,21 @@ async fn up(mut near: OwnedReadHalf, mut far: OwnedWriteHalf, shared: &Shared) -
         let commits = contains(chunk, b"COMMIT");
         piece =
             if contains(chunk, b"begin isolation") { Some(0) } else { piece.map(|number: u32| number + 1) };
-        let springs = |moment: Moment| {
-            let mut trap = shared.trap.lock().unwrap();
-            let springs = *trap == Some(moment);
-            if springs {
-                *trap = None;
+        let sprung = |moment: Moment| shared.trap.lock().unwrap().take_if(|trap| trap.moment == moment);
+        let before = piece.and_then(|number| sprung(Moment::Piece(number)));
+        let before = before.or_else(|| commits.then(|| sprung(Moment::BeforeCommit)).flatten());
+        if let Some(trap) = before {
+            if trap.spring(shared) {
+                return true;
             }
-            springs
-        };
-        if piece.is_some_and(|number| springs(Moment::Piece(number)))
-            || commits && springs(Moment::BeforeCommit)
-        {
-            return true;
+            let _ = shared.state.subscribe().wait_for(|state| !state.held).await;
         }
         if far.write_all(chunk).await.is_err() {
             break;
         }
-        if commits && springs(Moment::AfterCommit) {
+        if let Some(trap) = commits.then(|| sprung(Moment::AfterCommit)).flatten()
+            && trap.spring(shared)
+        {
             return true;
         }
         if commits {
