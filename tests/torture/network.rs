@@ -6,50 +6,69 @@ use nix::sys::signal::Signal;
 
 use crate::rounds::{Form, Kind, comes_within, torture};
 use crate::scene::{Scene, Setup};
-use crate::wire::{Moment, Wire};
+use crate::wire::{Moment, STORING, Wire};
 
-/// Each piece of a commit in turn; shorter transactions have fewer.
-const MOMENTS: [Moment; 10] = [
-    Moment::Piece(0),
-    Moment::Piece(1),
-    Moment::Piece(2),
-    Moment::Piece(3),
-    Moment::Piece(4),
-    Moment::Piece(6),
-    Moment::Piece(8),
-    Moment::Piece(10),
+/// Each phase of a commit, and what is written beside it.
+const MOMENTS: [Moment; 13] = [
     Moment::BeforeCommit,
     Moment::AfterCommit,
+    Moment::Before(STORING),
+    Moment::During(STORING),
+    Moment::Before(COPY),
+    Moment::During(COPY),
+    Moment::Before(MERGE),
+    Moment::During(MERGE),
+    Moment::During("cdr_sync.missing"),
+    Moment::During("insert into cdr_sync.coverage"),
+    Moment::During("update cdr_sync.cursor"),
+    Moment::During("insert into cdr_sync.budget"),
+    Moment::During("update cdr_sync.lease"),
 ];
-/// Polls come every second, each with a commit.
-const SPRINGS: Duration = Duration::from_secs(6);
+const COPY: &str = "copy pg_temp.staged";
+const MERGE: &str = "insert into voicenter.cdr (account";
+/// Records of one answer from which on they are copied.
+const MANY: usize = 520;
+/// Polls come every second, each with a commit; leases are renewed less often.
+const SPRINGS: Duration = Duration::from_secs(12);
 
 fn database(scene: &Scene, daemon: usize) -> &Wire {
     scene.daemons[daemon].database.as_ref().unwrap()
 }
 
-/// Waits until the moment has come; false: no transaction had so many pieces.
-async fn springs(scene: &mut Scene, daemon: usize) -> bool {
+/// Waits until the armed moment has come; false: no transaction came to it in time.
+async fn springs(scene: &mut Scene, daemon: usize, moment: Moment) -> bool {
     scene.disturb();
+    if matches!(moment, Moment::Before(COPY) | Moment::During(COPY)) {
+        (0..MANY).for_each(|_| drop(scene.mark()));
+    }
     let came = comes_within(SPRINGS, async || !database(scene, daemon).is_armed()).await;
-    database(scene, daemon).disarm();
+    if !came {
+        println!("no transaction came to {moment:?}");
+        database(scene, daemon).disarm();
+    }
     came
 }
 
 pub async fn silent_connections(form: Form) {
     let kind = Kind {
         place: 5,
-        name: "A database connection dies without a word, at each piece of a commit, before and after COMMIT",
-        times: (20, 2),
-        lanes: 2,
+        name: "A database connection dies without a word, in each phase of a commit",
+        times: (28, 2),
+        lanes: 7,
         within: 10,
     };
     torture(&kind, form, &Setup { wires: true, ..Setup::default() }, async |scene, number| {
-        // The last two, then the pieces: both are in the short form.
-        database(scene, 0).arm(MOMENTS[(number + 8) % MOMENTS.len()]);
-        if !springs(scene, 0).await {
+        let moment = MOMENTS.get(number % (MOMENTS.len() + 1));
+        let mut dead = false;
+        if let Some(moment) = moment {
+            database(scene, 0).arm(*moment);
+            dead = springs(scene, 0, *moment).await;
+        }
+        if !dead {
+            // All at once, whatever they do.
             database(scene, 0).forget_connections();
         }
+        println!("{number}: {moment:?}, {dead}");
         scene.recovery().await
     })
     .await;
@@ -58,18 +77,18 @@ pub async fn silent_connections(form: Form) {
 pub async fn stopped_leader(form: Form) {
     let kind = Kind {
         place: 16,
-        name: "SIGSTOP of a leader that has a standby: in a fetch, at each piece of a commit, before and after COMMIT",
-        times: (16, 1),
-        lanes: 4,
+        name: "SIGSTOP of a leader that has a standby, in a fetch and in each phase of a commit",
+        times: (28, 1),
+        lanes: 6,
         within: 30,
     };
     torture(&kind, form, &Setup { wires: true, standby: true, ..Setup::default() }, async |scene, number| {
         let leader = scene.leader().await;
-        let moment = [&MOMENTS[8..], &MOMENTS[1..8]].concat().get(number % 10).copied();
+        let moment = MOMENTS.get(number % (MOMENTS.len() + 1));
         let mut stopped = false;
         if let Some(moment) = moment {
-            database(scene, leader).arm_stop(moment, scene.daemons[leader].id());
-            stopped = springs(scene, leader).await;
+            database(scene, leader).arm_stop(*moment, scene.daemons[leader].id());
+            stopped = springs(scene, leader, *moment).await;
         }
         if !stopped {
             // The answer takes 20 ms.
@@ -77,6 +96,7 @@ pub async fn stopped_leader(form: Form) {
             comes_within(SPRINGS, async || scene.simulator.requests().len() > asked).await;
             scene.daemons[leader].signal(Signal::SIGSTOP);
         }
+        println!("{number}: {moment:?}, {stopped}");
         let taken_over = scene.recovery().await;
         scene.daemons[leader].signal(Signal::SIGCONT);
         database(scene, leader).release();
@@ -92,16 +112,17 @@ pub async fn cut_leader(form: Form) {
         place: 17,
         name: "The network of a leader that has a standby is cut",
         times: (10, 1),
-        lanes: 2,
+        lanes: 5,
         within: 30,
     };
     torture(&kind, form, &Setup { wires: true, standby: true, ..Setup::default() }, async |scene, _| {
         let leader = scene.leader().await;
-        let began = Instant::now();
+        let (began, stores) = (Instant::now(), scene.is_storing().await);
         scene.daemons[leader].database.as_ref().unwrap().cut();
         scene.daemons[leader].api.as_ref().unwrap().cut();
         let id = scene.mark();
         let taken_over = scene.arrival(&id, began).await;
+        println!("{taken_over:.1?}, in a commit: {stores}");
         scene.daemons[leader].database.as_ref().unwrap().mend();
         scene.daemons[leader].api.as_ref().unwrap().mend();
         scene.recovery().await;

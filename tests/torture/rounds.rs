@@ -8,6 +8,10 @@ use crate::scene::{BUDGET, Differences, Scene, Setup};
 
 /// What a condition may take on a busy machine before the test gives up.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// What the table may take to follow after the last fault.
+const SETTLING: Duration = Duration::from_secs(40);
+/// And where there is time to wait for every re-read of the lookback.
+const RE_READ: Duration = Duration::from_secs(660);
 /// By how much a busy machine may stretch what is promised.
 const GENEROUS: u32 = 3;
 /// Where the rows are to be written; nowhere unless it is set.
@@ -39,9 +43,9 @@ pub async fn torture(
     setup: &Setup,
     inject: impl AsyncFn(&mut Scene, usize) -> Duration,
 ) {
-    let (times, lanes) = match form {
-        Form::Short => (kind.times.1, 1),
-        Form::Full => (kind.times.0, kind.lanes),
+    let (times, lanes, settling) = match form {
+        Form::Short => (kind.times.1, 1, SETTLING),
+        Form::Full => (kind.times.0, kind.lanes, RE_READ),
     };
     let lane = async |lane: usize| {
         let mut scene = Scene::new(setup.clone(), 1 + lane as u64).await;
@@ -50,12 +54,14 @@ pub async fn torture(
             scene.disturb();
             // Polls come every second: faults at every moment between.
             tokio::time::sleep(Duration::from_millis(scene.random.u64(0..1_200))).await;
-            recoveries.push(inject(&mut scene, number).await);
+            let recovery = inject(&mut scene, number).await;
+            println!("{}, {number}: {recovery:.1?}", kind.name);
+            recoveries.push(recovery);
             if scene.is_stuck {
                 break;
             }
         }
-        let differences = scene.differences().await;
+        let differences = scene.differences(settling).await;
         // Whether the faults were felt at all.
         scene.daemons.iter().for_each(|daemon| println!("{}: {:?}", kind.name, daemon.events()));
         let too_many = scene.simulator.requests().busiest_real_minute().saturating_sub(BUDGET);

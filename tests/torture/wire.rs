@@ -14,13 +14,20 @@ use tokio::task::JoinHandle;
 /// When something is to happen to a connection to the database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Moment {
-    /// With this piece of a transaction, counted from its `begin`, before it is passed on.
-    Piece(u32),
-    /// Before the database gets the COMMIT.
+    /// Before the database gets the statement with this text.
+    Before(&'static str),
+    /// When the database has it, before the answer.
+    During(&'static str),
+    /// Before the database gets the COMMIT of a transaction that stores.
     BeforeCommit,
-    /// After the database got the COMMIT, before its answer.
+    /// When the database has that COMMIT, before the answer.
     AfterCommit,
 }
+
+/// The first statement of a transaction that stores.
+pub const STORING: &str = "with locked as materialized";
+/// A simple query, as the protocol has it.
+const COMMIT: &str = "Q\0\0\0\x0bcommit\0";
 
 #[derive(Clone, Copy, Default)]
 struct State {
@@ -165,17 +172,20 @@ async fn carry(near: TcpStream, shared: Arc<Shared>) {
 
 /// What the client sends; true: the connection dies here.
 async fn up(mut near: OwnedReadHalf, mut far: OwnedWriteHalf, shared: &Shared) -> bool {
-    let (mut bytes, mut piece) = (vec![0; 1 << 16], None);
+    let (mut bytes, mut stores, mut before) = (vec![0; 1 << 16], false, Vec::new());
     loop {
         let Ok(length @ 1..) = near.read(&mut bytes).await else { break };
         let chunk = &bytes[..length];
-        let commits = contains(chunk, b"COMMIT");
-        piece =
-            if contains(chunk, b"begin isolation") { Some(0) } else { piece.map(|number: u32| number + 1) };
-        let sprung = |moment: Moment| shared.trap.lock().unwrap().take_if(|trap| trap.moment == moment);
-        let before = piece.and_then(|number| sprung(Moment::Piece(number)));
-        let before = before.or_else(|| commits.then(|| sprung(Moment::BeforeCommit)).flatten());
-        if let Some(trap) = before {
+        stores = !contains(chunk, "begin isolation") && (stores || contains(chunk, STORING));
+        let commits = stores && contains(chunk, COMMIT);
+        let sprung =
+            |comes: &dyn Fn(Moment) -> bool| shared.trap.lock().unwrap().take_if(|trap| comes(trap.moment));
+        let trap = sprung(&|moment| match moment {
+            Moment::Before(text) => contains(chunk, text),
+            Moment::BeforeCommit => commits,
+            Moment::During(_) | Moment::AfterCommit => false,
+        });
+        if let Some(trap) = trap {
             if trap.spring(shared) {
                 return true;
             }
@@ -184,14 +194,16 @@ async fn up(mut near: OwnedReadHalf, mut far: OwnedWriteHalf, shared: &Shared) -
         if far.write_all(chunk).await.is_err() {
             break;
         }
-        if let Some(trap) = commits.then(|| sprung(Moment::AfterCommit)).flatten()
-            && trap.spring(shared)
-        {
+        // A statement goes out twice: its text, to be prepared, and then what starts it.
+        let trap = sprung(&|moment| match moment {
+            Moment::During(text) => contains(&before, text),
+            Moment::AfterCommit => commits,
+            Moment::Before(_) | Moment::BeforeCommit => false,
+        });
+        if trap.is_some_and(|trap| trap.spring(shared)) {
             return true;
         }
-        if commits {
-            piece = None;
-        }
+        before = chunk.to_vec();
     }
     // What the other side still has to say may come.
     let _ = far.shutdown().await;
@@ -199,6 +211,6 @@ async fn up(mut near: OwnedReadHalf, mut far: OwnedWriteHalf, shared: &Shared) -
     false
 }
 
-fn contains(text: &[u8], part: &[u8]) -> bool {
-    text.windows(part.len()).any(|window| window == part)
+fn contains(bytes: &[u8], text: &str) -> bool {
+    bytes.windows(text.len()).any(|window| window == text.as_bytes())
 }
