@@ -23,7 +23,7 @@ async fn spells(place: u32, name: &'static str, fault: Fault, form: Form) {
 
 pub async fn refuses_connections(form: Form) {
     let kind = Kind { place: 11, name: "The API refuses connections", times: (10, 1), lanes: 1, within: 10 };
-    torture(&kind, form, &Setup { wires: true, ..Setup::default() }, async |scene, _| {
+    torture(&kind, form, &Setup { api_wire: true, ..Setup::default() }, async |scene, _| {
         scene.daemons[0].api.as_mut().unwrap().refuse().await;
         tokio::time::sleep(Duration::from_millis(scene.random.u64(SPELL))).await;
         scene.daemons[0].api.as_mut().unwrap().listen().await;

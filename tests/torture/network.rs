@@ -57,7 +57,7 @@ pub async fn silent_connections(form: Form) {
         lanes: 7,
         within: 10,
     };
-    torture(&kind, form, &Setup { wires: true, ..Setup::default() }, async |scene, number| {
+    torture(&kind, form, &Setup { database_wires: true, ..Setup::default() }, async |scene, number| {
         let moment = MOMENTS.get(number % (MOMENTS.len() + 1));
         let mut dead = false;
         if let Some(moment) = moment {
@@ -82,51 +82,59 @@ pub async fn stopped_leader(form: Form) {
         lanes: 6,
         within: 30,
     };
-    torture(&kind, form, &Setup { wires: true, standby: true, ..Setup::default() }, async |scene, number| {
-        let leader = scene.leader().await;
-        let moment = MOMENTS.get(number % (MOMENTS.len() + 1));
-        let mut stopped = false;
-        if let Some(moment) = moment {
-            database(scene, leader).arm_stop(*moment, scene.daemons[leader].id());
-            stopped = springs(scene, leader, *moment).await;
-        }
-        if !stopped {
-            // The answer takes 20 ms.
-            let asked = scene.simulator.requests().len();
-            comes_within(SPRINGS, async || scene.simulator.requests().len() > asked).await;
-            scene.daemons[leader].signal(Signal::SIGSTOP);
-        }
-        println!("{number}: {moment:?}, {stopped}");
-        let taken_over = scene.recovery().await;
-        scene.daemons[leader].signal(Signal::SIGCONT);
-        database(scene, leader).release();
-        // It has noticed, and follows.
-        scene.recovery().await;
-        taken_over
-    })
+    torture(
+        &kind,
+        form,
+        &Setup { database_wires: true, standby: true, ..Setup::default() },
+        async |scene, number| {
+            let leader = scene.leader().await;
+            let moment = MOMENTS.get(number % (MOMENTS.len() + 1));
+            let mut stopped = false;
+            if let Some(moment) = moment {
+                database(scene, leader).arm_stop(*moment, scene.daemons[leader].id());
+                stopped = springs(scene, leader, *moment).await;
+            }
+            if !stopped {
+                // The answer takes 20 ms.
+                let asked = scene.simulator.requests().len();
+                comes_within(SPRINGS, async || scene.simulator.requests().len() > asked).await;
+                scene.daemons[leader].signal(Signal::SIGSTOP);
+            }
+            println!("{number}: {moment:?}, {stopped}");
+            let taken_over = scene.recovery().await;
+            scene.daemons[leader].signal(Signal::SIGCONT);
+            database(scene, leader).release();
+            // It has noticed, and follows.
+            scene.recovery().await;
+            taken_over
+        },
+    )
     .await;
 }
 
 pub async fn cut_leader(form: Form) {
     let kind = Kind {
         place: 17,
-        name: "The network of a leader that has a standby is cut",
+        name: "The way from a leader that has a standby to the database is cut",
         times: (10, 1),
         lanes: 5,
         within: 30,
     };
-    torture(&kind, form, &Setup { wires: true, standby: true, ..Setup::default() }, async |scene, _| {
-        let leader = scene.leader().await;
-        let (began, stores) = (Instant::now(), scene.is_storing().await);
-        scene.daemons[leader].database.as_ref().unwrap().cut();
-        scene.daemons[leader].api.as_ref().unwrap().cut();
-        let id = scene.mark();
-        let taken_over = scene.arrival(&id, began).await;
-        println!("{taken_over:.1?}, in a commit: {stores}");
-        scene.daemons[leader].database.as_ref().unwrap().mend();
-        scene.daemons[leader].api.as_ref().unwrap().mend();
-        scene.recovery().await;
-        taken_over
-    })
+    torture(
+        &kind,
+        form,
+        &Setup { database_wires: true, standby: true, ..Setup::default() },
+        async |scene, _| {
+            let leader = scene.leader().await;
+            let (began, stores) = (Instant::now(), scene.is_storing().await);
+            database(scene, leader).cut();
+            let id = scene.mark();
+            let taken_over = scene.arrival(&id, began).await;
+            println!("{taken_over:.1?}, in a commit: {stores}");
+            database(scene, leader).mend();
+            scene.recovery().await;
+            taken_over
+        },
+    )
     .await;
 }

@@ -29,8 +29,10 @@ pub struct Setup {
     pub settings: Vec<(&'static str, &'static str)>,
     /// Of the program.
     pub env: Vec<(&'static str, String)>,
-    /// Whether daemons reach database and API through proxies.
-    pub wires: bool,
+    /// Whether each daemon reaches the database through a proxy of its own.
+    pub database_wires: bool,
+    /// And the API. Two daemons would have different scopes then.
+    pub api_wire: bool,
     pub standby: bool,
     /// Where PostgreSQL keeps its data, if not among the temporary files.
     pub home: Option<std::path::PathBuf>,
@@ -97,8 +99,10 @@ impl Scene {
     /// Another daemon, the standby of those before.
     pub async fn start_daemon(&mut self) {
         let (mut database, mut api) = (None, None);
-        if self.setup.wires {
+        if self.setup.database_wires {
             database = Some(Wire::to(self.postgres.port()).await);
+        }
+        if self.setup.api_wire {
             api = Some(Wire::to(self.simulator.addr().port()).await);
         }
         let command = self.command(database.as_ref().map(Wire::port), api.as_ref().map(Wire::port));
