@@ -8,6 +8,7 @@
     clippy::expect_used,
     clippy::indexing_slicing,
     clippy::panic,
+    clippy::type_complexity,
     reason = "a test stops where it is wrong"
 )]
 

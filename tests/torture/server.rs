@@ -23,6 +23,7 @@ pub async fn crashed_server(form: Form) {
         times: (50, 2),
         lanes: 2,
         within: 10,
+        known: None,
     };
     // A crash must keep what was acknowledged; the operating system does not crash here.
     let setup = Setup { settings: vec![("synchronous_commit", "on")], ..Setup::default() };
@@ -36,6 +37,7 @@ pub async fn lost_commits(form: Form) {
         times: (20, 1),
         lanes: 1,
         within: 10,
+        known: None,
     };
     let settings = vec![("synchronous_commit", "off"), ("wal_writer_delay", "10000")];
     let noticed = Cell::new(0);
@@ -84,6 +86,7 @@ pub async fn restored_snapshot(form: Form) {
         times: (20, 2),
         lanes: 1,
         within: 10,
+        known: None,
     };
     torture(&kind, form, &Setup::default(), async |scene, _| {
         scene.execute(SNAPSHOT).await;
@@ -108,6 +111,7 @@ pub async fn read_only_spells(form: Form) {
         times: (20, 2),
         lanes: 1,
         within: 10,
+        known: None,
     };
     torture(&kind, form, &Setup::default(), async |scene, number| {
         let whose = if number % 2 == 0 { "system".to_owned() } else { format!("database {ROLE}") };
@@ -131,6 +135,7 @@ pub async fn refused_merges(form: Form) {
         times: (20, 5),
         lanes: 1,
         within: 10,
+        known: None,
     };
     torture(&kind, form, &Setup::default(), async |scene, number| {
         let code = CODES[number % CODES.len()];
@@ -160,6 +165,7 @@ pub async fn held_locks(form: Form) {
         times: (8, 1),
         lanes: 1,
         within: 10,
+        known: None,
     };
     torture(&kind, form, &Setup::default(), async |scene, number| {
         let table = ["voicenter.cdr", "cdr_sync.cursor"][number % 2];
@@ -180,6 +186,7 @@ pub async fn slow_merges(form: Form) {
         times: (3, 1),
         lanes: 1,
         within: 10,
+        known: None,
     };
     torture(&kind, form, &Setup::default(), async |scene, _| {
         scene
@@ -205,6 +212,7 @@ pub async fn changed_role(form: Form) {
         times: (15, 3),
         lanes: 1,
         within: 10,
+        known: None,
     };
     torture(&kind, form, &Setup::default(), async |scene, number| {
         let (change, back) = [

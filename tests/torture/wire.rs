@@ -173,8 +173,7 @@ async fn carry(near: TcpStream, shared: Arc<Shared>) {
 /// What the client sends; true: the connection dies here.
 async fn up(mut near: OwnedReadHalf, mut far: OwnedWriteHalf, shared: &Shared) -> bool {
     let (mut bytes, mut stores, mut before) = (vec![0; 1 << 16], false, Vec::new());
-    loop {
-        let Ok(length @ 1..) = near.read(&mut bytes).await else { break };
+    while let Ok(length @ 1..) = near.read(&mut bytes).await {
         let chunk = &bytes[..length];
         stores = !contains(chunk, "begin isolation") && (stores || contains(chunk, STORING));
         let commits = stores && contains(chunk, COMMIT);
