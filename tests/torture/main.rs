@@ -1,7 +1,7 @@
 //! Faults by the hundred against the real program: how fast it recovers, and what it loses (nothing). Each kind of fault
 //! makes one row of the table in docs/reliability.md, which `scripts/torture` writes.
 //!
-//! Of each kind there are two tests: a short one that runs with all others, and the full one for `scripts/torture`.
+//! Of each kind there are two tests: the full one for `scripts/torture`, and one for `scripts/torture short`.
 
 #![allow(
     clippy::unwrap_used,
@@ -30,6 +30,7 @@ macro_rules! faults {
     ($($name:ident: $run:path;)*) => {
         mod short {
             $(#[tokio::test(flavor = "multi_thread")]
+            #[ignore = "waits for many recoveries: scripts/torture short"]
             async fn $name() {
                 $run(crate::rounds::Form::Short).await;
             })*
