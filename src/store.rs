@@ -42,6 +42,7 @@ mod scope;
 pub mod shared_calls;
 mod speed;
 pub mod stage;
+mod standstill;
 mod transaction;
 mod twin;
 pub mod window_read;

@@ -1,6 +1,7 @@
 //! One answer and what it proves, stored in one transaction.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicI32, Ordering};
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
@@ -11,7 +12,7 @@ use super::merge::{self, Merged, Source, Terms};
 use super::missing::{self, Removal, Shields};
 use super::rejected;
 use super::stage::{self, Folded, INLINE_RECORDS};
-use super::{Store, StoreError, gap, recheck, scope, sql, sql_as, twin, window_read};
+use super::{Store, StoreError, gap, recheck, scope, sql, sql_as, standstill, twin, window_read};
 use crate::cdr::{Cdr, CdrKey, Column, RejectReason, Rejected};
 use crate::window::Window;
 
@@ -120,7 +121,8 @@ impl Store {
         is_last: bool,
         halving: bool,
     ) -> Result<Committed, StoreError> {
-        self.within(self.statement_timeout * 2, async {
+        let backend = AtomicI32::new(0);
+        let work = self.within(self.statement_timeout * 2, async {
             let mut tx = self.begin().await?;
             let many = batch.winners.len() > INLINE_RECORDS;
             let source = if halving {
@@ -131,7 +133,9 @@ impl Store {
             } else {
                 Source::Inline(&batch.winners)
             };
-            let locked = ledger::lock(&mut tx, commit.account, commit.fence, commit.count).await?;
+            let locking = ledger::lock(&mut tx, commit.account, commit.fence, commit.count);
+            let locked = self.soon(locking).await?;
+            backend.store(locked.backend, Ordering::Relaxed);
             let done = if is_last {
                 last_steps(&mut tx, commit, whole, batch, source, &locked).await?
             } else {
@@ -144,8 +148,14 @@ impl Store {
             tx.commit().await?;
             commit.count.ended(locked.commits + 1);
             Ok(done)
-        })
-        .await
+        });
+        tokio::select! {
+            done = work => done,
+            () = standstill::of(self, &backend) => {
+                self.trouble.note();
+                Err(StoreError::silent(standstill::SEEN_WITHIN))
+            }
+        }
     }
 }
 

@@ -28,8 +28,8 @@ struct Differing {
 }
 
 impl Store {
-    /// Counts the rows of days before `below`, the newest first, until about `rows` were counted: of all of them, once any
-    /// are missing. What is there is what counts from now on.
+    /// Counts the rows of days before `below`, the newest first, until about `rows` were counted. What is there is what counts
+    /// from now on.
     ///
     /// More rows than were stored say nothing: another version of the program may have stored them.
     pub async fn compare_days(
@@ -43,11 +43,8 @@ impl Store {
         self.in_time(async {
             let mut tx = self.begin().await?;
             let locked = ledger::lock(&mut tx, account, fence, count).await?;
-            let (mut differing, down_to) = count_days(&mut tx, account, below, rows).await?;
+            let (differing, down_to) = count_days(&mut tx, account, below, rows).await?;
             let is_fewer = |day: &Differing| day.found < day.stored;
-            if differing.iter().any(is_fewer) {
-                (differing, _) = count_days(&mut tx, account, None, i64::MAX).await?;
-            }
             if differing.is_empty() {
                 tx.commit().await?;
                 return Ok(Compared { down_to, lost_days: 0, lost_rows: 0 });

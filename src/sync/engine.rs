@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use tokio::task::JoinHandle;
 use tracing::Instrument;
 
@@ -30,6 +30,7 @@ use crate::window::ask::{Ask, Reason};
 use crate::window::ledger::Recheck;
 use crate::window::planner::{Mode, Next, Planner};
 use crate::window::{Lane, Window};
+use comparing::Comparison;
 use loading::{Learned, Loaded};
 
 /// So many missing records are asked for by CallID before they are marked; a larger loss is told by windows alone.
@@ -74,8 +75,7 @@ pub struct Engine {
     looked_up: BTreeMap<CdrKey, (DateTime<Utc>, bool)>,
     clocks: ClockWatch,
     churn: Churn,
-    /// When the table was last compared with what was stored, and down to which day.
-    compared: Option<(DateTime<Utc>, Option<NaiveDate>)>,
+    comparison: Comparison,
 }
 
 impl Engine {
@@ -138,7 +138,7 @@ impl Engine {
             looked_up: BTreeMap::new(),
             clocks: ClockWatch::default(),
             churn: Churn::default(),
-            compared: None,
+            comparison: Comparison::default(),
         })
     }
 
@@ -169,7 +169,7 @@ impl Engine {
         self.asker.check_lease()?;
         self.asker.board.heart.beats_within(TURN);
         let now = self.asker.clock.now();
-        if self.is_comparison_due(now) {
+        if self.comparison.is_due(now) {
             self.compare(now).await?;
         }
         if self.asker.zone.is_due(now) {

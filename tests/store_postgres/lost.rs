@@ -181,3 +181,27 @@ async fn connections_that_died_without_a_word_are_replaced_within_seconds() {
     assert_eq!(stored.unwrap().inserted, 3);
     assert!(began.elapsed() < Duration::from_secs(12), "{:?}", began.elapsed());
 }
+
+/// A trigger that is still at work when its connection dies, and done soon after.
+const AT_WORK: &str = "
+create function public.works() returns trigger language plpgsql as $$ begin perform pg_sleep(1); return null; end $$;
+create trigger works after insert on voicenter.cdr for each statement execute function public.works()";
+
+#[tokio::test]
+async fn a_connection_that_dies_in_the_middle_of_a_commit_costs_seconds() {
+    let scene = Scene::new().await;
+    run(&scene, AT_WORK).await;
+    let wire = Wire::to(scene.database.url()).await;
+    let store = Store::open(&settings(&wire.url)).unwrap();
+    let records = cdrs(3, at(8, 0));
+    let commit = scene.commit(&records, at(12, 0));
+    let began = std::time::Instant::now();
+    let (stored, ()) = tokio::join!(store.commit(&commit), async {
+        let merging = "select count(*) from pg_stat_activity where wait_event = 'PgSleep' and datname = current_database()";
+        while scene.count(merging).await == 0 {}
+        wire.forget_connections();
+    });
+    assert!(stored.unwrap_err().is_away());
+    assert_eq!(store.commit(&commit).await.unwrap().inserted, 3);
+    assert!(began.elapsed() < Duration::from_secs(30), "{:?}", began.elapsed());
+}

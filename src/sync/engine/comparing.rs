@@ -1,45 +1,98 @@
 //! The table beside the ledger: what somebody else deleted is read again.
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 
-use super::Engine;
+use super::{Engine, TURN};
 use crate::store::StoreError;
+use crate::store::day::Compared;
 use crate::sync::SyncError;
 
-/// How often some days are compared; at the start more of them.
+/// How often some days are compared.
 const EVERY: TimeDelta = TimeDelta::minutes(5);
-/// So many rows are counted at a time.
+/// So many rows are counted at a time …
 const ROWS: i64 = 200_000;
+/// … and so much fewer, down to a day, after that took too long.
+const FEWER: i64 = 8;
+
+/// How far the comparison has come.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Comparison {
+    last_at: Option<DateTime<Utc>>,
+    /// Days before this one come next; the newest after the oldest.
+    below: Option<NaiveDate>,
+    rows: i64,
+}
+
+impl Default for Comparison {
+    fn default() -> Self {
+        Self { last_at: None, below: None, rows: ROWS }
+    }
+}
+
+impl Comparison {
+    pub fn is_due(&self, now: DateTime<Utc>) -> bool {
+        self.last_at.is_none_or(|at| now - at >= EVERY || now < at)
+    }
+}
 
 impl Engine {
-    pub(super) fn is_comparison_due(&self, now: DateTime<Utc>) -> bool {
-        self.compared.is_none_or(|(at, _)| now - at >= EVERY || now < at)
-    }
-
     /// Counts the rows of some days, the newest first and then further back from time to time. Days that have fewer than
-    /// were stored no longer count as read: the ledger is to be loaded again.
+    /// were stored no longer count as read; then all are counted at once, and the ledger is to be loaded again.
     pub(super) async fn compare(&mut self, now: DateTime<Utc>) -> Result<(), SyncError> {
         self.settle().await?;
-        let below = self.compared.and_then(|(_, day)| day);
-        let compared = self
-            .asker
-            .while_away(|asker| {
-                let (store, count) = (self.store.clone(), self.count.clone());
-                let (name, fence) = (asker.account.name.clone(), self.leadership.fence);
-                async move { store.compare_days(&name, fence, &count, below, ROWS).await }
-            })
-            .await?;
-        self.compared = Some((now, compared.down_to));
-        if compared.lost_days == 0 {
+        self.comparison.last_at = Some(now);
+        let (mut days, mut rows) = (0, 0);
+        let mut from_newest = self.comparison.below.is_none();
+        loop {
+            self.asker.board.heart.beats_within(TURN);
+            let Some(compared) = self.compare_some().await? else { break };
+            days += compared.lost_days;
+            rows += compared.lost_rows;
+            self.comparison.below = compared.down_to;
+            match compared.down_to {
+                _ if days == 0 => break,
+                Some(_) => {}
+                // What is newer than where this began was not counted.
+                None if !from_newest => from_newest = true,
+                None => break,
+            }
+        }
+        if days == 0 {
             return Ok(());
         }
         tracing::error!(
             event = "rows_lost",
             account = self.asker.account.name,
-            days = compared.lost_days,
-            rows = compared.lost_rows,
+            days,
+            rows,
             "rows were deleted from voicenter.cdr by somebody else: the days are read again"
         );
         Err(StoreError::RowsLost.into())
+    }
+
+    /// `None` if even that took too long: what cannot be compared keeps nobody from reading on.
+    async fn compare_some(&mut self) -> Result<Option<Compared>, SyncError> {
+        let Comparison { below, rows, .. } = self.comparison;
+        let compared = self
+            .asker
+            .while_away(|asker| {
+                let (store, count) = (self.store.clone(), self.count.clone());
+                let (name, fence) = (asker.account.name.clone(), self.leadership.fence);
+                async move { store.compare_days(&name, fence, &count, below, rows).await }
+            })
+            .await;
+        match compared {
+            Ok(compared) => {
+                self.comparison.rows = (rows * FEWER).min(ROWS);
+                Ok(Some(compared))
+            }
+            Err(SyncError::Store(error)) if error.is_too_slow() => {
+                self.comparison.rows = (rows / FEWER).max(1);
+                let account = &self.asker.account.name;
+                tracing::warn!(event = "days_not_compared", account, %error, "fewer are counted next time");
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
     }
 }
