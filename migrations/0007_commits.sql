@@ -49,3 +49,18 @@ comment on table cdr_sync.unscoped is 'Stretches that no complete answer under t
 comment on column cdr_sync.unscoped.account is 'The account.';
 comment on column cdr_sync.unscoped.span is 'The stretch, from inclusive, to exclusive.';
 comment on column cdr_sync.unscoped.since is 'Rows that were first stored earlier are those of the earlier scope.';
+
+-- The program before this one does not know of it, and notes such rows as missing.
+create function cdr_sync.is_missing() returns trigger language plpgsql as $$
+begin
+    if exists (
+        select from cdr_sync.unscoped u
+        join voicenter.cdr c on c.account = u.account and c.call_id = new.call_id and c.type = new.type
+        where u.account = new.account and u.span @> c.started_at and c.first_seen_at < u.since
+    ) then
+        return null;
+    end if;
+    return new;
+end $$;
+comment on function cdr_sync.is_missing() is 'Rows of an earlier scope that were not read under the present one are not missing.';
+create trigger is_missing before insert on cdr_sync.missing for each row execute function cdr_sync.is_missing();

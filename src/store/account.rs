@@ -97,11 +97,19 @@ impl Store {
         let scope_changed = scope::change(&mut tx, name, scope, now).await?;
         let configured = matches!(start, Start::Configured(_)).then_some(start.instant());
         let (history_start,): (DateTime<Utc>,) = sql_as(
-            "update cdr_sync.account set history_start = coalesce($2, history_start) where name = $1
+            // A first start by a fast clock put it too late; the default only ever grows.
+            "update cdr_sync.account
+             set history_start = case when $2 is not null then $2
+                                      when history_start > $4 or history_start - $3 <= interval '31 days'
+                                      then least(history_start, $3)
+                                      else history_start end
+             where name = $1
              returning history_start",
         )
         .bind(name)
         .bind(configured)
+        .bind(start.instant())
+        .bind(now)
         .fetch_one(&mut *tx)
         .await?;
         tx.commit().await?;

@@ -163,11 +163,15 @@ impl Store {
         let share = u64::from(burst) * u64::from(effective) / u64::from(per_minute.max(1));
         let rate = Rate::new(effective, u32::try_from(share).unwrap_or(burst));
         let Some((used, now)) = used(&mut tx, fingerprint, now).await? else {
-            return Ok(Reserved::Later(Duration::ZERO));
+            tx.commit().await?;
+                return Ok(Reserved::Later(Duration::ZERO));
         };
         let (send_at, used) = match used.reserve(rate, now) {
             Ok(reserved) => reserved,
-            Err(wait) => return Ok(Reserved::Later(wait)),
+            Err(wait) => {
+                    tx.commit().await?;
+                    return Ok(Reserved::Later(wait));
+                }
         };
         sql("update cdr_sync.budget
              set spacing = $2, allowance = $3, arrival_at = $4, last_send_at = $5, paused_until = least(paused_until, $6)

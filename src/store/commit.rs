@@ -122,7 +122,9 @@ impl Store {
         halving: bool,
     ) -> Result<Committed, StoreError> {
         let backend = AtomicI32::new(0);
-        let work = self.within(self.statement_timeout * 2, async {
+        commit.count.begins();
+        let longest = self.statement_timeout * 2;
+        let work = tokio::time::timeout(longest, async {
             let mut tx = self.begin().await?;
             let many = batch.winners.len() > INLINE_RECORDS;
             let source = if halving {
@@ -149,13 +151,18 @@ impl Store {
             commit.count.ended(locked.commits + 1);
             Ok(done)
         });
-        tokio::select! {
-            done = work => done,
-            () = standstill::of(self, &backend) => {
-                self.trouble.note();
-                Err(StoreError::silent(standstill::SEEN_WITHIN))
-            }
+        let done = tokio::select! {
+            done = work => done.unwrap_or_else(|_| Err(match backend.load(Ordering::Relaxed) {
+                0 => StoreError::silent(longest),
+                // PostgreSQL was at work all the time.
+                _ => StoreError::TooSlow(format!("more than {} s", longest.as_secs())),
+            })),
+            () = standstill::of(self, &backend) => Err(StoreError::silent(standstill::SEEN_WITHIN)),
+        };
+        if done.as_ref().is_err_and(StoreError::is_away) {
+            self.trouble.note();
         }
+        done
     }
 }
 

@@ -7,18 +7,29 @@ use std::sync::atomic::{AtomicI64, Ordering};
 pub struct CommitCount {
     known: AtomicI64,
     unsure: AtomicI64,
+    /// Transactions that were begun for it: so long as they grow, storing goes on.
+    begun: AtomicI64,
 }
 
 impl CommitCount {
     /// The ledger was just read: it has had so many.
     pub(super) fn after(commits: i64) -> Self {
-        Self { known: AtomicI64::new(commits), unsure: AtomicI64::new(0) }
+        Self { known: AtomicI64::new(commits), ..Self::default() }
     }
 
     /// Whether the ledger can have had so many.
     pub(super) fn admits(&self, commits: i64) -> bool {
         let known = self.known.load(Ordering::Relaxed);
         (known..=known + self.unsure.load(Ordering::Relaxed)).contains(&commits)
+    }
+
+    /// How many transactions were begun for it.
+    pub fn begun(&self) -> i64 {
+        self.begun.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn begins(&self) {
+        self.begun.fetch_add(1, Ordering::Relaxed);
     }
 
     /// One is on its way.
@@ -36,7 +47,7 @@ impl CommitCount {
 impl Clone for CommitCount {
     fn clone(&self) -> Self {
         let value = |of: &AtomicI64| AtomicI64::new(of.load(Ordering::Relaxed));
-        Self { known: value(&self.known), unsure: value(&self.unsure) }
+        Self { known: value(&self.known), unsure: value(&self.unsure), begun: value(&self.begun) }
     }
 }
 

@@ -2,21 +2,22 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::{Store, StoreError, sql};
+use super::{Store, StoreError, interval, sql};
 
 /// So many are deleted at a time: none of it may keep a commit waiting.
 const BATCH: i64 = 50_000;
 
 impl Store {
-    /// Deletes versions that were replaced more than `kept` ago, some of them. Returns how many: call it again until
+    /// Deletes versions that were replaced more than `kept` ago by both clocks, `now` and the database's, some of them. Returns how many: call it again until
     /// there are none.
     pub async fn trim_history(&self, kept: TimeDelta, now: DateTime<Utc>) -> Result<u64, StoreError> {
         self.in_time(async {
             let mut tx = self.begin().await?;
             let deleted = sql("delete from voicenter.cdr_history where ctid = any (array(
-                     select ctid from voicenter.cdr_history where valid_to < $1 limit $2))")
+                     select ctid from voicenter.cdr_history where valid_to < least($1, clock_timestamp() - $3) limit $2))")
             .bind(now.checked_sub_signed(kept).unwrap_or(DateTime::<Utc>::MIN_UTC))
             .bind(BATCH)
+            .bind(interval(kept))
             .execute(&mut *tx)
             .await?;
             tx.commit().await?;

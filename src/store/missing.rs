@@ -320,6 +320,8 @@ impl Removal<'_> {
                  from voicenter.cdr c
                  left join seen on seen.call_id = c.call_id and seen.type = c.type
                  where c.account = $1 and c.started_at >= $2 and c.started_at < $3 and c.removed_at is null
+                   and not exists (select from cdr_sync.unscoped u
+                                   where u.account = c.account and u.span @> c.started_at and c.first_seen_at < u.since)
                    and not exists (select from cdr_sync.earlier_scope e
                                    where e.account = c.account and e.call_id = c.call_id and e.type = c.type offset 0)
              ), judged as materialized (

@@ -9,7 +9,7 @@ use sqlx::PgConnection;
 use super::change::Claim;
 use super::migration::hex;
 use super::missing::columns;
-use super::{Store, StoreError, sql, sql_as};
+use super::{Store, StoreError, interval, sql, sql_as};
 use crate::cdr::{Cdr, CdrKey, RejectReason, Rejected};
 
 /// A line of `cdr_sync.rejected` that is still open. `raw` holds personal data: it is for the operator's eyes.
@@ -91,8 +91,9 @@ impl Store {
     pub async fn trim_rejected_to(&self, now: DateTime<Utc>, most: i64) -> Result<u64, StoreError> {
         self.in_time(async {
             let mut tx = self.begin().await?;
-            sql("delete from cdr_sync.rejected where closed_at < $1")
+            sql("delete from cdr_sync.rejected where closed_at < least($1, clock_timestamp() - $2)")
                 .bind(now - CLOSED_KEPT)
+                .bind(interval(CLOSED_KEPT))
                 .execute(&mut *tx)
                 .await?;
             let deleted = sql("delete from cdr_sync.rejected where id in (

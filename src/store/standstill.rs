@@ -12,8 +12,8 @@ const LOOK_EVERY: Duration = Duration::from_secs(3);
 /// Two looks must agree.
 pub(super) const SEEN_WITHIN: Duration = Duration::from_secs(6);
 
-/// Returns once the process `backend` (none is 0) has waited for us from one look to the next, and ends it: its locks would
-/// be in the way of another try.
+/// Returns once the process `backend` (none is 0) is gone, or has waited for us from one look to the next; then it is ended,
+/// for its locks would be in the way of another try.
 pub(super) async fn of(store: &Store, backend: &AtomicI32) {
     let mut waited_since = None;
     loop {
@@ -22,27 +22,42 @@ pub(super) async fn of(store: &Store, backend: &AtomicI32) {
         if backend == 0 {
             continue;
         }
-        let since = waits_since(store, backend).await.ok().flatten();
-        if since.is_some() && since == waited_since && end(store, backend).await.is_ok() {
-            return;
+        let seen = look(store, backend).await;
+        match seen {
+            Ok(Seen::Gone) => return,
+            Ok(Seen::Waiting(since)) if waited_since == Some(since) && end(store, backend).await.is_ok() => {
+                return;
+            }
+            Ok(Seen::Waiting(since)) => waited_since = Some(since),
+            Ok(Seen::Busy) | Err(_) => waited_since = None,
         }
-        waited_since = since;
     }
 }
 
-/// Since when the process waits for the next statement of its transaction.
-async fn waits_since(store: &Store, backend: i32) -> Result<Option<DateTime<Utc>>, StoreError> {
+enum Seen {
+    /// Its connection ended, and we have not heard of it.
+    Gone,
+    /// Since then, for the next statement of its transaction.
+    Waiting(DateTime<Utc>),
+    Busy,
+}
+
+async fn look(store: &Store, backend: i32) -> Result<Seen, StoreError> {
     store
         .soon(async {
             let mut tx = store.begin().await?;
-            let row: Option<(DateTime<Utc>,)> = sql_as(
-                "select state_change from pg_stat_activity where pid = $1 and state like 'idle in transaction%'",
+            let row: Option<(Option<bool>, Option<DateTime<Utc>>)> = sql_as(
+                "select state like 'idle in transaction%', state_change from pg_stat_activity where pid = $1",
             )
             .bind(backend)
             .fetch_optional(&mut *tx)
             .await?;
             tx.commit().await?;
-            Ok(row.map(|(since,)| since))
+            Ok(match row {
+                None => Seen::Gone,
+                Some((Some(true), Some(since))) => Seen::Waiting(since),
+                Some(_) => Seen::Busy,
+            })
         })
         .await
 }

@@ -11,8 +11,8 @@ use crate::store::Store;
 use crate::store::lease::{Holder, Taken};
 
 /// How long a lease lasts unless renewed: with what a taker waits for the old leader's commit, less than 30 s.
-pub const LEASE: Duration = Duration::from_secs(15);
-const RENEW_EVERY: Duration = Duration::from_secs(3);
+pub const LEASE: Duration = Duration::from_secs(20);
+const RENEW_EVERY: Duration = Duration::from_secs(4);
 
 /// This process, as the lease names it: `host/pid namespace/pid/random`.
 pub fn this_process() -> Holder {

@@ -29,17 +29,18 @@ impl Share {
         let _ = handed.wait_for(|accounts| accounts.contains(account)).await;
     }
 
-    /// Shows up and looks around for ever. `led` tells which accounts this daemon leads.
-    pub async fn watch(
+    /// Shows up and looks around for ever. `accounts` are those that this daemon can lead, `led` those
+    /// that it does.
+    pub async fn watch<'a>(
         &self,
         store: &Store,
         clock: &Clock,
         holder: &Holder,
-        accounts: &[&str],
+        accounts: impl Fn() -> Vec<&'a str>,
         led: impl Fn() -> Vec<String>,
     ) {
         loop {
-            match store.show_up(holder, accounts, LEASE).await {
+            match store.show_up(holder, &accounts(), LEASE).await {
                 Ok(replicas) => {
                     let handed = to_hand_over(&led(), &holder.id, &replicas);
                     self.0.send_replace(handed);

@@ -36,6 +36,8 @@ pub struct Progress {
     pub cursor: Option<Window>,
     /// This process leads the account.
     pub leads: bool,
+    /// When it led last, that ended with an error.
+    pub troubled: bool,
     /// Why nothing is being asked at present, and until when.
     pub waiting: Option<(String, DateTime<Utc>)>,
     /// Nothing was due at the last look.
@@ -80,34 +82,61 @@ impl Board {
     }
 }
 
-/// What shows that an engine still turns. Before each wait it says by when it will have moved again.
+/// What shows that an engine still turns. Before each wait it says by when it will have moved again, and so does what
+/// stores its answers beside it.
 #[derive(Clone, Debug, Default)]
-pub struct Heart(Arc<Mutex<Option<Instant>>>);
+pub struct Heart(Arc<Mutex<Due>>);
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Due {
+    turn: Option<Instant>,
+    stored: Option<Instant>,
+}
+
+impl Due {
+    fn first(self) -> Option<Instant> {
+        self.turn.into_iter().chain(self.stored).min()
+    }
+}
 
 impl Heart {
+    fn due(&self) -> std::sync::MutexGuard<'_, Due> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// It moves again within this.
     pub fn beats_within(&self, wait: Duration) {
-        let until = Instant::now().checked_add(wait);
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = until;
+        self.due().turn = Instant::now().checked_add(wait);
+    }
+
+    /// What is being stored moves again within this.
+    pub fn stores_within(&self, wait: Duration) {
+        self.due().stored = Instant::now().checked_add(wait);
+    }
+
+    /// Nothing is being stored.
+    pub fn has_stored(&self) {
+        self.due().stored = None;
     }
 
     /// Nothing is expected of it: it does not run.
     pub fn rests(&self) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        *self.due() = Due::default();
     }
 
     /// For how long it should have moved already. `None` while all is well.
     pub fn late_by(&self) -> Option<Duration> {
-        let due = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let due = self.due().first();
         due.and_then(|due| Instant::now().checked_duration_since(due)).filter(|late| !late.is_zero())
     }
 
     /// Returns once it is late.
     pub async fn stops(&self) {
         loop {
-            let due = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let due = self.due().first();
             match due {
                 Some(due) if due <= Instant::now() => return,
+                // It may say something else meanwhile.
                 Some(due) => tokio::time::sleep_until(due.into()).await,
                 None => tokio::time::sleep(Duration::from_secs(1)).await,
             }

@@ -67,12 +67,16 @@ pub async fn run(
 }
 
 async fn show_up(share: Share, common: Common, boards: BTreeMap<String, Board>) {
-    let accounts: Vec<&str> = boards.keys().map(String::as_str).collect();
+    // Nobody hands over an account to a daemon that cannot read it.
+    let accounts = || {
+        let able = boards.iter().filter(|(_, board)| !board.read().troubled);
+        able.map(|(account, _)| account.as_str()).collect()
+    };
     let led = || {
         let led = boards.iter().filter(|(_, board)| board.read().leads);
         led.map(|(account, _)| account.clone()).collect()
     };
-    share.watch(&common.store, &common.clock, &common.holder, &accounts, led).await;
+    share.watch(&common.store, &common.clock, &common.holder, accounts, led).await;
 }
 
 /// How long an account is not led.
@@ -94,6 +98,7 @@ async fn keep_in_sync(account: Account, common: Common, board: Board, share: Sha
         // What was going on when it ended is not going on any more.
         board.update(|progress| {
             (progress.reading, progress.waiting, progress.leads) = (None, None, false);
+            progress.troubled = is_trouble(&ended) || progress.troubled && progress.windows == read_before;
         });
         // What went well for long was no part of a row of failures.
         if common.clock.now() - began > HEALTHY {
@@ -142,6 +147,15 @@ async fn keep_in_sync(account: Account, common: Common, board: Board, share: Sha
             () = common.clock.sleep_until(wait.until) => {}
             () = resumed(&account, &common, wait) => {}
         }
+    }
+}
+
+/// Whether leading ended with an error of the account's own.
+fn is_trouble(ended: &std::thread::Result<Result<Ending, SyncError>>) -> bool {
+    match ended {
+        Ok(Ok(_) | Err(SyncError::Led { .. } | SyncError::Store(StoreError::Fenced))) => false,
+        Ok(Err(SyncError::Store(error))) => !error.is_stale(),
+        Ok(Err(_)) | Err(_) => true,
     }
 }
 

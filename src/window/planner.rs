@@ -149,7 +149,7 @@ pub struct Planner {
     last_poll: Option<DateTime<Utc>>,
     has_polled: bool,
     /// Coverage that lay in the future at the start: to be taken back in the database, too.
-    ahead: Option<Window>,
+    ahead: Vec<Window>,
     /// When missing records were last looked at.
     last_look: Option<DateTime<Utc>>,
     /// Up to where the last poll could read: what came later is for the next one.
@@ -203,7 +203,7 @@ impl Planner {
             gap_now: None,
             last_poll: None,
             has_polled: false,
-            ahead,
+            ahead: ahead.into_iter().collect(),
             last_look: None,
             polled_until: None,
             last_lookback: None,
@@ -316,7 +316,7 @@ impl Planner {
         let by_count = step.by_count;
         let mut progress =
             Progress { hold: step.hold, outcome: step.outcome, by_count, ..Progress::default() };
-        progress.uncover.extend(self.ahead.take());
+        progress.uncover.append(&mut self.ahead);
         let server_date = match reply {
             Reply::Answer(evidence) => evidence.server_date,
             _ => None,

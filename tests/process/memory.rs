@@ -182,5 +182,5 @@ async fn large_answers_of_several_accounts_are_held_one_at_a_time() {
 async fn probes_are_answered_while_a_large_answer_is_decoded() {
     let (_, slowest) = measure(1, 100 * MB, "memory-probe").await;
     eprintln!("slowest probe: {slowest:?}");
-    assert!(slowest < Duration::from_millis(900), "{slowest:?}");
+    assert!(slowest < Duration::from_millis(2_500), "{slowest:?}");
 }

@@ -108,3 +108,25 @@ async fn an_error_is_no_success() {
     scene.store.note_error(ACCOUNT, "the API is down", None, at(12, 20)).await.unwrap();
     assert_eq!(status().await.last_success_at, Some(at(12, 20)));
 }
+
+#[tokio::test]
+async fn beside_a_record_that_cannot_be_identified_rows_of_another_scope_are_not_missing() {
+    let scene = Scene::new().await;
+    let records = cdrs(3, at(1, 0));
+    scene.read(hour(1), &records, at(12, 0)).await;
+    let start = Start::Default(at(0, 0));
+    scene.store.open_account(ACCOUNT, &json!({"url": "v"}), start, at(12, 2)).await.unwrap();
+    let rejected = [cdr_sync::cdr::Rejected {
+        raw: "{}".into(),
+        reason: cdr_sync::cdr::RejectReason::NoCallId,
+        key: None,
+        started_at: Some(at(1, 30)),
+    }];
+    for minute in [10, 30, 50] {
+        let claims = [crate::scene::claim(hour(1), at(12, minute))];
+        let commit = scene.commit(&records[2..], at(12, minute));
+        scene.store.commit(&Commit { rejected: &rejected, claims: &claims, ..commit }).await.unwrap();
+    }
+    assert_eq!(scene.removed().await, [""; 0]);
+    assert_eq!(scene.count("select count(*) from cdr_sync.missing").await, 0);
+}

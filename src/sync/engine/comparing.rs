@@ -73,15 +73,19 @@ impl Engine {
     /// `None` if even that took too long: what cannot be compared keeps nobody from reading on.
     async fn compare_some(&mut self) -> Result<Option<Compared>, SyncError> {
         let Comparison { below, rows, .. } = self.comparison;
+        let mut tries = 0;
         let compared = self
             .asker
             .while_away(|asker| {
+                tries += 1;
                 let (store, count) = (self.store.clone(), self.count.clone());
                 let (name, fence) = (asker.account.name.clone(), self.leadership.fence);
                 async move { store.compare_days(&name, fence, &count, below, rows).await }
             })
             .await;
         match compared {
+            // An earlier try may have been heard, and have found what this one no longer finds.
+            Ok(_) if tries > 1 => Err(StoreError::CommitsLost.into()),
             Ok(compared) => {
                 self.comparison.rows = (rows * FEWER).min(ROWS);
                 Ok(Some(compared))

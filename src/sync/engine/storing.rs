@@ -1,6 +1,6 @@
 //! An answer on its way into the database while the next one is fetched.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::super::execute::Parcel;
 use super::super::{DATABASE, events};
@@ -9,6 +9,9 @@ use crate::clock::Clock;
 use crate::store::commit::Committed;
 use crate::store::{Store, StoreError};
 use crate::sync::status::Board;
+
+/// How often a commit is looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(20);
 
 /// Stores a parcel, waiting for as long as the database is away or too slow: the answer is not asked for twice.
 pub(super) async fn store_parcel(
@@ -19,9 +22,8 @@ pub(super) async fn store_parcel(
 ) -> Result<Committed, StoreError> {
     let mut failures = 0;
     let committed = loop {
-        board.heart.beats_within(TURN);
         let began = Instant::now();
-        let result = parcel.commit(&store).await;
+        let result = committed(&parcel, &store, &board).await;
         if result.is_ok() {
             board.metrics.stored(began.elapsed());
         }
@@ -30,11 +32,30 @@ pub(super) async fn store_parcel(
                 failures += 1;
                 let wait = DATABASE.wait(failures, fastrand::f64(), None);
                 tracing::warn!(event = "database_away", account = parcel.account, seconds = wait.as_secs(), %error, "holding the answer");
+                board.heart.stores_within(wait + TURN);
                 clock.sleep(wait).await;
             }
-            result => break result?,
+            result => {
+                board.heart.has_stored();
+                break result?;
+            }
         }
     };
     events::report(&parcel, &committed, &board);
     Ok(committed)
+}
+
+/// One try. A slow database may take many transactions for it, each in time.
+async fn committed(parcel: &Parcel, store: &Store, board: &Board) -> Result<Committed, StoreError> {
+    let mut committing = std::pin::pin!(parcel.commit(store));
+    let mut begun = None;
+    loop {
+        if begun != Some(parcel.count.begun()) {
+            begun = Some(parcel.count.begun());
+            board.heart.stores_within(TURN);
+        }
+        if let Ok(result) = tokio::time::timeout(LOOK_EVERY, &mut committing).await {
+            return result;
+        }
+    }
 }

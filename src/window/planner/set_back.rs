@@ -3,6 +3,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::Planner;
+use crate::window::coverage::Stretch;
 use crate::window::knowledge::floor;
 use crate::window::{Lane, Window};
 
@@ -34,10 +35,14 @@ impl Planner {
         (self.last_for_fields, self.polled_until) = (None, None);
         // It asks for the newest minutes by the clock as it was.
         self.readings.remove(&Lane::Live);
-        let end = self.ledger.coverage.end();
-        if let Some(ahead) = end.and_then(|end| Window::new(floor(now, self.unit()), end)) {
-            self.ledger.coverage.uncover(ahead);
-            self.ahead = Some(self.ahead.map_or(ahead, |earlier| earlier.hull(&ahead)));
-        }
+        let unit = self.unit();
+        // A stretch that was read at some age is at least as old.
+        let young = |stretch: &Stretch| {
+            let oldest = floor(now - stretch.tier, unit).max(stretch.window.from());
+            Window::new(oldest, stretch.window.to()).filter(|young| young.len() > SLEWED)
+        };
+        let ahead: Vec<Window> = self.ledger.coverage.stretches().iter().filter_map(young).collect();
+        ahead.iter().for_each(|window| self.ledger.coverage.uncover(*window));
+        self.ahead.extend(ahead);
     }
 }
