@@ -103,7 +103,8 @@ impl DatabaseSettings {
             pooler: Pooler::None,
             statement_timeout: Duration::from_secs(30),
             lock_timeout: Duration::from_secs(10),
-            acquire_timeout: Duration::from_secs(10),
+            // Several tries, each of which must be long enough for a far server and its TLS.
+            acquire_timeout: Duration::from_secs(20),
         }
     }
 }
@@ -111,7 +112,7 @@ impl DatabaseSettings {
 /// A connection that met something odd is not kept for long.
 const LIFETIME: Duration = Duration::from_secs(300);
 /// Longer than anything short takes, the wait for a lock (`lock_timeout`) included.
-const SOON: Duration = Duration::from_secs(20);
+const SOON: Duration = Duration::from_secs(30);
 /// Longer than going through the rows of the largest account.
 const LONG: Duration = Duration::from_secs(1500);
 

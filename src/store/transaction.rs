@@ -15,7 +15,7 @@ const BEGINNING: Duration = Duration::from_secs(4);
 const CONNECTIONS: u32 = 3;
 /// How often a connection is asked for within `acquire_timeout`: who began to wait while none was free goes on trying to
 /// make another, which a server that allows few of them refuses, and never looks for one that has become free since.
-pub(super) const TRIES: u32 = 2;
+pub(super) const TRIES: u32 = 5;
 
 /// An open transaction. Unless it ends by [`Tx::commit`], its connection ends with it: after an error it may be one that
 /// met a database that only reads, and where nobody waited for an answer it stands in the middle of one.
