@@ -20,10 +20,11 @@ async fn run(scene: &Scene, text: &'static str) {
     sqlx::raw_sql(text).execute(&mut connection).await.unwrap();
 }
 
-/// All that a commit may write.
+/// All that a commit may write; the one that runs ends first.
 const SNAPSHOT: &str = "
 create schema before;
 do $$ declare t regclass; begin
+    lock table cdr_sync.cursor in exclusive mode;
     for t in select c.oid::regclass from pg_class c join pg_namespace n on n.oid = c.relnamespace
              where n.nspname in ('voicenter', 'cdr_sync') and c.relkind = 'r' loop
         execute format('create table before.%I as table %s', replace(t::text, '.', '__'), t);
@@ -34,6 +35,7 @@ end $$";
 const RESTORE: &str = "
 set session_replication_role = replica;
 do $$ declare t regclass; begin
+    lock table cdr_sync.cursor in exclusive mode;
     for t in select c.oid::regclass from pg_class c join pg_namespace n on n.oid = c.relnamespace
              where n.nspname in ('voicenter', 'cdr_sync') and c.relkind = 'r' loop
         execute format('delete from %s', t);
