@@ -51,15 +51,12 @@ impl App {
 
     /// The same database for page, probes and metrics, beside `store`: whoever asks for those must not take connections from
     /// the sync. Where one connection is all there may be, they share it.
-    pub fn page_store(config: &Config, store: &Store) -> Result<Store, AppError> {
-        let mut settings = database_settings(config)?;
-        if settings.max_connections == 1 {
-            return Ok(store.clone());
+    pub fn page_store(config: &Config, store: &Store) -> Store {
+        if config.database.max_connections == 1 {
+            return store.clone();
         }
         // One reads the ledger, one answers probes meanwhile.
-        settings.max_connections = 2;
-        settings.idle_timeout = Duration::from_secs(30);
-        Ok(Store::open(&settings)?)
+        store.beside(2, Duration::from_secs(30))
     }
 
     /// Finds everything that is wrong with the configuration: before anything is touched.

@@ -20,11 +20,12 @@ use crate::metrics::{Metrics, MetricsError};
 use crate::private_postgres::{self, Options, Server, Source};
 use crate::simulator::{Record, Simulator, SimulatorError, SimulatorOptions, WorldOptions};
 use crate::store::{Store, StoreError};
+use crate::sync::SyncError;
 use crate::sync::engine::Engine;
+use crate::sync::leadership::Leases;
 use crate::sync::status::Board;
 use crate::sync::supervisor::{self, Common};
 use crate::sync::verify::{Verified, verify};
-use crate::sync::{SyncError, leadership};
 use crate::telemetry;
 use crate::window::Window;
 use crate::window::planner::Mode;
@@ -117,7 +118,7 @@ pub async fn run(args: DemoArgs, clock: Clock, stop: impl Future<Output = ()>) -
         Ok(_) | Err(StoreError::UnknownAccount(_)) => {}
         Err(error) => return Err(error.into()),
     }
-    let page_store = App::page_store(&config, &store)?;
+    let page_store = App::page_store(&config, &store);
     let app = App::build(&config, store).await?;
     let agreed = if args.once {
         once(app, &simulator, start, now, clock).await?
@@ -174,10 +175,10 @@ async fn once(
     let mut agreed = true;
     for account in app.accounts {
         let board = Board::default();
-        let holder = leadership::this_process();
+        let leases = Leases::new(&app.store);
         let (store, verified_account) = (app.store.clone(), account.clone());
         let mut engine =
-            Engine::open(account, store.clone(), clock.clone(), &holder, Mode::Pass, board.clone()).await?;
+            Engine::open(account, store.clone(), clock.clone(), &leases, Mode::Pass, board.clone()).await?;
         let ended = engine.run().await;
         engine.close().await?;
         ended?;
@@ -246,8 +247,7 @@ async fn go_on(
     let web = page_of(page_store, &board, metrics, &clock);
     let _page = AbortOnDropHandle::new(tokio::spawn(http::serve(listener, web, stop.clone())));
     let boards = BTreeMap::from([(ACCOUNT.to_owned(), board.clone())]);
-    let common =
-        Common { store: app.store.clone(), clock: clock.clone(), holder: leadership::this_process() };
+    let common = Common { store: app.store.clone(), clock: clock.clone(), leases: Leases::new(&app.store) };
     let _stopped_with_us = stop.clone().drop_guard();
     let _daemon = AbortOnDropHandle::new(tokio::spawn(supervisor::run(app.accounts, common, boards, stop)));
     let _calls = AbortOnDropHandle::new(tokio::spawn(ring(simulator.world().clone(), clock.clone())));

@@ -7,10 +7,10 @@ use std::time::Duration;
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 
 use crate::clock::Clock;
-use crate::store::budget::{Lifted, Reserved};
+use crate::store::budget::{Lifted, Reserved, Slot};
 use crate::store::{Store, StoreError};
 
-/// How often a long wait looks whether an operator has ended it.
+/// How often a wait looks whether its slot still stands.
 const LOOK_EVERY: Duration = Duration::from_secs(3);
 
 /// The pace of one credential, over every process on one database.
@@ -43,28 +43,32 @@ impl Pace {
         loop {
             self.local.until_ready().await;
             let reserved = self.store.reserve(&self.credential, self.per_minute, self.burst).await?;
-            let (Reserved::After(wait) | Reserved::AfterPause(wait) | Reserved::Later(wait)) = reserved;
+            let (Reserved::After(wait, _) | Reserved::Later(wait)) = reserved;
             waiting(wait);
             match reserved {
-                Reserved::After(wait) => {
-                    clock.sleep(wait).await;
-                    return Ok(());
-                }
-                Reserved::AfterPause(wait) => tokio::select! {
-                    () = clock.sleep(wait) => return Ok(()),
-                    () = self.resumed(clock) => {}
-                },
+                Reserved::After(wait, slot) if self.comes_round(clock, wait, &slot).await? => return Ok(()),
+                Reserved::After(..) => {}
                 Reserved::Later(wait) => clock.sleep(wait).await,
             }
         }
     }
 
-    /// Returns when an operator has lifted the pause.
-    async fn resumed(&self, clock: &Clock) {
-        // A database that is away is asked again.
-        while !matches!(self.store.is_resumed(&self.credential).await, Ok(true)) {
-            clock.sleep(LOOK_EVERY).await;
+    /// Waits for a slot; `false` as soon as it is seen to be void.
+    async fn comes_round(&self, clock: &Clock, wait: Duration, slot: &Slot) -> Result<bool, StoreError> {
+        let mut left = wait;
+        while !left.is_zero() {
+            let step = left.min(LOOK_EVERY);
+            clock.sleep(step).await;
+            left -= step;
+            match self.store.stands(&self.credential, slot).await {
+                Ok(true) => {}
+                Ok(false) => return Ok(false),
+                // Only the last look must succeed.
+                Err(error) if left.is_zero() => return Err(error),
+                Err(_) => {}
+            }
         }
+        Ok(true)
     }
 
     /// Lets requests leave again, at the configured rate. Returns what stood in the way.

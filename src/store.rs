@@ -20,6 +20,7 @@ pub mod budget;
 mod change;
 pub mod commit;
 pub mod commit_count;
+mod connections;
 mod coverage;
 pub mod day;
 pub mod environment;
@@ -48,16 +49,18 @@ mod twin;
 pub mod window_read;
 
 use std::str::FromStr;
+use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::postgres::types::{PgInterval, PgRange};
-use sqlx::postgres::{PgArguments, PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::postgres::{PgArguments, PgConnectOptions};
 use sqlx::query::{Query, QueryAs};
 use sqlx::{ConnectOptions, Connection, PgConnection, Postgres};
 
 use crate::window::Window;
+use connections::Connections;
 pub use error::StoreError;
 pub use migration::SchemaState;
 use speed::Speed;
@@ -109,17 +112,16 @@ impl DatabaseSettings {
     }
 }
 
-/// A connection that met something odd is not kept for long.
-const LIFETIME: Duration = Duration::from_secs(300);
 /// Longer than anything short takes, the wait for a lock (`lock_timeout`) included.
 const SOON: Duration = Duration::from_secs(30);
-/// Longer than going through the rows of the largest account.
-const LONG: Duration = Duration::from_secs(1500);
 
 /// The database. A clone shares its connections.
 #[derive(Clone, Debug)]
 pub struct Store {
-    pool: PgPool,
+    connections: Connections,
+    /// The same database over a connection of its own, if there may be more than one: for what must not wait until a
+    /// commit ends, such as the lease of the process that commits.
+    aside: Option<Box<Store>>,
     begin: String,
     trouble: Trouble,
     statement_timeout: Duration,
@@ -144,29 +146,35 @@ impl Store {
             options = options.extra_float_digits(None);
         }
         let trouble = Trouble::default();
-        let seen = trouble.clone();
-        let pool = PgPoolOptions::new()
-            .max_connections(settings.max_connections)
-            .acquire_timeout(settings.acquire_timeout / transaction::TRIES)
-            .max_lifetime(LIFETIME)
-            .idle_timeout(settings.idle_timeout)
-            // Beginning the transaction is the test.
-            .test_before_acquire(false)
-            .before_acquire(move |_, known| {
-                let spared = seen.has_spared(known.idle_for);
-                Box::pin(async move { Ok(spared) })
-            })
-            .connect_lazy_with(options);
+        let (most, patience) = (settings.max_connections, settings.acquire_timeout);
+        let connections = Connections::new(options, most, patience, settings.idle_timeout, &trouble);
         let statement_timeout = settings.statement_timeout;
         let tenth = settings.statement_timeout.as_millis() / 10;
-        Ok(Self {
+        let mut store = Self {
             brief: format!("set local statement_timeout = {}", tenth.max(1)),
-            pool,
+            connections,
+            aside: None,
             begin: begin_statement(settings),
             trouble,
             statement_timeout,
             speed: Speed::default(),
-        })
+        };
+        if most > 1 {
+            store.aside = Some(Box::new(store.beside(1, settings.idle_timeout)));
+        }
+        Ok(store)
+    }
+
+    /// The same database over at most `most` connections more, kept when unused for `idle_timeout`. Where the server
+    /// allows no more, this store's are shared, one at a time.
+    pub fn beside(&self, most: u32, idle_timeout: Duration) -> Self {
+        let trouble = Trouble::default();
+        let connections = self.connections.beside(most, idle_timeout, &trouble);
+        Self { connections, trouble, aside: None, ..self.clone() }
+    }
+
+    fn aside(&self) -> &Self {
+        self.aside.as_deref().unwrap_or(self)
     }
 
     /// [`Store::open`], and one connection made to see that it works.
@@ -201,13 +209,16 @@ impl Store {
     /// Makes one connection beside the others, at once: the reason of a failure is the server's own, where waiting
     /// for a free connection would only say that none came.
     pub async fn try_connecting(&self) -> Result<(), StoreError> {
-        let connection = PgConnection::connect_with(&self.pool.connect_options()).await?;
+        let connection = PgConnection::connect_with(&self.connections.options()).await?;
         Ok(connection.close().await?)
     }
 
     /// Ends all connections.
     pub async fn close(&self) {
-        self.pool.close().await;
+        self.connections.close().await;
+        if let Some(aside) = &self.aside {
+            aside.connections.close().await;
+        }
     }
 
     /// Every statement runs in a transaction that sets what it needs by itself: nothing is kept in a session, which
@@ -229,9 +240,30 @@ impl Store {
         self.within(self.statement_timeout + SOON, work).await
     }
 
-    /// Waits for what goes through all rows of an account once.
-    async fn at_length<T>(&self, work: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
-        self.within(LONG, work).await
+    /// Waits for what takes as long as it takes, while PostgreSQL is at work on it: `work` is given the transaction to do
+    /// it in, with neither `statement_timeout` nor `lock_timeout`.
+    async fn at_length<T>(
+        &self,
+        work: impl AsyncFnOnce(Tx) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let backend = AtomicI32::new(0);
+        let work = async {
+            let mut tx = self.begin().await?;
+            sqlx::raw_sql("set local statement_timeout = 0; set local lock_timeout = 0")
+                .execute(&mut *tx)
+                .await?;
+            let (pid,): (i32,) = sql_as("select pg_backend_pid()").fetch_one(&mut *tx).await?;
+            backend.store(pid, Ordering::Relaxed);
+            work(tx).await
+        };
+        let result = tokio::select! {
+            result = work => result,
+            () = standstill::of(self, &backend) => Err(StoreError::silent(standstill::SEEN_WITHIN)),
+        };
+        if result.as_ref().is_err_and(StoreError::is_away) {
+            self.trouble.note();
+        }
+        result
     }
 
     async fn within<T>(

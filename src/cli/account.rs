@@ -11,7 +11,7 @@ use crate::config::Config;
 use crate::store::Store;
 use crate::store::account::AccountStatus;
 use crate::sync::SyncError;
-use crate::sync::leadership::{self, Leadership};
+use crate::sync::leadership::{Leadership, Leases};
 use crate::sync::status::Heart;
 
 /// What to do with an account of the database.
@@ -130,7 +130,7 @@ fn find<'a>(known: &'a [AccountStatus], name: &str) -> Result<Option<&'a Account
 /// Takes the account's lead, so that no daemon begins to sync it meanwhile: one whose account is paused leads nothing
 /// and comes back by itself.
 async fn lead(store: &Store, name: &str) -> Result<Leadership, CliError> {
-    match Leadership::take(store, name, &leadership::this_process(), &Heart::default()).await {
+    match Leases::new(store).take(name, &Heart::default()).await {
         Ok(leads) => Ok(leads),
         Err(SyncError::Led { holder, .. }) => {
             Err(CliError::Failed(format!("{holder} keeps {name} in sync: stop it first")))

@@ -19,9 +19,10 @@ use crate::http::{self, AccountSettings, Web};
 use crate::metrics::Metrics;
 use crate::service;
 use crate::store::{Store, StoreError};
+use crate::sync::leadership::Leases;
 use crate::sync::status::Board;
 use crate::sync::supervisor::{self, Common};
-use crate::sync::{Account, DATABASE, leadership};
+use crate::sync::{Account, DATABASE};
 use crate::telemetry;
 
 /// How often the diary of windows is compacted.
@@ -96,7 +97,7 @@ impl Generation {
     /// Made without touching the database: it may have to be waited for.
     fn first(config: Config) -> Result<Self, CliError> {
         let store = App::store(&config)?;
-        let page_store = App::page_store(&config, &store)?;
+        let page_store = App::page_store(&config, &store);
         Self::new(config, store, page_store, None)
     }
 
@@ -133,7 +134,7 @@ impl Generation {
         let (store, page_store) = match keys.iter().any(|key| key.starts_with("database.")) {
             true => {
                 let store = App::store(&config)?;
-                let page_store = App::page_store(&config, &store)?;
+                let page_store = App::page_store(&config, &store);
                 (store, page_store)
             }
             false => (self.store.clone(), self.page_store.clone()),
@@ -189,8 +190,7 @@ impl Generation {
         show_last_successes(store, &self.boards).await;
         let house = keep_house(store.clone(), clock.clone(), config.retention);
         let _housekeeping = AbortOnDropHandle::new(tokio::spawn(house));
-        let common =
-            Common { store: store.clone(), clock: clock.clone(), holder: leadership::this_process() };
+        let common = Common { store: store.clone(), clock: clock.clone(), leases: Leases::new(store) };
         Ok(supervisor::run(accounts, common, self.boards.clone(), stop).await)
     }
 

@@ -15,8 +15,9 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::store::Store;
 use crate::sync::engine::Engine;
+use crate::sync::leadership::Leases;
 use crate::sync::status::{Board, Progress};
-use crate::sync::{Account, SyncError, leadership};
+use crate::sync::{Account, SyncError};
 use crate::window::Window;
 use crate::window::planner::Mode;
 
@@ -85,11 +86,11 @@ async fn one(
     board: Board,
     stop: CancellationToken,
 ) -> Result<(), SyncError> {
-    let holder = leadership::this_process();
+    let leases = Leases::new(&store);
     let mut reloads = 0;
     loop {
         let opening =
-            Engine::open(account.clone(), store.clone(), clock.clone(), &holder, mode, board.clone());
+            Engine::open(account.clone(), store.clone(), clock.clone(), &leases, mode, board.clone());
         let mut engine = opening.await?;
         spans.iter().for_each(|span| engine.ask_for(*span));
         let ended = tokio::select! {

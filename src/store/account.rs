@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
-use sqlx::{PgConnection, Row as _};
+use sqlx::Row as _;
 
 use super::{Store, StoreError, scope, sql, sql_as};
 use crate::window::Window;
@@ -229,14 +229,15 @@ tx.commit().await?;
 
     /// How many rows of `voicenter.cdr` an account has, removed ones included.
     pub async fn count_rows(&self, name: &str) -> Result<i64, StoreError> {
-        let mut tx = self.begin().await?;
-        unlimited(&mut tx).await?;
-        let (rows,): (i64,) = sql_as("select count(*) from voicenter.cdr where account = $1")
-            .bind(name)
-            .fetch_one(&mut *tx)
-            .await?;
-        tx.commit().await?;
-        Ok(rows)
+        self.at_length(async |mut tx| {
+            let (rows,): (i64,) = sql_as("select count(*) from voicenter.cdr where account = $1")
+                .bind(name)
+                .fetch_one(&mut *tx)
+                .await?;
+            tx.commit().await?;
+            Ok(rows)
+        })
+        .await
     }
 
     /// Whether rows stand under a name, replaced ones included. A forgotten account may have left them.
@@ -281,51 +282,56 @@ tx.commit().await?;
 
     /// Gives an account another name, everywhere. Fails with [`StoreError::Data`] when the new name is taken.
     pub async fn rename_account(&self, old: &str, new: &str) -> Result<(), StoreError> {
-        let mut tx = self.begin().await?;
-        unlimited(&mut tx).await?;
-        sql("select from cdr_sync.cursor where account = $1 for update").bind(old).execute(&mut *tx).await?;
-        let renamed = sql("update cdr_sync.account set name = $2 where name = $1")
-            .bind(old)
-            .bind(new)
-            .execute(&mut *tx)
-            .await?;
-        if renamed.rows_affected() == 0 {
-            return Err(StoreError::UnknownAccount(old.to_owned()));
-        }
-        for statement in RENAME {
-            sql(statement).bind(old).bind(new).execute(&mut *tx).await?;
-        }
-        tx.commit().await
+        self.at_length(async |mut tx| {
+            sql("select from cdr_sync.cursor where account = $1 for update")
+                .bind(old)
+                .execute(&mut *tx)
+                .await?;
+            let renamed = sql("update cdr_sync.account set name = $2 where name = $1")
+                .bind(old)
+                .bind(new)
+                .execute(&mut *tx)
+                .await?;
+            if renamed.rows_affected() == 0 {
+                return Err(StoreError::UnknownAccount(old.to_owned()));
+            }
+            for statement in RENAME {
+                sql(statement).bind(old).bind(new).execute(&mut *tx).await?;
+            }
+            tx.commit().await
+        })
+        .await
     }
 
     /// Forgets an account's ledger; with `delete` its rows too, which may be all that is left of an account forgotten earlier.
     /// Returns how many rows of `voicenter.cdr` went.
     pub async fn forget_account(&self, name: &str, delete: bool) -> Result<u64, StoreError> {
-        let mut tx = self.begin().await?;
-        unlimited(&mut tx).await?;
-        sql("select from cdr_sync.cursor where account = $1 for update").bind(name).execute(&mut *tx).await?;
-        sql("delete from cdr_sync.account where name = $1").bind(name).execute(&mut *tx).await?;
-        for statement in FORGET {
-            sql(statement).bind(name).execute(&mut *tx).await?;
-        }
-        let mut rows = 0;
-        if delete {
-            sql("delete from voicenter.cdr_history where account = $1").bind(name).execute(&mut *tx).await?;
-            rows = sql("delete from voicenter.cdr where account = $1")
+        self.at_length(async |mut tx| {
+            sql("select from cdr_sync.cursor where account = $1 for update")
                 .bind(name)
                 .execute(&mut *tx)
-                .await?
-                .rows_affected();
-        }
-        tx.commit().await?;
-        Ok(rows)
+                .await?;
+            sql("delete from cdr_sync.account where name = $1").bind(name).execute(&mut *tx).await?;
+            for statement in FORGET {
+                sql(statement).bind(name).execute(&mut *tx).await?;
+            }
+            let mut rows = 0;
+            if delete {
+                sql("delete from voicenter.cdr_history where account = $1")
+                    .bind(name)
+                    .execute(&mut *tx)
+                    .await?;
+                rows = sql("delete from voicenter.cdr where account = $1")
+                    .bind(name)
+                    .execute(&mut *tx)
+                    .await?
+                    .rows_affected();
+            }
+            tx.commit().await?;
+            Ok(rows)
+        })
+        .await
     }
-}
-
-/// For what a person waits for: it may take as long as it takes.
-async fn unlimited(conn: &mut PgConnection) -> Result<(), StoreError> {
-    sqlx::raw_sql("set local statement_timeout = 0").execute(conn).await?;
-    Ok(())
 }
 
 // `cdr_sync.lacking`, `twin`, `day` and `unscoped` follow `cdr_sync.account`, here and when an account is forgotten.

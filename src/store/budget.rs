@@ -74,12 +74,18 @@ const LONGEST_PAUSE: TimeDelta = TimeDelta::minutes(61);
 /// What came of asking for an instant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reserved {
-    /// Wait this long and send: nobody else has that instant.
-    After(Duration),
-    /// The same, at the end of a pause or after it: if somebody lifts the pause meanwhile, ask again.
-    AfterPause(Duration),
+    /// Wait this long, see that the slot still stands ([`Store::stands`]), and send: nobody else has that instant.
+    After(Duration, Slot),
     /// Too many are waiting. Nothing is reserved; ask again after this long.
     Later(Duration),
+}
+
+/// A reserved instant, as it stands in the row of its credential. A pause, the end of one by an operator, and a clock
+/// that was set back void it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Slot {
+    arrival_at: DateTime<Utc>,
+    paused_until: DateTime<Utc>,
 }
 
 /// What of the credential's time is used up.
@@ -186,7 +192,7 @@ impl Store {
         .await?;
         tx.commit().await?;
         let wait = (send_at - now).to_std().unwrap_or_default();
-        Ok(if used.paused_until > now { Reserved::AfterPause(wait) } else { Reserved::After(wait) })
+        Ok(Reserved::After(wait, Slot { arrival_at: used.arrival_at, paused_until: used.paused_until }))
         })
         .await
     }
@@ -214,17 +220,21 @@ impl Store {
         .await
     }
 
-    /// Returns `true` if an operator has lifted the credential's last pause.
-    pub(crate) async fn is_resumed(&self, fingerprint: &str) -> Result<bool, StoreError> {
+    /// Whether nothing has voided a slot since it was reserved.
+    pub async fn stands(&self, fingerprint: &str, slot: &Slot) -> Result<bool, StoreError> {
         self.soon(async {
             let mut tx = self.begin().await?;
-            let row: Option<(bool,)> =
-                sql_as("select paused_until = '-infinity' from cdr_sync.budget where credential = $1")
-                    .bind(fingerprint)
-                    .fetch_optional(&mut *tx)
-                    .await?;
+            let row: Option<(bool,)> = sql_as(
+                "select greatest(paused_until, '2000-01-01Z') = $2 and arrival_at >= $3
+                 from cdr_sync.budget where credential = $1",
+            )
+            .bind(fingerprint)
+            .bind(slot.paused_until)
+            .bind(slot.arrival_at)
+            .fetch_optional(&mut *tx)
+            .await?;
             tx.commit().await?;
-            Ok(row.is_some_and(|(resumed,)| resumed))
+            Ok(row.is_some_and(|(stands,)| stands))
         })
         .await
     }

@@ -43,6 +43,9 @@ impl Store {
         self.in_time(async {
             let mut tx = self.begin().await?;
             let locked = ledger::lock(&mut tx, account, fence, count).await?;
+            if below.is_none() {
+                note_other_days(&mut tx, account).await?;
+            }
             let (differing, down_to) = count_days(&mut tx, account, below, rows).await?;
             let is_fewer = |day: &Differing| day.found < day.stored;
             if differing.is_empty() {
@@ -75,6 +78,27 @@ impl Store {
         })
         .await
     }
+}
+
+/// Days that have rows of which nothing was noted: the program before this one stored them. From one such day to the
+/// next by the index, for there may be many rows and few days.
+async fn note_other_days(conn: &mut PgConnection, account: &str) -> Result<(), StoreError> {
+    sql("with recursive present(day) as (
+             (select (started_at at time zone 'UTC')::date from voicenter.cdr
+              where account = $1 order by started_at limit 1)
+             union all
+             select (select (started_at at time zone 'UTC')::date from voicenter.cdr
+                     where account = $1 and started_at >= (day + 1)::timestamp at time zone 'UTC'
+                     order by started_at limit 1)
+             from present where day is not null
+         )
+         insert into cdr_sync.day (account, day, rows)
+         select $1, day, 0 from present where day is not null
+         on conflict do nothing")
+    .bind(account)
+    .execute(conn)
+    .await?;
+    Ok(())
 }
 
 /// The days that differ, and the oldest that was counted.

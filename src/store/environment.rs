@@ -160,14 +160,14 @@ impl Store {
         .await
     }
 
-    /// The most connections that this program opens at once.
+    /// The most connections that are opened at once for the sync itself.
     pub fn max_connections(&self) -> u32 {
-        self.pool.options().get_max_connections()
+        self.connections.most()
     }
 
     /// How well the way to the database is protected.
     pub fn transport(&self, environment: &Environment) -> Transport {
-        let options = self.pool.connect_options();
+        let options = self.connections.options();
         let local = is_local(options.get_host(), options.get_socket().is_some());
         transport(local, options.get_ssl_mode(), environment.encrypted)
     }

@@ -94,7 +94,7 @@ impl StoreError {
     }
 
     /// No answer came for so long.
-    pub(super) fn silent(patience: std::time::Duration) -> Self {
+    pub(crate) fn silent(patience: std::time::Duration) -> Self {
         StoreError::Away(format!("no answer within {} s", patience.as_secs()))
     }
 

@@ -1,13 +1,15 @@
 //! Leadership: one process at a time syncs an account.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
 use super::{Store, StoreError, Tx, delta, interval, sql, sql_as};
 
-/// How long a taker waits for the old leader's running commit before it ends that connection.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// How long a taker waits for the old leader's running commit before it ends that connection. Who works on a commit has
+/// renewed its lease meanwhile: this one stands still, or its process is gone.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// A process that may lead.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,7 +40,7 @@ pub enum Taken {
 impl Store {
     /// Takes the lead of an account: when nobody holds it, when the lease is over by the database's clock, or when
     /// `dead` knows the holder's id to be dead. Each taking raises the fence, which ends the old leader's commits;
-    /// one that runs is waited for, and after 5 seconds its connection is ended.
+    /// one that runs is waited for, and after 2 seconds its connection is ended.
     pub async fn take_lease(
         &self,
         account: &str,
@@ -102,7 +104,7 @@ impl Store {
 
     /// Ends the connections that `pid` waits for: a leader stopped in the middle of a commit.
     async fn end_blockers(&self, pid: i32) -> Result<(), StoreError> {
-        let mut tx = self.begin().await?;
+        let mut tx = self.aside().begin().await?;
         sql("select pg_terminate_backend(blocker) from unnest(pg_blocking_pids($1)) as blocker")
             .bind(pid)
             .execute(&mut *tx)
@@ -110,26 +112,42 @@ impl Store {
         tx.commit().await
     }
 
-    /// Prolongs the lease to `ttl` from now. `false`: somebody else has taken it; stop at once.
-    pub async fn renew_lease(
+    /// Prolongs the leases of `accounts` to `ttl` from now, over a connection beside those of the commits. Returns
+    /// which of them are still the holder's, and whether each was prolonged: what a taker looks at just now is not.
+    pub async fn renew_leases(
         &self,
-        account: &str,
+        accounts: &[String],
         holder: &Holder,
         ttl: Duration,
-    ) -> Result<bool, StoreError> {
-        self.soon(async {
-            let mut tx = self.begin().await?;
-            let renewed = sql("update cdr_sync.lease set expires_at = clock_timestamp() + $3
-             where account = $1 and holder = $2")
-            .bind(account)
-            .bind(&holder.id)
-            .bind(interval(delta(ttl)))
-            .execute(&mut *tx)
-            .await?;
-            tx.commit().await?;
-            Ok(renewed.rows_affected() > 0)
-        })
-        .await
+    ) -> Result<BTreeMap<String, bool>, StoreError> {
+        let aside = self.aside();
+        aside
+            .soon(async {
+                let mut tx = aside.begin().await?;
+                // Skipped, for one account that is being taken over must not hold up all others.
+                let held: Vec<(String, bool)> = sql_as(
+                    "with held as materialized (
+                         select account from cdr_sync.lease where account = any($1) and holder = $2
+                     ), free as materialized (
+                         select account from cdr_sync.lease where account = any($1) and holder = $2
+                         for update skip locked
+                     ), renewed as (
+                         update cdr_sync.lease l set expires_at = clock_timestamp() + $3
+                         from free where l.account = free.account
+                         returning l.account
+                     )
+                     select held.account, renewed.account is not null
+                     from held left join renewed on renewed.account = held.account",
+                )
+                .bind(accounts)
+                .bind(&holder.id)
+                .bind(interval(delta(ttl)))
+                .fetch_all(&mut *tx)
+                .await?;
+                tx.commit().await?;
+                Ok(held.into_iter().collect())
+            })
+            .await
     }
 
     /// Gives the lease up, so that the next one need not wait.

@@ -54,9 +54,11 @@ impl Store {
     ///
     /// In the code and not in the migration, for a release that was taken back may have written since.
     pub async fn doubt_fields(&self, account: &str) -> Result<bool, StoreError> {
-        self.at_length(async {
-        let mut tx = self.begin().await?;
-        sqlx::raw_sql("set local statement_timeout = 0").execute(&mut *tx).await?;
+        if !self.is_doubtful(account).await? {
+            return Ok(false);
+        }
+        self.at_length(async |mut tx| {
+        sqlx::raw_sql("set local lock_timeout = '10s'").execute(&mut *tx).await?;
         sql("select from cdr_sync.cursor where account = $1 for update")
             .bind(account)
             .execute(&mut *tx)
@@ -91,6 +93,22 @@ impl Store {
             .await?;
         tx.commit().await?;
         Ok(true)
+        })
+        .await
+    }
+
+    /// Whether program 0.1 was the last to write.
+    async fn is_doubtful(&self, account: &str) -> Result<bool, StoreError> {
+        self.soon(async {
+            let mut tx = self.begin().await?;
+            let (is_doubtful,): (bool,) = sql_as(
+                "select exists (select from cdr_sync.account where name = $1 and knowledge ? 'generation')",
+            )
+            .bind(account)
+            .fetch_one(&mut *tx)
+            .await?;
+            tx.commit().await?;
+            Ok(is_doubtful)
         })
         .await
     }

@@ -2,7 +2,7 @@
 
 use sha2::{Digest, Sha256};
 
-use super::{Store, StoreError, Tx, environment, sql_as};
+use super::{Store, StoreError, Tx, sql_as};
 
 /// The migrations of this program, in order. One that was released is never edited.
 const MIGRATIONS: [(&str, &str); 7] = [
@@ -49,28 +49,31 @@ impl Store {
     /// [`StoreError::Environment`] and [`StoreError::NotAdmitted`] when the database is not one to write to: it is left
     /// as it was.
     pub async fn migrate(&self) -> Result<SchemaState, StoreError> {
-        let mut tx = self.begin().await?;
-        if let Some(obstacle) = environment::read(&mut tx).await?.obstacles().into_iter().next() {
+        if let Some(obstacle) = self.environment().await?.obstacles().into_iter().next() {
             return Err(obstacle.into());
         }
+        let state = self.schema_state().await?;
+        if state.pending.is_empty() {
+            return Ok(state);
+        }
         // Building an index on a big table takes as long as it takes.
-        sqlx::raw_sql("set local statement_timeout = 0; set local lock_timeout = 0")
-            .execute(&mut *tx)
-            .await?;
-        sqlx::query("select pg_advisory_xact_lock($1)")
-            .persistent(false)
-            .bind(LOCK)
-            .execute(&mut *tx)
-            .await?;
-        let state = compare(&applied(&mut tx).await?, &MIGRATIONS)?;
-        if !state.pending.is_empty() {
-            sqlx::raw_sql(KEEP_COMMITS_OUT).execute(&mut *tx).await?;
-        }
-        for (name, text) in MIGRATIONS.iter().filter(|(name, _)| state.pending.contains(name)) {
-            apply(&mut tx, name, text).await?;
-        }
-        tx.commit().await?;
-        Ok(state)
+        self.at_length(async |mut tx| {
+            sqlx::query("select pg_advisory_xact_lock($1)")
+                .persistent(false)
+                .bind(LOCK)
+                .execute(&mut *tx)
+                .await?;
+            let state = compare(&applied(&mut tx).await?, &MIGRATIONS)?;
+            if !state.pending.is_empty() {
+                sqlx::raw_sql(KEEP_COMMITS_OUT).execute(&mut *tx).await?;
+            }
+            for (name, text) in MIGRATIONS.iter().filter(|(name, _)| state.pending.contains(name)) {
+                apply(&mut tx, name, text).await?;
+            }
+            tx.commit().await?;
+            Ok(state)
+        })
+        .await
     }
 
     /// What [`Store::migrate`] would do; changes nothing.

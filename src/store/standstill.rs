@@ -1,7 +1,7 @@
-//! A commit whose connection has died without a word: PostgreSQL waits for our next statement while we wait for its answer.
+//! Work whose connection has died without a word: PostgreSQL waits for our next statement while we wait for its answer.
 
 use std::sync::atomic::{AtomicI32, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 
@@ -11,18 +11,29 @@ use super::{Store, StoreError, sql, sql_as};
 const LOOK_EVERY: Duration = Duration::from_secs(3);
 /// Two looks must agree.
 pub(super) const SEEN_WITHIN: Duration = Duration::from_secs(6);
+/// A database that cannot even be looked at for so long is away.
+const DEAF: Duration = Duration::from_secs(120);
 
 /// Returns once the process `backend` (none is 0) is gone, or has waited for us from one look to the next; then it is ended,
-/// for its locks would be in the way of another try.
+/// for its locks would be in the way of another try. Or once nothing could be looked at for two minutes.
 pub(super) async fn of(store: &Store, backend: &AtomicI32) {
     let mut waited_since = None;
+    let mut heard_at = Instant::now();
     loop {
         tokio::time::sleep(LOOK_EVERY).await;
         let backend = backend.load(Ordering::Relaxed);
         if backend == 0 {
+            heard_at = Instant::now();
             continue;
         }
         let seen = look(store, backend).await;
+        // A server that has no connection to spare is there.
+        if seen.is_ok() || is_there(store).await {
+            heard_at = Instant::now();
+        }
+        if heard_at.elapsed() > DEAF {
+            return;
+        }
         match seen {
             Ok(Seen::Gone) => return,
             Ok(Seen::Waiting(since)) if waited_since == Some(since) && end(store, backend).await.is_ok() => {
@@ -42,10 +53,15 @@ enum Seen {
     Busy,
 }
 
+async fn is_there(store: &Store) -> bool {
+    let connecting = tokio::time::timeout(LOOK_EVERY, store.try_connecting()).await;
+    matches!(connecting, Ok(Ok(()) | Err(StoreError::NotAdmitted { .. })))
+}
+
 async fn look(store: &Store, backend: i32) -> Result<Seen, StoreError> {
     store
         .soon(async {
-            let mut tx = store.begin().await?;
+            let mut tx = store.aside().begin().await?;
             let row: Option<(Option<bool>, Option<DateTime<Utc>>)> = sql_as(
                 "select state like 'idle in transaction%', state_change from pg_stat_activity where pid = $1",
             )
@@ -65,7 +81,7 @@ async fn look(store: &Store, backend: i32) -> Result<Seen, StoreError> {
 async fn end(store: &Store, backend: i32) -> Result<(), StoreError> {
     store
         .soon(async {
-            let mut tx = store.begin().await?;
+            let mut tx = store.aside().begin().await?;
             sql("select pg_terminate_backend($1)").bind(backend).execute(&mut *tx).await?;
             tx.commit().await
         })

@@ -13,10 +13,6 @@ use super::{Store, StoreError};
 const BEGINNING: Duration = Duration::from_secs(4);
 /// So many connections are tried in a row.
 const CONNECTIONS: u32 = 3;
-/// How often a connection is asked for within `acquire_timeout`: who began to wait while none was free goes on trying to
-/// make another, which a server that allows few of them refuses, and never looks for one that has become free since.
-pub(super) const TRIES: u32 = 5;
-
 /// An open transaction. Unless it ends by [`Tx::commit`], its connection ends with it: after an error it may be one that
 /// met a database that only reads, and where nobody waited for an answer it stands in the middle of one.
 #[derive(Debug)]
@@ -56,13 +52,10 @@ impl Tx {
 }
 
 async fn connection(store: &Store) -> Result<PoolConnection<Postgres>, StoreError> {
-    for _ in 0..TRIES {
-        match store.pool.acquire().await {
-            Err(sqlx::Error::PoolTimedOut) => {}
-            result => return Ok(result?),
-        }
+    match store.connections.one().await {
+        Err(sqlx::Error::PoolTimedOut) => Err(store.why_none_came().await),
+        result => Ok(result?),
     }
-    Err(store.why_none_came().await)
 }
 
 impl Deref for Tx {

@@ -312,9 +312,12 @@ impl Asker {
     pub async fn after(&mut self, failure: Option<String>) -> Result<(), SyncError> {
         let Some(last) = failure else {
             self.failures = 0;
+            self.board.update(|progress| progress.failing_since = None);
             return Ok(());
         };
         self.failures += 1;
+        let now = self.clock.now();
+        self.board.update(|progress| _ = progress.failing_since.get_or_insert(now));
         if self.patience.is_some_and(|patience| self.failures >= patience) {
             return Err(SyncError::Failing { failures: self.failures, last });
         }

@@ -16,14 +16,13 @@ use super::asker::{Asker, Fetched};
 use super::churn::Churn;
 use super::clocks::ClockWatch;
 use super::execute::{self, Held, Lookup, Parcel};
-use super::leadership::Leadership;
+use super::leadership::{Leadership, Leases};
 use super::status::Board;
 use super::{Account, Start, SyncError, events};
 use crate::cdr::CdrKey;
 use crate::clock::Clock;
 use crate::store::commit::Committed;
 use crate::store::commit_count::CommitCount;
-use crate::store::lease::Holder;
 use crate::store::{Store, StoreError};
 use crate::voicenter::{Action, Capability, Form};
 use crate::window::ask::{Ask, Reason};
@@ -86,12 +85,12 @@ impl Engine {
         account: Account,
         store: Store,
         clock: Clock,
-        holder: &Holder,
+        leases: &Leases,
         mode: Mode,
         board: Board,
     ) -> Result<Self, SyncError> {
         board.heart.beats_within(OPENING);
-        let leadership = Leadership::take(&store, &account.name, holder, &board.heart).await?;
+        let leadership = leases.take(&account.name, &board.heart).await?;
         let now = clock.now();
         let start = match account.start {
             Start::Before(age) => crate::store::account::Start::Default(now - age),

@@ -1,5 +1,7 @@
 //! Who this process is, and its right to write for an account.
 
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
@@ -7,15 +9,20 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::SyncError;
 use super::status::Heart;
-use crate::store::Store;
 use crate::store::lease::{Holder, Taken};
+use crate::store::{Store, StoreError};
 
-/// How long a lease lasts unless renewed: with what a taker waits for the old leader's commit, less than 30 s.
-pub const LEASE: Duration = Duration::from_secs(20);
-const RENEW_EVERY: Duration = Duration::from_secs(4);
+/// How long a lease lasts unless renewed: with what a taker waits for the old leader's commit, and what it needs to read
+/// and store, less than 30 s.
+pub const LEASE: Duration = Duration::from_secs(15);
+const RENEW_EVERY: Duration = Duration::from_secs(3);
+/// No answer within this: the connection may be dead, and another is tried at once.
+const RENEWING: Duration = Duration::from_secs(5);
+/// What fails at once is not tried again at once.
+const TRY_AGAIN: Duration = Duration::from_secs(1);
 
 /// This process, as the lease names it: `host/pid namespace/pid/random`.
-pub fn this_process() -> Holder {
+fn this_process() -> Holder {
     let host = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok());
     let host = host.unwrap_or_else(|| "unknown".into());
     let (namespace, pid) = (pid_namespace(), std::process::id());
@@ -50,42 +57,53 @@ pub fn is_dead(holder: &str) -> bool {
 }
 
 /// The ids that this process gave itself.
-struct Ids(std::sync::Mutex<Vec<String>>);
-static IDS: Ids = Ids(std::sync::Mutex::new(Vec::new()));
+struct Ids(Mutex<Vec<String>>);
+static IDS: Ids = Ids(Mutex::new(Vec::new()));
 
 impl Ids {
     fn with_ours(&self, id: &str) -> bool {
-        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).iter().any(|ours| ours == id)
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().any(|ours| ours == id)
     }
 
     fn add(&self, id: &str) {
-        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(id.to_owned());
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(id.to_owned());
     }
 }
 
-/// The right to write for one account, renewed in the background until dropped or lost.
-#[derive(Debug)]
-pub struct Leadership {
+/// The leases that this process holds, renewed together in the background until the last of them is dropped.
+#[derive(Clone, Debug)]
+pub struct Leases {
     store: Store,
-    account: String,
-    holder: Holder,
-    /// The number that every commit carries.
-    pub fence: i64,
-    good_until: watch::Receiver<Instant>,
-    renewing: AbortOnDropHandle<()>,
+    /// Who holds them.
+    pub holder: Holder,
+    held: Held,
+    _renewing: Arc<AbortOnDropHandle<()>>,
 }
 
-impl Leadership {
-    /// Takes the lease of `account`, or says who holds it.
-    pub async fn take(
-        store: &Store,
-        account: &str,
-        holder: &Holder,
-        heart: &Heart,
-    ) -> Result<Self, SyncError> {
+/// By account.
+type Held = Arc<Mutex<BTreeMap<String, Lease>>>;
+
+#[derive(Clone, Debug)]
+struct Lease {
+    fence: i64,
+    heart: Heart,
+    good_until: watch::Sender<Instant>,
+}
+
+impl Leases {
+    /// None yet, for this process.
+    pub fn new(store: &Store) -> Self {
+        let (holder, held) = (this_process(), Held::default());
         IDS.add(&holder.id);
+        let renewing = tokio::spawn(renew(store.clone(), holder.clone(), Arc::clone(&held)));
+        let _renewing = Arc::new(AbortOnDropHandle::new(renewing));
+        Self { store: store.clone(), holder, held, _renewing }
+    }
+
+    /// Takes the lease of `account`, or says who holds it. An engine whose `heart` has stopped does not keep it.
+    pub async fn take(&self, account: &str, heart: &Heart) -> Result<Leadership, SyncError> {
         let asked = Instant::now();
-        let fence = match store.take_lease(account, holder, LEASE, is_dead).await? {
+        let fence = match self.store.take_lease(account, &self.holder, LEASE, is_dead).await? {
             Taken::Ours { fence } => fence,
             Taken::HeldBy { name, expires_in } => {
                 return Err(SyncError::Led { account: account.into(), holder: name, expires_in });
@@ -93,19 +111,27 @@ impl Leadership {
         };
         // Counted from before the question was sent: the database's clock started no earlier.
         let (sender, good_until) = watch::channel(asked + LEASE);
-        let renewing =
-            tokio::spawn(renew(store.clone(), account.to_owned(), holder.clone(), heart.clone(), sender));
-        let renewing = AbortOnDropHandle::new(renewing);
-        Ok(Self {
-            store: store.clone(),
-            account: account.into(),
-            holder: holder.clone(),
-            fence,
-            good_until,
-            renewing,
-        })
+        let lease = Lease { fence, heart: heart.clone(), good_until: sender };
+        lock(&self.held).insert(account.to_owned(), lease);
+        Ok(Leadership { leases: self.clone(), account: account.into(), fence, good_until })
     }
+}
 
+fn lock(held: &Held) -> MutexGuard<'_, BTreeMap<String, Lease>> {
+    held.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The right to write for one account, until dropped or lost.
+#[derive(Debug)]
+pub struct Leadership {
+    leases: Leases,
+    account: String,
+    /// The number that every commit carries.
+    pub fence: i64,
+    good_until: watch::Receiver<Instant>,
+}
+
+impl Leadership {
     /// Until when the lease holds by our own monotonic clock.
     pub fn good_until(&self) -> watch::Receiver<Instant> {
         self.good_until.clone()
@@ -113,37 +139,71 @@ impl Leadership {
 
     /// Gives the lease back, so that the next process need not wait for its end.
     pub async fn release(self) {
-        self.renewing.abort();
-        if let Err(error) = self.store.release_lease(&self.account, &self.holder).await {
+        let_go(&self.leases.held, &self.account, self.fence);
+        if let Err(error) = self.leases.store.release_lease(&self.account, &self.leases.holder).await {
             tracing::debug!(event = "lease_not_released", account = self.account, %error, "it will run out");
         }
     }
 }
 
-async fn renew(
-    store: Store,
-    account: String,
-    holder: Holder,
-    heart: Heart,
-    good_until: watch::Sender<Instant>,
-) {
+impl Drop for Leadership {
+    fn drop(&mut self) {
+        let_go(&self.leases.held, &self.account, self.fence);
+    }
+}
+
+/// The lease is not renewed any more. Whether it was until now.
+fn let_go(held: &Held, account: &str, fence: i64) -> bool {
+    let mut held = lock(held);
+    let is_held = held.get(account).is_some_and(|lease| lease.fence == fence);
+    if is_held {
+        held.remove(account);
+    }
+    is_held
+}
+
+async fn renew(store: Store, holder: Holder, held: Held) {
     loop {
         tokio::time::sleep(RENEW_EVERY).await;
         // An engine that stands still is no leader: another process may do better.
-        if heart.late_by().is_some() {
+        let live = |lease: &&Lease| lease.heart.late_by().is_none();
+        let leases: BTreeMap<String, Lease> = lock(&held)
+            .iter()
+            .filter(|(_, lease)| live(lease))
+            .map(|(a, l)| (a.clone(), l.clone()))
+            .collect();
+        if leases.is_empty() {
             continue;
         }
-        let asked = Instant::now();
-        match store.renew_lease(&account, &holder, LEASE).await {
-            Ok(true) => {
-                good_until.send_replace(asked + LEASE);
-            }
-            Ok(false) => {
-                tracing::warn!(event = "lease_lost", account, "another process leads this account now");
-                good_until.send_replace(asked);
-                return;
-            }
-            Err(error) => tracing::warn!(event = "lease_not_renewed", account, %error, "trying again"),
+        while let Err(error) = renew_once(&store, &holder, &held, &leases).await {
+            tracing::warn!(event = "lease_not_renewed", accounts = leases.len(), %error, "trying again");
+            tokio::time::sleep(TRY_AGAIN).await;
         }
     }
+}
+
+async fn renew_once(
+    store: &Store,
+    holder: &Holder,
+    held: &Held,
+    leases: &BTreeMap<String, Lease>,
+) -> Result<(), StoreError> {
+    let accounts: Vec<String> = leases.keys().cloned().collect();
+    let asked = Instant::now();
+    let renewing = tokio::time::timeout(RENEWING, store.renew_leases(&accounts, holder, LEASE)).await;
+    let renewed = renewing.unwrap_or_else(|_| Err(StoreError::silent(RENEWING)))?;
+    for (account, lease) in leases {
+        match renewed.get(account) {
+            Some(true) => drop(lease.good_until.send_replace(asked + LEASE)),
+            // Somebody looks at it just now.
+            Some(false) => {}
+            None if let_go(held, account, lease.fence) => {
+                tracing::warn!(event = "lease_lost", account, "another process leads this account now");
+                lease.good_until.send_replace(asked);
+            }
+            // Given back meanwhile.
+            None => {}
+        }
+    }
+    Ok(())
 }

@@ -38,6 +38,8 @@ pub struct Progress {
     pub leads: bool,
     /// When it led last, that ended with an error.
     pub troubled: bool,
+    /// Since when no request has had a usable answer.
+    pub failing_since: Option<DateTime<Utc>>,
     /// Why nothing is being asked at present, and until when.
     pub waiting: Option<(String, DateTime<Utc>)>,
     /// Nothing was due at the last look.

@@ -11,12 +11,12 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::engine::{Engine, RESUME_EVERY, TURN, Turn};
+use super::leadership::Leases;
 use super::share::{LEFT_ALONE, Share};
 use super::status::Board;
 use super::{Account, DATABASE, SyncError};
 use crate::clock::Clock;
 use crate::memory;
-use crate::store::lease::Holder;
 use crate::store::{Store, StoreError};
 use crate::window::planner::Mode;
 
@@ -32,8 +32,8 @@ pub struct Common {
     pub store: Store,
     /// The clock.
     pub clock: Clock,
-    /// This process.
-    pub holder: Holder,
+    /// What this process leads.
+    pub leases: Leases,
 }
 
 /// Keeps every account in sync until `stop`; returns within 10 s of it. `false` when a fault of ours ended it instead.
@@ -45,8 +45,11 @@ pub async fn run(
 ) -> bool {
     let mut sound = true;
     let share = Share::default();
-    let sharing = tokio::spawn(show_up(share.clone(), common.clone(), boards.clone()));
-    let _sharing = AbortOnDropHandle::new(sharing);
+    let sharing = {
+        let (share, common, boards) = (share.clone(), common.clone(), boards.clone());
+        async move { share.watch(&common.store, &common.clock, &common.leases.holder, &boards).await }
+    };
+    let _sharing = AbortOnDropHandle::new(tokio::spawn(sharing));
     let mut tasks = JoinSet::new();
     for account in accounts {
         let board = boards.get(&account.name).cloned().unwrap_or_default();
@@ -60,23 +63,10 @@ pub async fn run(
             stop.cancel();
         }
     }
-    if let Err(error) = common.store.leave(&common.holder).await {
+    if let Err(error) = common.store.leave(&common.leases.holder).await {
         tracing::debug!(event = "not_left", %error);
     }
     sound
-}
-
-async fn show_up(share: Share, common: Common, boards: BTreeMap<String, Board>) {
-    // Nobody hands over an account to a daemon that cannot read it.
-    let accounts = || {
-        let able = boards.iter().filter(|(_, board)| !board.read().troubled);
-        able.map(|(account, _)| account.as_str()).collect()
-    };
-    let led = || {
-        let led = boards.iter().filter(|(_, board)| board.read().leads);
-        led.map(|(account, _)| account.clone()).collect()
-    };
-    share.watch(&common.store, &common.clock, &common.holder, accounts, led).await;
 }
 
 /// How long an account is not led.
@@ -110,12 +100,8 @@ async fn keep_in_sync(account: Account, common: Common, board: Board, share: Sha
         }
         let wait = match ended {
             Ok(Ok(Ending::Stopped)) => return,
-            Ok(Ok(Ending::HandedOver)) => {
-                tracing::info!(
-                    event = "handed_over",
-                    account = account.name,
-                    "a daemon that leads fewer accounts takes this one"
-                );
+            Ok(Ok(Ending::HandedOver { why })) => {
+                tracing::info!(event = "handed_over", account = account.name, why, "another daemon takes it");
                 let until = common.clock.now() + TimeDelta::from_std(LEFT_ALONE).unwrap_or_default();
                 Wait { until, noted: false }
             }
@@ -229,15 +215,15 @@ async fn lead(
     share: &Share,
     stop: &CancellationToken,
 ) -> Result<Ending, SyncError> {
-    let Common { store, clock, holder } = common;
+    let Common { store, clock, leases } = common;
     let opening =
-        Engine::open(account.clone(), store.clone(), clock.clone(), holder, Mode::Daemon, board.clone());
+        Engine::open(account.clone(), store.clone(), clock.clone(), leases, Mode::Daemon, board.clone());
     let mut engine = tokio::select! {
         () = stop.cancelled() => return Ok(Ending::Stopped),
         opened = opening => opened?,
     };
     board.metrics.leads(true);
-    board.update(|progress| progress.leads = true);
+    board.update(|progress| (progress.leads, progress.failing_since) = (true, None));
     tracing::info!(event = "leading", account = account.name, "this process keeps the account in sync");
     let ended = turn_until(&mut engine, account, common, board, share, stop).await;
     // Commit is the only truth: what does not end in time is simply read again.
@@ -258,7 +244,7 @@ async fn lead(
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Ending {
     Stopped,
-    HandedOver,
+    HandedOver { why: &'static str },
 }
 
 async fn turn_until(
@@ -276,6 +262,9 @@ async fn turn_until(
             () = stop.cancelled() => return Ok(Ending::Stopped),
             turn = engine.tick() => turn?,
             () = board.heart.stops() => return Err(SyncError::Stuck),
+            () = share.relieves(&account.name) => {
+                return Ok(Ending::HandedOver { why: "its requests have failed here for minutes" });
+            }
         };
         asked |= turn == Turn::Asked;
         if let Turn::Idle(until) = turn {
@@ -287,7 +276,9 @@ async fn turn_until(
             tokio::select! {
                 () = stop.cancelled() => return Ok(Ending::Stopped),
                 // Only now: nothing that was read is lost thereby.
-                () = share.takes_away(&account.name) => return Ok(Ending::HandedOver),
+                () = share.takes_away(&account.name) => {
+                    return Ok(Ending::HandedOver { why: "that leads fewer accounts" });
+                }
                 () = clock.sleep_until(until) => {}
                 () = engine.gaps_resumed() => {}
             }

@@ -9,7 +9,7 @@ use cdr_sync::pace::Backoff;
 use cdr_sync::private_postgres::TestDatabase;
 use cdr_sync::simulator::{Fault, Generation, Outcome, SimulatorOptions};
 use cdr_sync::sync::engine::Turn;
-use cdr_sync::sync::leadership;
+use cdr_sync::sync::leadership::Leases;
 use cdr_sync::sync::status::Board;
 use cdr_sync::sync::supervisor::{self, Common};
 use cdr_sync::window::planner::Mode;
@@ -169,7 +169,7 @@ async fn one_refused_account_waits_while_the_other_goes_on() {
     let common = Common {
         store: good.store.clone(),
         clock: Clock::Manual(clock.clone()),
-        holder: leadership::this_process(),
+        leases: Leases::new(&good.store),
     };
     let accounts = vec![good.account.clone(), refused.account.clone()];
     let daemon = tokio::spawn(supervisor::run(accounts, common, boards.clone(), stop.clone()));

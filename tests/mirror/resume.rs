@@ -6,7 +6,7 @@ use std::time::Duration;
 use cdr_sync::clock::Clock;
 use cdr_sync::pace::Backoff;
 use cdr_sync::simulator::{Fault, Generation};
-use cdr_sync::sync::leadership;
+use cdr_sync::sync::leadership::Leases;
 use cdr_sync::sync::status::Board;
 use cdr_sync::sync::supervisor::{self, Common};
 use chrono::TimeDelta;
@@ -26,7 +26,7 @@ async fn a_refused_account_and_a_paused_credential_go_on_within_seconds_when_the
     let common = Common {
         store: scene.store.clone(),
         clock: Clock::Manual(clock.clone()),
-        holder: leadership::this_process(),
+        leases: Leases::new(&scene.store),
     };
     let boards = BTreeMap::from([("main".to_owned(), board.clone())]);
     scene.simulator.faults().always(Fault::AuthorizationFailed);

@@ -10,9 +10,10 @@ use cdr_sync::simulator::{
     DialectOptions, Generation, Record, Simulator, SimulatorOptions, TruthRow, WorldOptions,
 };
 use cdr_sync::store::Store;
+use cdr_sync::sync::Account;
 use cdr_sync::sync::engine::{Engine, Turn};
+use cdr_sync::sync::leadership::Leases;
 use cdr_sync::sync::status::{Board, Progress};
-use cdr_sync::sync::{Account, leadership};
 use cdr_sync::window::Window;
 use cdr_sync::window::planner::Mode;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -144,8 +145,8 @@ impl Scene {
 
     pub async fn engine(&self, mode: Mode, board: Board) -> Engine {
         let clock = Clock::Manual(self.clock.clone());
-        let holder = leadership::this_process();
-        Engine::open(self.account.clone(), self.store.clone(), clock, &holder, mode, board).await.unwrap()
+        let leases = Leases::new(&self.store);
+        Engine::open(self.account.clone(), self.store.clone(), clock, &leases, mode, board).await.unwrap()
     }
 
     /// One pass, as `sync` makes it.

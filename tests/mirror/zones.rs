@@ -9,7 +9,7 @@ use cdr_sync::simulator::{
 };
 use cdr_sync::sync::SyncError;
 use cdr_sync::sync::engine::Engine;
-use cdr_sync::sync::leadership;
+use cdr_sync::sync::leadership::Leases;
 use cdr_sync::sync::status::Board;
 use cdr_sync::window::planner::Mode;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -41,8 +41,8 @@ async fn read_in(simulator: SimulatorOptions, zone: &str) -> Scene {
 
 async fn open(scene: &Scene, mode: Mode) -> Engine {
     let clock = Clock::Manual(scene.clock.clone());
-    let holder = leadership::this_process();
-    Engine::open(scene.account.clone(), scene.store.clone(), clock, &holder, mode, Board::default())
+    let leases = Leases::new(&scene.store);
+    Engine::open(scene.account.clone(), scene.store.clone(), clock, &leases, mode, Board::default())
         .await
         .unwrap()
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use cdr_sync::store::Store;
-use cdr_sync::store::budget::{Lifted, Reserved};
+use cdr_sync::store::budget::{Lifted, Reserved, Slot};
 use chrono::{DateTime, TimeDelta, Utc};
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
@@ -24,7 +24,7 @@ async fn sent_once_it_may(
 ) -> DateTime<Utc> {
     loop {
         match store.reserve_at(credential, rate.0, rate.1, Some(*now)).await.unwrap() {
-            Reserved::After(wait) | Reserved::AfterPause(wait) => {
+            Reserved::After(wait, _) => {
                 return *now + TimeDelta::from_std(wait).unwrap();
             }
             Reserved::Later(wait) => *now += TimeDelta::from_std(wait).unwrap(),
@@ -35,7 +35,7 @@ async fn sent_once_it_may(
 /// The wait for the next request, by the database's clock.
 async fn wait(store: &Store) -> Duration {
     match store.reserve("c", 30, 2).await.unwrap() {
-        Reserved::After(wait) | Reserved::AfterPause(wait) => wait,
+        Reserved::After(wait, _) => wait,
         Reserved::Later(wait) => panic!("asked to come back in {wait:?}"),
     }
 }
@@ -238,4 +238,42 @@ async fn a_pause_is_lifted_with_what_was_reserved_for_its_end() {
     assert!(lifted.pause.unwrap() > Duration::from_secs(590) && lifted.lowered_to == Some(15), "{lifted:?}");
     assert!(wait(&scene.store).await < Duration::from_secs(5));
     assert_eq!(scene.store.resume_credential("c").await.unwrap(), Lifted::default());
+}
+
+/// Reserves at `now`; the slot.
+async fn slot(store: &Store, now: DateTime<Utc>) -> Slot {
+    match store.reserve_at("c", 30, 2, Some(now)).await.unwrap() {
+        Reserved::After(_, slot) => slot,
+        Reserved::Later(wait) => panic!("asked to come back in {wait:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_slot_is_void_once_the_row_it_stands_in_was_set_back() {
+    let scene = Scene::new().await;
+    let store = &scene.store;
+    let now = Utc::now();
+    let first = slot(store, now).await;
+    let second = slot(store, now).await;
+    let stand = async |slot: &Slot| store.stands("c", slot).await.unwrap();
+    assert!(stand(&first).await && stand(&second).await, "later ones change nothing");
+
+    // Error 1 of another request: what waits has to wait for the end of its pause as well.
+    store.slow_down("c", 30, Duration::from_secs(100)).await.unwrap();
+    assert!(!stand(&second).await);
+
+    let paused = slot(store, now).await;
+    assert!(stand(&paused).await);
+    store.resume_credential("c").await.unwrap();
+    assert!(!stand(&paused).await, "an operator has lifted the pause");
+    // Nor does another pause after that bring it back.
+    store.slow_down("c", 30, Duration::from_secs(50)).await.unwrap();
+    assert!(!stand(&paused).await);
+
+    // The database's clock ran two hours fast and is set right.
+    store.resume_credential("c").await.unwrap();
+    let fast = slot(store, now + TimeDelta::hours(2)).await;
+    assert!(stand(&fast).await);
+    slot(store, now).await;
+    assert!(!stand(&fast).await);
 }

@@ -180,7 +180,7 @@ async fn who_is_not_let_in_waits_with_the_servers_own_reason() {
     let open = |url: &str| {
         let settings = settings(url);
         Store::open(&cdr_sync::store::DatabaseSettings {
-            acquire_timeout: Duration::from_millis(300),
+            acquire_timeout: Duration::from_secs(5),
             ..settings
         })
         .unwrap()

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use cdr_sync::store::StoreError;
 use cdr_sync::store::commit::Commit;
 use cdr_sync::store::lease::{Holder, Taken};
-use sqlx::Connection as _;
+use cdr_sync::store::{Store, StoreError};
+use sqlx::{AssertSqlSafe, Connection as _};
 
-use crate::scene::{ACCOUNT, Scene, at, cdrs};
+use crate::scene::{ACCOUNT, Scene, at, cdrs, settings};
 
 const TTL: Duration = Duration::from_secs(30);
 
@@ -26,6 +26,13 @@ async fn expire(scene: &Scene) {
         .unwrap();
 }
 
+async fn renewed(scene: &Scene, holder: &Holder) -> Option<bool> {
+    let accounts = [ACCOUNT.to_owned(), "another".to_owned()];
+    let renewed = scene.store.renew_leases(&accounts, holder, TTL).await.unwrap();
+    assert!(renewed.keys().all(|account| account == ACCOUNT));
+    renewed.get(ACCOUNT).copied()
+}
+
 #[tokio::test]
 async fn a_lease_is_held_by_one_until_it_is_over_or_released() {
     let scene = Scene::new().await;
@@ -36,10 +43,10 @@ async fn a_lease_is_held_by_one_until_it_is_over_or_released() {
         panic!("two leaders");
     };
     assert!(name == "host-a" && expires_in <= TTL && expires_in > TTL / 2);
-    assert!(scene.store.renew_lease(ACCOUNT, &a, TTL).await.unwrap());
+    assert_eq!(renewed(&scene, &a).await, Some(true));
     expire(&scene).await;
     assert_eq!(scene.store.take_lease(ACCOUNT, &b, TTL, alive).await.unwrap(), Taken::Ours { fence: 2 });
-    assert!(!scene.store.renew_lease(ACCOUNT, &a, TTL).await.unwrap());
+    assert_eq!(renewed(&scene, &a).await, None);
     scene.store.release_lease(ACCOUNT, &b).await.unwrap();
     assert_eq!(scene.store.take_lease(ACCOUNT, &a, TTL, alive).await.unwrap(), Taken::Ours { fence: 3 });
 }
@@ -77,7 +84,7 @@ async fn a_new_leader_fences_the_old_one_off() {
 }
 
 #[tokio::test]
-async fn a_leader_stuck_inside_a_commit_is_ended_after_five_seconds() {
+async fn a_leader_stuck_inside_a_commit_is_ended_after_a_moment() {
     let scene = Scene::new().await;
     let mut conn = scene.sql().await;
     let mut stuck = conn.begin().await.unwrap();
@@ -85,4 +92,76 @@ async fn a_leader_stuck_inside_a_commit_is_ended_after_five_seconds() {
     let taken = scene.store.take_lease(ACCOUNT, &holder("b"), TTL, alive).await.unwrap();
     assert_eq!(taken, Taken::Ours { fence: 1 });
     assert!(sqlx::raw_sql("select 1").execute(&mut *stuck).await.is_err());
+}
+
+#[tokio::test]
+async fn leases_are_renewed_while_every_connection_for_commits_is_busy() {
+    let scene = Scene::new().await;
+    let a = holder("a");
+    let mut settings = settings(scene.database.url());
+    settings.max_connections = 2;
+    let store = Store::open(&settings).unwrap();
+    let Taken::Ours { fence } = store.take_lease(ACCOUNT, &a, TTL, alive).await.unwrap() else {
+        panic!("nobody leads");
+    };
+    let mut other = scene.sql().await;
+    sqlx::raw_sql("begin; select from cdr_sync.cursor for update").execute(&mut other).await.unwrap();
+    let records = cdrs(1, at(1, 0));
+    let commit = Commit { fence, ..scene.commit(&records, at(12, 0)) };
+    let commits = futures_util::future::join_all([store.commit(&commit), store.commit(&commit)]);
+    let renewed = async {
+        let waiting = "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()";
+        while scene.count(waiting).await < 2 {}
+        let renewed = store.renew_leases(&[ACCOUNT.to_owned()], &a, TTL).await.unwrap();
+        let waiting = scene.count(waiting).await;
+        (renewed[ACCOUNT], waiting)
+    };
+    tokio::select! {
+        _ = commits => panic!("a commit ended though its row is locked"),
+        renewed = renewed => assert_eq!(renewed, (true, 2)),
+    }
+}
+
+#[tokio::test]
+async fn an_account_that_is_being_taken_over_does_not_hold_up_the_leases_of_others() {
+    let scene = Scene::new().await;
+    let a = holder("a");
+    let accounts = [ACCOUNT.to_owned(), "another".to_owned()];
+    for account in &accounts {
+        scene.store.take_lease(account, &a, TTL, alive).await.unwrap();
+    }
+    let mut other = scene.sql().await;
+    let locked = sqlx::query("select from cdr_sync.lease where account = $1 for update").bind(ACCOUNT);
+    sqlx::raw_sql("begin").execute(&mut other).await.unwrap();
+    locked.execute(&mut other).await.unwrap();
+    let renewed = scene.store.renew_leases(&accounts, &a, TTL).await.unwrap();
+    assert_eq!((renewed[ACCOUNT], renewed["another"]), (false, true));
+}
+
+#[tokio::test]
+async fn a_role_with_few_connections_shares_them() {
+    let scene = Scene::new().await;
+    let database = scene.lines("select current_database()::text").await.remove(0);
+    let role = format!("few_{database}");
+    let make = format!(
+        "create role {role} login password 'few' connection limit 2;
+         grant all on schema cdr_sync to {role}; grant all on all tables in schema cdr_sync to {role}"
+    );
+    sqlx::raw_sql(AssertSqlSafe(make)).execute(&mut scene.sql().await).await.unwrap();
+    let mut url = url::Url::parse(scene.database.url()).unwrap();
+    url.set_username(&role).unwrap();
+    url.set_password(Some("few")).unwrap();
+    let store = Store::open(&settings(url.as_str())).unwrap();
+    let page = store.beside(2, Duration::from_secs(30));
+    let (a, b) = tokio::join!(store.ping(), store.ping());
+    assert_eq!((a, b), (Ok(()), Ok(())));
+    store.take_lease(ACCOUNT, &holder("a"), TTL, alive).await.unwrap();
+    for _ in 0..2 {
+        let renewing = store.renew_leases(&[ACCOUNT.to_owned()], &holder("a"), TTL).await;
+        let (reading, writing) = tokio::join!(page.ping(), page.takes_writes());
+        assert_eq!((renewing.map(|renewed| renewed[ACCOUNT]), reading, writing), (Ok(true), Ok(()), Ok(())));
+    }
+    store.close().await;
+    let end = format!("drop owned by {role}; drop role {role}");
+    sqlx::raw_sql(AssertSqlSafe(end)).execute(&mut scene.sql().await).await.unwrap();
 }

@@ -84,6 +84,21 @@ async fn more_rows_than_were_counted_are_no_loss() {
     assert_eq!((found.lost_days, found.lost_rows), (1, 1));
 }
 
+#[tokio::test]
+async fn a_day_that_only_a_program_of_an_earlier_version_stored_is_compared_as_well() {
+    let scene = Scene::new().await;
+    scene.read(hour(8), &cdrs(50, at(8, 0)), at(12, 0)).await;
+    run(&scene, "delete from cdr_sync.day").await;
+    let compare = async || {
+        let count = std::sync::Arc::new(scene.store.load(ACCOUNT).await.unwrap().count);
+        scene.store.compare_days(ACCOUNT, scene.fence, &count, None, ALL).await.unwrap()
+    };
+    assert_eq!(compare().await.lost_days, 0);
+    run(&scene, "truncate voicenter.cdr").await;
+    let found = compare().await;
+    assert_eq!((found.lost_days, found.lost_rows), (1, 50));
+}
+
 /// As much as a slow disk or somebody's trigger costs: 20 ms a row.
 const SLOW: &str = "
 create function public.slow() returns trigger language plpgsql as $$ begin perform pg_sleep(0.02); return new; end $$;
@@ -203,5 +218,24 @@ async fn a_connection_that_dies_in_the_middle_of_a_commit_costs_seconds() {
     });
     assert!(stored.unwrap_err().is_away());
     assert_eq!(store.commit(&commit).await.unwrap().inserted, 3);
+    assert!(began.elapsed() < Duration::from_secs(30), "{:?}", began.elapsed());
+}
+
+#[tokio::test]
+async fn work_that_may_take_long_ends_when_its_connection_died_without_a_word() {
+    let scene = Scene::new().await;
+    let wire = Wire::to(scene.database.url()).await;
+    let store = Store::open(&settings(&wire.url)).unwrap();
+    let mut other = scene.sql().await;
+    sqlx::raw_sql("begin; select from cdr_sync.cursor for update").execute(&mut other).await.unwrap();
+    let began = std::time::Instant::now();
+    let (renamed, ()) = tokio::join!(store.rename_account(ACCOUNT, "new"), async {
+        let waits = "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()";
+        while scene.count(waits).await == 0 {}
+        wire.forget_connections();
+        sqlx::raw_sql("commit").execute(&mut other).await.unwrap();
+    });
+    assert!(renamed.unwrap_err().is_away());
+    store.rename_account(ACCOUNT, "new").await.unwrap();
     assert!(began.elapsed() < Duration::from_secs(30), "{:?}", began.elapsed());
 }

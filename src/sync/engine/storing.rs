@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::super::execute::Parcel;
 use super::super::{DATABASE, events};
-use super::TURN;
+use super::{NOTED_EVERY, NOTED_FROM, TURN};
 use crate::clock::Clock;
 use crate::store::commit::Committed;
 use crate::store::{Store, StoreError};
@@ -31,6 +31,9 @@ pub(super) async fn store_parcel(
             Err(error) if error.is_away() || error.is_too_slow() => {
                 failures += 1;
                 let wait = DATABASE.wait(failures, fastrand::f64(), None);
+                if error.is_too_slow() && (failures == NOTED_FROM || failures % NOTED_EVERY == 0) {
+                    note(&store, &clock, &parcel.account, &error).await;
+                }
                 tracing::warn!(event = "database_away", account = parcel.account, seconds = wait.as_secs(), %error, "holding the answer");
                 board.heart.stores_within(wait + TURN);
                 clock.sleep(wait).await;
@@ -43,6 +46,14 @@ pub(super) async fn store_parcel(
     };
     events::report(&parcel, &committed, &board);
     Ok(committed)
+}
+
+/// So that `status` on any host tells of an answer that cannot be stored in time.
+async fn note(store: &Store, clock: &Clock, account: &str, error: &StoreError) {
+    let error = format!("the last answer cannot be stored: {error}");
+    if let Err(error) = store.note_error(account, &error, None, clock.now()).await {
+        tracing::debug!(event = "error_not_noted", account, %error);
+    }
 }
 
 /// One try. A slow database may take many transactions for it, each in time.
