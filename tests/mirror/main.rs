@@ -20,6 +20,7 @@ mod life;
 mod lookups;
 mod lost;
 mod old_ledger;
+mod relieved;
 mod resume;
 mod scene;
 mod soak;
