@@ -17,7 +17,7 @@ const MAY_KNOW: [(&str, &[&str]); 14] = [
     ("pace", &["store", "clock"]),
     ("metrics", &["window"]),
     ("sync", &["cdr", "window", "voicenter", "store", "pace", "clock", "metrics", "memory"]),
-    ("http", &["window", "store", "sync", "clock", "metrics"]),
+    ("http", &["window", "voicenter", "store", "sync", "clock", "metrics"]),
     ("config", &["voicenter"]),
     ("private_postgres", &[]),
     ("service", &["clock"]),

@@ -91,7 +91,7 @@ async fn a_v01_server_refuses_the_full_form_by_an_error_that_names_a_part_of_it(
     let api = api(simulator::Generation::V01).await;
     let error = client(&api.url(), Method::Post, code()).ask(&question(Form::FULL)).await.unwrap_err();
     assert!(
-        matches!(&error, ApiError::Unknown { description, .. } if description.ends_with("DateEpoch")),
+        matches!(&error, ApiError::Unknown { description, .. } if description.ends_with("DateEpoch”")),
         "{error}"
     );
 }
@@ -213,7 +213,7 @@ async fn a_server_that_echoes_the_credential_does_not_bring_it_into_our_errors()
     ))
     .await;
     let error = client(&url, Method::Post, code()).ask(&question(Form::FULL)).await.unwrap_err();
-    assert_eq!(error.to_string(), "the API answered error 77: no such code: ***");
+    assert_eq!(error.to_string(), "the API answered error 77: “no such code: ***”");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -291,7 +291,7 @@ async fn a_page_in_front_of_the_api_is_not_the_apis_word_on_the_credential() {
         (
             "403 Forbidden\r\nServer: cloudflare",
             page,
-            "HTTP 403 from something in front of the API: an HTML page of cloudflare, \"Attention Required! | Cloudflare\"",
+            "HTTP 403 from something in front of the API: an HTML page of “cloudflare”, “Attention Required! | Cloudflare”",
         ),
         (
             "401 Unauthorized",

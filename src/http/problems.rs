@@ -6,6 +6,7 @@ use serde::Serialize;
 use super::ledger::AccountFacts;
 use super::status::unresolved_error;
 use crate::sync::status::Progress;
+use crate::voicenter::said::own_words;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -40,7 +41,7 @@ pub(crate) fn problems(
     let (status, overview) = (&facts.status, &facts.overview);
     let mut found = Vec::new();
     if let Some(error) = unresolved_error(status) {
-        let (text, mend) = advised(error);
+        let (text, mend) = advised(&error);
         found.push(problem(Level::Bad, text, mend));
     }
     if !configured {
@@ -53,7 +54,7 @@ pub(crate) fn problems(
         found.push(problem(
             Level::Bad,
             "No process leads this account at present.",
-            "It is taken up within 90 s; if not, look into the log for standby or account_stopped.",
+            "It is taken up within 30 s; if not, look into the log for standby or account_stopped.",
         ));
     }
     if stale(status.cursor.map(|cursor| cursor.to()), poll_interval, now) {
@@ -66,7 +67,7 @@ pub(crate) fn problems(
     if !overview.gaps.is_empty() {
         let span: TimeDelta = overview.gaps.iter().map(|gap| gap.window.len()).sum();
         let last = overview.gaps.iter().filter_map(|gap| gap.last_error.as_deref()).next_back();
-        let last = last.map(|error| format!(" The last error: {error}")).unwrap_or_default();
+        let last = last.map(|error| format!(" The last error: {}", own_words(error))).unwrap_or_default();
         let count = overview.gaps.len();
         let spans = if count == 1 { String::new() } else { format!(" in {count} spans") };
         found.push(problem(
@@ -90,7 +91,7 @@ pub(crate) fn problems(
     {
         found.push(problem(
             Level::Note,
-            format!("Waiting until {} UTC: {why}", until.format("%H:%M:%S")),
+            format!("Waiting until {} UTC: {}", until.format("%H:%M:%S"), own_words(why)),
             "Nothing to do, unless it lasts.",
         ));
     }

@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
 use crate::store::account::AccountStatus;
+use crate::voicenter::said::own_words;
 
 /// All accounts at `now`.
 pub fn json(accounts: &[AccountStatus], now: DateTime<Utc>) -> Value {
@@ -11,11 +12,11 @@ pub fn json(accounts: &[AccountStatus], now: DateTime<Utc>) -> Value {
     json!({ "now": now, "accounts": accounts })
 }
 
-/// What went wrong last, unless a read succeeded since.
-pub fn unresolved_error(account: &AccountStatus) -> Option<&str> {
+/// What went wrong last, unless a read succeeded since; in our own words.
+pub fn unresolved_error(account: &AccountStatus) -> Option<String> {
     let (error, at) = account.last_error.as_ref()?;
     let over = account.last_success_at.is_some_and(|success| success > *at);
-    (!over).then_some(error.as_str())
+    (!over).then(|| own_words(error))
 }
 
 pub(super) fn account_json(account: &AccountStatus, now: DateTime<Utc>) -> Value {
@@ -27,7 +28,7 @@ pub(super) fn account_json(account: &AccountStatus, now: DateTime<Utc>) -> Value
         "history_start": account.history_start,
         "horizon": account.horizon,
         "last_success_at": account.last_success_at,
-        "last_error": account.last_error.as_ref().map(|(error, _)| error),
+        "last_error": account.last_error.as_ref().map(|(error, _)| own_words(error)),
         "last_error_at": account.last_error.as_ref().map(|(_, at)| at),
         "paused_until": account.paused_until,
         "open_gaps": account.gaps,

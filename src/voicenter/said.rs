@@ -48,7 +48,10 @@ fn is_control(char: char) -> bool {
             | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
-/// The words of `text` that explain an error; `…` stands for the others.
+/// What a stranger's words stand in, wherever they are passed on; strangers themselves cannot say these.
+const QUOTES: [char; 2] = ['“', '”'];
+
+/// The words of `text` that explain an error, in quotes; `…` stands for the others.
 pub(crate) fn explaining(text: &str) -> String {
     let text = printable(text);
     let words: Vec<&str> = text.split_whitespace().collect();
@@ -63,7 +66,19 @@ pub(crate) fn explaining(text: &str) -> String {
             kept.push(word);
         }
     }
-    kept.join(" ")
+    let said = kept.join(" ");
+    if said.is_empty() || said == "…" { said } else { format!("{}{said}{}", QUOTES[0], QUOTES[1]) }
+}
+
+/// `text` without what strangers said.
+pub(crate) fn own_words(text: &str) -> String {
+    let mut parts = text.split(QUOTES[0]);
+    let mut own = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        own.push('…');
+        own.push_str(part.split_once(QUOTES[1]).map_or("", |(_, after)| after));
+    }
+    own
 }
 
 /// What is passed on of one word. A short number is, unless its neighbours make it part of a longer one.
@@ -117,8 +132,21 @@ mod tests {
             ("error 17 of נועה כהן", "error 17 of …"),
             ("nginx/1.25.3", "nginx"),
         ] {
-            assert_eq!(explaining(said), passed);
+            assert_eq!(explaining(said).trim_matches(QUOTES), passed);
         }
+    }
+
+    #[test]
+    fn what_is_said_can_be_told_from_our_own_words_and_left_out() {
+        let refused =
+            format!("refused (error 2: {}): see {}", explaining("Bad “code”, call dana"), explaining("page"));
+        assert_eq!(refused, "refused (error 2: “Bad … call …”): see “page”");
+        assert_eq!(own_words(&refused), "refused (error 2: …): see …");
+        assert_eq!(own_words("cut off in (error 2: “Authorization fai"), "cut off in (error 2: …");
+        assert_eq!(
+            (own_words(""), explaining(""), explaining("דנה לוי")),
+            (String::new(), String::new(), "…".into())
+        );
     }
 
     #[test]

@@ -66,7 +66,7 @@ impl Came {
         format!(
             "{bad}{}{}",
             by.unwrap_or_default(),
-            quoted.map(|text| format!(", \"{text}\"")).unwrap_or_default()
+            quoted.map(|text| format!(", {text}")).unwrap_or_default()
         )
     }
 }
