@@ -136,16 +136,18 @@ impl Planner {
 
     /// Stretches that reached a re-read age without having been read at it; all of them, once one is overdue.
     fn due(&self, now: DateTime<Utc>) -> Vec<Window> {
+        // An age is served by the clock that is behind: asked for before, it would have to be asked for again.
+        let reached = now - self.api_lag.get();
         let (unit, from) = (self.unit(), self.first_instant(now));
         let mut due = Coverage::new();
         let mut overdue = false;
         for stretch in self.ledger.coverage.stretches() {
             let Some(age) = self.settings.ages().find(|age| *age > stretch.tier) else { continue };
-            let to = stretch.window.to().min(floor(now - age, unit));
+            let to = stretch.window.to().min(floor(reached - age, unit));
             let Some(window) = Window::new(stretch.window.from().max(from), to) else { continue };
             // What stands under a gap is overdue as long as the gap is open: that hurries nothing else.
             for window in self.readable(window) {
-                overdue |= now - window.from() >= age + self.settings.slack(age);
+                overdue |= reached - window.from() >= age + self.settings.slack(age);
                 due.claim(window, TimeDelta::zero());
             }
         }
