@@ -5,16 +5,18 @@
 //! one planner picks a window, and the map of coverage is all they share.
 
 mod api_lag;
+mod asked;
 mod choice;
 mod gaps;
 mod set_back;
 mod withdrawn;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
 use api_lag::ApiLag;
+use asked::AskedSpans;
 use choice::outward;
 use withdrawn::Withdrawn;
 
@@ -128,13 +130,6 @@ struct Refused {
     tries: u8,
 }
 
-/// A piece of a span that somebody asked for.
-#[derive(Clone, Copy, Debug)]
-struct Asked {
-    span: Window,
-    window: Window,
-}
-
 /// The planner of one account.
 #[derive(Clone, Debug)]
 pub struct Planner {
@@ -144,8 +139,7 @@ pub struct Planner {
     readings: BTreeMap<Lane, Reading>,
     suspects: Suspects,
     withdrawn: Withdrawn,
-    asked: VecDeque<Asked>,
-    asked_now: Option<Window>,
+    asked: AskedSpans,
     /// The gap that is being tried again.
     gap_now: Option<Window>,
     last_poll: Option<DateTime<Utc>>,
@@ -204,8 +198,7 @@ impl Planner {
             readings: BTreeMap::new(),
             suspects: Suspects::default(),
             withdrawn: Withdrawn::default(),
-            asked: VecDeque::new(),
-            asked_now: None,
+            asked: AskedSpans::default(),
             gap_now: None,
             last_poll: None,
             has_polled: false,
@@ -235,7 +228,7 @@ impl Planner {
 
     /// Asks for `span` to be read again, before reconcile and backfill.
     pub fn ask_for(&mut self, span: Window) {
-        self.asked.push_back(Asked { span, window: span });
+        self.asked.add(span);
     }
 
     /// What was not asked for by the answer that is absorbed next, or by one held for it; and what the server does not
@@ -379,6 +372,9 @@ impl Planner {
             }
             // Nor is a refusal, which an API in trouble gives to everything.
             (None, _) => {}
+        }
+        if ask.lane == Lane::Asked {
+            self.asked.note(&progress);
         }
         self.finish_reading(ask, read_at, &mut progress);
         progress

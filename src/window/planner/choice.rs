@@ -10,7 +10,7 @@ use crate::window::knowledge::{ceil, floor};
 use crate::window::{Lane, Order, Window};
 
 /// A reason, an order, and the windows to read.
-type Choice = (Reason, Order, Vec<Window>);
+pub(super) type Choice = (Reason, Order, Vec<Window>);
 
 impl Planner {
     /// The tail: the newest minutes, and in turn the whole lookback.
@@ -62,17 +62,6 @@ impl Planner {
             leaving.filter(|stretch| stretch.tier < self.settings.lookback && stretch.window.to() > oldest);
         let from = leaving.map(|stretch| stretch.window.from()).min().unwrap_or(oldest);
         (Reason::Lookback, from.clamp(oldest - self.settings.slack(self.settings.lookback), oldest))
-    }
-
-    pub(super) fn next_asked(&mut self, now: DateTime<Utc>) -> Option<Choice> {
-        loop {
-            let asked = self.asked.pop_front()?;
-            let window = outward(asked.window, self.unit());
-            if let Some(window) = Window::new(window.from(), window.to().min(self.present(now))) {
-                self.asked_now = Some(asked.span);
-                return Some((Reason::Asked, Order::Descending, self.chunks(window, now)));
-            }
-        }
     }
 
     /// Second looks, gap retries and re-reads by age.
@@ -199,7 +188,7 @@ impl Planner {
     }
 
     /// `window` in pieces as long as the configuration and the API allow, oldest first; the newest is a full one.
-    fn chunks(&self, window: Window, now: DateTime<Utc>) -> Vec<Window> {
+    pub(super) fn chunks(&self, window: Window, now: DateTime<Utc>) -> Vec<Window> {
         let unit = self.unit();
         let longest = self.ledger.knowledge.range.at_most(self.settings.max_window, unit, now).max(unit);
         let mut chunks = Vec::new();
