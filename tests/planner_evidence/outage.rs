@@ -50,8 +50,8 @@ fn backoff(failures: u32) -> i64 {
 fn an_api_that_is_up_for_seconds_of_every_minute_or_two_opens_no_gap() {
     let calls = Calls::every(1080, 5);
     let mut found = Vec::new();
-    for (down, up) in [(90, 20), (90, 10), (50, 20), (200, 20)] {
-        for pause in [0, 2, 7, 15, 20, 30] {
+    for (down, up) in [(90, 20), (50, 20)] {
+        for pause in [0, 7, 20] {
             for phase in (0..down + up).step_by(46) {
                 let wait = |failures| if pause == 0 { backoff(failures) } else { pause };
                 let answers = |now| (now - NOW + phase) % (down + up) >= down;
@@ -78,7 +78,7 @@ fn an_outage_that_begins_while_a_window_is_narrowed_opens_no_gap() {
         (NOW - 5_000, 8_000),
         (NOW - DAY, 3 * DAY),
     ] {
-        for begins in (0..120).step_by(4) {
+        for begins in (0..60).step_by(12) {
             let mut coverage = Coverage::new();
             if covered_until < 3 * DAY {
                 coverage.claim(window(NOW - 3 * DAY, NOW - covered_until), TimeDelta::zero());
@@ -88,7 +88,7 @@ fn an_outage_that_begins_while_a_window_is_narrowed_opens_no_gap() {
             let away = NOW + begins..NOW + begins + 2 * HOUR;
             let answers = |now| !away.contains(&now);
             let spells = Spells { calls: &calls, answers: &answers, poison: Some(poison), wait: &backoff };
-            let opened = spells.run(&mut planner, NOW + 4 * HOUR);
+            let opened = spells.run(&mut planner, NOW + 3 * HOUR);
             // One that holds the poison had failed between answers already.
             let innocent = |(now, gap): &&(i64, Window)| away.contains(now) && !gap.contains(at(poison));
             let wrong = opened.iter().filter(innocent).count();
