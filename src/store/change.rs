@@ -11,7 +11,7 @@ use super::recheck::Recheck;
 use super::window_read::WindowRead;
 use crate::cdr::{Cdr, CdrKey, Column, Rejected};
 use crate::window::Window;
-use crate::window::coverage::Coverage;
+use crate::window::coverage::{Coverage, Stretch};
 use crate::window::lacking::Lacking;
 
 /// A window that an answer, with the pages before it, proves to have been read completely.
@@ -85,6 +85,8 @@ pub struct Commit<'a> {
     pub earlier_keys: &'a [CdrKey],
     /// Records of those pages that could not be decoded.
     pub earlier_rejected: &'a [Rejected],
+    /// What counts as read at this re-read age at most, unless it is claimed.
+    pub lowered: &'a [Stretch],
     /// What is no longer to count as read, whatever is claimed.
     pub uncover: &'a [Window],
     /// Windows given up for now; one that is an open gap already was tried in vain.

@@ -199,13 +199,16 @@ async fn bare_rows(conn: &mut PgConnection, account: &str) -> Result<Option<Wind
     Ok(first.zip(after).and_then(|(first, after)| Window::new(first, after)))
 }
 
-/// Applies what the commit claims, then what it withdraws, and writes the difference.
+/// Applies what the commit lowers, what it claims and what it withdraws, and writes the difference.
 pub(super) async fn write_coverage(
     conn: &mut PgConnection,
     commit: &Commit<'_>,
 ) -> Result<Coverage, StoreError> {
     let stored = coverage::read(conn, commit.account).await?;
     let mut after = stored.combined();
+    for stretch in commit.lowered {
+        after.lower(stretch.window, stretch.tier);
+    }
     for claim in commit.claims {
         after.claim_lacking(claim.window, claim.tier, claim.lacking);
     }

@@ -204,6 +204,7 @@ impl Parcel {
                 claims: &claims,
                 earlier_keys: &self.earlier.keys,
                 earlier_rejected: &self.earlier.rejected,
+                lowered: &self.progress.lowered,
                 uncover: &self.progress.uncover,
                 open_gaps: &opened,
                 close_gaps: &self.progress.closed_gaps,

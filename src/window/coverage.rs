@@ -71,6 +71,20 @@ impl Coverage {
         self.stretches = joined(parts);
     }
 
+    /// Lets what of `window` was read count as read at re-read age `tier` at most.
+    pub fn lower(&mut self, window: Window, tier: TimeDelta) {
+        let mut parts: Vec<Stretch> = Vec::with_capacity(self.stretches.len() + 2);
+        for old in &self.stretches {
+            let Some(common) = old.window.intersect(&window) else {
+                parts.push(*old);
+                continue;
+            };
+            parts.extend(outside(old, common));
+            parts.push(Stretch { window: common, tier: old.tier.min(tier), ..*old });
+        }
+        self.stretches = joined(parts);
+    }
+
     /// Forgets that anything in `window` was read.
     pub fn uncover(&mut self, window: Window) {
         let parts = self.stretches.iter().flat_map(|old| match old.window.intersect(&window) {

@@ -66,6 +66,8 @@ impl Ledger {
 pub struct Progress {
     /// Stretches proven to be read completely, with the age at which they were.
     pub claims: Vec<Stretch>,
+    /// Stretches that count as read at this age at most, before the claims.
+    pub lowered: Vec<Stretch>,
     /// Windows to forget, after the claims.
     pub uncover: Vec<Window>,
     /// Gaps to open, or to update where one stands with the same window.

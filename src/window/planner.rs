@@ -4,19 +4,23 @@
 //! Live tail, lookback, backfill, reconcile and gaps are not loops of their own: they are reasons for which
 //! one planner picks a window, and the map of coverage is all they share.
 
+mod api_lag;
+mod asked;
 mod choice;
 mod gaps;
 mod set_back;
 mod withdrawn;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use api_lag::ApiLag;
+use asked::AskedSpans;
 use choice::outward;
 use withdrawn::Withdrawn;
 
-use super::ask::{Ask, Outcome, Reason, Reply};
+use super::ask::{Ask, Hold, Outcome, Reason, Reply};
 use super::coverage::Stretch;
 use super::knowledge::{aligned, floor};
 use super::lacking::Lacking;
@@ -126,13 +130,6 @@ struct Refused {
     tries: u8,
 }
 
-/// A piece of a span that somebody asked for.
-#[derive(Clone, Copy, Debug)]
-struct Asked {
-    span: Window,
-    window: Window,
-}
-
 /// The planner of one account.
 #[derive(Clone, Debug)]
 pub struct Planner {
@@ -142,14 +139,15 @@ pub struct Planner {
     readings: BTreeMap<Lane, Reading>,
     suspects: Suspects,
     withdrawn: Withdrawn,
-    asked: VecDeque<Asked>,
-    asked_now: Option<Window>,
+    asked: AskedSpans,
     /// The gap that is being tried again.
     gap_now: Option<Window>,
     last_poll: Option<DateTime<Utc>>,
     has_polled: bool,
-    /// Coverage that lay in the future at the start: to be taken back in the database, too.
+    /// Coverage that lay in the future: to be taken back in the database, too.
     ahead: Vec<Window>,
+    /// Likewise: re-read ages that a clock which was ahead claimed too early.
+    lowered: Vec<Stretch>,
     /// When missing records were last looked at.
     last_look: Option<DateTime<Utc>>,
     /// Up to where the last poll could read: what came later is for the next one.
@@ -175,35 +173,39 @@ pub struct Planner {
     set_back: Option<TimeDelta>,
     /// Where the API's own clock stands, if claims end there long before the present.
     behind: Option<DateTime<Utc>>,
+    /// How far claims end before the present, as answers showed lately.
+    api_lag: ApiLag,
+    /// When the pages that a lane still holds unproven were asked for.
+    shown_since: BTreeMap<Lane, DateTime<Utc>>,
 }
 
 impl Planner {
     /// A planner that starts from what the ledger knows at `now`.
     ///
-    /// Coverage ahead of `now` is cut back: a host's clock that ran fast must not hide calls.
+    /// What only a clock that was ahead can have claimed is taken back: a host's clock that ran fast must hide neither
+    /// calls nor their changes.
     pub fn new(settings: Settings, mode: Mode, mut ledger: Ledger, now: DateTime<Utc>) -> Self {
-        let ahead = ledger.coverage.end().and_then(|end| Window::new(now, end));
-        if let Some(ahead) = ahead {
-            ledger.coverage.uncover(ahead);
-        }
         // Long ones are of an earlier version, which gave whole plans up.
         for gap in ledger.gaps.iter_mut().filter(|gap| gap.window.len() > LONG_GAP || gaps::is_due(gap, now))
         {
             gap.next_try_at = gap.next_try_at.min(now);
         }
-        Self {
+        let ahead_by = set_back::ahead_by(&ledger.coverage, now);
+        let mut planner = Self {
             settings,
             mode,
             ledger,
             readings: BTreeMap::new(),
             suspects: Suspects::default(),
             withdrawn: Withdrawn::default(),
-            asked: VecDeque::new(),
-            asked_now: None,
+            asked: AskedSpans::default(),
             gap_now: None,
             last_poll: None,
             has_polled: false,
-            ahead: ahead.into_iter().collect(),
+            ahead: Vec::new(),
+            lowered: Vec::new(),
+            api_lag: ApiLag::default(),
+            shown_since: BTreeMap::new(),
             last_look: None,
             polled_until: None,
             last_lookback: None,
@@ -217,12 +219,16 @@ impl Planner {
             answers: true,
             set_back: None,
             behind: None,
+        };
+        if let Some(by) = ahead_by {
+            planner.take_back_early_claims(by, now);
         }
+        planner
     }
 
     /// Asks for `span` to be read again, before reconcile and backfill.
     pub fn ask_for(&mut self, span: Window) {
-        self.asked.push_back(Asked { span, window: span });
+        self.asked.add(span);
     }
 
     /// What was not asked for by the answer that is absorbed next, or by one held for it; and what the server does not
@@ -266,6 +272,7 @@ impl Planner {
             if self.readings.get(&lane).is_none_or(Reading::is_done) {
                 self.readings.remove(&lane);
                 if let Some(reading) = self.start(lane, now) {
+                    self.shown_since.remove(&lane);
                     self.withdrawn.next_reading();
                     self.readings.insert(lane, reading);
                 }
@@ -317,6 +324,9 @@ impl Planner {
         let mut progress =
             Progress { hold: step.hold, outcome: step.outcome, by_count, ..Progress::default() };
         progress.uncover.append(&mut self.ahead);
+        progress.lowered.append(&mut self.lowered);
+        // Also a clock that was ahead just for this request was ahead.
+        self.latest = self.latest.max(read_at);
         let server_date = match reply {
             Reply::Answer(evidence) => evidence.server_date,
             _ => None,
@@ -324,9 +334,11 @@ impl Planner {
         let horizon = server_date.map_or(read_at, |date| date.min(read_at));
         if server_date.is_some() {
             self.behind = (read_at - horizon > CLOCKS_APART).then_some(horizon);
+            self.api_lag.note(read_at - horizon, read_at);
         }
+        let shown_since = self.shown_since(ask.lane, step.hold, horizon);
         for window in step.claims {
-            self.claim(window, horizon, read_at, &mut progress);
+            self.claim(window, horizon, shown_since, &mut progress);
         }
         for window in step.uncover {
             self.uncover(window, &mut progress);
@@ -361,8 +373,23 @@ impl Planner {
             // Nor is a refusal, which an API in trouble gives to everything.
             (None, _) => {}
         }
+        if ask.lane == Lane::Asked {
+            self.asked.note(&progress);
+        }
         self.finish_reading(ask, read_at, &mut progress);
         progress
+    }
+
+    /// Since when the records have been shown that a claim of this lane rests on now. A page is claimed by the answer after
+    /// it, which an outage may put off until the page is of another age.
+    fn shown_since(&mut self, lane: Lane, hold: Hold, horizon: DateTime<Utc>) -> DateTime<Utc> {
+        let since = self.shown_since.remove(&lane).map_or(horizon, |since| since.min(horizon));
+        match hold {
+            Hold::Nothing => {}
+            Hold::ThisAnswer => drop(self.shown_since.insert(lane, horizon)),
+            Hold::AndEarlier => drop(self.shown_since.insert(lane, since)),
+        }
+        since
     }
 
     fn unit(&self) -> TimeDelta {
@@ -407,12 +434,13 @@ impl Planner {
         (!reading.is_done()).then_some(reading)
     }
 
-    /// Covers `window` as far as `horizon` lets it, split by the re-read ages it had at `read_at`.
+    /// Covers `window` as far as `horizon` lets it, split by the re-read ages it had at `shown_since`: by the clock that
+    /// was behind, ours or the API's, for neither may claim an age too early.
     fn claim(
         &mut self,
         window: Window,
         horizon: DateTime<Utc>,
-        read_at: DateTime<Utc>,
+        shown_since: DateTime<Utc>,
         progress: &mut Progress,
     ) {
         let unit = self.unit();
@@ -426,7 +454,7 @@ impl Planner {
         self.suspects.read(window);
         // The oldest part first: it has reached the highest age.
         for age in self.settings.ages().rev().chain([TimeDelta::zero()]) {
-            let end = if age.is_zero() { rest.to() } else { floor(read_at - age, unit).min(rest.to()) };
+            let end = if age.is_zero() { rest.to() } else { floor(shown_since - age, unit).min(rest.to()) };
             if let Some(window) = Window::new(rest.from(), end) {
                 self.ledger.coverage.claim_lacking(window, age, self.lacking);
                 progress.claims.push(Stretch { window, tier: age, lacking: self.lacking });

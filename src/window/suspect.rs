@@ -19,19 +19,25 @@ struct Suspect {
     api_answered: bool,
     /// It is part of a longer one that was at fault.
     part: bool,
+    /// How often it failed between answers to other questions.
+    strikes: u8,
 }
 
 impl Suspects {
-    /// Notes that `window` failed; whether it is confirmed that the window is at fault, not the API.
-    pub fn failed(&mut self, window: Window) -> bool {
+    /// Notes that `window` failed; returns `true` if it is confirmed that the window is at fault, not the API: it failed
+    /// `times` since something else was answered, which was answered again each time in between.
+    pub fn failed(&mut self, window: Window, times: u8) -> bool {
         let touches = |suspect: &Suspect| suspect.window.intersect(&window).is_some();
         // One that holds but a part of it says little of the rest.
         let holds = |suspect: &Suspect| suspect.window.intersect(&window) == Some(window);
-        let confirmed = self.list.iter().any(|suspect| holds(suspect) && suspect.api_answered);
+        let struck = |suspect: &Suspect| suspect.strikes + u8::from(suspect.api_answered);
+        let known = || self.list.iter().filter(|suspect| holds(suspect));
+        let confirmed = known().any(|suspect| suspect.api_answered && struck(suspect) >= times);
+        let strikes = known().map(struck).max().unwrap_or_default();
         let part = self.list.iter().any(|suspect| touches(suspect) && suspect.part);
         self.list.retain(|suspect| !touches(suspect));
         if !confirmed {
-            self.list.push(Suspect { window, set_aside: true, api_answered: false, part });
+            self.list.push(Suspect { window, set_aside: true, api_answered: false, part, strikes });
         }
         confirmed
     }
@@ -48,13 +54,13 @@ impl Suspects {
         let others = |suspect: &Suspect| suspect.window.intersect(&window).is_none();
         self.list.retain(|suspect| suspect.part || !others(suspect));
         for suspect in self.list.iter_mut().filter(|suspect| others(suspect)) {
-            (suspect.set_aside, suspect.api_answered) = (false, false);
+            (suspect.set_aside, suspect.api_answered, suspect.strikes) = (false, false, 0);
         }
     }
 
     /// Notes a part of a window that is at fault: its next failure counts at once.
     pub fn confirm(&mut self, window: Window) {
-        self.list.push(Suspect { window, set_aside: false, api_answered: true, part: true });
+        self.list.push(Suspect { window, set_aside: false, api_answered: true, part: true, strikes: 0 });
     }
 
     /// The API answered a question: whatever was set aside may be tried again. Returns `true` if there was anything.

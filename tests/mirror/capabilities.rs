@@ -298,7 +298,11 @@ async fn old_ledger(database: &TestDatabase, scene: &Scene, knowledge: Value, ba
         .await
         .unwrap();
     sqlx::query(
-        "insert into cdr_sync.coverage (account, span, tier) values ('main', tstzrange($1, $2), interval '24 hours')",
+        // As old as each age, and no younger: else a clock that was ahead would have claimed it.
+        "insert into cdr_sync.coverage (account, span, tier) values
+             ('main', tstzrange($1, $2::timestamptz - interval '24 hours'), '24 hours'),
+             ('main', tstzrange($2::timestamptz - interval '24 hours', $2::timestamptz - interval '3 hours'), '3 hours'),
+             ('main', tstzrange($2::timestamptz - interval '3 hours', $2), '0')",
     )
     .bind(scene.start)
     .bind(scene.now())

@@ -3,6 +3,9 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test stops where it is wrong")]
 
+mod asked;
+mod clock;
+mod outage;
 mod trouble;
 
 use std::collections::BTreeSet;

@@ -173,9 +173,13 @@ fn a_question_around_a_full_second_is_no_longer_than_the_api_accepts() {
     }
 }
 
-fn covered(from: i64, tier: TimeDelta) -> Coverage {
+/// Read at every re-read age up to this one.
+fn covered(from: i64, highest: TimeDelta) -> Coverage {
     let mut coverage = Coverage::new();
-    coverage.claim(window(from, NOW - 60), tier);
+    coverage.claim(window(from, NOW - 60), TimeDelta::zero());
+    for age in [3 * HOUR, DAY].map(TimeDelta::seconds).into_iter().filter(|age| *age <= highest) {
+        coverage.claim(window(from, NOW - 60 - age.num_seconds()), age);
+    }
     coverage
 }
 

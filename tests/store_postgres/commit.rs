@@ -6,6 +6,8 @@ use cdr_sync::store::StoreError;
 use cdr_sync::store::commit::Commit;
 use cdr_sync::store::gap::NewGap;
 use cdr_sync::store::window_read::WindowRead;
+use cdr_sync::window::coverage::Stretch;
+use cdr_sync::window::lacking::Lacking;
 use chrono::TimeDelta;
 use serde_json::json;
 use sqlx::Connection as _;
@@ -39,6 +41,22 @@ async fn claims_move_the_cursor_and_neighbours_of_one_tier_are_one_row() {
     let ledger = scene.store.load(ACCOUNT).await.unwrap();
     assert_eq!(ledger.coverage, done.coverage);
     assert_eq!(ledger.coverage.stretches().len(), 2);
+}
+
+#[tokio::test]
+async fn an_age_that_was_claimed_too_early_is_lowered_and_what_was_read_stays_read() {
+    let scene = Scene::new().await;
+    let aged = |tier| cdr_sync::store::commit::Claim { tier, ..claim(hour(3), at(12, 0)) };
+    let claims = [aged(TimeDelta::days(7))];
+    scene.store.commit(&Commit { claims: &claims, ..scene.commit(&[], at(12, 0)) }).await.unwrap();
+    let lower = |tier| Stretch { window: hour(3), tier, lacking: Lacking::NONE };
+    for (tier, claims, expected) in [(1, &[][..], 1), (7, &[], 1), (0, &[aged(TimeDelta::days(3))], 3)] {
+        let lowered = [lower(TimeDelta::days(tier))];
+        let commit = Commit { lowered: &lowered, claims, ..scene.commit(&[], at(12, 1)) };
+        let done = scene.store.commit(&commit).await.unwrap();
+        assert_eq!(done.coverage.stretches(), [lower(TimeDelta::days(expected))]);
+        assert_eq!(scene.store.load(ACCOUNT).await.unwrap().coverage, done.coverage);
+    }
 }
 
 #[tokio::test]

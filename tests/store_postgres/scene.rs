@@ -123,6 +123,7 @@ impl Scene {
             claims: &[],
             earlier_keys: &[],
             earlier_rejected: &[],
+            lowered: &[],
             uncover: &[],
             open_gaps: &[],
             close_gaps: &[],

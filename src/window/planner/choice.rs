@@ -10,7 +10,7 @@ use crate::window::knowledge::{ceil, floor};
 use crate::window::{Lane, Order, Window};
 
 /// A reason, an order, and the windows to read.
-type Choice = (Reason, Order, Vec<Window>);
+pub(super) type Choice = (Reason, Order, Vec<Window>);
 
 impl Planner {
     /// The tail: the newest minutes, and in turn the whole lookback.
@@ -62,17 +62,6 @@ impl Planner {
             leaving.filter(|stretch| stretch.tier < self.settings.lookback && stretch.window.to() > oldest);
         let from = leaving.map(|stretch| stretch.window.from()).min().unwrap_or(oldest);
         (Reason::Lookback, from.clamp(oldest - self.settings.slack(self.settings.lookback), oldest))
-    }
-
-    pub(super) fn next_asked(&mut self, now: DateTime<Utc>) -> Option<Choice> {
-        loop {
-            let asked = self.asked.pop_front()?;
-            let window = outward(asked.window, self.unit());
-            if let Some(window) = Window::new(window.from(), window.to().min(self.present(now))) {
-                self.asked_now = Some(asked.span);
-                return Some((Reason::Asked, Order::Descending, self.chunks(window, now)));
-            }
-        }
     }
 
     /// Second looks, gap retries and re-reads by age.
@@ -136,16 +125,18 @@ impl Planner {
 
     /// Stretches that reached a re-read age without having been read at it; all of them, once one is overdue.
     fn due(&self, now: DateTime<Utc>) -> Vec<Window> {
+        // An age is served by the clock that is behind: asked for before, it would have to be asked for again.
+        let reached = now - self.api_lag.get();
         let (unit, from) = (self.unit(), self.first_instant(now));
         let mut due = Coverage::new();
         let mut overdue = false;
         for stretch in self.ledger.coverage.stretches() {
             let Some(age) = self.settings.ages().find(|age| *age > stretch.tier) else { continue };
-            let to = stretch.window.to().min(floor(now - age, unit));
+            let to = stretch.window.to().min(floor(reached - age, unit));
             let Some(window) = Window::new(stretch.window.from().max(from), to) else { continue };
             // What stands under a gap is overdue as long as the gap is open: that hurries nothing else.
             for window in self.readable(window) {
-                overdue |= now - window.from() >= age + self.settings.slack(age);
+                overdue |= reached - window.from() >= age + self.settings.slack(age);
                 due.claim(window, TimeDelta::zero());
             }
         }
@@ -197,7 +188,7 @@ impl Planner {
     }
 
     /// `window` in pieces as long as the configuration and the API allow, oldest first; the newest is a full one.
-    fn chunks(&self, window: Window, now: DateTime<Utc>) -> Vec<Window> {
+    pub(super) fn chunks(&self, window: Window, now: DateTime<Utc>) -> Vec<Window> {
         let unit = self.unit();
         let longest = self.ledger.knowledge.range.at_most(self.settings.max_window, unit, now).max(unit);
         let mut chunks = Vec::new();

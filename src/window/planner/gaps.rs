@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::{Asked, LONG_GAP, Mode, Planner, Refused};
+use super::{LONG_GAP, Mode, Planner, Refused};
 use crate::window::ask::{Ask, GapReason, Outcome, Reason};
 use crate::window::knowledge::{ceil, floor};
 use crate::window::ledger::{Gap, Progress};
@@ -10,6 +10,8 @@ use crate::window::{Lane, Window};
 
 /// After this many refusals nothing is concluded from one window.
 const REFUSALS: u8 = 8;
+/// So often what a poll asks for must fail while other questions are answered.
+const LIVE_STRIKES: u8 = 2;
 /// A refused window this much older than another shows that history ends between them.
 const OLDER: TimeDelta = TimeDelta::hours(12);
 
@@ -112,7 +114,7 @@ impl Planner {
             && ask.lane == Lane::Backfill
             && let Some(refused) = self.refused_at.take()
         {
-            self.suspects.failed(refused.window);
+            self.suspects.failed(refused.window, 1);
         }
         // A window is to blame only while its neighbours are answered: failures of an API that answers nothing never add up.
         if ask.lane != Lane::Live
@@ -123,7 +125,8 @@ impl Planner {
             progress.set_aside = Some(window);
             return;
         }
-        let confirmed = self.suspects.failed(window);
+        // No poll comes between the failures of what a poll itself asks for: that much more often it must fail.
+        let confirmed = self.suspects.failed(window, if ask.lane == Lane::Live { LIVE_STRIKES } else { 1 });
         if !confirmed && reason == GapReason::Unreadable && self.mode == Mode::Daemon {
             // Is it the window, or does the API answer nothing?
             self.last_poll = None;
@@ -147,14 +150,14 @@ impl Planner {
             if confirmed {
                 self.suspects.confirm(part);
             }
-            if let (Lane::Asked, Some(span)) = (ask.lane, self.asked_now) {
-                self.asked.push_back(Asked { span, window: part });
+            if ask.lane == Lane::Asked {
+                self.asked.again(part);
             }
         }
     }
 
-    /// Notes whether the API answers at all. Before a window counts as failed for good, a poll shows whether anything is
-    /// answered; and while polls fail, no other window is held to have failed.
+    /// Notes whether the API answers at all. Between the failures of a window that may be at fault, polls show whether
+    /// anything is answered; and while polls fail, no other window is held to have failed.
     pub(super) fn note_life(&mut self, ask: &Ask, outcome: Outcome) {
         if outcome != Outcome::Failed {
             self.answers = true;
@@ -166,10 +169,7 @@ impl Planner {
             let others = self.readings.iter_mut().filter(|(lane, _)| **lane != Lane::Live);
             others.for_each(|(_, reading)| reading.forgive());
         } else if self.suspects.is_confirmed(ask.window)
-            && self
-                .readings
-                .get(&ask.lane)
-                .is_some_and(|reading| reading.attempts() + 1 == self.settings.reading.attempts)
+            && self.readings.get(&ask.lane).is_some_and(|reading| reading.attempts() > 0)
         {
             self.answers = false;
             self.last_poll = None;
@@ -270,11 +270,10 @@ impl Planner {
     /// When a reading of a gap or of an asked span ends, says what became of it.
     pub(super) fn finish_reading(&mut self, ask: &Ask, now: DateTime<Utc>, progress: &mut Progress) {
         if self.readings.get(&ask.lane).is_none_or(|reading| !reading.is_done()) {
-            return;
+            return self.finish_unreachable(now, progress);
         }
         if ask.lane == Lane::Asked {
-            let span = self.asked_now.take();
-            progress.finished = span.filter(|span| self.asked.iter().all(|left| left.span != *span));
+            self.finish_asked(now, progress);
         }
         if ask.reason == Reason::Gap
             && let Some(window) = self.gap_now.take()

@@ -3,7 +3,8 @@
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::Planner;
-use crate::window::coverage::Stretch;
+use super::api_lag::ApiLag;
+use crate::window::coverage::{Coverage, Stretch};
 use crate::window::knowledge::floor;
 use crate::window::{Lane, Window};
 
@@ -33,16 +34,52 @@ impl Planner {
         self.set_back = Some(self.set_back.unwrap_or_default() + by);
         (self.last_poll, self.last_look, self.last_lookback) = (None, None, None);
         (self.last_for_fields, self.polled_until) = (None, None);
+        self.api_lag = ApiLag::default();
         // It asks for the newest minutes by the clock as it was.
         self.readings.remove(&Lane::Live);
-        let unit = self.unit();
-        // A stretch that was read at some age is at least as old.
-        let young = |stretch: &Stretch| {
-            let oldest = floor(now - stretch.tier, unit).max(stretch.window.from());
-            Window::new(oldest, stretch.window.to()).filter(|young| young.len() > SLEWED)
-        };
-        let ahead: Vec<Window> = self.ledger.coverage.stretches().iter().filter_map(young).collect();
-        ahead.iter().for_each(|window| self.ledger.coverage.uncover(*window));
-        self.ahead.extend(ahead);
+        self.take_back_early_claims(by, now);
     }
+
+    /// Takes back what a clock claimed that was ahead by `by`: that the future was read, and ages reached that early.
+    pub(super) fn take_back_early_claims(&mut self, by: TimeDelta, now: DateTime<Utc>) {
+        if let Some(ahead) = self.ledger.coverage.end().and_then(|end| Window::new(now, end)) {
+            self.ledger.coverage.uncover(ahead);
+            self.ahead.push(ahead);
+        }
+        let unit = self.unit();
+        let lowered = |stretch: &Stretch| {
+            // What is old enough by now may have been too young while the clock was ahead.
+            let from = floor(now - stretch.tier - ahead_for(by), unit).max(stretch.window.from());
+            let window = Window::new(from, stretch.window.to())?;
+            Some(Stretch { window, tier: self.age_at_least(stretch.tier - by), ..*stretch })
+        };
+        let lowered: Vec<Stretch> = self
+            .ledger
+            .coverage
+            .stretches()
+            .iter()
+            .filter(|stretch| !stretch.tier.is_zero())
+            .filter_map(lowered)
+            .collect();
+        lowered.iter().for_each(|stretch| self.ledger.coverage.lower(stretch.window, stretch.tier));
+        self.lowered.extend(lowered);
+    }
+
+    /// The highest re-read age that a read at `age` served.
+    fn age_at_least(&self, age: TimeDelta) -> TimeDelta {
+        self.settings.ages().rev().find(|known| *known <= age).unwrap_or_default()
+    }
+}
+
+/// For how long a clock that was ahead by `by` has been so. Nothing shows it: the more it was ahead, the more is read once
+/// again, and a clock that is hardly wrong costs next to nothing.
+fn ahead_for(by: TimeDelta) -> TimeDelta {
+    by.max((by * 24).min(TimeDelta::days(7)))
+}
+
+/// By how much a clock was ahead when it claimed what stands in the ledger, at the least: what was read at some age is
+/// as old now, or older. `None` if all of it can be true.
+pub(super) fn ahead_by(coverage: &Coverage, now: DateTime<Utc>) -> Option<TimeDelta> {
+    let early = coverage.stretches().iter().map(|stretch| stretch.window.to() + stretch.tier - now).max()?;
+    (early > TimeDelta::zero()).then_some(early)
 }

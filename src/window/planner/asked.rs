@@ -1,0 +1,117 @@
+//! Spans that somebody asked for: each piece is asked for until it was read, stands as a gap, or turns out to lie before
+//! the API's history.
+
+use std::collections::VecDeque;
+
+use chrono::{DateTime, Utc};
+
+use super::choice::{Choice, outward};
+use super::{Mode, Planner};
+use crate::window::ask::Reason;
+use crate::window::coverage::Coverage;
+use crate::window::ledger::Progress;
+use crate::window::{Order, Window};
+
+/// A piece of an asked span.
+#[derive(Clone, Copy, Debug)]
+struct Piece {
+    span: Window,
+    window: Window,
+    /// It was asked for before.
+    again: bool,
+}
+
+/// The pieces that wait, and the one that is being read.
+#[derive(Clone, Debug, Default)]
+pub(super) struct AskedSpans {
+    waiting: VecDeque<Piece>,
+    now: Option<Piece>,
+    /// What was read since that one was begun.
+    read: Coverage,
+}
+
+impl AskedSpans {
+    pub(super) fn add(&mut self, span: Window) {
+        self.waiting.push_back(Piece { span, window: span, again: false });
+    }
+
+    /// Asks for a part of the current piece once more.
+    pub(super) fn again(&mut self, window: Window) {
+        let again = self.now.map(|piece| Piece { window, again: true, ..piece });
+        self.waiting.extend(again);
+    }
+
+    /// Takes in what an answer for the current piece came to.
+    pub(super) fn note(&mut self, progress: &Progress) {
+        progress.claims.iter().for_each(|claim| self.read.claim(claim.window, claim.tier));
+        progress.uncover.iter().for_each(|window| self.read.uncover(*window));
+    }
+
+    fn begin(&mut self, piece: Piece) {
+        (self.now, self.read) = (Some(piece), Coverage::new());
+    }
+
+    fn is_waiting(&self, span: Window) -> bool {
+        self.waiting.iter().chain(&self.now).any(|piece| piece.span == span)
+    }
+}
+
+impl Planner {
+    /// The first piece of an asked span that can be asked for now.
+    pub(super) fn next_asked(&mut self, now: DateTime<Utc>) -> Option<Choice> {
+        // Where history ends is found out first, by the other lanes.
+        if self.refused_at.is_some() && self.mode != Mode::Asked {
+            return None;
+        }
+        let (unit, present) = (self.unit(), self.present(now));
+        let reachable = |piece: &Piece| {
+            let window = outward(piece.window, unit);
+            let from = if piece.again { window.from().max(self.first_of_api(now)) } else { window.from() };
+            Window::new(from, window.to().min(present))
+        };
+        let (at, window) = self
+            .asked
+            .waiting
+            .iter()
+            .enumerate()
+            .find_map(|(at, piece)| reachable(piece).map(|window| (at, window)))?;
+        let piece = self.asked.waiting.remove(at)?;
+        self.asked.begin(Piece { window, ..piece });
+        Some((Reason::Asked, Order::Descending, self.chunks(window, now)))
+    }
+
+    /// Where the API's history is known to begin.
+    fn first_of_api(&self, now: DateTime<Utc>) -> DateTime<Utc> {
+        self.ledger.knowledge.range.oldest(now).unwrap_or(DateTime::<Utc>::MIN_UTC)
+    }
+
+    /// A reading of a piece has ended: what it left is asked for again.
+    pub(super) fn finish_asked(&mut self, now: DateTime<Utc>, progress: &mut Progress) {
+        let Some(piece) = self.asked.now.take() else { return };
+        let mut settled = std::mem::take(&mut self.asked.read);
+        let gaps = self.ledger.gaps.iter().map(|gap| gap.window);
+        let waiting = self.asked.waiting.iter().filter(|other| other.span == piece.span);
+        // Alone, nothing finds out whether history ends at what is refused.
+        let refused = self.refused_at.filter(|_| self.mode == Mode::Asked).map(|refused| refused.window);
+        for window in gaps.chain(waiting.map(|other| other.window)).chain(refused) {
+            settled.claim(window, chrono::TimeDelta::zero());
+        }
+        // The newest minutes are read at every poll.
+        let until = piece.window.to().min(now - self.settings.newest);
+        let left = Window::new(piece.window.from(), until).map(|window| settled.holes(window));
+        let left = left.into_iter().flatten().map(|window| Piece { window, again: true, ..piece });
+        self.asked.waiting.extend(left);
+        progress.finished = Some(piece.span).filter(|span| !self.asked.is_waiting(*span));
+    }
+
+    /// A piece that turned out to lie before the API's history is done with.
+    pub(super) fn finish_unreachable(&mut self, now: DateTime<Utc>, progress: &mut Progress) {
+        let first = self.first_of_api(now);
+        let beyond = |piece: &Piece| piece.again && piece.window.to() <= first;
+        if let Some(at) = self.asked.waiting.iter().position(beyond)
+            && let Some(piece) = self.asked.waiting.remove(at)
+        {
+            progress.finished = Some(piece.span).filter(|span| !self.asked.is_waiting(*span));
+        }
+    }
+}
