@@ -296,7 +296,7 @@ async fn a_page_in_front_of_the_api_is_not_the_apis_word_on_the_credential() {
         (
             "401 Unauthorized",
             "Quota of 972501234567 exceeded",
-            "HTTP 401 from something in front of the API: a body that is not JSON, \"Quota of … exceeded\"",
+            "HTTP 401 from something in front of the API: a body that is not JSON, “Quota of … exceeded”",
         ),
         ("403 Forbidden", "", "HTTP 403 from something in front of the API: an empty body"),
         (
