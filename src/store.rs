@@ -47,6 +47,7 @@ mod transaction;
 mod twin;
 pub mod window_read;
 
+use std::pin::Pin;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -219,25 +220,36 @@ impl Store {
     }
 
     /// Waits for what takes no more than a moment: statements that touch a few rows, and the locks that others hold.
-    async fn soon<T>(&self, work: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
-        self.within(SOON, work).await
+    fn soon<T>(
+        &self,
+        work: impl Future<Output = Result<T, StoreError>>,
+    ) -> impl Future<Output = Result<T, StoreError>> {
+        self.within(SOON, Box::pin(work))
     }
 
     /// Waits for statements that PostgreSQL itself ends when they take too long. A connection can die without a word: then
     /// nobody else would end the wait.
-    async fn in_time<T>(&self, work: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
-        self.within(self.statement_timeout + SOON, work).await
+    fn in_time<T>(
+        &self,
+        work: impl Future<Output = Result<T, StoreError>>,
+    ) -> impl Future<Output = Result<T, StoreError>> {
+        self.within(self.statement_timeout + SOON, Box::pin(work))
     }
 
     /// Waits for what goes through all rows of an account once.
-    async fn at_length<T>(&self, work: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
-        self.within(LONG, work).await
+    fn at_length<T>(
+        &self,
+        work: impl Future<Output = Result<T, StoreError>>,
+    ) -> impl Future<Output = Result<T, StoreError>> {
+        self.within(LONG, Box::pin(work))
     }
 
+    /// Boxed, `work` takes up memory only while it goes on, and once: as the argument of several functions it would have
+    /// room in each, in the task of every account.
     async fn within<T>(
         &self,
         patience: Duration,
-        work: impl Future<Output = Result<T, StoreError>>,
+        work: Pin<Box<impl Future<Output = Result<T, StoreError>>>>,
     ) -> Result<T, StoreError> {
         let result = tokio::time::timeout(patience, work).await;
         let result = result.unwrap_or_else(|_| Err(StoreError::silent(patience)));
