@@ -23,4 +23,5 @@ mod old_ledger;
 mod resume;
 mod scene;
 mod soak;
+mod want_of_memory;
 mod zones;
