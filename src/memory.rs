@@ -41,8 +41,8 @@ impl AnswerMemory {
 
     /// The part of one more account.
     pub fn account(&self) -> AccountMemory {
-        let expected = Arc::new(AtomicU64::new(LEAST_EXPECTED));
-        AccountMemory { budget: self.clone(), privilege: Arc::default(), expected }
+        let (expected, wanted) = (Arc::new(AtomicU64::new(LEAST_EXPECTED)), Arc::default());
+        AccountMemory { budget: self.clone(), privilege: Arc::default(), expected, wanted }
     }
 }
 
@@ -53,6 +53,8 @@ pub struct AccountMemory {
     /// The privilege, while one of this account's answers holds it: then all of them may grow.
     privilege: Arc<Mutex<Weak<OwnedSemaphorePermit>>>,
     expected: Arc<AtomicU64>,
+    /// What an answer needed that was given up for want of memory: its next try waits for so much.
+    wanted: Arc<AtomicU64>,
 }
 
 impl AccountMemory {
@@ -61,16 +63,27 @@ impl AccountMemory {
         ReservedMemory { account: self.clone(), bytes: 0, pooled: None, privilege: None }
     }
 
-    /// How large the next answer is expected to be: as the last ones were.
+    /// How large the next answer is expected to be: as the last ones were, or as one that was given up will be.
     pub fn expected(&self) -> u64 {
-        self.expected.load(Ordering::Relaxed)
+        self.expected.load(Ordering::Relaxed).max(self.wanted.load(Ordering::Relaxed))
     }
 
-    /// Notes how large an answer was, or had become when it was given up.
+    /// Notes how large a whole answer was.
     pub fn note_size(&self, bytes: u64) {
         // Polls between the answers of a first sync are tiny: the larger ones are forgotten slowly.
-        let expected = bytes.max(self.expected() / 2).max(LEAST_EXPECTED);
+        let expected = bytes.max(self.expected.load(Ordering::Relaxed) / 2).max(LEAST_EXPECTED);
         self.expected.store(expected, Ordering::Relaxed);
+        self.note_no_size();
+    }
+
+    /// Notes that an answer was cut off or refused: less is asked for next, so its size says nothing of the next one's.
+    pub fn note_no_size(&self) {
+        self.wanted.store(0, Ordering::Relaxed);
+    }
+
+    /// Notes that an answer was given up for want of memory, and needs `bytes`.
+    pub fn note_wanted(&self, bytes: u64) {
+        self.wanted.store(bytes, Ordering::Relaxed);
     }
 
     /// Returns `true` while an answer of this account takes up more than the pool had left.
@@ -282,6 +295,19 @@ mod tests {
             account.note_size(100);
         }
         assert_eq!(account.expected(), LEAST_EXPECTED);
+    }
+
+    #[test]
+    fn what_was_given_up_is_expected_until_the_next_answer_has_come_and_no_longer() {
+        let account = AnswerMemory::with_pool(MB).account();
+        account.note_size(MB);
+        account.note_wanted(80 * MB);
+        assert_eq!(account.expected(), 80 * MB);
+        account.note_no_size();
+        assert_eq!(account.expected(), MB);
+        account.note_wanted(80 * MB);
+        account.note_size(100);
+        assert_eq!(account.expected(), MB / 2);
     }
 
     /// Accounts that hold one answer while they fetch the next, as engines do, and give up now and then.

@@ -1,6 +1,7 @@
 //! What is counted and measured, for Prometheus. Labels are few and closed: accounts come from the configuration,
 //! everything else from the lists here. No phone number, no name, no CallID.
 
+mod counters;
 mod ledger;
 
 use std::sync::Arc;
@@ -9,12 +10,13 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use prometheus::core::Collector;
 use prometheus::{
-    Encoder, GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry,
+    GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry,
     TextEncoder,
 };
 
 use crate::window::Lane;
 use crate::window::ask::Outcome;
+use counters::AccountCounters;
 pub use ledger::LedgerFacts;
 use ledger::LedgerFamilies;
 
@@ -57,12 +59,12 @@ pub struct Metrics(Arc<Families>);
 #[derive(Debug)]
 struct Families {
     registry: Registry,
-    requests: IntCounterVec,
+    requests: AccountCounters,
     request_seconds: HistogramVec,
     rate_limited: IntCounterVec,
-    windows: IntCounterVec,
-    splits: IntCounterVec,
-    records: IntCounterVec,
+    windows: AccountCounters,
+    splits: AccountCounters,
+    records: AccountCounters,
     changed: IntCounterVec,
     store_seconds: HistogramVec,
     panics: IntCounterVec,
@@ -104,11 +106,11 @@ impl Metrics {
             .with_label_values(&[env!("CARGO_PKG_VERSION")])
             .set(1);
         Ok(Self(Arc::new(Families {
-            requests: define.counters(
+            requests: AccountCounters::new(
                 "api_requests_total",
                 "Requests to the API, retries included.",
-                &["account", "outcome"],
-            )?,
+                vec![("outcome", REQUEST_OUTCOMES.to_vec())],
+            ),
             request_seconds: define.histograms(
                 "api_request_duration_seconds",
                 "From sending a request to the end of its answer.",
@@ -119,21 +121,21 @@ impl Metrics {
                 "Answers that said we asked too often (error 1, HTTP 429).",
                 account,
             )?,
-            windows: define.counters(
+            windows: AccountCounters::new(
                 "windows_total",
                 "Windows asked for, by what the answer led to.",
-                &["account", "lane", "outcome"],
-            )?,
-            splits: define.counters(
+                vec![("lane", lanes()), ("outcome", Outcome::ALL.map(Outcome::as_str).to_vec())],
+            ),
+            splits: AccountCounters::new(
                 "window_splits_total",
                 "Windows that were divided.",
-                &["account", "reason"],
-            )?,
-            records: define.counters(
+                vec![("reason", SPLIT_REASONS.to_vec())],
+            ),
+            records: AccountCounters::new(
                 "records_total",
                 "Records, by what became of them.",
-                &["account", "lane", "change"],
-            )?,
+                vec![("change", CHANGES.to_vec()), ("lane", lanes())],
+            ),
             changed: define.counters(
                 "changed_fields_total",
                 "Values that were different at a read from what was stored, by column.",
@@ -182,21 +184,12 @@ impl Metrics {
     /// The metrics of one account, all its series at zero: a counter that appears at 1 would hide its first increase.
     pub fn account(&self, name: &str) -> AccountMetrics {
         let all = &self.0;
-        for outcome in REQUEST_OUTCOMES {
-            all.requests.with_label_values(&[name, outcome]);
+        for counters in [&all.requests, &all.windows, &all.splits, &all.records] {
+            counters.define(name);
         }
-        for lane in Lane::ALL.map(Lane::as_str) {
-            for outcome in Outcome::ALL.map(Outcome::as_str) {
-                all.windows.with_label_values(&[name, lane, outcome]);
-            }
-            for change in CHANGES {
-                all.records.with_label_values(&[name, lane, change]);
-            }
+        for lane in lanes() {
             // Never is 0, not absent: an alert must see an account that never succeeded.
             all.last_success.with_label_values(&[name, lane]);
-        }
-        for reason in SPLIT_REASONS {
-            all.splits.with_label_values(&[name, reason]);
         }
         all.request_seconds.with_label_values(&[name]);
         all.store_seconds.with_label_values(&[name]);
@@ -226,12 +219,16 @@ impl Metrics {
     /// last facts stand: lag goes on growing from them.
     pub fn expose(&self, facts: &[LedgerFacts], database_up: bool, now: DateTime<Utc>) -> String {
         self.0.ledger.write(facts, database_up, now);
-        let mut text = Vec::new();
+        let all = &self.0;
+        let mut text = String::new();
         // Writing into memory fails only for a metric that breaks the format, which tests would have shown.
-        if let Err(error) = TextEncoder::new().encode(&self.0.registry.gather(), &mut text) {
+        if let Err(error) = TextEncoder::new().encode_utf8(&all.registry.gather(), &mut text) {
             tracing::error!(event = "metrics_not_encoded", %error, "this is a bug");
         }
-        String::from_utf8(text).unwrap_or_default()
+        for counters in [&all.requests, &all.windows, &all.splits, &all.records] {
+            counters.write(&mut text);
+        }
+        text
     }
 }
 
@@ -247,7 +244,7 @@ impl AccountMetrics {
     /// A request ended so (one of [`REQUEST_OUTCOMES`]) after `elapsed`.
     pub fn request(&self, outcome: &str, elapsed: Duration) {
         let Some((all, account)) = self.parts() else { return };
-        all.requests.with_label_values(&[account, outcome]).inc();
+        all.requests.add(account, &[outcome], 1);
         all.request_seconds.with_label_values(&[account]).observe(elapsed.as_secs_f64());
         if outcome == "rate_limited" {
             all.rate_limited.with_label_values(&[account]).inc();
@@ -257,11 +254,11 @@ impl AccountMetrics {
     /// The answer for a window was judged and stored.
     pub fn window(&self, lane: Lane, outcome: Outcome, changes: Changes) {
         let Some((all, account)) = self.parts() else { return };
-        all.windows.with_label_values(&[account, lane.as_str(), outcome.as_str()]).inc();
+        all.windows.add(account, &[lane.as_str(), outcome.as_str()], 1);
         let counts =
             [changes.inserted, changes.updated, changes.unchanged, changes.removed, changes.rejected];
         for (change, count) in CHANGES.into_iter().zip(counts) {
-            all.records.with_label_values(&[account, lane.as_str(), change]).inc_by(count);
+            all.records.add(account, &[change, lane.as_str()], count);
         }
         let reason = match outcome {
             Outcome::SplitUnproven => "unproven",
@@ -272,7 +269,7 @@ impl AccountMetrics {
             Outcome::TooSlow => "too_slow",
             Outcome::Whole | Outcome::Continued | Outcome::Gap | Outcome::Failed => return,
         };
-        all.splits.with_label_values(&[account, reason]).inc();
+        all.splits.add(account, &[reason], 1);
     }
 
     /// So many rows had another value in this column.
@@ -310,6 +307,10 @@ impl AccountMetrics {
         let Some((all, account)) = self.parts() else { return };
         all.panics.with_label_values(&[account]).inc();
     }
+}
+
+fn lanes() -> Vec<&'static str> {
+    Lane::ALL.map(Lane::as_str).to_vec()
 }
 
 fn unix(instant: DateTime<Utc>) -> f64 {

@@ -48,6 +48,7 @@ mod transaction;
 mod twin;
 pub mod window_read;
 
+use std::pin::Pin;
 use std::str::FromStr;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::Duration;
@@ -230,14 +231,20 @@ impl Store {
     }
 
     /// Waits for what takes no more than a moment: statements that touch a few rows, and the locks that others hold.
-    async fn soon<T>(&self, work: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
-        self.within(SOON, work).await
+    fn soon<T>(
+        &self,
+        work: impl Future<Output = Result<T, StoreError>>,
+    ) -> impl Future<Output = Result<T, StoreError>> {
+        self.within(SOON, Box::pin(work))
     }
 
     /// Waits for statements that PostgreSQL itself ends when they take too long. A connection can die without a word: then
     /// nobody else would end the wait.
-    async fn in_time<T>(&self, work: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
-        self.within(self.statement_timeout + SOON, work).await
+    fn in_time<T>(
+        &self,
+        work: impl Future<Output = Result<T, StoreError>>,
+    ) -> impl Future<Output = Result<T, StoreError>> {
+        self.within(self.statement_timeout + SOON, Box::pin(work))
     }
 
     /// Waits for what takes as long as it takes, while PostgreSQL is at work on it: `work` is given the transaction to do
@@ -247,7 +254,7 @@ impl Store {
         work: impl AsyncFnOnce(Tx) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         let backend = AtomicI32::new(0);
-        let work = async {
+        let work = Box::pin(async {
             let mut tx = self.begin().await?;
             sqlx::raw_sql("set local statement_timeout = 0; set local lock_timeout = 0")
                 .execute(&mut *tx)
@@ -255,10 +262,10 @@ impl Store {
             let (pid,): (i32,) = sql_as("select pg_backend_pid()").fetch_one(&mut *tx).await?;
             backend.store(pid, Ordering::Relaxed);
             work(tx).await
-        };
+        });
         let result = tokio::select! {
             result = work => result,
-            () = standstill::of(self, &backend) => Err(StoreError::silent(standstill::SEEN_WITHIN)),
+            () = Box::pin(standstill::of(self, &backend)) => Err(StoreError::silent(standstill::SEEN_WITHIN)),
         };
         if result.as_ref().is_err_and(StoreError::is_away) {
             self.trouble.note();
@@ -266,10 +273,12 @@ impl Store {
         result
     }
 
+    /// Boxed, `work` takes up memory only while it goes on, and once: as the argument of several functions it would have
+    /// room in each, in the task of every account.
     async fn within<T>(
         &self,
         patience: Duration,
-        work: impl Future<Output = Result<T, StoreError>>,
+        work: Pin<Box<impl Future<Output = Result<T, StoreError>>>>,
     ) -> Result<T, StoreError> {
         let result = tokio::time::timeout(patience, work).await;
         let result = result.unwrap_or_else(|_| Err(StoreError::silent(patience)));

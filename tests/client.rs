@@ -8,7 +8,7 @@ use cdr_sync::clock::{Clock, ManualClock};
 use cdr_sync::simulator::{self, DialectOptions, Fault, Simulator, SimulatorOptions, WorldOptions};
 use cdr_sync::voicenter::{
     Action, ApiError, Client, ClientSettings, Credential, Fields, Filter, Form, Format, Granularity, Method,
-    Question,
+    Question, Shared,
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
@@ -38,7 +38,11 @@ async fn api(generation: simulator::Generation) -> Simulator {
 }
 
 fn client(url: &str, method: Method, credential: Credential) -> Client {
-    Client::new(ClientSettings {
+    Client::new(settings(url, method, credential)).unwrap()
+}
+
+fn settings(url: &str, method: Method, credential: Credential) -> ClientSettings {
+    ClientSettings {
         url: url.parse().unwrap(),
         credential,
         method,
@@ -47,8 +51,7 @@ fn client(url: &str, method: Method, credential: Credential) -> Client {
         timeout: Duration::from_millis(1500),
         max_response_bytes: 900_000,
         ca_file: None,
-    })
-    .unwrap()
+    }
 }
 
 fn code() -> Credential {
@@ -382,4 +385,86 @@ async fn a_small_body_that_grows_beyond_the_limit_when_unpacked_is_not_read_to_i
     });
     let error = client(&url, Method::Post, code()).ask(&question(Form::FULL)).await.unwrap_err();
     assert_eq!(error.action(), Action::SplitTooLarge, "{error}");
+}
+
+/// What accounts share that are asked of one server.
+fn sharing(url: &str, shared: &Shared, code: &str) -> Client {
+    let credential = Credential::Code(SecretString::from(code));
+    Client::sharing(settings(url, Method::Post, credential), shared).unwrap()
+}
+
+/// The smallest pool for the answers of all accounts.
+const POOL: u64 = 16 << 20;
+
+/// Returns `true` if no memory for answers is held by anybody.
+fn is_all_free(other: &Client) -> bool {
+    other.memory().nothing().grows_without_waiting(POOL) && !other.memory().exceeds_pool()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn accounts_share_their_connections() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/hub/cdr/", listener.local_addr().unwrap());
+    let (sender, connections) = tokio::sync::watch::channel(0);
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            sender.send_modify(|count| *count += 1);
+            tokio::spawn(async move {
+                let mut request = vec![0; 65_536];
+                while stream.read(&mut request).await.is_ok_and(|bytes| bytes > 0) {
+                    let body = r#"{"ERROR_NUMBER":0,"TOTAL_HITS":0,"CDR_LIST":[]}"#;
+                    let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+                    stream.write_all(head.as_bytes()).await.unwrap();
+                }
+            });
+        }
+    });
+    let shared = Shared::for_answers_of(900_000);
+    let mut is_shared = false;
+    for account in 0..50 {
+        // A connection goes back into the pool a moment after its answer, so not every new account finds one there.
+        let before = *connections.borrow();
+        sharing(&url, &shared, &account.to_string()).ask(&question(Form::FULL)).await.unwrap();
+        is_shared |= before > 0 && *connections.borrow() == before;
+    }
+    assert!(is_shared, "each account opened a connection of its own");
+    let before = *connections.borrow();
+    sharing(&url, &Shared::for_answers_of(900_000), "other").ask(&question(Form::FULL)).await.unwrap();
+    assert_eq!(*connections.borrow(), before + 1, "another configuration reads its certificates anew");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_is_cut_or_too_large_frees_its_memory_and_is_not_expected_again() {
+    let shared = Shared::for_answers_of(900_000);
+    for (length, sent, error) in [(900_000, 700_000, "cut_body"), (5_000_000, 4_000_000, "too_large")] {
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n");
+        let url = raw(head + &" ".repeat(sent)).await;
+        let (client, other) = (sharing(&url, &shared, "one"), sharing(&url, &shared, "two"));
+        let before = client.memory().expected();
+        assert_eq!(client.ask(&question(Form::FULL)).await.unwrap_err().name(), error);
+        assert!(is_all_free(&other), "{error}");
+        assert_eq!(client.memory().expected(), before, "{error}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_given_up_for_want_of_memory_waits_for_as_much_and_no_longer_than_it_needs() {
+    let body =
+        format!(r#"{{"ERROR_NUMBER":0,"TOTAL_HITS":0,"CDR_LIST":[],"Note":"{}"}}"#, "x".repeat(300_000));
+    let url =
+        raw(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len()))
+            .await;
+    let shared = Shared::for_answers_of(900_000);
+    let [client, pooled, large] = ["one", "two", "three"].map(|code| sharing(&url, &shared, code));
+    let (mut pool, mut privilege) = (pooled.memory().nothing(), large.memory().nothing());
+    assert!(pool.grows_without_waiting(POOL));
+    privilege.grow_to(POOL).await;
+    let error = client.ask(&question(Form::FULL)).await.unwrap_err();
+    assert_eq!((error.name(), error.action()), ("no_memory", Action::Retry), "{error}");
+    let ApiError::NoMemory { received } = error else { panic!("{error}") };
+    assert!(client.memory().expected() >= (received * 2).min(900_000), "{}", client.memory().expected());
+    drop((pool, privilege));
+    client.ask(&question(Form::FULL)).await.unwrap();
+    assert_eq!(client.memory().expected(), body.len() as u64);
+    assert!(is_all_free(&pooled));
 }

@@ -11,7 +11,7 @@ use super::ledger::{self, Locked};
 use super::merge::{self, Merged, Source, Terms};
 use super::missing::{self, Removal, Shields};
 use super::rejected;
-use super::stage::{self, Folded, INLINE_RECORDS};
+use super::stage::{self, Folded};
 use super::{Store, StoreError, gap, recheck, scope, sql, sql_as, standstill, twin, window_read};
 use crate::cdr::{Cdr, CdrKey, Column, RejectReason, Rejected};
 use crate::window::Window;
@@ -95,7 +95,7 @@ impl Store {
             let batch = folded.slice(rest.stored, rest.batch);
             let records = batch.winners.len();
             let is_last = rest.stored + records == folded.winners.len();
-            match self.attempt(commit, &folded, &batch, is_last, rest.halving).await {
+            match Box::pin(self.attempt(commit, &folded, &batch, is_last, rest.halving)).await {
                 Err(StoreError::Data { .. }) if !rest.halving => rest.halving = true,
                 Err(error) if error.is_conflict() && conflicts < CONFLICTS => conflicts += 1,
                 Err(error) if error.is_too_slow() && records > 1 => rest.batch = self.speed.slower(records),
@@ -126,11 +126,11 @@ impl Store {
         let longest = self.statement_timeout * 2;
         let work = tokio::time::timeout(longest, async {
             let mut tx = self.begin().await?;
-            let many = batch.winners.len() > INLINE_RECORDS;
+            let many = stage::is_large(&batch.winners);
             let source = if halving {
                 Source::Halving(&batch.winners)
             } else if many && stage::may_create_temporary_tables(&mut tx).await? {
-                stage::copy(&mut tx, &batch.winners).await?;
+                Box::pin(stage::copy(&mut tx, &batch.winners)).await?;
                 Source::Copied
             } else {
                 Source::Inline(&batch.winners)
@@ -139,10 +139,11 @@ impl Store {
             let locked = self.soon(locking).await?;
             backend.store(locked.backend, Ordering::Relaxed);
             let done = if is_last {
-                last_steps(&mut tx, commit, whole, batch, source, &locked).await?
+                // Boxed: many accounts wait for a connection above, and need no room for this yet.
+                Box::pin(last_steps(&mut tx, commit, whole, batch, source, &locked)).await?
             } else {
                 let commit = Commit { rejected: &[], ..commit.clone() };
-                let done = store_records(&mut tx, &commit, batch, source, &locked).await?;
+                let done = Box::pin(store_records(&mut tx, &commit, batch, source, &locked)).await?;
                 ledger::touch_cursor(&mut tx, commit.account, &locked).await?;
                 done
             };

@@ -1,17 +1,21 @@
 //! An answer's records on their way into the database: folded to one a key, then as JSON or by `COPY`.
 
+mod line;
+
 use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
-use serde_json::Value;
 use sqlx::PgConnection;
 
 use super::{StoreError, sql_as};
 use crate::cdr::{Cdr, CdrKey, RejectReason, Rejected};
+use line::Line;
 
 /// Up to so many records travel inside the merge statement: no temporary table, no catalog churn at every poll.
 pub const INLINE_RECORDS: usize = 500;
+/// Records of more bytes than this go by `COPY`, however few: piece by piece, so that probes are answered meanwhile.
+const INLINE_BYTES: usize = 4 << 20;
 
 /// A `COPY` chunk of about this size is sent at a time, in bytes.
 const COPY_CHUNK: usize = 1 << 20;
@@ -128,6 +132,11 @@ pub(super) async fn may_create_temporary_tables(conn: &mut PgConnection) -> Resu
     Ok(may)
 }
 
+/// Returns `true` if the records are too many or too large to travel inside the merge statement.
+pub(super) fn is_large(records: &[&Cdr]) -> bool {
+    records.len() > INLINE_RECORDS || line::takes_more_than(records, INLINE_BYTES)
+}
+
 /// Creates `pg_temp.staged` and fills it by `COPY`; it vanishes with the transaction.
 pub(super) async fn copy(conn: &mut PgConnection, records: &[&Cdr]) -> Result<(), StoreError> {
     let create = format!("create temporary table staged ({}) on commit drop", definitions());
@@ -135,8 +144,8 @@ pub(super) async fn copy(conn: &mut PgConnection, records: &[&Cdr]) -> Result<()
     let mut copy = conn.copy_in_raw("copy pg_temp.staged from stdin").await?;
     let mut chunk = Vec::with_capacity(COPY_CHUNK + (COPY_CHUNK >> 3));
     for record in records {
-        copy_line(record, &mut chunk);
-        if chunk.len() >= COPY_CHUNK {
+        let mut line = Line::of(record);
+        while !line.write(&mut chunk, COPY_CHUNK) {
             if let Err(fault) = copy.send(chunk.as_slice()).await {
                 // The fault that stopped the sending says more than what became of ending the COPY.
                 let _ = copy.abort("sending failed").await;
@@ -153,74 +162,4 @@ pub(super) async fn copy(conn: &mut PgConnection, records: &[&Cdr]) -> Result<()
     }
     copy.finish().await?;
     Ok(())
-}
-
-/// One line of `COPY`'s text format.
-fn copy_line(record: &Cdr, line: &mut Vec<u8>) {
-    for (index, field) in fields(record).into_iter().enumerate() {
-        if index > 0 {
-            line.push(b'\t');
-        }
-        match field {
-            Some(text) => escape(&text, line),
-            None => line.extend_from_slice(b"\\N"),
-        }
-    }
-    line.push(b'\n');
-}
-
-/// PostgreSQL's manual, COPY, "Text Format": these four must be escaped, nothing else need be.
-fn escape(text: &str, line: &mut Vec<u8>) {
-    for byte in text.bytes() {
-        match byte {
-            b'\\' => line.extend_from_slice(b"\\\\"),
-            b'\t' => line.extend_from_slice(b"\\t"),
-            b'\n' => line.extend_from_slice(b"\\n"),
-            b'\r' => line.extend_from_slice(b"\\r"),
-            other => line.push(other),
-        }
-    }
-}
-
-/// The record's values as PostgreSQL reads them, in the order of [`COLUMNS`].
-fn fields(record: &Cdr) -> [Option<Cow<'_, str>>; 27] {
-    fn text(value: &Option<String>) -> Option<Cow<'_, str>> {
-        value.as_deref().map(Cow::Borrowed)
-    }
-    fn number(value: Option<i32>) -> Option<Cow<'static, str>> {
-        value.map(|number| Cow::Owned(number.to_string()))
-    }
-    fn json(value: &Option<Value>) -> Option<Cow<'static, str>> {
-        value.as_ref().filter(|value| !value.is_null()).map(|value| Cow::Owned(value.to_string()))
-    }
-    let extra = || Cow::Owned(Value::from_iter(record.extra.clone()).to_string());
-    [
-        Some(Cow::Borrowed(&record.key.call_id)),
-        Some(Cow::Borrowed(&record.key.call_type)),
-        number(record.cdr_type),
-        Some(Cow::Owned(record.started_at.to_rfc3339())),
-        number(record.duration_seconds),
-        number(record.ring_seconds),
-        text(&record.caller_number),
-        text(&record.caller_extension),
-        text(&record.target_number),
-        text(&record.target_extension),
-        text(&record.target_prefix_name),
-        text(&record.did),
-        text(&record.dial_status),
-        text(&record.dial_status2),
-        text(&record.queue_name),
-        text(&record.department_id),
-        text(&record.department_name),
-        text(&record.representative_code),
-        text(&record.representative_name),
-        text(&record.user_id),
-        text(&record.user_name),
-        text(&record.price),
-        text(&record.record_url),
-        record.record_expected.map(|expected| Cow::Borrowed(if expected { "t" } else { "f" })),
-        json(&record.dtmf_data),
-        json(&record.custom_data),
-        (!record.extra.is_empty()).then(extra),
-    ]
 }

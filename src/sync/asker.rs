@@ -26,6 +26,8 @@ const UNREMARKABLE: Duration = Duration::from_secs(10);
 const REMINDED_EVERY: Duration = Duration::from_secs(60);
 /// Memory is kept reserved for a request that may leave this soon.
 const IDLE_MEMORY: Duration = Duration::from_secs(5);
+/// The same after an answer was given up for want of memory: the next try must not meet with the same.
+const IDLE_MEMORY_AFTER_WANT: Duration = Duration::from_secs(90);
 
 /// Who asks for one account.
 #[derive(Debug)]
@@ -206,9 +208,9 @@ impl Asker {
         question: &Question,
         requests: &mut u32,
     ) -> Result<(DateTime<Utc>, Result<Answer, ApiError>), SyncError> {
-        let mut limited = 0;
+        let (mut limited, mut idle) = (0, IDLE_MEMORY);
         loop {
-            let memory = self.ready_with_memory().await?;
+            let memory = self.ready_with_memory(idle).await?;
             self.check_lease()?;
             // Once for the API, once for memory amid the answer.
             self.board.heart.beats_within(self.account.timeout * 2 + TURN);
@@ -226,6 +228,11 @@ impl Asker {
                 progress.waiting = None;
             });
             let Err(error) = &result else { return Ok((read_at, result)) };
+            if let ApiError::NoMemory { .. } = error {
+                // No evidence against the window: it waits its turn, for what it needed and more.
+                idle = IDLE_MEMORY_AFTER_WANT;
+                continue;
+            }
             let Action::SlowDown { retry_after } = error.action() else { return Ok((read_at, result)) };
             limited += 1;
             let wait = self.account.backoff.wait(limited, fastrand::f64(), retry_after);
@@ -251,7 +258,7 @@ impl Asker {
     }
 
     /// Waits for memory and then for the budget: an instant that was reserved must not pass unused.
-    async fn ready_with_memory(&mut self) -> Result<ReservedMemory, SyncError> {
+    async fn ready_with_memory(&mut self, idle: Duration) -> Result<ReservedMemory, SyncError> {
         let account = self.account.client.memory().clone();
         let mut memory = account.nothing();
         {
@@ -263,7 +270,7 @@ impl Asker {
             }
         }
         let mut ready = std::pin::pin!(self.ready());
-        let in_time = tokio::time::timeout(IDLE_MEMORY, &mut ready).await;
+        let in_time = tokio::time::timeout(idle, &mut ready).await;
         match in_time {
             Ok(ready) => ready?,
             Err(_) => {

@@ -216,8 +216,10 @@ async fn lead(
     stop: &CancellationToken,
 ) -> Result<Ending, SyncError> {
     let Common { store, clock, leases } = common;
+    // What is boxed here and below takes up memory while it goes on, and not for as long as the account is led.
     let opening =
         Engine::open(account.clone(), store.clone(), clock.clone(), leases, Mode::Daemon, board.clone());
+    let opening = Box::pin(opening);
     let mut engine = tokio::select! {
         () = stop.cancelled() => return Ok(Ending::Stopped),
         opened = opening => opened?,
@@ -227,7 +229,7 @@ async fn lead(
     tracing::info!(event = "leading", account = account.name, "this process keeps the account in sync");
     let ended = turn_until(&mut engine, account, common, board, share, stop).await;
     // Commit is the only truth: what does not end in time is simply read again.
-    match tokio::time::timeout(CLOSING, engine.close()).await {
+    match tokio::time::timeout(CLOSING, Box::pin(engine.close())).await {
         Ok(closed) => ended.and_then(|ending| closed.map(|()| ending)),
         Err(_) => {
             tracing::warn!(
@@ -260,7 +262,7 @@ async fn turn_until(
         let turn = tokio::select! {
             biased;
             () = stop.cancelled() => return Ok(Ending::Stopped),
-            turn = engine.tick() => turn?,
+            turn = Box::pin(engine.tick()) => turn?,
             () = board.heart.stops() => return Err(SyncError::Stuck),
             () = share.relieves(&account.name) => {
                 return Ok(Ending::HandedOver { why: "its requests have failed here for minutes" });

@@ -1,6 +1,7 @@
 //! One request over HTTP, and the judgement of what comes back: the body first, then the status.
 
 mod connections;
+mod decoding;
 mod response;
 mod settings;
 
@@ -22,6 +23,7 @@ use super::said::{explaining, printable};
 use super::wire::{self, DateForm};
 use crate::memory::{AccountMemory, AnswerMemory, ReservedMemory};
 use connections::Connections;
+use decoding::on_another_thread;
 use response::Came;
 pub use settings::{ClientError, ClientSettings, Credential};
 
@@ -174,18 +176,7 @@ impl Client {
         if came.body.len() < LARGE {
             return Decoded::from(came, memory, zone, keep);
         }
-        let turn = self.memory.turn_to_decode().await;
-        let decoding = tokio::task::spawn_blocking(move || {
-            let _turn = turn;
-            Decoded::from(came, memory, zone, keep)
-        });
-        match decoding.await {
-            Ok(decoded) => decoded,
-            // A bug like any other of the account's: its supervisor reports it.
-            Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
-            // The runtime is ending, and this task with it.
-            Err(_) => std::future::pending().await,
-        }
+        on_another_thread(&self.memory, move || Decoded::from(came, memory, zone, keep)).await
     }
 
     /// The error that the API itself names: it counts before any status.
@@ -273,9 +264,17 @@ impl Client {
         }
         let mut came = Came::head(&response);
         let received = self.receive(&mut response, &mut came.body, &mut memory, &mut deadline).await;
-        self.memory.note_size(came.body.len() as u64);
+        let bytes = came.body.len() as u64;
+        match &received {
+            Ok(()) => self.memory.note_size(bytes),
+            // The next try waits for as much before it asks.
+            Err(ApiError::NoMemory { received }) => {
+                self.memory.note_wanted(received.saturating_mul(2).min(self.settings.max_response_bytes));
+            }
+            Err(_) => self.memory.note_no_size(),
+        }
         received?;
-        memory.shrink_to(came.body.len() as u64);
+        memory.shrink_to(bytes);
         Ok((came, memory))
     }
 
@@ -319,8 +318,6 @@ impl Client {
         }
         let began = Instant::now();
         if timeout(deadline.patience, memory.grow_to(bytes)).await.is_err() {
-            // The next try waits before it asks.
-            self.memory.note_size(bytes.saturating_mul(2));
             return Err(ApiError::NoMemory { received: bytes });
         }
         deadline.at += began.elapsed();

@@ -24,4 +24,5 @@ mod relieved;
 mod resume;
 mod scene;
 mod soak;
+mod want_of_memory;
 mod zones;

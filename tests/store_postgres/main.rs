@@ -13,6 +13,7 @@ mod environment;
 mod form;
 mod growth;
 mod horizon;
+mod large;
 mod lease;
 mod ledger;
 mod load;
