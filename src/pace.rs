@@ -2,7 +2,7 @@
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 
@@ -10,6 +10,8 @@ use crate::clock::Clock;
 use crate::store::budget::{Lifted, Reserved, Slot};
 use crate::store::{Store, StoreError};
 
+/// A slot at once, told later than this, may have passed.
+const AT_ONCE: Duration = Duration::from_millis(500);
 /// How often a wait looks whether its slot still stands.
 const LOOK_EVERY: Duration = Duration::from_secs(3);
 
@@ -42,33 +44,49 @@ impl Pace {
     pub async fn ready(&self, clock: &Clock, waiting: impl Fn(Duration) + Send) -> Result<(), StoreError> {
         loop {
             self.local.until_ready().await;
+            let asked = Instant::now();
             let reserved = self.store.reserve(&self.credential, self.per_minute, self.burst).await?;
-            let (Reserved::After(wait, _) | Reserved::Later(wait)) = reserved;
-            waiting(wait);
             match reserved {
-                Reserved::After(wait, slot) if self.comes_round(clock, wait, &slot).await? => return Ok(()),
-                Reserved::After(..) => {}
-                Reserved::Later(wait) => clock.sleep(wait).await,
+                Reserved::After(wait, slot) => {
+                    if wait.is_zero() && asked.elapsed() < AT_ONCE {
+                        return Ok(());
+                    }
+                    if self.comes_round(clock, wait, &slot, &waiting).await? {
+                        return Ok(());
+                    }
+                }
+                Reserved::Later(wait) => {
+                    waiting(wait);
+                    clock.sleep(wait).await;
+                }
             }
         }
     }
 
     /// Waits for a slot; `false` as soon as it is seen to be void.
-    async fn comes_round(&self, clock: &Clock, wait: Duration, slot: &Slot) -> Result<bool, StoreError> {
+    async fn comes_round(
+        &self,
+        clock: &Clock,
+        wait: Duration,
+        slot: &Slot,
+        waiting: impl Fn(Duration),
+    ) -> Result<bool, StoreError> {
         let mut left = wait;
-        while !left.is_zero() {
+        loop {
+            waiting(left);
             let step = left.min(LOOK_EVERY);
             clock.sleep(step).await;
             left -= step;
+            let looked = Instant::now();
             match self.store.stands(&self.credential, slot).await {
-                Ok(true) => {}
+                Ok(true) if left.is_zero() => return Ok(true),
                 Ok(false) => return Ok(false),
                 // Only the last look must succeed.
                 Err(error) if left.is_zero() => return Err(error),
-                Err(_) => {}
+                Ok(true) | Err(_) => {}
             }
+            left = left.saturating_sub(looked.elapsed());
         }
-        Ok(true)
     }
 
     /// Lets requests leave again, at the configured rate. Returns what stood in the way.

@@ -255,11 +255,15 @@ impl Store {
     ) -> Result<T, StoreError> {
         let backend = AtomicI32::new(0);
         let work = Box::pin(async {
-            let mut tx = self.begin().await?;
-            sqlx::raw_sql("set local statement_timeout = 0; set local lock_timeout = 0")
-                .execute(&mut *tx)
-                .await?;
-            let (pid,): (i32,) = sql_as("select pg_backend_pid()").fetch_one(&mut *tx).await?;
+            let beginning = self.soon(async {
+                let mut tx = self.begin().await?;
+                sqlx::raw_sql("set local statement_timeout = 0; set local lock_timeout = 0")
+                    .execute(&mut *tx)
+                    .await?;
+                let (pid,): (i32,) = sql_as("select pg_backend_pid()").fetch_one(&mut *tx).await?;
+                Ok((tx, pid))
+            });
+            let (tx, pid) = beginning.await?;
             backend.store(pid, Ordering::Relaxed);
             work(tx).await
         });

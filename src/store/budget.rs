@@ -80,10 +80,14 @@ pub enum Reserved {
     Later(Duration),
 }
 
-/// A reserved instant, as it stands in the row of its credential. A pause, the end of one by an operator, and a clock
-/// that was set back void it.
+/// A slot may be used so much later; what is lost of the margin in the spacing is no more.
+const LATE: TimeDelta = TimeDelta::seconds(1);
+
+/// A reserved instant, as it stands in the row of its credential. A pause, the end of one by an operator, a clock that was
+/// set, and letting it pass void it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Slot {
+    send_at: DateTime<Utc>,
     arrival_at: DateTime<Utc>,
     paused_until: DateTime<Utc>,
 }
@@ -192,7 +196,7 @@ impl Store {
         .await?;
         tx.commit().await?;
         let wait = (send_at - now).to_std().unwrap_or_default();
-        Ok(Reserved::After(wait, Slot { arrival_at: used.arrival_at, paused_until: used.paused_until }))
+        Ok(Reserved::After(wait, Slot { send_at, arrival_at: used.arrival_at, paused_until: used.paused_until }))
         })
         .await
     }
@@ -222,15 +226,17 @@ impl Store {
 
     /// Whether nothing has voided a slot since it was reserved.
     pub async fn stands(&self, fingerprint: &str, slot: &Slot) -> Result<bool, StoreError> {
-        self.soon(async {
-            let mut tx = self.begin().await?;
+        let aside = self.aside();
+        aside.soon(async {
+            let mut tx = aside.begin().await?;
             let row: Option<(bool,)> = sql_as(
-                "select greatest(paused_until, '2000-01-01Z') = $2 and arrival_at >= $3
+                "select greatest(paused_until, '2000-01-01Z') = $2 and arrival_at >= $3 and clock_timestamp() <= $4
                  from cdr_sync.budget where credential = $1",
             )
             .bind(fingerprint)
             .bind(slot.paused_until)
             .bind(slot.arrival_at)
+            .bind(slot.send_at + LATE)
             .fetch_optional(&mut *tx)
             .await?;
             tx.commit().await?;

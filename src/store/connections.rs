@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use sqlx::Postgres;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::transaction::Trouble;
 
@@ -15,29 +15,41 @@ const LIFETIME: Duration = Duration::from_secs(300);
 /// How often a connection is asked for within `acquire_timeout`: who began to wait while none was free goes on trying to
 /// make another, which a server that allows few of them refuses, and never looks for one that has become free since.
 const TRIES: u32 = 5;
-/// So long one of the few is waited for before one of the many will do.
-const BESIDE: Duration = Duration::from_secs(2);
-/// … which is looked for as often, and each time for so long.
-const SHARING_TRIES: u32 = 10;
-const SHARING: Duration = Duration::from_millis(500);
-/// The server allowed no more connections: it is not asked for another one before this is over.
+/// So long one of the few is waited for before one of the many will do; a probe waits a little longer.
+const BESIDE: Duration = Duration::from_millis(1500);
+/// One of the many is waited for first for so long, then for twice as long …
+const SHARING: Duration = Duration::from_millis(250);
+/// … so many times.
+const SHARING_TRIES: u32 = 5;
+/// No connection of the few came: the many are asked at once for so long.
 const REMEMBERED: Duration = Duration::from_secs(60);
+/// The server allowed the many no more: the few are left to them for so long.
+const SCARCE: Duration = Duration::from_secs(600);
 
 /// Some connections to one database.
 #[derive(Clone, Debug)]
 pub(super) struct Connections {
     pool: PgPool,
+    room: Arc<Room>,
     /// The many, if these are the few.
-    many: Option<Arc<Many>>,
+    many: Option<Many>,
 }
 
-#[derive(Debug)]
+/// A connection, and one's turn for it where it is one of the many.
+pub(super) type One = (PoolConnection<Postgres>, Option<OwnedSemaphorePermit>);
+
+#[derive(Clone, Debug)]
 struct Many {
     pool: PgPool,
-    /// One at a time, so that those who ask here never keep the others waiting for long.
-    turn: Semaphore,
-    /// Until when they are asked first.
-    first_until: Mutex<Option<Instant>>,
+    /// One at a time, so that those who share never take all.
+    turn: Arc<Semaphore>,
+}
+
+/// How many the server allows, as far as was seen.
+#[derive(Debug, Default)]
+struct Room {
+    scarce_until: Mutex<Option<Instant>>,
+    few: Mutex<Vec<PgPool>>,
 }
 
 impl Connections {
@@ -49,14 +61,17 @@ impl Connections {
         idle_timeout: Duration,
         trouble: &Trouble,
     ) -> Self {
-        Self { pool: pool(options, most, patience / TRIES, idle_timeout, trouble), many: None }
+        let pool = pool(options, most, patience / TRIES, idle_timeout, trouble);
+        Self { pool, room: Arc::default(), many: None }
     }
 
     /// `most` more of the same kind. Where the server allows no more, they are taken from these.
     pub fn beside(&self, most: u32, idle_timeout: Duration, trouble: &Trouble) -> Self {
         let options = PgConnectOptions::clone(&self.options());
-        let many = Many { pool: self.pool.clone(), turn: Semaphore::new(1), first_until: Mutex::default() };
-        Self { pool: pool(options, most, BESIDE, idle_timeout, trouble), many: Some(Arc::new(many)) }
+        let few = pool(options, most, BESIDE, idle_timeout, trouble);
+        self.room.few.lock().unwrap_or_else(PoisonError::into_inner).push(few.clone());
+        let many = Many { pool: self.pool.clone(), turn: Arc::new(Semaphore::new(1)) };
+        Self { pool: few, room: Arc::clone(&self.room), many: Some(many) }
     }
 
     /// How many there may be.
@@ -70,27 +85,34 @@ impl Connections {
     }
 
     /// One of them; [`sqlx::Error::PoolTimedOut`] when none could be had.
-    pub async fn one(&self) -> Result<PoolConnection<Postgres>, sqlx::Error> {
-        let tries = if self.many.is_some() { 1 } else { TRIES };
-        if !self.many.as_ref().is_some_and(|many| many.comes_first()) {
-            for _ in 0..tries {
+    pub async fn one(&self) -> Result<One, sqlx::Error> {
+        let Some(many) = &self.many else {
+            for _ in 0..TRIES {
                 match self.pool.acquire().await {
                     Err(sqlx::Error::PoolTimedOut) => {}
-                    result => return result,
+                    result => return Ok((result?, None)),
                 }
             }
-        }
-        let Some(many) = &self.many else { return Err(sqlx::Error::PoolTimedOut) };
-        // Nobody closes the semaphore.
-        let _turn = many.turn.acquire().await.map_err(|_| sqlx::Error::PoolClosed)?;
-        // In short tries: one that becomes free is not seen while another is being made.
-        for _ in 0..SHARING_TRIES {
-            if let Ok(acquired) = tokio::time::timeout(SHARING, many.pool.acquire()).await {
-                many.come_first();
-                return acquired;
+            return Err(sqlx::Error::PoolTimedOut);
+        };
+        if !self.room.is_scarce() {
+            match self.pool.acquire().await {
+                Err(sqlx::Error::PoolTimedOut) => self.room.is_scarce_for(REMEMBERED),
+                result => return Ok((result?, None)),
             }
         }
-        Err(sqlx::Error::PoolTimedOut)
+        many.one().await
+    }
+
+    /// The server refused another connection for these: the few are closed, and share.
+    pub fn make_room(&self) {
+        self.room.is_scarce_for(SCARCE);
+        let few = self.room.few.lock().unwrap_or_else(PoisonError::into_inner);
+        for pool in few.iter() {
+            while let Some(mut idle) = pool.try_acquire() {
+                idle.close_on_drop();
+            }
+        }
     }
 
     /// Ends them.
@@ -100,17 +122,30 @@ impl Connections {
 }
 
 impl Many {
-    fn comes_first(&self) -> bool {
-        let until = self.first_until.lock().unwrap_or_else(PoisonError::into_inner);
+    async fn one(&self) -> Result<One, sqlx::Error> {
+        // Nobody closes the semaphore.
+        let turn = Arc::clone(&self.turn).acquire_owned().await.map_err(|_| sqlx::Error::PoolClosed)?;
+        let mut patience = SHARING;
+        for _ in 0..SHARING_TRIES {
+            if let Ok(acquired) = tokio::time::timeout(patience, self.pool.acquire()).await {
+                return Ok((acquired?, Some(turn)));
+            }
+            // One that became free was not seen while another was being made.
+            patience *= 2;
+        }
+        Err(sqlx::Error::PoolTimedOut)
+    }
+}
+
+impl Room {
+    fn is_scarce(&self) -> bool {
+        let until = self.scarce_until.lock().unwrap_or_else(PoisonError::into_inner);
         until.is_some_and(|until| Instant::now() < until)
     }
 
-    fn come_first(&self) {
-        let mut until = self.first_until.lock().unwrap_or_else(PoisonError::into_inner);
-        let over = until.is_none_or(|until| until <= Instant::now());
-        if over {
-            *until = Some(Instant::now() + REMEMBERED);
-        }
+    fn is_scarce_for(&self, long: Duration) {
+        let mut until = self.scarce_until.lock().unwrap_or_else(PoisonError::into_inner);
+        *until = (*until).max(Some(Instant::now() + long));
     }
 }
 

@@ -111,8 +111,10 @@ async fn count_days(
     let counted: Vec<(NaiveDate, i64, i64)> = sql_as(
         "select due.day, due.rows, found.rows
          from (
-             select day, rows, sum(rows) over (order by day desc) - rows as before
-             from cdr_sync.day where account = $1 and ($2::date is null or day < $2)
+             -- Nobody knows how many rows are where none were noted.
+             select day, rows, sum(weight) over (order by day desc) - weight as before
+             from cdr_sync.day cross join lateral (values (case when rows = 0 then 20000 else rows end)) as w(weight)
+             where account = $1 and ($2::date is null or day < $2)
          ) as due
          -- By day: else the planner may prefer to read the whole table.
          cross join lateral (

@@ -103,6 +103,11 @@ impl StoreError {
         matches!(self, StoreError::Away(_) | StoreError::NotAdmitted { .. } | StoreError::Tls { .. })
     }
 
+    /// Whether the server allows no more connections.
+    pub(super) fn is_crowded(&self) -> bool {
+        matches!(self, StoreError::NotAdmitted { advice, .. } if *advice == CONNECTIONS)
+    }
+
     /// Whether the ledger is to be loaded again, for it is not what the leader knows.
     pub fn is_stale(&self) -> bool {
         matches!(self, StoreError::CommitsLost | StoreError::RowsLost)

@@ -50,11 +50,25 @@ impl Store {
     ) -> Result<Taken, StoreError> {
         self.soon(async {
             let mut tx = self.begin().await?;
-            let present: Option<(String,)> = sql_as("select holder from cdr_sync.lease where account = $1")
-                .bind(account)
-                .fetch_optional(&mut *tx)
-                .await?;
-            let buried = present.map(|(id,)| id).filter(|id| dead(id));
+            // Who stands still from here on keeps nobody else waiting for long.
+            sqlx::raw_sql("set local idle_in_transaction_session_timeout = '5s'").execute(&mut *tx).await?;
+            let present: Option<(String, bool)> = sql_as(
+                "select holder, holder <> $2 and expires_at between clock_timestamp() and clock_timestamp() + $3 + interval '10 seconds'
+                 from cdr_sync.lease where account = $1",
+            )
+            .bind(account)
+            .bind(&holder.id)
+            .bind(interval(delta(ttl)))
+            .fetch_optional(&mut *tx)
+            .await?;
+            let mut buried = None;
+            if let Some((id, is_held)) = present {
+                buried = Some(id).filter(|id| dead(id));
+                if is_held && buried.is_none() {
+                    // Not tried: a row that is only looked at is not locked, and its holder can renew it.
+                    return held_by(tx, account).await;
+                }
+            }
             let taken =
                 sql("insert into cdr_sync.lease as l (account, holder, holder_name, taken_at, expires_at)
              values ($1, $2, $3, clock_timestamp(), clock_timestamp() + $4)

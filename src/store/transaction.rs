@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 
 use sqlx::pool::PoolConnection;
 use sqlx::{AssertSqlSafe, PgConnection, Postgres};
+use tokio::sync::OwnedSemaphorePermit;
 
+use super::connections::One;
 use super::{Store, StoreError};
 
 /// A connection that does not even begin a transaction within this is dead without a word.
@@ -18,6 +20,7 @@ const CONNECTIONS: u32 = 3;
 #[derive(Debug)]
 pub(super) struct Tx {
     connection: PoolConnection<Postgres>,
+    _turn: Option<OwnedSemaphorePermit>,
     is_ended: bool,
 }
 
@@ -28,7 +31,8 @@ impl Tx {
     pub async fn begin(store: &Store) -> Result<Self, StoreError> {
         let mut tried = 0;
         loop {
-            let mut tx = Self { connection: connection(store).await?, is_ended: false };
+            let (connection, _turn) = one(store).await?;
+            let mut tx = Self { connection, _turn, is_ended: false };
             let begin = sqlx::raw_sql(AssertSqlSafe(store.begin.clone()));
             let error = match tokio::time::timeout(BEGINNING, begin.execute(&mut *tx)).await {
                 Ok(Ok(_)) => return Ok(tx),
@@ -51,11 +55,20 @@ impl Tx {
     }
 }
 
-async fn connection(store: &Store) -> Result<PoolConnection<Postgres>, StoreError> {
+async fn one(store: &Store) -> Result<One, StoreError> {
     match store.connections.one().await {
-        Err(sqlx::Error::PoolTimedOut) => Err(store.why_none_came().await),
-        result => Ok(result?),
+        Err(sqlx::Error::PoolTimedOut) => {}
+        result => return Ok(result?),
     }
+    let why = store.why_none_came().await;
+    if !why.is_crowded() {
+        return Err(why);
+    }
+    store.connections.make_room();
+    store.connections.one().await.map_err(|error| match error {
+        sqlx::Error::PoolTimedOut => why,
+        error => error.into(),
+    })
 }
 
 impl Deref for Tx {

@@ -319,16 +319,15 @@ impl Asker {
     pub async fn after(&mut self, failure: Option<String>) -> Result<(), SyncError> {
         let Some(last) = failure else {
             self.failures = 0;
-            self.board.update(|progress| progress.failing_since = None);
+            self.board.update(|progress| (progress.failing_for, progress.given_up) = (Duration::ZERO, None));
             return Ok(());
         };
         self.failures += 1;
-        let now = self.clock.now();
-        self.board.update(|progress| _ = progress.failing_since.get_or_insert(now));
         if self.patience.is_some_and(|patience| self.failures >= patience) {
             return Err(SyncError::Failing { failures: self.failures, last });
         }
         let wait = self.account.backoff.wait(self.failures, fastrand::f64(), None);
+        self.board.update(|progress| progress.failing_for += wait);
         self.waits("after_failure", wait, &last);
         self.clock.sleep(wait).await;
         Ok(())

@@ -17,7 +17,7 @@ use crate::store::{Store, StoreError};
 pub const LEASE: Duration = Duration::from_secs(15);
 const RENEW_EVERY: Duration = Duration::from_secs(3);
 /// No answer within this: the connection may be dead, and another is tried at once.
-const RENEWING: Duration = Duration::from_secs(5);
+const RENEWING: Duration = Duration::from_secs(7);
 /// What fails at once is not tried again at once.
 const TRY_AGAIN: Duration = Duration::from_secs(1);
 

@@ -21,26 +21,34 @@ const EVERY: Duration = Duration::from_secs(5);
 pub(super) const LEFT_ALONE: Duration = Duration::from_secs(15);
 
 /// An account whose requests have failed for so long is for another daemon to try, if there is one …
-const FAILING: TimeDelta = TimeDelta::minutes(2);
-/// … and until then it is not for this one again, unless that fails as well.
-const FORGIVEN: TimeDelta = TimeDelta::minutes(15);
+const FAILING: Duration = Duration::from_secs(120);
+/// … and for so long this one leaves it to that, then for twice as long, up to a day.
+const GIVEN_UP: TimeDelta = TimeDelta::minutes(15);
+const GIVEN_UP_MOST: TimeDelta = TimeDelta::days(1);
 
-/// The accounts that this daemon is to let go of.
+/// The accounts that this daemon is to let go of, or to leave alone.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Share {
     handed_over: watch::Sender<BTreeSet<String>>,
     given_up: watch::Sender<BTreeSet<String>>,
+    left_alone: watch::Sender<BTreeSet<String>>,
 }
 
 impl Share {
     /// Returns once `account` is to be handed over.
     pub async fn takes_away(&self, account: &str) {
-        contains(&self.handed_over, account).await;
+        until(&self.handed_over, |accounts| accounts.contains(account)).await;
     }
 
-    /// Returns once `account` is to be given up: here its requests fail, and there is another daemon for it.
-    pub async fn relieves(&self, account: &str) {
-        contains(&self.given_up, account).await;
+    /// Returns once `account` is to be given up: its requests fail here, and there is another daemon for it.
+    pub async fn relieves(&self, account: &str, board: &Board) {
+        let fails = || board.read().failing_for >= FAILING;
+        until(&self.given_up, |accounts| accounts.contains(account) && fails()).await;
+    }
+
+    /// Returns as soon as `account` is not to be left to another daemon.
+    pub async fn may_lead(&self, account: &str) {
+        until(&self.left_alone, |accounts| !accounts.contains(account)).await;
     }
 
     /// Shows up and looks around for ever.
@@ -53,22 +61,23 @@ impl Share {
     ) {
         loop {
             let now = clock.now();
-            let progress = boards.iter().map(|(account, board)| (account.as_str(), board.read()));
-            let progress: BTreeMap<&str, Progress> = progress.collect();
+            let accounts: Vec<(&str, Progress)> =
+                boards.iter().map(|(account, board)| (account.as_str(), board.read())).collect();
             // Nobody hands over an account to a daemon that cannot read it.
-            let able =
-                progress.iter().filter(|(_, progress)| !progress.troubled && !is_failing(progress, now));
+            let able = accounts.iter().filter(|(_, progress)| is_able(progress, now));
             let able: Vec<&str> = able.map(|(account, _)| *account).collect();
             match store.show_up(holder, &able, LEASE).await {
                 Ok(replicas) => {
-                    let led = progress.iter().filter(|(_, progress)| progress.leads);
-                    let (failing, well): (Vec<_>, Vec<_>) =
-                        led.partition(|(_, progress)| is_failing(progress, now));
-                    let names = |led: Vec<(&&str, &Progress)>| -> Vec<String> {
-                        led.into_iter().map(|(account, _)| (*account).to_owned()).collect()
+                    let named = |which: &dyn Fn(&Progress) -> bool| -> Vec<String> {
+                        let some = accounts.iter().filter(|(_, progress)| which(progress));
+                        some.map(|(account, _)| (*account).to_owned()).collect()
                     };
-                    self.handed_over.send_replace(to_hand_over(&names(well), &holder.id, &replicas));
-                    self.given_up.send_replace(to_give_up(names(failing), &holder.id, &replicas));
+                    let led = named(&|progress| progress.leads);
+                    let failing = named(&|progress| progress.leads && progress.failing_for >= FAILING);
+                    let unable = named(&|progress| !progress.leads && is_given_up(progress, now));
+                    self.handed_over.send_replace(to_hand_over(&led, &holder.id, &replicas));
+                    self.given_up.send_replace(for_others(failing, &holder.id, &replicas));
+                    self.left_alone.send_replace(for_others(unable, &holder.id, &replicas));
                 }
                 Err(error) => tracing::debug!(event = "not_shown_up", %error, "trying again"),
             }
@@ -77,21 +86,34 @@ impl Share {
     }
 }
 
-async fn contains(accounts: &watch::Sender<BTreeSet<String>>, account: &str) {
+/// An account that is given up at `now`, after `before`.
+pub(super) fn given_up(
+    before: Option<(DateTime<Utc>, TimeDelta)>,
+    now: DateTime<Utc>,
+) -> (DateTime<Utc>, TimeDelta) {
+    let long = before.map_or(GIVEN_UP, |(_, long)| (long * 2).min(GIVEN_UP_MOST));
+    (now + long, long)
+}
+
+fn is_given_up(progress: &Progress, now: DateTime<Utc>) -> bool {
+    // Further ahead: the clock was set back.
+    progress.given_up.is_some_and(|(until, long)| now < until && until <= now + long)
+}
+
+fn is_able(progress: &Progress, now: DateTime<Utc>) -> bool {
+    !progress.troubled && progress.failing_for < FAILING && !is_given_up(progress, now)
+}
+
+async fn until(accounts: &watch::Sender<BTreeSet<String>>, holds: impl Fn(&BTreeSet<String>) -> bool) {
     let mut accounts = accounts.subscribe();
     // The sender outlives the wait, so the channel cannot close.
-    let _ = accounts.wait_for(|accounts| accounts.contains(account)).await;
+    let _ = accounts.wait_for(|accounts| holds(accounts)).await;
 }
 
-fn is_failing(progress: &Progress, now: DateTime<Utc>) -> bool {
-    let long = progress.failing_since.map(|since| now - since);
-    long.is_some_and(|long| (FAILING..FORGIVEN).contains(&long))
-}
-
-/// Which of the accounts that fail here another daemon may be able to read.
-fn to_give_up(failing: Vec<String>, own: &str, replicas: &[Replica]) -> BTreeSet<String> {
+/// Which of `accounts` another daemon may be able to read.
+fn for_others(accounts: Vec<String>, own: &str, replicas: &[Replica]) -> BTreeSet<String> {
     let others = || replicas.iter().filter(|replica| replica.holder != own);
-    failing.into_iter().filter(|account| others().any(|other| other.accounts.contains(account))).collect()
+    accounts.into_iter().filter(|account| others().any(|other| other.accounts.contains(account))).collect()
 }
 
 /// Which of the accounts led by `own` somebody else who leads at least two fewer should lead: half of what it leads more.
@@ -129,18 +151,23 @@ mod tests {
     }
 
     #[test]
-    fn what_fails_here_is_given_up_where_another_can_try() {
+    fn what_fails_here_is_given_up_where_another_can_try_and_left_to_it_for_ever_longer() {
+        let left = |replicas: &[Replica]| for_others(names(3), "own", replicas).len();
+        assert_eq!(left(&[replica("own", 3, 10)]), 0);
+        assert_eq!(left(&[replica("own", 3, 10), replica("other", 9, 2)]), 2);
+
         let now = DateTime::from_timestamp(1_700_000_000, 0).unwrap();
-        let failing_for = |minutes| Progress {
-            failing_since: Some(now - TimeDelta::minutes(minutes)),
-            ..Progress::default()
-        };
-        let failing = [0, 1, 2, 14, 15, 60].map(|minutes| is_failing(&failing_for(minutes), now));
-        assert_eq!(failing, [false, false, true, true, false, false]);
-        assert!(!is_failing(&Progress::default(), now));
-        let given_up = |replicas: &[Replica]| to_give_up(names(3), "own", replicas).len();
-        assert_eq!(given_up(&[replica("own", 3, 10)]), 0);
-        assert_eq!(given_up(&[replica("own", 3, 10), replica("other", 9, 2)]), 2);
+        let well = Progress::default();
+        assert!(is_able(&well, now));
+        assert!(!is_able(&Progress { failing_for: FAILING, ..well.clone() }, now));
+        assert!(!is_able(&Progress { troubled: true, ..well.clone() }, now));
+        let once = given_up(None, now);
+        let twice = given_up(Some(once), now);
+        assert_eq!((once.0 - now, twice.0 - now), (TimeDelta::minutes(15), TimeDelta::minutes(30)));
+        assert_eq!(given_up(Some((now, TimeDelta::hours(20))), now).0 - now, TimeDelta::days(1));
+        let resting = Progress { given_up: Some(once), ..well };
+        let able = [-60, 0, 14, 15].map(|minutes| is_able(&resting, now + TimeDelta::minutes(minutes)));
+        assert_eq!(able, [true, false, false, true], "an hour back: the clock was set");
     }
 
     #[test]

@@ -38,8 +38,11 @@ pub struct Progress {
     pub leads: bool,
     /// When it led last, that ended with an error.
     pub troubled: bool,
-    /// Since when no request has had a usable answer.
-    pub failing_since: Option<DateTime<Utc>>,
+    /// How long was waited since a request last had a usable answer.
+    pub failing_for: Duration,
+    /// Its requests failed here for so long that it was given up: not before this is it tried again while there is another
+    /// daemon for it, and after another such time for twice as long.
+    pub given_up: Option<(DateTime<Utc>, TimeDelta)>,
     /// Why nothing is being asked at present, and until when.
     pub waiting: Option<(String, DateTime<Utc>)>,
     /// Nothing was due at the last look.

@@ -12,7 +12,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::engine::{Engine, RESUME_EVERY, TURN, Turn};
 use super::leadership::Leases;
-use super::share::{LEFT_ALONE, Share};
+use super::share::{LEFT_ALONE, Share, given_up};
 use super::status::Board;
 use super::{Account, DATABASE, SyncError};
 use crate::clock::Clock;
@@ -80,6 +80,10 @@ struct Wait {
 async fn keep_in_sync(account: Account, common: Common, board: Board, share: Share, stop: CancellationToken) {
     let (mut failures, mut refusals) = (0, 0);
     loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = share.may_lead(&account.name) => {}
+        }
         let began = common.clock.now();
         let read_before = board.read().windows;
         let ended = AssertUnwindSafe(lead(&account, &common, &board, &share, &stop)).catch_unwind().await;
@@ -225,7 +229,7 @@ async fn lead(
         opened = opening => opened?,
     };
     board.metrics.leads(true);
-    board.update(|progress| (progress.leads, progress.failing_since) = (true, None));
+    board.update(|progress| (progress.leads, progress.failing_for) = (true, Duration::ZERO));
     tracing::info!(event = "leading", account = account.name, "this process keeps the account in sync");
     let ended = turn_until(&mut engine, account, common, board, share, stop).await;
     // Commit is the only truth: what does not end in time is simply read again.
@@ -264,7 +268,12 @@ async fn turn_until(
             () = stop.cancelled() => return Ok(Ending::Stopped),
             turn = Box::pin(engine.tick()) => turn?,
             () = board.heart.stops() => return Err(SyncError::Stuck),
-            () = share.relieves(&account.name) => {
+            () = share.relieves(&account.name, board) => {
+                let now = clock.now();
+                board.update(|progress| {
+                    progress.given_up = Some(given_up(progress.given_up, now));
+                    progress.failing_for = Duration::ZERO;
+                });
                 return Ok(Ending::HandedOver { why: "its requests have failed here for minutes" });
             }
         };

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use cdr_sync::clock::Clock;
 use cdr_sync::store::Store;
 use cdr_sync::store::budget::{Lifted, Reserved, Slot};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -252,7 +253,8 @@ async fn slot(store: &Store, now: DateTime<Utc>) -> Slot {
 async fn a_slot_is_void_once_the_row_it_stands_in_was_set_back() {
     let scene = Scene::new().await;
     let store = &scene.store;
-    let now = Utc::now();
+    // A little ahead, so that no slot passes meanwhile.
+    let now = Clock::System.now() + TimeDelta::seconds(30);
     let first = slot(store, now).await;
     let second = slot(store, now).await;
     let stand = async |slot: &Slot| store.stands("c", slot).await.unwrap();
@@ -276,4 +278,8 @@ async fn a_slot_is_void_once_the_row_it_stands_in_was_set_back() {
     assert!(stand(&fast).await);
     slot(store, now).await;
     assert!(!stand(&fast).await);
+
+    // One that was let pass: what leaves for the next slots would leave beside it.
+    let passed = slot(store, now - TimeDelta::minutes(10)).await;
+    assert!(!stand(&passed).await);
 }
