@@ -139,6 +139,19 @@ async fn an_account_that_is_being_taken_over_does_not_hold_up_the_leases_of_othe
 }
 
 #[tokio::test]
+async fn a_lease_that_is_held_is_looked_at_without_locking_it() {
+    let scene = Scene::new().await;
+    scene.store.take_lease(ACCOUNT, &holder("a"), TTL, alive).await.unwrap();
+    let mut other = scene.sql().await;
+    sqlx::raw_sql("begin; select from cdr_sync.lease for update").execute(&mut other).await.unwrap();
+    let mut settings = settings(scene.database.url());
+    settings.lock_timeout = Duration::from_millis(100);
+    let standby = Store::open(&settings).unwrap();
+    let taken = standby.take_lease(ACCOUNT, &holder("b"), TTL, alive).await;
+    assert!(matches!(taken, Ok(Taken::HeldBy { .. })), "{taken:?}");
+}
+
+#[tokio::test]
 async fn a_role_with_few_connections_shares_them() {
     let scene = Scene::new().await;
     let database = scene.lines("select current_database()::text").await.remove(0);

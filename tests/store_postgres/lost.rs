@@ -99,6 +99,30 @@ async fn a_day_that_only_a_program_of_an_earlier_version_stored_is_compared_as_w
     assert_eq!((found.lost_days, found.lost_rows), (1, 50));
 }
 
+#[tokio::test]
+async fn days_of_which_nothing_was_noted_are_not_all_counted_at_once() {
+    let scene = Scene::new().await;
+    run(
+        &scene,
+        "insert into voicenter.cdr (account, call_id, started_at, first_seen_at, updated_at)
+         select account, i::text, timestamptz '2026-01-01Z' + i * interval '1 day', now(), now()
+         from cdr_sync.cursor, generate_series(1, 100) as i",
+    )
+    .await;
+    let (mut below, mut rounds) = (None, 0);
+    loop {
+        let count = std::sync::Arc::new(scene.store.load(ACCOUNT).await.unwrap().count);
+        let found = scene.store.compare_days(ACCOUNT, scene.fence, &count, below, 200_000).await.unwrap();
+        assert_eq!(found.lost_days, 0);
+        (below, rounds) = (found.down_to, rounds + 1);
+        if below.is_none() {
+            break;
+        }
+    }
+    assert_eq!(rounds, 11, "ten days each, and none");
+    assert_eq!(scene.count("select sum(rows)::bigint from cdr_sync.day").await, 100);
+}
+
 /// As much as a slow disk or somebody's trigger costs: 20 ms a row.
 const SLOW: &str = "
 create function public.slow() returns trigger language plpgsql as $$ begin perform pg_sleep(0.02); return new; end $$;
