@@ -53,11 +53,9 @@ pub async fn silent_connections(form: Form) {
     let kind = Kind {
         place: 5,
         name: "A database connection dies without a word, in each phase of a commit",
-        times: (28, 1),
+        times: (28, 2),
         lanes: 7,
         within: 10,
-        // A commit waits for twice `statement_timeout`, whatever its connection does.
-        known: Some(90),
     };
     torture(&kind, form, &Setup { database_wires: true, ..Setup::default() }, async |scene, number| {
         let moment = MOMENTS.get(number % (MOMENTS.len() + 1));
@@ -83,7 +81,6 @@ pub async fn stopped_leader(form: Form) {
         times: (28, 1),
         lanes: 6,
         within: 30,
-        known: None,
     };
     torture(
         &kind,
@@ -122,7 +119,6 @@ pub async fn cut_leader(form: Form) {
         times: (10, 1),
         lanes: 5,
         within: 30,
-        known: None,
     };
     torture(
         &kind,
