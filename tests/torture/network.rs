@@ -52,13 +52,14 @@ async fn springs(scene: &mut Scene, daemon: usize, moment: Moment) -> bool {
 pub async fn silent_connections(form: Form) {
     let kind = Kind {
         place: 5,
-        name: "A database connection dies without a word, in each phase of a commit",
-        times: (28, 2),
+        name: "A database connection dies without a word, in each phase of a commit; every other time the server learns of it",
+        times: (28, 4),
         lanes: 7,
         within: 10,
     };
     torture(&kind, form, &Setup { database_wires: true, ..Setup::default() }, async |scene, number| {
-        let moment = MOMENTS.get(number % (MOMENTS.len() + 1));
+        database(scene, 0).server_notices(number % 2 == 1);
+        let moment = MOMENTS.get(number / 2 % (MOMENTS.len() + 1));
         let mut dead = false;
         if let Some(moment) = moment {
             database(scene, 0).arm(*moment);
@@ -124,8 +125,9 @@ pub async fn cut_leader(form: Form) {
         &kind,
         form,
         &Setup { database_wires: true, standby: true, ..Setup::default() },
-        async |scene, _| {
+        async |scene, number| {
             let leader = scene.leader().await;
+            database(scene, leader).server_notices(number % 2 == 1);
             let (began, stores) = (Instant::now(), scene.is_storing().await);
             database(scene, leader).cut();
             let id = scene.mark();
