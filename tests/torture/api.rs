@@ -11,7 +11,7 @@ use crate::scene::Setup;
 const SPELL: std::ops::Range<u64> = 3_000..8_000;
 
 async fn spells(place: u32, name: &'static str, fault: Fault, form: Form) {
-    let kind = Kind { place, name, times: (10, 1), lanes: 1, within: 10, known: None };
+    let kind = Kind { place, name, times: (10, 1), lanes: 1, within: 10 };
     torture(&kind, form, &Setup::default(), async |scene, _| {
         scene.simulator.faults().always(fault);
         tokio::time::sleep(Duration::from_millis(scene.random.u64(SPELL))).await;
@@ -22,14 +22,7 @@ async fn spells(place: u32, name: &'static str, fault: Fault, form: Form) {
 }
 
 pub async fn refuses_connections(form: Form) {
-    let kind = Kind {
-        place: 11,
-        name: "The API refuses connections",
-        times: (10, 1),
-        lanes: 1,
-        within: 10,
-        known: None,
-    };
+    let kind = Kind { place: 11, name: "The API refuses connections", times: (10, 1), lanes: 1, within: 10 };
     torture(&kind, form, &Setup { api_wire: true, ..Setup::default() }, async |scene, _| {
         scene.daemons[0].api.as_mut().unwrap().refuse().await;
         tokio::time::sleep(Duration::from_millis(scene.random.u64(SPELL))).await;

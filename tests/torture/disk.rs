@@ -54,7 +54,6 @@ pub async fn full_disk(form: Form) {
         times: (10, 2),
         lanes: 1,
         within: 10,
-        known: None,
     };
     let Some(disk) = Disk::mount() else {
         not_run(&kind, "no disk can be mounted here");

@@ -32,14 +32,14 @@ macro_rules! faults {
             $(#[tokio::test(flavor = "multi_thread")]
             #[ignore = "waits for many recoveries: scripts/torture short"]
             async fn $name() {
-                $run(crate::rounds::Form::Short).await;
+                crate::rounds::ends(crate::rounds::Form::Short, $run).await;
             })*
         }
         mod full {
             $(#[tokio::test(flavor = "multi_thread")]
             #[ignore = "takes minutes: scripts/torture"]
             async fn $name() {
-                $run(crate::rounds::Form::Full).await;
+                crate::rounds::ends(crate::rounds::Form::Full, $run).await;
             })*
         }
     };

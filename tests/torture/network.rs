@@ -52,15 +52,14 @@ async fn springs(scene: &mut Scene, daemon: usize, moment: Moment) -> bool {
 pub async fn silent_connections(form: Form) {
     let kind = Kind {
         place: 5,
-        name: "A database connection dies without a word, in each phase of a commit",
-        times: (28, 1),
+        name: "A database connection dies without a word, in each phase of a commit; every other time the server learns of it",
+        times: (28, 4),
         lanes: 7,
         within: 10,
-        // A commit waits for twice `statement_timeout`, whatever its connection does.
-        known: Some(90),
     };
     torture(&kind, form, &Setup { database_wires: true, ..Setup::default() }, async |scene, number| {
-        let moment = MOMENTS.get(number % (MOMENTS.len() + 1));
+        database(scene, 0).server_notices(number % 2 == 1);
+        let moment = MOMENTS.get(number / 2 % (MOMENTS.len() + 1));
         let mut dead = false;
         if let Some(moment) = moment {
             database(scene, 0).arm(*moment);
@@ -83,7 +82,6 @@ pub async fn stopped_leader(form: Form) {
         times: (28, 1),
         lanes: 6,
         within: 30,
-        known: None,
     };
     torture(
         &kind,
@@ -122,14 +120,14 @@ pub async fn cut_leader(form: Form) {
         times: (10, 1),
         lanes: 5,
         within: 30,
-        known: None,
     };
     torture(
         &kind,
         form,
         &Setup { database_wires: true, standby: true, ..Setup::default() },
-        async |scene, _| {
+        async |scene, number| {
             let leader = scene.leader().await;
+            database(scene, leader).server_notices(number % 2 == 1);
             let (began, stores) = (Instant::now(), scene.is_storing().await);
             database(scene, leader).cut();
             let id = scene.mark();

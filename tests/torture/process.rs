@@ -15,8 +15,7 @@ use crate::rounds::{Form, Kind, comes_within, not_run, torture};
 use crate::scene::Setup;
 
 pub async fn killed_daemon(form: Form) {
-    let kind =
-        Kind { place: 1, name: "SIGKILL of the daemon", times: (200, 3), lanes: 4, within: 10, known: None };
+    let kind = Kind { place: 1, name: "SIGKILL of the daemon", times: (200, 3), lanes: 4, within: 10 };
     torture(&kind, form, &Setup::default(), async |scene, number| {
         // Every other one hits a commit.
         if number % 2 == 1 {
@@ -39,7 +38,6 @@ pub async fn flooded_page(form: Form) {
         times: (10, 1),
         lanes: 1,
         within: 10,
-        known: None,
     };
     let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
     let env = vec![("CDR_SYNC__HTTP__LISTEN", address.clone())];
@@ -67,7 +65,6 @@ pub async fn unread_log(form: Form) {
         times: (10, 1),
         lanes: 1,
         within: 10,
-        known: None,
     };
     torture(&kind, form, &Setup::default(), async |scene, _| {
         // A pipe that takes nothing more: the next to write to it waits for a reader.
@@ -102,7 +99,6 @@ pub async fn stepped_clock(form: Form) {
         times: (12, 2),
         lanes: 1,
         within: 10,
-        known: None,
     };
     let Some(library) = FAKETIME.iter().find(|path| Path::new(path).exists()) else {
         not_run(&kind, "libfaketime is not here");

@@ -37,6 +37,8 @@ struct State {
     cut: bool,
     /// A client that was stopped is still so: what it sent last has not left it.
     held: bool,
+    /// When a connection dies, its server is told, as when that host's kernel gave it up; else its transaction stays open.
+    server_notices: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -80,6 +82,11 @@ impl Wire {
 
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// Whether the server learns that a connection has died; the daemon never does.
+    pub fn server_notices(&self, notices: bool) {
+        self.shared.state.send_modify(|state| state.server_notices = notices);
     }
 
     /// What is connected now stays so, and nothing passes any more.
@@ -157,21 +164,25 @@ async fn carry(near: TcpStream, shared: Arc<Shared>) {
         std::future::pending::<()>().await;
     }
     let Ok(far) = TcpStream::connect(("127.0.0.1", shared.server)).await else { return };
-    let (near_read, mut near_write) = near.into_split();
-    let (mut far_read, far_write) = far.into_split();
+    let (mut near_read, mut near_write) = near.into_split();
+    let (mut far_read, mut far_write) = far.into_split();
     let dies = tokio::select! {
-        dies = up(near_read, far_write, &shared) => dies,
+        dies = up(&mut near_read, &mut far_write, &shared) => dies,
         _ = copy(&mut far_read, &mut near_write) => false,
         _ = state.wait_for(|state| state.generation != now.generation) => true,
     };
     if dies {
-        // Both ends stay open.
+        if state.borrow().server_notices {
+            drop((far_read, far_write));
+            return std::future::pending().await;
+        }
+        // Both ends stay open: a half that is dropped would tell the server.
         std::future::pending::<()>().await;
     }
 }
 
 /// What the client sends; true: the connection dies here.
-async fn up(mut near: OwnedReadHalf, mut far: OwnedWriteHalf, shared: &Shared) -> bool {
+async fn up(near: &mut OwnedReadHalf, far: &mut OwnedWriteHalf, shared: &Shared) -> bool {
     let (mut bytes, mut stores, mut before) = (vec![0; 1 << 16], false, Vec::new());
     while let Ok(length @ 1..) = near.read(&mut bytes).await {
         let chunk = &bytes[..length];
