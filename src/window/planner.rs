@@ -4,7 +4,7 @@
 //! Live tail, lookback, backfill, reconcile and gaps are not loops of their own: they are reasons for which
 //! one planner picks a window, and the map of coverage is all they share.
 
-mod api_lag;
+mod api_clock;
 mod asked;
 mod choice;
 mod gaps;
@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use api_lag::ApiLag;
+use api_clock::ApiClock;
 use asked::AskedSpans;
 use choice::outward;
 use withdrawn::Withdrawn;
@@ -173,8 +173,8 @@ pub struct Planner {
     set_back: Option<TimeDelta>,
     /// Where the API's own clock stands, if claims end there long before the present.
     behind: Option<DateTime<Utc>>,
-    /// How far claims end before the present, as answers showed lately.
-    api_lag: ApiLag,
+    /// What answers showed of the API's own clock.
+    api_clock: ApiClock,
     /// When the pages that a lane still holds unproven were asked for.
     shown_since: BTreeMap<Lane, DateTime<Utc>>,
 }
@@ -204,7 +204,7 @@ impl Planner {
             has_polled: false,
             ahead: Vec::new(),
             lowered: Vec::new(),
-            api_lag: ApiLag::default(),
+            api_clock: ApiClock::default(),
             shown_since: BTreeMap::new(),
             last_look: None,
             polled_until: None,
@@ -334,7 +334,10 @@ impl Planner {
         let horizon = server_date.map_or(read_at, |date| date.min(read_at));
         if server_date.is_some() {
             self.behind = (read_at - horizon > CLOCKS_APART).then_some(horizon);
-            self.api_lag.note(read_at - horizon, read_at);
+        }
+        if matches!(reply, Reply::Answer(_)) {
+            let rereads = ask.reason == Reason::Reconcile;
+            self.api_clock.note(horizon, rereads, read_at, &self.settings);
         }
         let shown_since = self.shown_since(ask.lane, step.hold, horizon);
         for window in step.claims {
@@ -374,7 +377,7 @@ impl Planner {
             (None, _) => {}
         }
         if ask.lane == Lane::Asked {
-            self.asked.note(&progress);
+            self.asked.note(&progress, horizon);
         }
         self.finish_reading(ask, read_at, &mut progress);
         progress

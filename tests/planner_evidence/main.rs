@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test stops where it is wrong")]
 
+mod api_clock;
 mod asked;
 mod clock;
 mod outage;

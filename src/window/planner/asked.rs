@@ -9,6 +9,7 @@ use super::choice::{Choice, outward};
 use super::{Mode, Planner};
 use crate::window::ask::Reason;
 use crate::window::coverage::Coverage;
+use crate::window::knowledge::floor;
 use crate::window::ledger::Progress;
 use crate::window::{Order, Window};
 
@@ -19,6 +20,8 @@ struct Piece {
     window: Window,
     /// It was asked for before.
     again: bool,
+    /// It lies past the API's clock: it waits for the next poll that reads the lookback.
+    late: bool,
 }
 
 /// The pieces that wait, and the one that is being read.
@@ -28,11 +31,13 @@ pub(super) struct AskedSpans {
     now: Option<Piece>,
     /// What was read since that one was begun.
     read: Coverage,
+    /// The earliest end of claims that its answers had.
+    horizon: Option<DateTime<Utc>>,
 }
 
 impl AskedSpans {
     pub(super) fn add(&mut self, span: Window) {
-        self.waiting.push_back(Piece { span, window: span, again: false });
+        self.waiting.push_back(Piece { span, window: span, again: false, late: false });
     }
 
     /// Asks for a part of the current piece once more.
@@ -41,14 +46,20 @@ impl AskedSpans {
         self.waiting.extend(again);
     }
 
-    /// Takes in what an answer for the current piece came to.
-    pub(super) fn note(&mut self, progress: &Progress) {
+    /// Lets what lay past the API's clock be asked for again.
+    pub(super) fn release_late(&mut self) {
+        self.waiting.iter_mut().for_each(|piece| piece.late = false);
+    }
+
+    /// Takes in what an answer for the current piece came to, whose claims end at `horizon`.
+    pub(super) fn note(&mut self, progress: &Progress, horizon: DateTime<Utc>) {
+        self.horizon = Some(self.horizon.map_or(horizon, |earliest| earliest.min(horizon)));
         progress.claims.iter().for_each(|claim| self.read.claim(claim.window, claim.tier));
         progress.uncover.iter().for_each(|window| self.read.uncover(*window));
     }
 
     fn begin(&mut self, piece: Piece) {
-        (self.now, self.read) = (Some(piece), Coverage::new());
+        (self.now, self.read, self.horizon) = (Some(piece), Coverage::new(), None);
     }
 
     fn is_waiting(&self, span: Window) -> bool {
@@ -74,6 +85,7 @@ impl Planner {
             .waiting
             .iter()
             .enumerate()
+            .filter(|(_, piece)| !piece.late)
             .find_map(|(at, piece)| reachable(piece).map(|window| (at, window)))?;
         let piece = self.asked.waiting.remove(at)?;
         self.asked.begin(Piece { window, ..piece });
@@ -99,8 +111,23 @@ impl Planner {
         // The newest minutes are read at every poll.
         let until = piece.window.to().min(now - self.settings.newest);
         let left = Window::new(piece.window.from(), until).map(|window| settled.holes(window));
-        let left = left.into_iter().flatten().map(|window| Piece { window, again: true, ..piece });
-        self.asked.waiting.extend(left);
+        let clock = self.asked.horizon.map_or(now, |horizon| floor(horizon, self.unit()));
+        for window in left.into_iter().flatten() {
+            let left = Piece { window, again: true, ..piece };
+            let past = Window::new(window.from().max(clock), window.to());
+            self.asked.waiting.extend(
+                Window::new(window.from(), window.to().min(clock)).map(|window| Piece { window, ..left }),
+            );
+            match past {
+                Some(window) if self.mode == Mode::Daemon => {
+                    self.asked.waiting.push_back(Piece { window, late: true, ..left });
+                }
+                // The next answer may come from a node whose clock is right.
+                Some(window) if !piece.again => self.asked.waiting.push_back(Piece { window, ..left }),
+                Some(_) => self.api_clock.give_up(clock),
+                None => {}
+            }
+        }
         progress.finished = Some(piece.span).filter(|span| !self.asked.is_waiting(*span));
     }
 

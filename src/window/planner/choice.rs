@@ -56,6 +56,7 @@ impl Planner {
             return (Reason::Newest, end.min(now - self.settings.newest));
         }
         self.last_lookback = Some(now);
+        self.asked.release_late();
         // What has just left the lookback is taken along: that is its re-read at the first age.
         let leaving = self.ledger.coverage.stretches().iter();
         let leaving =
@@ -86,7 +87,7 @@ impl Planner {
         if self.refused_at.is_some() {
             return None;
         }
-        let windows = some(self.due_for_fields(now)).or_else(|| some(self.due(now)))?;
+        let windows = some(self.due_for_fields(now)).or_else(|| self.due_by_age(now))?;
         Some((Reason::Reconcile, Order::Descending, windows))
     }
 
@@ -123,10 +124,19 @@ impl Planner {
         windows
     }
 
+    fn due_by_age(&mut self, now: DateTime<Utc>) -> Option<Vec<Window>> {
+        let windows = some(self.due(now))?;
+        if !self.api_clock.rereads_may_start(now, self.mode, &self.settings) {
+            return None;
+        }
+        self.api_clock.reread_starts();
+        Some(windows)
+    }
+
     /// Stretches that reached a re-read age without having been read at it; all of them, once one is overdue.
     fn due(&self, now: DateTime<Utc>) -> Vec<Window> {
         // An age is served by the clock that is behind: asked for before, it would have to be asked for again.
-        let reached = now - self.api_lag.get();
+        let reached = self.api_clock.reached(now);
         let (unit, from) = (self.unit(), self.first_instant(now));
         let mut due = Coverage::new();
         let mut overdue = false;

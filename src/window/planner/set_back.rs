@@ -3,7 +3,6 @@
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::Planner;
-use super::api_lag::ApiLag;
 use crate::window::coverage::{Coverage, Stretch};
 use crate::window::knowledge::floor;
 use crate::window::{Lane, Window};
@@ -17,9 +16,10 @@ impl Planner {
         self.set_back.take()
     }
 
-    /// Where the API's own clock stands, if that is so far behind that nothing newer is claimed.
+    /// Where the API's own clock stands, if that is so far behind that nothing newer is claimed; or where it stood when a
+    /// single pass left something unread for it.
     pub fn behind(&self) -> Option<DateTime<Utc>> {
-        self.behind
+        self.behind.or(self.api_clock.given_up())
     }
 
     /// After the clock was set back every interval is over, and what was read of the time that is the future again is to be
@@ -34,7 +34,7 @@ impl Planner {
         self.set_back = Some(self.set_back.unwrap_or_default() + by);
         (self.last_poll, self.last_look, self.last_lookback) = (None, None, None);
         (self.last_for_fields, self.polled_until) = (None, None);
-        self.api_lag = ApiLag::default();
+        self.api_clock.forget_instants();
         // It asks for the newest minutes by the clock as it was.
         self.readings.remove(&Lane::Live);
         self.take_back_early_claims(by, now);
