@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 
 use crate::clock::Clock;
-use crate::store::budget::{Lifted, Reserved, Slot};
+use crate::store::budget::{self, Lifted, Reserved, Slot};
 use crate::store::{Store, StoreError};
 
 /// A slot at once, told later than this, may have passed.
@@ -17,7 +17,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(3);
 
 /// The pace of one credential, over every process on one database.
 ///
-/// The database's row is what binds; `governor` only keeps the tasks of this process from asking it all at once.
+/// The database's row binds all processes; `governor` keeps this one within the limit even if that row is lost.
 #[derive(Clone, Debug)]
 pub struct Pace {
     store: Store,
@@ -43,22 +43,21 @@ impl Pace {
     /// how long each wait is.
     pub async fn ready(&self, clock: &Clock, waiting: impl Fn(Duration) + Send) -> Result<(), StoreError> {
         loop {
-            self.local.until_ready().await;
             let asked = Instant::now();
             let reserved = self.store.reserve(&self.credential, self.per_minute, self.burst).await?;
-            match reserved {
-                Reserved::After(wait, slot) => {
-                    if wait.is_zero() && asked.elapsed() < AT_ONCE {
-                        return Ok(());
-                    }
-                    if self.comes_round(clock, wait, &slot, &waiting).await? {
-                        return Ok(());
-                    }
-                }
+            let comes = match reserved {
+                Reserved::After(wait, _) if wait.is_zero() && asked.elapsed() < AT_ONCE => true,
+                Reserved::After(wait, slot) => self.comes_round(clock, wait, &slot, &waiting).await?,
                 Reserved::Later(wait) => {
                     waiting(wait);
                     clock.sleep(wait).await;
+                    false
                 }
+            };
+            if comes {
+                // A database that went back to an earlier state has forgotten what left since.
+                self.local.until_ready().await;
+                return Ok(());
             }
         }
     }
@@ -109,11 +108,11 @@ impl Pace {
     }
 }
 
-/// The limiter for requests that no database watches over (`query`, `check` without one).
+/// The limiter for what leaves this process, also where no database watches over it (`query`, `check` without one).
 pub fn local_limiter(per_minute: u32, burst: u32) -> DefaultDirectRateLimiter {
-    let one = NonZeroU32::MIN;
-    let quota = Quota::per_minute(NonZeroU32::new(per_minute).unwrap_or(one));
-    RateLimiter::direct(quota.allow_burst(NonZeroU32::new(burst).unwrap_or(one)))
+    let (spacing, burst) = budget::spacing(per_minute, burst);
+    let quota = Quota::with_period(spacing).unwrap_or_else(|| Quota::per_minute(NonZeroU32::MIN));
+    RateLimiter::direct(quota.allow_burst(NonZeroU32::new(burst).unwrap_or(NonZeroU32::MIN)))
 }
 
 const LONGEST_ASKED: Duration = Duration::from_secs(3600);

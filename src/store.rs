@@ -50,7 +50,6 @@ pub mod window_read;
 
 use std::pin::Pin;
 use std::str::FromStr;
-use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -65,6 +64,7 @@ use connections::Connections;
 pub use error::StoreError;
 pub use migration::SchemaState;
 use speed::Speed;
+use standstill::Watched;
 use transaction::{Trouble, Tx};
 
 /// What stands between this program and PostgreSQL.
@@ -113,6 +113,8 @@ impl DatabaseSettings {
     }
 }
 
+/// A transaction that stands idle for so long is ended by PostgreSQL.
+const IDLE: Duration = Duration::from_secs(10);
 /// Longer than anything short takes, the wait for a lock (`lock_timeout`) included.
 const SOON: Duration = Duration::from_secs(30);
 
@@ -253,23 +255,23 @@ impl Store {
         &self,
         work: impl AsyncFnOnce(Tx) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        let backend = AtomicI32::new(0);
+        let watched = Watched::default();
         let work = Box::pin(async {
-            let beginning = self.soon(async {
-                let mut tx = self.begin().await?;
-                sqlx::raw_sql("set local statement_timeout = 0; set local lock_timeout = 0")
-                    .execute(&mut *tx)
-                    .await?;
-                let (pid,): (i32,) = sql_as("select pg_backend_pid()").fetch_one(&mut *tx).await?;
-                Ok((tx, pid))
-            });
-            let (tx, pid) = beginning.await?;
-            backend.store(pid, Ordering::Relaxed);
+            let tx = self
+                .soon(async {
+                    let mut tx = self.begin().await?;
+                    sqlx::raw_sql("set local statement_timeout = 0; set local lock_timeout = 0")
+                        .execute(&mut *tx)
+                        .await?;
+                    Ok(tx)
+                })
+                .await?;
+            watched.begins(&tx);
             work(tx).await
         });
         let result = tokio::select! {
             result = work => result,
-            () = Box::pin(standstill::of(self, &backend)) => Err(StoreError::silent(standstill::SEEN_WITHIN)),
+            () = Box::pin(standstill::of(self, &watched)) => Err(StoreError::silent(standstill::SEEN_WITHIN)),
         };
         if result.as_ref().is_err_and(StoreError::is_away) {
             self.trouble.note();
@@ -295,7 +297,7 @@ impl Store {
     async fn why_none_came(&self) -> StoreError {
         match tokio::time::timeout(ASKING_WHY, self.try_connecting()).await {
             Ok(Err(reason)) => reason,
-            Ok(Ok(())) => StoreError::Away("all connections (database.max_connections) are busy".into()),
+            Ok(Ok(())) => StoreError::busy(),
             Err(_) => StoreError::silent(ASKING_WHY),
         }
     }
@@ -314,9 +316,12 @@ const ASKING_WHY: Duration = Duration::from_secs(5);
 fn begin_statement(settings: &DatabaseSettings) -> String {
     let statement = settings.statement_timeout.as_millis();
     let lock = settings.lock_timeout.as_millis();
+    // Between two statements of ours lie milliseconds, and at most the reading of one record of many megabytes. A connection that
+    // died without a word keeps its locks no longer.
+    let idle = statement.min(IDLE.as_millis());
     format!(
         "begin isolation level read committed; set local timezone = 'UTC'; set local jit = off; set local statement_timeout = {statement}; \
-         set local lock_timeout = {lock}; set local idle_in_transaction_session_timeout = {statement}"
+         set local lock_timeout = {lock}; set local idle_in_transaction_session_timeout = {idle}; select pg_backend_pid()"
     )
 }
 

@@ -10,6 +10,12 @@ use super::{Store, StoreError, Tx, delta, interval, sql, sql_as};
 /// network and the scheduler add to the distance between two requests, or take away from it.
 const MINUTE_AND_MARGIN: i64 = 61_500_000;
 
+/// How far apart requests are, and how many may leave at once, if any 60 s are to hold at most `per_minute`.
+pub(crate) fn spacing(per_minute: u32, burst: u32) -> (Duration, u32) {
+    let rate = Rate::new(per_minute, burst);
+    (rate.spacing.to_std().unwrap_or_default(), burst.clamp(1, per_minute.max(1)))
+}
+
 /// The rate as the generic cell rate algorithm (GCRA) wants it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Rate {

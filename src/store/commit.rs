@@ -1,7 +1,6 @@
 //! One answer and what it proves, stored in one transaction.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicI32, Ordering};
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
@@ -12,6 +11,7 @@ use super::merge::{self, Merged, Source, Terms};
 use super::missing::{self, Removal, Shields};
 use super::rejected;
 use super::stage::{self, Folded};
+use super::standstill::Watched;
 use super::{Store, StoreError, gap, recheck, scope, sql, sql_as, standstill, twin, window_read};
 use crate::cdr::{Cdr, CdrKey, Column, RejectReason, Rejected};
 use crate::window::Window;
@@ -121,23 +121,23 @@ impl Store {
         is_last: bool,
         halving: bool,
     ) -> Result<Committed, StoreError> {
-        let backend = AtomicI32::new(0);
+        let watched = Watched::default();
         commit.count.begins();
         let longest = self.statement_timeout * 2;
         let work = tokio::time::timeout(longest, async {
             let mut tx = self.begin().await?;
+            watched.begins(&tx);
             let many = stage::is_large(&batch.winners);
             let source = if halving {
                 Source::Halving(&batch.winners)
             } else if many && stage::may_create_temporary_tables(&mut tx).await? {
-                Box::pin(stage::copy(&mut tx, &batch.winners)).await?;
+                Box::pin(stage::copy(&mut tx, &batch.winners, &watched)).await?;
                 Source::Copied
             } else {
                 Source::Inline(&batch.winners)
             };
             let locking = ledger::lock(&mut tx, commit.account, commit.fence, commit.count);
             let locked = self.soon(locking).await?;
-            backend.store(locked.backend, Ordering::Relaxed);
             let done = if is_last {
                 // Boxed: many accounts wait for a connection above, and need no room for this yet.
                 Box::pin(last_steps(&mut tx, commit, whole, batch, source, &locked)).await?
@@ -153,12 +153,12 @@ impl Store {
             Ok(done)
         });
         let done = tokio::select! {
-            done = work => done.unwrap_or_else(|_| Err(match backend.load(Ordering::Relaxed) {
-                0 => StoreError::silent(longest),
+            done = work => done.unwrap_or_else(|_| Err(match watched.has_begun() {
+                false => StoreError::silent(longest),
                 // PostgreSQL was at work all the time.
-                _ => StoreError::TooSlow(format!("more than {} s", longest.as_secs())),
+                true => StoreError::TooSlow(format!("more than {} s", longest.as_secs())),
             })),
-            () = standstill::of(self, &backend) => Err(StoreError::silent(standstill::SEEN_WITHIN)),
+            () = standstill::of(self, &watched) => Err(StoreError::silent(standstill::SEEN_WITHIN)),
         };
         if done.as_ref().is_err_and(StoreError::is_away) {
             self.trouble.note();

@@ -12,17 +12,17 @@ use super::transaction::Trouble;
 
 /// A connection that met something odd is not kept for long.
 const LIFETIME: Duration = Duration::from_secs(300);
-/// How often a connection is asked for within `acquire_timeout`: who began to wait while none was free goes on trying to
-/// make another, which a server that allows few of them refuses, and never looks for one that has become free since.
-const TRIES: u32 = 5;
+/// How often a connection is asked for within `acquire_timeout`.
+pub(super) const TRIES: u32 = 5;
 /// So long one of the few is waited for before one of the many will do; a probe waits a little longer.
 const BESIDE: Duration = Duration::from_millis(1500);
-/// One of the many is waited for first for so long, then for twice as long …
+/// Where connections are scarce, one is waited for first for so long, then for twice as long …
 const SHARING: Duration = Duration::from_millis(250);
 /// … so many times.
 const SHARING_TRIES: u32 = 5;
 /// No connection of the few came: the many are asked at once for so long.
 const REMEMBERED: Duration = Duration::from_secs(60);
+const ASKING_WHY_EVERY: Duration = Duration::from_secs(4);
 /// The server allowed the many no more: the few are left to them for so long.
 const SCARCE: Duration = Duration::from_secs(600);
 
@@ -48,6 +48,7 @@ struct Many {
 /// How many the server allows, as far as was seen.
 #[derive(Debug, Default)]
 struct Room {
+    asked_why_at: Mutex<Option<Instant>>,
     scarce_until: Mutex<Option<Instant>>,
     few: Mutex<Vec<PgPool>>,
 }
@@ -87,13 +88,13 @@ impl Connections {
     /// One of them; [`sqlx::Error::PoolTimedOut`] when none could be had.
     pub async fn one(&self) -> Result<One, sqlx::Error> {
         let Some(many) = &self.many else {
-            for _ in 0..TRIES {
-                match self.pool.acquire().await {
-                    Err(sqlx::Error::PoolTimedOut) => {}
-                    result => return Ok((result?, None)),
-                }
-            }
-            return Err(sqlx::Error::PoolTimedOut);
+            // Where the server refuses more, who waits is to look for one that became free.
+            let one = if self.room.is_scarce() {
+                in_short_tries(&self.pool).await
+            } else {
+                self.pool.acquire().await
+            };
+            return Ok((one?, None));
         };
         if !self.room.is_scarce() {
             match self.pool.acquire().await {
@@ -115,6 +116,16 @@ impl Connections {
         }
     }
 
+    /// Whether to look why none came: one looks at a time, for a look is one more connection.
+    pub fn may_ask_why(&self) -> bool {
+        let mut at = self.room.asked_why_at.lock().unwrap_or_else(PoisonError::into_inner);
+        let due = at.is_none_or(|at| at.elapsed() >= ASKING_WHY_EVERY);
+        if due {
+            *at = Some(Instant::now());
+        }
+        due
+    }
+
     /// Ends them.
     pub async fn close(&self) {
         self.pool.close().await;
@@ -125,16 +136,21 @@ impl Many {
     async fn one(&self) -> Result<One, sqlx::Error> {
         // Nobody closes the semaphore.
         let turn = Arc::clone(&self.turn).acquire_owned().await.map_err(|_| sqlx::Error::PoolClosed)?;
-        let mut patience = SHARING;
-        for _ in 0..SHARING_TRIES {
-            if let Ok(acquired) = tokio::time::timeout(patience, self.pool.acquire()).await {
-                return Ok((acquired?, Some(turn)));
-            }
-            // One that became free was not seen while another was being made.
-            patience *= 2;
-        }
-        Err(sqlx::Error::PoolTimedOut)
+        Ok((in_short_tries(&self.pool).await?, Some(turn)))
     }
+}
+
+/// Who began to wait while none was free goes on trying to make another, and never looks for one that has become free
+/// since.
+async fn in_short_tries(pool: &PgPool) -> Result<PoolConnection<Postgres>, sqlx::Error> {
+    let mut patience = SHARING;
+    for _ in 0..SHARING_TRIES {
+        if let Ok(acquired) = tokio::time::timeout(patience, pool.acquire()).await {
+            return acquired;
+        }
+        patience *= 2;
+    }
+    Err(sqlx::Error::PoolTimedOut)
 }
 
 impl Room {

@@ -103,6 +103,11 @@ impl StoreError {
         matches!(self, StoreError::Away(_) | StoreError::NotAdmitted { .. } | StoreError::Tls { .. })
     }
 
+    /// The server would give another connection, but there are as many as configured.
+    pub(super) fn busy() -> Self {
+        StoreError::Away("all connections (database.max_connections) are busy".into())
+    }
+
     /// Whether the server allows no more connections.
     pub(super) fn is_crowded(&self) -> bool {
         matches!(self, StoreError::NotAdmitted { advice, .. } if *advice == CONNECTIONS)

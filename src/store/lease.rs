@@ -97,7 +97,7 @@ impl Store {
 
     /// Raises the account's fence; ends the connection that stands in the way for too long.
     async fn raise_fence(&self, tx: &mut Tx, account: &str) -> Result<i64, StoreError> {
-        let (own_pid,): (i32,) = sql_as("select pg_backend_pid()").fetch_one(&mut **tx).await?;
+        let own_pid = tx.backend;
         let raise = sql_as::<(i64,)>(
             "insert into cdr_sync.cursor as c (account, fence) values ($1, 1)
              on conflict (account) do update set fence = c.fence + 1

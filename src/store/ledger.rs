@@ -44,8 +44,6 @@ pub(super) struct Locked {
     pub commits: i64,
     /// Some of what was stored under an earlier scope was not read since.
     pub unscoped: bool,
-    /// PostgreSQL's process that serves this transaction.
-    pub backend: i32,
 }
 
 impl Store {
@@ -150,25 +148,25 @@ pub(super) async fn lock(
     count: &CommitCount,
 ) -> Result<Locked, StoreError> {
     // Materialized: the clock is read when the lock is held, not while waiting for it.
-    type Facts = (DateTime<Utc>, i64, Option<DateTime<Utc>>, bool, i32);
+    type Facts = (DateTime<Utc>, i64, Option<DateTime<Utc>>, bool);
     let row: Option<Facts> = sql_as(
         "with locked as materialized (
              select updated_at, commits from cdr_sync.cursor where account = $1 and fence = $2 for update
          )
          select greatest(clock_timestamp(), updated_at + interval '1 microsecond'), commits,
                 (select horizon from cdr_sync.account where name = $1),
-                exists (select from cdr_sync.unscoped where account = $1), pg_backend_pid()
+                exists (select from cdr_sync.unscoped where account = $1)
          from locked",
     )
     .bind(account)
     .bind(fence)
     .fetch_optional(conn)
     .await?;
-    let (stamp, commits, horizon, unscoped, backend) = row.ok_or(StoreError::Fenced)?;
+    let (stamp, commits, horizon, unscoped) = row.ok_or(StoreError::Fenced)?;
     if !count.admits(commits) {
         return Err(StoreError::CommitsLost);
     }
-    Ok(Locked { stamp, horizon, commits, unscoped, backend })
+    Ok(Locked { stamp, horizon, commits, unscoped })
 }
 
 /// Counts a commit that leaves the ledger as it is.

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use sqlx::PgConnection;
 
+use super::standstill::Watched;
 use super::{StoreError, sql_as};
 use crate::cdr::{Cdr, CdrKey, RejectReason, Rejected};
 use line::Line;
@@ -138,7 +139,11 @@ pub(super) fn is_large(records: &[&Cdr]) -> bool {
 }
 
 /// Creates `pg_temp.staged` and fills it by `COPY`; it vanishes with the transaction.
-pub(super) async fn copy(conn: &mut PgConnection, records: &[&Cdr]) -> Result<(), StoreError> {
+pub(super) async fn copy(
+    conn: &mut PgConnection,
+    records: &[&Cdr],
+    watched: &Watched,
+) -> Result<(), StoreError> {
     let create = format!("create temporary table staged ({}) on commit drop", definitions());
     sqlx::raw_sql(sqlx::AssertSqlSafe(create)).execute(&mut *conn).await?;
     let mut copy = conn.copy_in_raw("copy pg_temp.staged from stdin").await?;
@@ -151,6 +156,7 @@ pub(super) async fn copy(conn: &mut PgConnection, records: &[&Cdr]) -> Result<()
                 let _ = copy.abort("sending failed").await;
                 return Err(fault.into());
             }
+            watched.sends();
             chunk.clear();
             // A socket that always has room never waits: probes are to be answered between chunks, too.
             tokio::task::yield_now().await;

@@ -5,10 +5,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use sqlx::pool::PoolConnection;
-use sqlx::{AssertSqlSafe, PgConnection, Postgres};
+use sqlx::{AssertSqlSafe, PgConnection, Postgres, Row as _};
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::connections::One;
+use super::connections::{self, One};
 use super::{Store, StoreError};
 
 /// A connection that does not even begin a transaction within this is dead without a word.
@@ -21,6 +21,8 @@ const CONNECTIONS: u32 = 3;
 pub(super) struct Tx {
     connection: PoolConnection<Postgres>,
     _turn: Option<OwnedSemaphorePermit>,
+    /// PostgreSQL's process that serves it.
+    pub backend: i32,
     is_ended: bool,
 }
 
@@ -32,11 +34,16 @@ impl Tx {
         let mut tried = 0;
         loop {
             let (connection, _turn) = one(store).await?;
-            let mut tx = Self { connection, _turn, is_ended: false };
+            let mut tx = Self { connection, _turn, backend: 0, is_ended: false };
             let begin = sqlx::raw_sql(AssertSqlSafe(store.begin.clone()));
-            let error = match tokio::time::timeout(BEGINNING, begin.execute(&mut *tx)).await {
-                Ok(Ok(_)) => return Ok(tx),
-                Ok(Err(error)) => StoreError::from(error),
+            let error = match tokio::time::timeout(BEGINNING, begin.fetch_one(&mut *tx)).await {
+                Ok(begun) => match begun.and_then(|row| row.try_get(0)) {
+                    Ok(backend) => {
+                        tx.backend = backend;
+                        return Ok(tx);
+                    }
+                    Err(error) => StoreError::from(error),
+                },
                 Err(_) => StoreError::silent(BEGINNING),
             };
             tried += 1;
@@ -56,19 +63,21 @@ impl Tx {
 }
 
 async fn one(store: &Store) -> Result<One, StoreError> {
-    match store.connections.one().await {
-        Err(sqlx::Error::PoolTimedOut) => {}
-        result => return Ok(result?),
+    for _ in 0..connections::TRIES {
+        match store.connections.one().await {
+            Err(sqlx::Error::PoolTimedOut) => {}
+            result => return Ok(result?),
+        }
+        if !store.connections.may_ask_why() {
+            continue;
+        }
+        match store.why_none_came().await {
+            why if why == StoreError::busy() => {}
+            why if why.is_crowded() => store.connections.make_room(),
+            why => return Err(why),
+        }
     }
-    let why = store.why_none_came().await;
-    if !why.is_crowded() {
-        return Err(why);
-    }
-    store.connections.make_room();
-    store.connections.one().await.map_err(|error| match error {
-        sqlx::Error::PoolTimedOut => why,
-        error => error.into(),
-    })
+    Err(store.why_none_came().await)
 }
 
 impl Deref for Tx {
