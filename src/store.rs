@@ -227,7 +227,16 @@ impl Store {
     /// Every statement runs in a transaction that sets what it needs by itself: nothing is kept in a session, which
     /// a transaction pooler would hand to somebody else.
     async fn begin(&self) -> Result<Tx, StoreError> {
-        let result = Tx::begin(self).await;
+        self.begin_with(&self.begin).await
+    }
+
+    /// The same, for statements that are all to see one moment.
+    async fn begin_of_one_moment(&self) -> Result<Tx, StoreError> {
+        self.begin_with(&self.begin.replacen("read committed", "repeatable read, read only", 1)).await
+    }
+
+    async fn begin_with(&self, statements: &str) -> Result<Tx, StoreError> {
+        let result = Tx::begin(self, statements).await;
         self.trouble.set_reason(result.as_ref().err().map(StoreError::to_string));
         result
     }

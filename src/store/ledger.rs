@@ -114,10 +114,7 @@ impl Store {
     /// The account's ledger, all of one moment. [`StoreError::UnknownAccount`] before the account was opened.
     pub async fn load(&self, account: &str) -> Result<Ledger, StoreError> {
         self.in_time(async {
-            let mut tx = self.begin().await?;
-            sqlx::raw_sql("set transaction isolation level repeatable read, read only")
-                .execute(&mut *tx)
-                .await?;
+            let mut tx = self.begin_of_one_moment().await?;
             type Facts = (DateTime<Utc>, Option<Value>, Option<DateTime<Utc>>, i64, i64);
             let facts: Option<Facts> = sql_as(
                 "select a.history_start, a.knowledge, a.horizon, c.fence, c.commits

@@ -88,10 +88,7 @@ impl Store {
     /// Every account's overview, all of one moment.
     pub async fn overview(&self, now: DateTime<Utc>) -> Result<Vec<Overview>, StoreError> {
         self.in_time(async {
-            let mut tx = self.begin().await?;
-            sqlx::raw_sql("set transaction isolation level repeatable read, read only")
-                .execute(&mut *tx)
-                .await?;
+            let mut tx = self.begin_of_one_moment().await?;
             let names: Vec<(String,)> =
                 sql_as("select name from cdr_sync.account order by name").fetch_all(&mut *tx).await?;
             // A statement each for all accounts: two hundred accounts cost no more round trips than one.

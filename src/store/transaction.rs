@@ -30,12 +30,12 @@ impl Tx {
     /// Begins one with the given statements, on a connection that is alive.
     ///
     /// If none can be had, the error is the server's own reason.
-    pub async fn begin(store: &Store) -> Result<Self, StoreError> {
+    pub async fn begin(store: &Store, statements: &str) -> Result<Self, StoreError> {
         let mut tried = 0;
         loop {
             let (connection, _turn) = one(store).await?;
             let mut tx = Self { connection, _turn, backend: 0, is_ended: false };
-            let begin = sqlx::raw_sql(AssertSqlSafe(store.begin.clone()));
+            let begin = sqlx::raw_sql(AssertSqlSafe(statements.to_owned()));
             let error = match tokio::time::timeout(BEGINNING, begin.fetch_one(&mut *tx)).await {
                 Ok(begun) => match begun.and_then(|row| row.try_get(0)) {
                     Ok(backend) => {
