@@ -86,6 +86,9 @@ pub enum Reserved {
     Later(Duration),
 }
 
+/// Nobody keeps the row of a credential for longer: the connection is dead, and all requests wait for it.
+const AT_ONCE: Duration = Duration::from_secs(8);
+
 /// A slot may be used so much later; what is lost of the margin in the spacing is no more.
 const LATE: TimeDelta = TimeDelta::seconds(1);
 
@@ -167,7 +170,7 @@ impl Store {
         burst: u32,
         now: Option<DateTime<Utc>>,
     ) -> Result<Reserved, StoreError> {
-        self.soon(async {
+        self.within(AT_ONCE, Box::pin(async {
         let mut tx = self.begin().await?;
         sql("insert into cdr_sync.budget (credential, spacing, allowance, last_send_at, arrival_at)
              values ($1, interval '0', interval '0', '-infinity', '-infinity') on conflict do nothing")
@@ -203,7 +206,7 @@ impl Store {
         tx.commit().await?;
         let wait = (send_at - now).to_std().unwrap_or_default();
         Ok(Reserved::After(wait, Slot { send_at, arrival_at: used.arrival_at, paused_until: used.paused_until }))
-        })
+        }))
         .await
     }
 
