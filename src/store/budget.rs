@@ -87,7 +87,7 @@ pub enum Reserved {
 }
 
 /// Nobody keeps the row of a credential for longer: the connection is dead, and all requests wait for it.
-const AT_ONCE: Duration = Duration::from_secs(8);
+const AT_ONCE: Duration = Duration::from_secs(5);
 
 /// A slot may be used so much later; what is lost of the margin in the spacing is no more.
 const LATE: TimeDelta = TimeDelta::seconds(1);
