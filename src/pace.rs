@@ -10,10 +10,25 @@ use crate::clock::Clock;
 use crate::store::budget::{self, Lifted, Reserved, Slot};
 use crate::store::{Store, StoreError};
 
-/// A slot at once, told later than this, may have passed.
+/// A slot at once that took longer to be told is looked at again.
 const AT_ONCE: Duration = Duration::from_millis(500);
+/// The last look at a slot may take so long, or twice what reserving it took, but never longer than the most.
+const LATE: Duration = Duration::from_secs(1);
+const LATEST: Duration = Duration::from_secs(4);
+/// So many slots may pass in a row.
+const PASSED: u32 = 3;
 /// How often a wait looks whether its slot still stands.
 const LOOK_EVERY: Duration = Duration::from_secs(3);
+
+/// What becomes of a slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Comes {
+    Round,
+    /// It has passed.
+    Late,
+    /// Nobody has it any more.
+    NoMore,
+}
 
 /// The pace of one credential, over every process on one database.
 ///
@@ -42,19 +57,24 @@ impl Pace {
     /// Waits until a request may leave. The instant was reserved before the wait, so nobody else has it. `waiting` is told
     /// how long each wait is.
     pub async fn ready(&self, clock: &Clock, waiting: impl Fn(Duration) + Send) -> Result<(), StoreError> {
+        let mut passed = 0;
         loop {
             let asked = Instant::now();
             let reserved = self.store.reserve(&self.credential, self.per_minute, self.burst).await?;
+            let took = asked.elapsed();
             let comes = match reserved {
-                Reserved::After(wait, _) if wait.is_zero() && asked.elapsed() < AT_ONCE => true,
-                Reserved::After(wait, slot) => self.comes_round(clock, wait, &slot, &waiting).await?,
+                Reserved::After(wait, _) if wait.is_zero() && took < AT_ONCE => Comes::Round,
+                Reserved::After(..) if took > LATEST => Comes::Late,
+                Reserved::After(wait, slot) => self.comes_round(clock, wait, took, &slot, &waiting).await?,
                 Reserved::Later(wait) => {
                     waiting(wait);
                     clock.sleep(wait).await;
-                    false
+                    Comes::NoMore
                 }
             };
-            if comes {
+            passed += u32::from(comes == Comes::Late);
+            // On a database that is always slow every slot passes; one request each then is no crowd.
+            if comes == Comes::Round || passed > PASSED {
                 // A database that went back to an earlier state has forgotten what left since.
                 self.local.until_ready().await;
                 return Ok(());
@@ -62,14 +82,15 @@ impl Pace {
         }
     }
 
-    /// Waits for a slot; `false` as soon as it is seen to be void.
+    /// Waits for a slot that took so long to be reserved.
     async fn comes_round(
         &self,
         clock: &Clock,
         wait: Duration,
+        took: Duration,
         slot: &Slot,
         waiting: impl Fn(Duration),
-    ) -> Result<bool, StoreError> {
+    ) -> Result<Comes, StoreError> {
         let mut left = wait;
         loop {
             waiting(left);
@@ -77,14 +98,20 @@ impl Pace {
             clock.sleep(step).await;
             left -= step;
             let looked = Instant::now();
-            match self.store.stands(&self.credential, slot).await {
-                Ok(true) if left.is_zero() => return Ok(true),
-                Ok(false) => return Ok(false),
+            let stands = self.store.stands(&self.credential, slot).await;
+            let looking = looked.elapsed();
+            match stands {
+                Ok(false) => return Ok(Comes::NoMore),
+                // After a standstill of the database all that waited would leave at once.
+                Ok(true) if left.is_zero() && looking > LATE.max(took * 2).min(LATEST) => {
+                    return Ok(Comes::Late);
+                }
+                Ok(true) if left.is_zero() => return Ok(Comes::Round),
                 // Only the last look must succeed.
                 Err(error) if left.is_zero() => return Err(error),
                 Ok(true) | Err(_) => {}
             }
-            left = left.saturating_sub(looked.elapsed());
+            left = left.saturating_sub(looking);
         }
     }
 

@@ -122,9 +122,8 @@ const SOON: Duration = Duration::from_secs(30);
 #[derive(Clone, Debug)]
 pub struct Store {
     connections: Connections,
-    /// The same database over a connection of its own, if there may be more than one: for what must not wait until a
-    /// commit ends, such as the lease of the process that commits.
-    aside: Option<Box<Store>>,
+    /// The same database over a connection of its own: for what must not wait until a commit ends.
+    beside: Option<Box<Store>>,
     begin: String,
     trouble: Trouble,
     statement_timeout: Duration,
@@ -156,15 +155,13 @@ impl Store {
         let mut store = Self {
             brief: format!("set local statement_timeout = {}", tenth.max(1)),
             connections,
-            aside: None,
+            beside: None,
             begin: begin_statement(settings),
             trouble,
             statement_timeout,
             speed: Speed::default(),
         };
-        if most > 1 {
-            store.aside = Some(Box::new(store.beside(1, settings.idle_timeout)));
-        }
+        store.beside = Some(Box::new(store.beside(1, settings.idle_timeout)));
         Ok(store)
     }
 
@@ -173,11 +170,17 @@ impl Store {
     pub fn beside(&self, most: u32, idle_timeout: Duration) -> Self {
         let trouble = Trouble::default();
         let connections = self.connections.beside(most, idle_timeout, &trouble);
-        Self { connections, trouble, aside: None, ..self.clone() }
+        Self { connections, trouble, beside: None, ..self.clone() }
     }
 
+    /// For leases; where there may be one connection only, that is for them, too.
     fn aside(&self) -> &Self {
-        self.aside.as_deref().unwrap_or(self)
+        if self.connections.most() > 1 { self.watcher() } else { self }
+    }
+
+    /// For a look at long work over these connections. Hardly ever needed, so that it may be one more.
+    fn watcher(&self) -> &Self {
+        self.beside.as_deref().unwrap_or(self)
     }
 
     /// [`Store::open`], and one connection made to see that it works.
@@ -219,8 +222,8 @@ impl Store {
     /// Ends all connections.
     pub async fn close(&self) {
         self.connections.close().await;
-        if let Some(aside) = &self.aside {
-            aside.connections.close().await;
+        if let Some(beside) = &self.beside {
+            beside.connections.close().await;
         }
     }
 
@@ -228,6 +231,13 @@ impl Store {
     /// a transaction pooler would hand to somebody else.
     async fn begin(&self) -> Result<Tx, StoreError> {
         self.begin_with(&self.begin).await
+    }
+
+    /// The same, for statements that take long to send: nothing is heard from us meanwhile.
+    async fn begin_large(&self) -> Result<Tx, StoreError> {
+        let long = self.statement_timeout.as_millis();
+        let idle = format!("{}; set local idle_in_transaction_session_timeout = {long}", self.begin);
+        self.begin_with(&idle).await
     }
 
     /// The same, for statements that are all to see one moment.

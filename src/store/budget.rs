@@ -89,14 +89,10 @@ pub enum Reserved {
 /// Nobody keeps the row of a credential for longer: the connection is dead, and all requests wait for it.
 const AT_ONCE: Duration = Duration::from_secs(5);
 
-/// A slot may be used so much later; what is lost of the margin in the spacing is no more.
-const LATE: TimeDelta = TimeDelta::seconds(1);
-
-/// A reserved instant, as it stands in the row of its credential. A pause, the end of one by an operator, a clock that was
-/// set, and letting it pass void it.
+/// A reserved instant, as it stands in the row of its credential. A pause, the end of one by an operator, and a clock that
+/// was set back void it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Slot {
-    send_at: DateTime<Utc>,
     arrival_at: DateTime<Utc>,
     paused_until: DateTime<Utc>,
 }
@@ -170,8 +166,8 @@ impl Store {
         burst: u32,
         now: Option<DateTime<Utc>>,
     ) -> Result<Reserved, StoreError> {
-        self.within(AT_ONCE, Box::pin(async {
-        let mut tx = self.begin().await?;
+        let mut tx = self.soon(self.begin()).await?;
+        self.within(AT_ONCE, Box::pin(async move {
         sql("insert into cdr_sync.budget (credential, spacing, allowance, last_send_at, arrival_at)
              values ($1, interval '0', interval '0', '-infinity', '-infinity') on conflict do nothing")
         .bind(fingerprint)
@@ -205,7 +201,7 @@ impl Store {
         .await?;
         tx.commit().await?;
         let wait = (send_at - now).to_std().unwrap_or_default();
-        Ok(Reserved::After(wait, Slot { send_at, arrival_at: used.arrival_at, paused_until: used.paused_until }))
+        Ok(Reserved::After(wait, Slot { arrival_at: used.arrival_at, paused_until: used.paused_until }))
         }))
         .await
     }
@@ -235,17 +231,15 @@ impl Store {
 
     /// Whether nothing has voided a slot since it was reserved.
     pub async fn stands(&self, fingerprint: &str, slot: &Slot) -> Result<bool, StoreError> {
-        let aside = self.aside();
-        aside.soon(async {
-            let mut tx = aside.begin().await?;
+        self.soon(async {
+            let mut tx = self.begin().await?;
             let row: Option<(bool,)> = sql_as(
-                "select greatest(paused_until, '2000-01-01Z') = $2 and arrival_at >= $3 and clock_timestamp() <= $4
+                "select greatest(paused_until, '2000-01-01Z') = $2 and arrival_at >= $3
                  from cdr_sync.budget where credential = $1",
             )
             .bind(fingerprint)
             .bind(slot.paused_until)
             .bind(slot.arrival_at)
-            .bind(slot.send_at + LATE)
             .fetch_optional(&mut *tx)
             .await?;
             tx.commit().await?;

@@ -121,11 +121,11 @@ impl Store {
         is_last: bool,
         halving: bool,
     ) -> Result<Committed, StoreError> {
-        let watched = Watched::default();
+        let watched = Watched::new(stage::is_long(&batch.winners));
         commit.count.begins();
         let longest = self.statement_timeout * 2;
         let work = tokio::time::timeout(longest, async {
-            let mut tx = self.begin().await?;
+            let mut tx = self.begin_large().await?;
             watched.begins(&tx);
             let many = stage::is_large(&batch.winners);
             let source = if halving {
@@ -158,7 +158,13 @@ impl Store {
                 // PostgreSQL was at work all the time.
                 true => StoreError::TooSlow(format!("more than {} s", longest.as_secs())),
             })),
-            () = standstill::of(self, &watched) => Err(StoreError::silent(standstill::SEEN_WITHIN)),
+            () = standstill::of(self, &watched) => {
+                // If it is no dead connection but a slow line, less at once comes through.
+                if batch.winners.len() > 1 {
+                    self.speed.slower(batch.winners.len());
+                }
+                Err(StoreError::silent(standstill::SEEN_WITHIN))
+            }
         };
         if done.as_ref().is_err_and(StoreError::is_away) {
             self.trouble.note();

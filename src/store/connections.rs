@@ -43,13 +43,19 @@ struct Many {
     pool: PgPool,
     /// One at a time, so that those who share never take all.
     turn: Arc<Semaphore>,
+    /// They are asked first.
+    first: Arc<Switch>,
 }
+
+/// On until an instant.
+#[derive(Debug, Default)]
+struct Switch(Mutex<Option<Instant>>);
 
 /// How many the server allows, as far as was seen.
 #[derive(Debug, Default)]
 struct Room {
     asked_why_at: Mutex<Option<Instant>>,
-    scarce_until: Mutex<Option<Instant>>,
+    scarce: Switch,
     few: Mutex<Vec<PgPool>>,
 }
 
@@ -71,7 +77,7 @@ impl Connections {
         let options = PgConnectOptions::clone(&self.options());
         let few = pool(options, most, BESIDE, idle_timeout, trouble);
         self.room.few.lock().unwrap_or_else(PoisonError::into_inner).push(few.clone());
-        let many = Many { pool: self.pool.clone(), turn: Arc::new(Semaphore::new(1)) };
+        let many = Many { pool: self.pool.clone(), turn: Arc::new(Semaphore::new(1)), first: Arc::default() };
         Self { pool: few, room: Arc::clone(&self.room), many: Some(many) }
     }
 
@@ -89,16 +95,20 @@ impl Connections {
     pub async fn one(&self) -> Result<One, sqlx::Error> {
         let Some(many) = &self.many else {
             // Where the server refuses more, who waits is to look for one that became free.
-            let one = if self.room.is_scarce() {
+            let one = if self.room.scarce.is_on() {
                 in_short_tries(&self.pool).await
             } else {
                 self.pool.acquire().await
             };
             return Ok((one?, None));
         };
-        if !self.room.is_scarce() {
+        // One of its own is always better.
+        if let Some(own) = self.pool.try_acquire() {
+            return Ok((own, None));
+        }
+        if !self.room.scarce.is_on() && !many.first.is_on() {
             match self.pool.acquire().await {
-                Err(sqlx::Error::PoolTimedOut) => self.room.is_scarce_for(REMEMBERED),
+                Err(sqlx::Error::PoolTimedOut) => many.first.set(REMEMBERED),
                 result => return Ok((result?, None)),
             }
         }
@@ -107,7 +117,7 @@ impl Connections {
 
     /// The server refused another connection for these: the few are closed, and share.
     pub fn make_room(&self) {
-        self.room.is_scarce_for(SCARCE);
+        self.room.scarce.set(SCARCE);
         let few = self.room.few.lock().unwrap_or_else(PoisonError::into_inner);
         for pool in few.iter() {
             while let Some(mut idle) = pool.try_acquire() {
@@ -153,14 +163,14 @@ async fn in_short_tries(pool: &PgPool) -> Result<PoolConnection<Postgres>, sqlx:
     Err(sqlx::Error::PoolTimedOut)
 }
 
-impl Room {
-    fn is_scarce(&self) -> bool {
-        let until = self.scarce_until.lock().unwrap_or_else(PoisonError::into_inner);
+impl Switch {
+    fn is_on(&self) -> bool {
+        let until = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         until.is_some_and(|until| Instant::now() < until)
     }
 
-    fn is_scarce_for(&self, long: Duration) {
-        let mut until = self.scarce_until.lock().unwrap_or_else(PoisonError::into_inner);
+    fn set(&self, long: Duration) {
+        let mut until = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         *until = (*until).max(Some(Instant::now() + long));
     }
 }

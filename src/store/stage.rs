@@ -18,6 +18,8 @@ pub const INLINE_RECORDS: usize = 500;
 /// Records of more bytes than this go by `COPY`, however few: piece by piece, so that probes are answered meanwhile.
 const INLINE_BYTES: usize = 4 << 20;
 
+/// A megabit a second brings so much within the time after which silence is a sign, in bytes.
+const LONG_BYTES: usize = 256 << 10;
 /// A `COPY` chunk of about this size is sent at a time, in bytes.
 const COPY_CHUNK: usize = 1 << 20;
 
@@ -136,6 +138,11 @@ pub(super) async fn may_create_temporary_tables(conn: &mut PgConnection) -> Resu
 /// Returns `true` if the records are too many or too large to travel inside the merge statement.
 pub(super) fn is_large(records: &[&Cdr]) -> bool {
     records.len() > INLINE_RECORDS || line::takes_more_than(records, INLINE_BYTES)
+}
+
+/// Returns `true` if the records take a while on a slow line.
+pub(super) fn is_long(records: &[&Cdr]) -> bool {
+    line::takes_more_than(records, LONG_BYTES)
 }
 
 /// Creates `pg_temp.staged` and fills it by `COPY`; it vanishes with the transaction.

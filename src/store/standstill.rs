@@ -4,7 +4,6 @@ use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
-use sqlx::{Connection, PgConnection};
 
 use super::{Store, StoreError, Tx, sql, sql_as};
 
@@ -19,8 +18,11 @@ const DEAF: Duration = Duration::from_secs(120);
 /// … and for so long if it is there, and has no connection to spare or does not say what it does.
 const BLIND: Duration = Duration::from_secs(1800);
 
-/// So many looks must agree while an answer is on its way to the server: a part of it may take long on a slow line.
-const LOOKS_AT_COPY: u32 = 3;
+/// So many more looks must agree while `COPY` is on its way to the server: on a slow line a part of it takes long, and another
+/// one may wait in the buffers in between …
+const LOOKS_AT_COPY: u32 = 5;
+/// … and while a large statement is.
+const LOOKS_AT_STATEMENT: u32 = 3;
 
 /// The process of PostgreSQL that is at work, and what we do for it.
 #[derive(Debug, Default)]
@@ -29,9 +31,19 @@ pub(super) struct Watched {
     backend: AtomicI32,
     /// Counts the parts of an answer on their way.
     sent: AtomicU64,
+    sends_much: bool,
 }
 
 impl Watched {
+    /// `sends_much`: in single statements.
+    pub fn new(sends_much: bool) -> Self {
+        Self { sends_much, ..Self::default() }
+    }
+
+    fn looks_at_statement(&self) -> u32 {
+        if self.sends_much { LOOKS_AT_STATEMENT } else { 1 }
+    }
+
     /// `tx` is what is watched.
     pub fn begins(&self, tx: &Tx) {
         self.backend.store(tx.backend, Ordering::Relaxed);
@@ -60,19 +72,30 @@ pub(super) async fn of(store: &Store, watched: &Watched) {
             continue;
         }
         let mut patience = DEAF;
-        let looks = match look(store, backend).await {
+        let (since, is_over) = match look(store, backend).await {
             Ok(Seen::Gone) => return,
-            Ok(Seen::Waiting(since)) => waits.seen(since, sent, 1),
-            Ok(Seen::Reading(since)) => waits.seen(since, sent, LOOKS_AT_COPY),
-            Ok(Seen::Busy) => waits.none(),
+            // The answer to COMMIT, and the process serves nobody or somebody else.
+            Ok(Seen::Idle(since)) if waits.seen(since, sent, 1) => return,
+            Ok(Seen::Idle(since)) => (Some(since), false),
+            Ok(Seen::Waiting(since)) => (Some(since), waits.seen(since, sent, watched.looks_at_statement())),
+            Ok(Seen::Reading(since)) => (Some(since), waits.seen(since, sent, LOOKS_AT_COPY)),
+            Ok(Seen::Busy) => {
+                (waits, seen_at) = (Waits::default(), Instant::now());
+                continue;
+            }
             Ok(Seen::Nothing) | Err(StoreError::NotAdmitted { .. }) => {
                 patience = BLIND;
-                None
+                (None, false)
             }
-            Err(_) => None,
+            Err(_) => {
+                if is_there(store).await {
+                    patience = BLIND;
+                }
+                (None, false)
+            }
         };
-        match looks {
-            Some(true) if end(store, backend).await.is_ok() => return,
+        match since {
+            Some(since) if is_over && end(store, backend, since).await.is_ok() => return,
             Some(_) => seen_at = Instant::now(),
             None if seen_at.elapsed() > patience => return,
             None => {}
@@ -89,21 +112,18 @@ struct Waits {
 
 impl Waits {
     /// Whether it was seen so often `again`.
-    fn seen(&mut self, since: DateTime<Utc>, sent: u64, again: u32) -> Option<bool> {
+    fn seen(&mut self, since: DateTime<Utc>, sent: u64, again: u32) -> bool {
         self.again = if self.last == Some((since, sent)) { self.again + 1 } else { 0 };
         self.last = Some((since, sent));
-        Some(self.again >= again)
-    }
-
-    fn none(&mut self) -> Option<bool> {
-        *self = Self::default();
-        Some(false)
+        self.again >= again
     }
 }
 
 enum Seen {
     /// Its connection ended, and we have not heard of it.
     Gone,
+    /// In no transaction since then: ours has ended.
+    Idle(DateTime<Utc>),
     /// Since then, for our next statement.
     Waiting(DateTime<Utc>),
     /// For more of an answer; its statement began then.
@@ -113,41 +133,50 @@ enum Seen {
     Nothing,
 }
 
+async fn is_there(store: &Store) -> bool {
+    let connecting = tokio::time::timeout(LOOK_EVERY, store.try_connecting()).await;
+    matches!(connecting, Ok(Ok(()) | Err(StoreError::NotAdmitted { .. })))
+}
+
 async fn look(store: &Store, backend: i32) -> Result<Seen, StoreError> {
-    const LOOK: &str =
-        "select state = 'disabled', state like 'idle%', wait_event = 'ClientRead', state_change
-                        from pg_stat_activity where pid = $1";
-    type Row = (Option<bool>, Option<bool>, Option<bool>, Option<DateTime<Utc>>);
+    type Row = (Option<String>, Option<bool>, Option<DateTime<Utc>>);
+    let watcher = store.watcher();
     let looking = async {
-        let look = sql_as::<Row>(LOOK).bind(backend);
-        if let Some(aside) = &store.aside {
-            let mut tx = aside.begin().await?;
-            let row = look.fetch_optional(&mut *tx).await?;
-            tx.commit().await?;
-            return Ok(row);
-        }
-        // The only connection is the one that is looked after.
-        let mut connection = PgConnection::connect_with(&store.connections.options()).await?;
-        let row = look.fetch_optional(&mut connection).await?;
-        connection.close().await?;
+        let mut tx = watcher.begin().await?;
+        let row: Option<Row> = sql_as(
+            "select state, wait_event = 'ClientRead', state_change from pg_stat_activity where pid = $1",
+        )
+        .bind(backend)
+        .fetch_optional(&mut *tx)
+        .await?;
+        tx.commit().await?;
         Ok::<_, StoreError>(row)
     };
     let row = tokio::time::timeout(LOOKING, looking).await;
-    Ok(match row.map_err(|_| StoreError::silent(LOOKING))?? {
-        None => Seen::Gone,
-        Some((Some(true), ..)) => Seen::Nothing,
-        Some((_, Some(true), _, Some(since))) => Seen::Waiting(since),
-        Some((_, _, Some(true), Some(since))) => Seen::Reading(since),
+    let Some((state, reads, Some(since))) = row.map_err(|_| StoreError::silent(LOOKING))?? else {
+        return Ok(Seen::Gone);
+    };
+    Ok(match state.as_deref() {
+        None | Some("disabled") => Seen::Nothing,
+        Some("idle") => Seen::Idle(since),
+        Some(state) if state.starts_with("idle") => Seen::Waiting(since),
+        Some(_) if reads == Some(true) => Seen::Reading(since),
         Some(_) => Seen::Busy,
     })
 }
 
-async fn end(store: &Store, backend: i32) -> Result<(), StoreError> {
-    store
-        .soon(async {
-            let mut tx = store.aside().begin().await?;
-            sql("select pg_terminate_backend($1)").bind(backend).execute(&mut *tx).await?;
-            tx.commit().await
-        })
-        .await
+/// Ends the process, if it still waits as it did. Behind a transaction pooler it may serve somebody else by now.
+async fn end(store: &Store, backend: i32, since: DateTime<Utc>) -> Result<(), StoreError> {
+    let watcher = store.watcher();
+    let ending = watcher.soon(async {
+        let mut tx = watcher.begin().await?;
+        sql("select pg_terminate_backend(pid) from pg_stat_activity
+             where pid = $1 and state_change = $2 and (state like 'idle in transaction%' or wait_event = 'ClientRead')")
+            .bind(backend)
+            .bind(since)
+            .execute(&mut *tx)
+            .await?;
+        tx.commit().await
+    });
+    ending.await
 }
