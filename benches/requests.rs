@@ -7,11 +7,11 @@
 #![allow(clippy::unwrap_used, reason = "a benchmark stops where it is wrong")]
 
 use cdr_sync::clock::{Clock, ManualClock};
+use cdr_sync::plan::ledger::Ledger;
+use cdr_sync::plan::{Mode, Next, Planner, Settings};
+use cdr_sync::read::evidence::Evidence;
+use cdr_sync::read::request::{Ask, Reply};
 use cdr_sync::simulator::{Simulator, SimulatorOptions, WorldOptions, fewest_possible};
-use cdr_sync::window::ask::{Ask, Reply};
-use cdr_sync::window::ledger::Ledger;
-use cdr_sync::window::planner::{Mode, Next, Planner, Settings};
-use cdr_sync::window::verdict::Evidence;
 use cdr_sync::window::{Order, Window};
 use chrono::{DateTime, TimeDelta, Timelike, Utc};
 

@@ -7,15 +7,15 @@ use serde_json::{Value, json};
 
 use crate::config::{self, AccountConfig, Config, ConfigError};
 use crate::pace::{Backoff, Pace};
+use crate::plan::Settings;
+use crate::read::ReadingSettings;
+use crate::read::partition::Slice;
+use crate::read::verdict::Limits;
 use crate::store::{DatabaseSettings, Pooler, Store, StoreError};
 use crate::sync::{Account, Start};
 use crate::voicenter::{
     Client, ClientError, ClientSettings, Credential, Filter, Granularity, IdentityCriteria, Method, Shared,
 };
-use crate::window::planner::Settings;
-use crate::window::reading::ReadingSettings;
-use crate::window::slice::Slice;
-use crate::window::verdict::Limits;
 
 /// The CdrTypes of the API document: what an overloaded second is divided by when none are configured.
 const CDR_TYPES: [i32; 15] = [1, 4, 8, 9, 10, 11, 13, 14, 15, 17, 18, 19, 21, 22, 23];

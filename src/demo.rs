@@ -17,6 +17,7 @@ use crate::clock::{Clock, ManualClock};
 use crate::config::{Config, ConfigError, LogConfig, Sources};
 use crate::http::{self, AccountSettings, BindError, Web};
 use crate::metrics::{Metrics, MetricsError};
+use crate::plan::Mode;
 use crate::private_postgres::{self, Options, Server, Source};
 use crate::simulator::{Record, Simulator, SimulatorError, SimulatorOptions, WorldOptions};
 use crate::store::{Store, StoreError};
@@ -28,7 +29,6 @@ use crate::sync::supervisor::{self, Common};
 use crate::sync::verify::{Verified, verify};
 use crate::telemetry;
 use crate::window::Window;
-use crate::window::planner::Mode;
 
 /// Calls of the last days that the simulator starts with: enough for the page to show a week before the last two.
 const DAYS: TimeDelta = TimeDelta::days(9);

@@ -14,8 +14,8 @@ use prometheus::{
     TextEncoder,
 };
 
+use crate::read::request::Outcome;
 use crate::window::Lane;
-use crate::window::ask::Outcome;
 use counters::AccountCounters;
 pub use ledger::LedgerFacts;
 use ledger::LedgerFamilies;

@@ -19,9 +19,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
 
 use crate::pace::{Backoff, Pace};
+use crate::plan::Settings;
 use crate::store::StoreError;
 use crate::voicenter::{Client, Filter};
-use crate::window::planner::Settings;
 
 /// One configured account: what to read, how, and as whom.
 #[derive(Clone, Debug)]

@@ -1,20 +1,9 @@
 //! Windows of time: the one kind of question that the API answers. Pure: values in, values out.
 
-pub mod ask;
+pub mod bounds;
 pub mod coverage;
 pub mod density;
-pub mod knowledge;
 pub mod lacking;
-pub mod ledger;
-mod page;
-pub mod planner;
-pub mod range;
-pub mod reading;
-mod sample;
-pub mod slice;
-pub mod sum;
-pub mod suspect;
-pub mod verdict;
 
 use std::fmt;
 

@@ -5,15 +5,17 @@
 
 use std::collections::BTreeSet;
 
-use cdr_sync::window::ask::{Ask, Hold, Reply};
+use cdr_sync::plan::ledger::Ledger;
+use cdr_sync::plan::{Mode, Next, Planner, Settings};
+use cdr_sync::read::ReadingSettings;
+use cdr_sync::read::api_profile::Knowledge;
+use cdr_sync::read::evidence::Evidence;
+use cdr_sync::read::partition::Slice;
+use cdr_sync::read::request::{Ask, Hold, Reply};
+use cdr_sync::read::verdict::Limits;
+use cdr_sync::window::bounds::floor;
 use cdr_sync::window::coverage::Coverage;
 use cdr_sync::window::density::Forecast;
-use cdr_sync::window::knowledge::{Knowledge, floor};
-use cdr_sync::window::ledger::Ledger;
-use cdr_sync::window::planner::{Mode, Next, Planner, Settings};
-use cdr_sync::window::reading::ReadingSettings;
-use cdr_sync::window::slice::Slice;
-use cdr_sync::window::verdict::{Evidence, Limits};
 use cdr_sync::window::{Lane, Order, Window};
 use chrono::{DateTime, TimeDelta, Utc};
 use proptest::prelude::*;

@@ -10,8 +10,8 @@ use super::{CliError, Exit};
 use crate::app::App;
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::plan::Mode;
 use crate::window::Window;
-use crate::window::planner::Mode;
 
 /// So many rejected records are listed.
 const LISTED: i64 = 200;

@@ -13,13 +13,13 @@ use super::{CliError, Exit};
 use crate::app::App;
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::plan::Mode;
 use crate::store::Store;
 use crate::sync::engine::Engine;
 use crate::sync::leadership::Leases;
 use crate::sync::status::{Board, Progress};
 use crate::sync::{Account, SyncError};
 use crate::window::Window;
-use crate::window::planner::Mode;
 
 /// So often the ledger may turn out not to be what was stored.
 const RELOADS: u32 = 5;

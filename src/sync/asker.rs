@@ -12,11 +12,11 @@ use super::zone::{Shows, ZoneWatch};
 use super::{Account, DATABASE, SyncError, execute};
 use crate::clock::Clock;
 use crate::memory::ReservedMemory;
+use crate::read::request::{Ask, Outcome, Reply};
 use crate::store::StoreError;
 use crate::voicenter::capabilities::Remembered;
 use crate::voicenter::session::{Asked, Session};
 use crate::voicenter::{Action, Answer, ApiError, Capability, Form, Question};
-use crate::window::ask::{Ask, Outcome, Reply};
 use crate::window::lacking::Lacking;
 
 /// So often a single pass asks a database that is away: for some minutes.

@@ -8,16 +8,16 @@ use serde_json::Value;
 
 use super::Account;
 use crate::cdr::{Cdr, CdrKey, Column, Rejected};
+use crate::plan::ledger::Progress;
+use crate::read::evidence::Evidence;
+use crate::read::request::{Ask, Hold};
 use crate::store::commit::{Claim, Commit, Committed, RemovalRules};
 use crate::store::commit_count::CommitCount;
 use crate::store::gap::NewGap;
 use crate::store::window_read::WindowRead;
 use crate::store::{Store, StoreError};
 use crate::voicenter::{Answer, Fields, Filter, Form, Format, Precision, Question};
-use crate::window::ask::{Ask, Hold};
 use crate::window::lacking::Lacking;
-use crate::window::ledger::Progress;
-use crate::window::verdict::Evidence;
 use crate::window::{Order, Window};
 
 /// The question that asks for what the planner wants.

@@ -17,8 +17,8 @@ use super::status::Board;
 use super::{Account, DATABASE, SyncError};
 use crate::clock::Clock;
 use crate::memory;
+use crate::plan::Mode;
 use crate::store::{Store, StoreError};
-use crate::window::planner::Mode;
 
 /// An account led for so long was well.
 const HEALTHY: TimeDelta = TimeDelta::minutes(10);

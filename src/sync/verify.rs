@@ -13,10 +13,10 @@ use super::status::Board;
 use super::{Account, SyncError};
 use crate::cdr::{Cdr, CdrKey};
 use crate::clock::Clock;
+use crate::plan::{Mode, Next, Planner};
 use crate::store::Store;
 use crate::window::Window;
 use crate::window::coverage::Coverage;
-use crate::window::planner::{Mode, Next, Planner};
 
 /// The last seconds before the present cannot be read in full yet; a span that reaches them is no less equal.
 const UNSETTLED: TimeDelta = TimeDelta::minutes(1);

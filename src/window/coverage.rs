@@ -2,8 +2,8 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::Window;
-use super::lacking::Lacking;
+use crate::window::Window;
+use crate::window::lacking::Lacking;
 
 /// A stretch of time that was read completely.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

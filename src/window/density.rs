@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Datelike, TimeDelta, Timelike, Utc};
 
-use super::knowledge::{ceil, floor};
-use super::{Order, Window};
+use crate::window::bounds::{ceil, floor};
+use crate::window::{Order, Window};
 
 const HOUR: i64 = 3600;
 /// Windows grow at most this many times beyond the time already seen: little evidence, small step.

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use cdr_sync::pace::Backoff;
+use cdr_sync::plan::Mode;
 use cdr_sync::simulator::{Fault, Generation, SimulatorOptions};
 use cdr_sync::sync::SyncError;
 use cdr_sync::sync::engine::{Engine, Turn};
 use cdr_sync::sync::status::Board;
-use cdr_sync::window::planner::Mode;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::scene::{Scene, Setup, days, hours, instant, minutes, simulated};

@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use cdr_sync::clock::{Clock, ManualClock};
 use cdr_sync::pace::Backoff;
+use cdr_sync::plan::Mode;
 use cdr_sync::private_postgres::TestDatabase;
 use cdr_sync::simulator::{Fault, Generation, Outcome, SimulatorOptions};
 use cdr_sync::sync::engine::Turn;
 use cdr_sync::sync::leadership::Leases;
 use cdr_sync::sync::status::Board;
 use cdr_sync::sync::supervisor::{self, Common};
-use cdr_sync::window::planner::Mode;
 use chrono::TimeDelta;
 use secrecy::SecretString;
 use tokio_util::sync::CancellationToken;

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use cdr_sync::app::App;
 use cdr_sync::config::{Config, Sources};
+use cdr_sync::plan::Mode;
 use cdr_sync::simulator::{DialectOptions, Generation, Record, SimulatorOptions, WorldOptions};
 use cdr_sync::sync::Account;
 use cdr_sync::sync::status::Board;
-use cdr_sync::window::planner::Mode;
 use chrono::TimeDelta;
 use serde_json::json;
 

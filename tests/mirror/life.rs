@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use cdr_sync::plan::Mode;
 use cdr_sync::simulator::{Generation, SimulatorOptions, TruthRow, World, WorldOptions};
 use cdr_sync::sync::status::Board;
-use cdr_sync::window::planner::Mode;
 use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::{Connection, PgConnection};
 

@@ -7,9 +7,9 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::State;
 use cdr_sync::pace::Backoff;
+use cdr_sync::plan::Mode;
 use cdr_sync::simulator::{Generation, Record, SimulatorOptions, WorldOptions};
 use cdr_sync::sync::status::Board;
-use cdr_sync::window::planner::Mode;
 use serde_json::{Value, json};
 
 use crate::keys::configured;

@@ -1,11 +1,11 @@
 //! A database that loses commits or rows under a running engine.
 
+use cdr_sync::plan::Mode;
 use cdr_sync::simulator::{Generation, SimulatorOptions};
 use cdr_sync::store::StoreError;
 use cdr_sync::sync::SyncError;
 use cdr_sync::sync::engine::Turn;
 use cdr_sync::sync::status::Board;
-use cdr_sync::window::planner::Mode;
 use sqlx::{Connection, PgConnection};
 
 use crate::scene::{Scene, Setup, minutes, simulated};

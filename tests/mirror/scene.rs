@@ -5,6 +5,7 @@ use std::sync::Arc;
 use cdr_sync::app::App;
 use cdr_sync::clock::{Clock, ManualClock};
 use cdr_sync::config::{Config, Sources};
+use cdr_sync::plan::Mode;
 use cdr_sync::private_postgres::TestDatabase;
 use cdr_sync::simulator::{
     DialectOptions, Generation, Record, Simulator, SimulatorOptions, TruthRow, WorldOptions,
@@ -15,7 +16,6 @@ use cdr_sync::sync::engine::{Engine, Turn};
 use cdr_sync::sync::leadership::Leases;
 use cdr_sync::sync::status::{Board, Progress};
 use cdr_sync::window::Window;
-use cdr_sync::window::planner::Mode;
 use chrono::{DateTime, TimeDelta, Utc};
 use secrecy::ExposeSecret;
 use sqlx::{Connection, PgConnection};

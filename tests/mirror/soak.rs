@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use cdr_sync::pace::Backoff;
+use cdr_sync::plan::Mode;
 use cdr_sync::simulator::{
     DateForm, Fault, Generation, OverLimit, RefusalOptions, SimulatorOptions, SortBehaviour, TotalCounts,
     TruthRow, WorldOptions,
@@ -14,7 +15,6 @@ use cdr_sync::simulator::{
 use cdr_sync::sync::engine::{Engine, Turn};
 use cdr_sync::sync::status::Board;
 use cdr_sync::window::Window;
-use cdr_sync::window::planner::Mode;
 use chrono::{DateTime, TimeDelta, Utc};
 use fastrand::Rng;
 use sqlx::{Connection, PgConnection};

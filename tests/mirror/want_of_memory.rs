@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
+use cdr_sync::plan::Mode;
 use cdr_sync::simulator::{Generation, SimulatorOptions, WorldOptions};
 use cdr_sync::sync::status::Board;
 use cdr_sync::voicenter::{Client, ClientSettings, Credential, Granularity, Method, Shared};
-use cdr_sync::window::planner::Mode;
 use chrono_tz::Tz;
 use sqlx::{Connection, PgConnection};
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use cdr_sync::clock::{Clock, ManualClock};
+use cdr_sync::plan::Mode;
 use cdr_sync::private_postgres::TestDatabase;
 use cdr_sync::simulator::{
     DateForm, Fault, Generation, RefusalOptions, RequestEntry, SimulatorOptions, WorldOptions,
@@ -11,7 +12,6 @@ use cdr_sync::sync::SyncError;
 use cdr_sync::sync::engine::Engine;
 use cdr_sync::sync::leadership::Leases;
 use cdr_sync::sync::status::Board;
-use cdr_sync::window::planner::Mode;
 use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
 

@@ -11,13 +11,13 @@ mod trouble;
 
 use std::collections::BTreeSet;
 
-use cdr_sync::window::ask::{Ask, GapReason, Outcome, Reason, Reply};
+use cdr_sync::plan::ledger::{Gap, Ledger};
+use cdr_sync::plan::{Mode, Next, Planner, Settings};
+use cdr_sync::read::ReadingSettings;
+use cdr_sync::read::evidence::Evidence;
+use cdr_sync::read::partition::Slice;
+use cdr_sync::read::request::{Ask, GapReason, Outcome, Reason, Reply};
 use cdr_sync::window::coverage::Coverage;
-use cdr_sync::window::ledger::{Gap, Ledger};
-use cdr_sync::window::planner::{Mode, Next, Planner, Settings};
-use cdr_sync::window::reading::ReadingSettings;
-use cdr_sync::window::slice::Slice;
-use cdr_sync::window::verdict::Evidence;
 use cdr_sync::window::{Lane, Order, Window};
 use chrono::{DateTime, TimeDelta, Utc};
 

@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use cdr_sync::plan::ledger::{Gap, Ledger};
+use cdr_sync::plan::{Mode, Next, Planner, Settings};
+use cdr_sync::read::ReadingSettings;
+use cdr_sync::read::partition::Slice;
+use cdr_sync::read::request::{Ask, Outcome};
+use cdr_sync::read::verdict::Limits;
 use cdr_sync::window::Window;
-use cdr_sync::window::ask::{Ask, Outcome};
-use cdr_sync::window::knowledge::floor;
-use cdr_sync::window::ledger::{Gap, Ledger};
-use cdr_sync::window::planner::{Mode, Next, Planner, Settings};
-use cdr_sync::window::reading::ReadingSettings;
-use cdr_sync::window::slice::Slice;
-use cdr_sync::window::verdict::Limits;
+use cdr_sync::window::bounds::floor;
 use chrono::TimeDelta;
 
 use crate::calls::{Call, DAY, HOUR, MINUTE, TYPES, fewest};

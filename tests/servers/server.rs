@@ -1,8 +1,8 @@
 //! A model API of which the planner knows nothing, drawn from the product of all that servers may do.
 
+use cdr_sync::read::evidence::Evidence;
+use cdr_sync::read::request::{Ask, Reply};
 use cdr_sync::window::Order;
-use cdr_sync::window::ask::{Ask, Reply};
-use cdr_sync::window::verdict::Evidence;
 use chrono::{DateTime, Utc};
 use fastrand::Rng;
 

@@ -3,14 +3,14 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 
+use crate::plan::ledger::{Gap, Ledger, Recheck};
+use crate::read::api_profile::Knowledge;
 use crate::store::Store;
 use crate::store::commit_count::CommitCount;
 use crate::sync::{Account, SyncError};
 use crate::voicenter::capabilities::Remembered;
 use crate::window::Window;
 use crate::window::density::Forecast;
-use crate::window::knowledge::Knowledge;
-use crate::window::ledger::{Gap, Ledger, Recheck};
 
 /// From so many weeks of stored calls the forecast starts.
 const FORECAST_FROM: TimeDelta = TimeDelta::weeks(5);
@@ -71,7 +71,7 @@ pub(in crate::sync) async fn load(
     }
     let gaps = stored.gaps.into_iter().map(|gap| Gap {
         window: gap.window,
-        reason: crate::window::ask::GapReason::from_word(&gap.reason),
+        reason: crate::read::request::GapReason::from_word(&gap.reason),
         tries: u32::try_from(gap.tries).unwrap_or(0),
         next_try_at: gap.next_try_at,
     });

@@ -2,12 +2,13 @@
 //!
 //! Everything here can be unlearned: a longer answer refutes a limit, and evidence ages.
 
-use chrono::{DateTime, DurationRound, TimeDelta, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::range::RangeLimits;
-use super::verdict::Evidence;
-use super::{Order, Window};
+use crate::read::evidence::Evidence;
+use crate::read::range_limits::RangeLimits;
+use crate::window::bounds::Bounds;
+use crate::window::{Order, Window};
 
 /// How long a server's ways are believed without new evidence.
 const BELIEVED: TimeDelta = TimeDelta::days(7);
@@ -267,38 +268,6 @@ impl Knowledge {
     pub fn trusts_order(&self) -> bool {
         self.sorts && self.unchecked.len() < UNCHECKED_PAGES
     }
-}
-
-/// The bounds that are sent, wider than the window they are meant for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Bounds {
-    /// `fromdate`.
-    pub from: DateTime<Utc>,
-    /// `todate`.
-    pub to: DateTime<Utc>,
-}
-
-impl Bounds {
-    /// How long the range is that the API sees.
-    pub fn len(&self) -> TimeDelta {
-        self.to - self.from
-    }
-}
-
-/// `instant` rounded down to a whole multiple of `unit`.
-pub fn floor(instant: DateTime<Utc>, unit: TimeDelta) -> DateTime<Utc> {
-    instant.duration_trunc(unit).unwrap_or(instant)
-}
-
-/// `instant` rounded up to a whole multiple of `unit`.
-pub fn ceil(instant: DateTime<Utc>, unit: TimeDelta) -> DateTime<Utc> {
-    let down = floor(instant, unit);
-    if down == instant { down } else { down + unit }
-}
-
-/// The part of `window` that is made of whole units.
-pub fn aligned(window: Window, unit: TimeDelta) -> Option<Window> {
-    Window::new(ceil(window.from(), unit), floor(window.to(), unit))
 }
 
 #[cfg(test)]

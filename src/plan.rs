@@ -7,7 +7,9 @@
 mod api_clock;
 mod asked;
 mod choice;
+pub mod failing;
 mod gaps;
+pub mod ledger;
 mod set_back;
 mod withdrawn;
 
@@ -20,14 +22,14 @@ use asked::AskedSpans;
 use choice::outward;
 use withdrawn::Withdrawn;
 
-use super::ask::{Ask, Hold, Outcome, Reason, Reply};
-use super::coverage::Stretch;
-use super::knowledge::{aligned, floor};
-use super::lacking::Lacking;
-use super::ledger::{Ledger, Progress, Recheck};
-use super::reading::{Context, Reading, ReadingSettings};
-use super::suspect::Suspects;
-use super::{Lane, Order, Window};
+use crate::plan::failing::Suspects;
+use crate::plan::ledger::{Ledger, Progress, Recheck};
+use crate::read::request::{Ask, Hold, Outcome, Reason, Reply};
+use crate::read::{Context, Reading, ReadingSettings};
+use crate::window::bounds::{aligned, floor};
+use crate::window::coverage::Stretch;
+use crate::window::lacking::Lacking;
+use crate::window::{Lane, Order, Window};
 
 /// The settings that planning needs.
 #[derive(Clone, Debug)]

@@ -3,8 +3,8 @@
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::Planner;
+use crate::window::bounds::floor;
 use crate::window::coverage::{Coverage, Stretch};
-use crate::window::knowledge::floor;
 use crate::window::{Lane, Window};
 
 /// Less than this is a clock that is slewed.

@@ -4,11 +4,11 @@ use chrono::TimeDelta;
 
 use super::part::{Part, Slicing, Tight, sent};
 use super::{Context, REFUSED_SMALLEST, Reading};
+use crate::read::evidence::Evidence;
+use crate::read::request::{Ask, GapReason, Hold, Outcome, Step};
+use crate::read::totals::{Kind, Read, Sum};
+use crate::read::unproven_page::{Page, continuation};
 use crate::window::Window;
-use crate::window::ask::{Ask, GapReason, Hold, Outcome, Step};
-use crate::window::page::{Page, continuation};
-use crate::window::sum::{Kind, Read, Sum};
-use crate::window::verdict::Evidence;
 
 /// An answer this much shorter than expected is looked at twice …
 const SCARCE: f64 = 8.0;

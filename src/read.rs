@@ -5,25 +5,36 @@
 //! cannot be continued is divided where its records show that they lie, and the parts must add up to what was announced
 //! for the whole.
 
+pub mod api_profile;
+pub mod evidence;
 mod overfull;
 mod part;
+pub mod partition;
+pub mod range_limits;
 mod ranges;
+pub mod request;
+mod sample;
 mod sums;
+pub mod totals;
+mod unproven_page;
+pub mod verdict;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
 use part::{Part, Tight, sent};
 
-use super::ask::{Ask, GapReason, Hold, Outcome, Reason, Reply, Step};
-use super::coverage::Coverage;
-use super::density::Forecast;
-use super::knowledge::{Bounds, Knowledge};
-use super::page::{Page, Proof};
-use super::sample::{Fit, Samples};
-use super::slice::Slice;
-use super::sum::{Kind, Read, Sum};
-use super::verdict::{Asked, Evidence, Limits, Verdict, judge};
-use super::{Lane, Order, Window};
+use crate::read::api_profile::Knowledge;
+use crate::read::evidence::Evidence;
+use crate::read::partition::Slice;
+use crate::read::request::{Ask, GapReason, Hold, Outcome, Reason, Reply, Step};
+use crate::read::sample::{Fit, Samples};
+use crate::read::totals::{Kind, Read, Sum};
+use crate::read::unproven_page::{Page, Proof};
+use crate::read::verdict::{Asked, Limits, Verdict, judge};
+use crate::window::bounds::Bounds;
+use crate::window::coverage::Coverage;
+use crate::window::density::Forecast;
+use crate::window::{Lane, Order, Window};
 
 /// Refusals of single smallest windows in a row that are trouble of the API's rather than of the windows.
 const REFUSED_SMALLEST: u32 = 8;

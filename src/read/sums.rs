@@ -2,10 +2,10 @@
 
 use super::part::{Part, Recount};
 use super::{Context, Reading};
+use crate::read::evidence::Evidence;
+use crate::read::request::{Ask, GapReason, Outcome, Step};
+use crate::read::totals::{Kind, Read, Sum};
 use crate::window::Window;
-use crate::window::ask::{Ask, GapReason, Outcome, Step};
-use crate::window::sum::{Kind, Read, Sum};
-use crate::window::verdict::Evidence;
 
 /// At least this many records must be held back by a cut for its order to prove anything.
 const HELD_BACK: usize = 25;

@@ -3,9 +3,9 @@
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{Context, Reading};
-use crate::window::ask::{Ask, GapReason, Outcome, Step};
-use crate::window::knowledge::floor;
-use crate::window::range::{Refusal, SHORT};
+use crate::read::range_limits::{Refusal, SHORT};
+use crate::read::request::{Ask, GapReason, Outcome, Step};
+use crate::window::bounds::floor;
 use crate::window::{Order, Window};
 
 impl Reading {

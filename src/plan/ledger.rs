@@ -2,11 +2,11 @@
 
 use chrono::{DateTime, Utc};
 
-use super::Window;
-use super::ask::{GapReason, Hold, Outcome};
-use super::coverage::{Coverage, Stretch};
-use super::density::Forecast;
-use super::knowledge::Knowledge;
+use crate::read::api_profile::Knowledge;
+use crate::read::request::{GapReason, Hold, Outcome};
+use crate::window::Window;
+use crate::window::coverage::{Coverage, Stretch};
+use crate::window::density::Forecast;
 
 /// An open gap.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-use super::Window;
+use crate::window::Window;
 
 /// Windows that failed as often as they may. They become gaps only if the API answers other questions.
 #[derive(Clone, Debug, Default)]

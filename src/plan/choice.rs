@@ -4,9 +4,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::gaps::is_due;
 use super::{Mode, Planner};
-use crate::window::ask::Reason;
+use crate::read::request::Reason;
+use crate::window::bounds::{ceil, floor};
 use crate::window::coverage::Coverage;
-use crate::window::knowledge::{ceil, floor};
 use crate::window::{Lane, Order, Window};
 
 /// A reason, an order, and the windows to read.

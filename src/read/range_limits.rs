@@ -3,7 +3,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::knowledge::Bounds;
+use crate::window::bounds::Bounds;
 
 /// After this long a limit of ranges is tried again: servers and clocks are set right.
 const BELIEVED: TimeDelta = TimeDelta::days(1);

@@ -3,8 +3,8 @@
 use chrono::{DateTime, Utc};
 
 use super::{AROUND, Context};
-use crate::window::knowledge::Bounds;
-use crate::window::slice::Slice;
+use crate::read::partition::Slice;
+use crate::window::bounds::Bounds;
 use crate::window::{Order, Window};
 
 #[derive(Clone, Debug)]

@@ -2,11 +2,12 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::ask::Ask;
-use super::knowledge::{Bounds, Knowledge, floor};
-use super::sum::Read;
-use super::verdict::Evidence;
-use super::{Order, Window};
+use crate::read::api_profile::Knowledge;
+use crate::read::evidence::Evidence;
+use crate::read::request::Ask;
+use crate::read::totals::Read;
+use crate::window::bounds::{Bounds, floor};
+use crate::window::{Order, Window};
 
 /// A cut page that waits for the next answer to prove it.
 #[derive(Clone, Debug)]

@@ -4,9 +4,9 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::density::Forecast;
-use super::knowledge::{ceil, floor};
-use super::{Order, Window};
+use crate::window::bounds::{ceil, floor};
+use crate::window::density::Forecast;
+use crate::window::{Order, Window};
 
 /// With fewer points than this a sample says less than the forecast.
 const POINTS: usize = 4;

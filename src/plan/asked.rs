@@ -7,10 +7,10 @@ use chrono::{DateTime, Utc};
 
 use super::choice::{Choice, outward};
 use super::{Mode, Planner};
-use crate::window::ask::Reason;
+use crate::plan::ledger::Progress;
+use crate::read::request::Reason;
+use crate::window::bounds::floor;
 use crate::window::coverage::Coverage;
-use crate::window::knowledge::floor;
-use crate::window::ledger::Progress;
 use crate::window::{Order, Window};
 
 /// A piece of an asked span.

@@ -2,8 +2,8 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::Window;
-use super::knowledge::Bounds;
+use crate::window::Window;
+use crate::window::bounds::Bounds;
 
 /// What is checked when all parts of a split window were read.
 #[derive(Clone, Debug, PartialEq, Eq)]

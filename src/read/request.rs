@@ -2,10 +2,10 @@
 
 use chrono::{DateTime, Utc};
 
-use super::knowledge::Bounds;
-use super::slice::Slice;
-use super::verdict::Evidence;
-use super::{Lane, Order, Window};
+use crate::read::evidence::Evidence;
+use crate::read::partition::Slice;
+use crate::window::bounds::Bounds;
+use crate::window::{Lane, Order, Window};
 
 /// Why a window is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

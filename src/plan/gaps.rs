@@ -3,9 +3,9 @@
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{LONG_GAP, Mode, Planner, Refused};
-use crate::window::ask::{Ask, GapReason, Outcome, Reason};
-use crate::window::knowledge::{ceil, floor};
-use crate::window::ledger::{Gap, Progress};
+use crate::plan::ledger::{Gap, Progress};
+use crate::read::request::{Ask, GapReason, Outcome, Reason};
+use crate::window::bounds::{ceil, floor};
 use crate::window::{Lane, Window};
 
 /// After this many refusals nothing is concluded from one window.
