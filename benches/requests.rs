@@ -10,7 +10,7 @@ use cdr_sync::clock::{Clock, ManualClock};
 use cdr_sync::plan::ledger::Ledger;
 use cdr_sync::plan::{Mode, Next, Planner, Settings};
 use cdr_sync::read::evidence::Evidence;
-use cdr_sync::read::request::{Ask, Reply};
+use cdr_sync::read::request::{Reply, Request};
 use cdr_sync::simulator::{Simulator, SimulatorOptions, WorldOptions, fewest_possible};
 use cdr_sync::window::{Order, Window};
 use chrono::{DateTime, TimeDelta, Timelike, Utc};
@@ -68,7 +68,7 @@ struct Api<'a> {
 }
 
 impl Api<'_> {
-    fn answer(&mut self, ask: &Ask, now: DateTime<Utc>) -> Reply {
+    fn answer(&mut self, ask: &Request, now: DateTime<Utc>) -> Reply {
         let first = self.dates.partition_point(|date| *date < ask.sent.from);
         let last = self.dates.partition_point(|date| *date <= ask.sent.to);
         let mut found: Vec<usize> = (first..last).collect();
@@ -115,7 +115,7 @@ fn sync(kind: Kind, world: &World) -> Sync {
     let mut api = Api { kind, dates, given: vec![false; dates.len()], random };
     let mut planner = Planner::new(Settings::default(), Mode::Pass, Ledger::new(*start), *now);
     let mut used = 0;
-    while let Next::Ask(ask) = planner.next(*now)
+    while let Next::Request(ask) = planner.next(*now)
         && used < ENDLESS
     {
         used += 1;

@@ -6,11 +6,11 @@ use chrono::TimeDelta;
 use serde_json::{Value, json};
 
 use crate::config::{self, AccountConfig, Config, ConfigError};
-use crate::pace::{Backoff, Pace};
 use crate::plan::Settings;
+use crate::rate_limit::{Backoff, RateLimiter};
 use crate::read::ReadingSettings;
-use crate::read::partition::Slice;
-use crate::read::verdict::Limits;
+use crate::read::partition::FilterPartition;
+use crate::read::verdict::AnswerLimits;
 use crate::store::{DatabaseSettings, Pooler, Store, StoreError};
 use crate::sync::{Account, Start};
 use crate::voicenter::{
@@ -147,7 +147,12 @@ fn build_account(
     let fingerprint = client.credential_fingerprint(salt);
     Ok(Account {
         name: account.name.clone(),
-        pace: Pace::new(store.clone(), fingerprint, account.requests_per_minute, config.api.burst),
+        rate_limit: RateLimiter::new(
+            store.clone(),
+            fingerprint,
+            account.requests_per_minute,
+            config.api.burst,
+        ),
         client,
         scope: scope(account),
         filter: filter(account),
@@ -180,10 +185,10 @@ fn settings(config: &Config, account: &AccountConfig) -> Settings {
     let cdr_types = if account.cdr_types.is_empty() { CDR_TYPES.to_vec() } else { account.cdr_types.clone() };
     Settings {
         reading: ReadingSettings {
-            limits: Limits { records: config.api.record_limit as usize, ..Limits::default() },
+            limits: AnswerLimits { records: config.api.record_limit as usize, ..AnswerLimits::default() },
             granularity: config.api.granularity,
             min_window: config.sync.min_window,
-            slice: Slice {
+            partition: FilterPartition {
                 cdr_types,
                 phones: account.phones.clone(),
                 extensions: account.extensions.clone(),

@@ -1,7 +1,6 @@
 //! The command line: what can be asked of the program, and its exit status.
 
 mod account;
-mod ask;
 mod check;
 mod descriptors;
 mod documents;
@@ -10,6 +9,7 @@ mod healthcheck;
 mod leftovers;
 mod pacing;
 mod progress;
+mod query;
 mod reload;
 mod resume;
 mod run;
@@ -82,7 +82,7 @@ enum Command {
     #[command(after_help = "Example:\n  DATABASE_URL=postgres://owner@host/database cdr-sync migrate")]
     Migrate,
     /// One question to the API, straight to the terminal; needs no database.
-    Query(ask::QueryArgs),
+    Query(query::QueryArgs),
     /// Spans that could not be read in full.
     Gaps(RetryArgs),
     /// Records that could not be stored.
@@ -300,7 +300,7 @@ impl Cli {
                 println!("{}", config.masked_toml());
                 Ok(Exit::Done)
             }
-            Command::Query(args) => ask::run(&config, args, clock).await,
+            Command::Query(args) => query::run(&config, args, clock).await,
             Command::Healthcheck(args) => healthcheck::run(&config, args.live).await,
             Command::Check => check::run(&config, clock).await,
             Command::Migrate => {

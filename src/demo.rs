@@ -24,7 +24,7 @@ use crate::store::{Store, StoreError};
 use crate::sync::SyncError;
 use crate::sync::engine::Engine;
 use crate::sync::leadership::Leases;
-use crate::sync::status::Board;
+use crate::sync::status::ProgressWatch;
 use crate::sync::supervisor::{self, Common};
 use crate::sync::verify::{Verified, verify};
 use crate::telemetry;
@@ -174,7 +174,7 @@ async fn once(
 ) -> Result<bool, DemoError> {
     let mut agreed = true;
     for account in app.accounts {
-        let board = Board::default();
+        let board = ProgressWatch::default();
         let leases = Leases::new(&app.store);
         let (store, verified_account) = (app.store.clone(), account.clone());
         let mut engine =
@@ -190,7 +190,8 @@ async fn once(
         for (day, (api, table)) in &days {
             println!("{day}  {api:>11}  {table:>12}");
         }
-        let verified = verify(verified_account, &store, clock.clone(), span, Board::default(), false).await?;
+        let verified =
+            verify(verified_account, &store, clock.clone(), span, ProgressWatch::default(), false).await?;
         println!("\n{}", verdict(&verified));
         agreed &=
             verified.is_equal() && verified.at_the_api > 0 && days.values().all(|(api, table)| api == table);
@@ -240,7 +241,7 @@ async fn go_on(
     let metrics = Metrics::new()?;
     let counts = metrics.account(ACCOUNT);
     counts.budget(REQUESTS_PER_MINUTE);
-    let board = Board::new(counts);
+    let board = ProgressWatch::new(counts);
     let listener = listener(listen).await?;
     let page = listener.local_addr().map(|address| format!("http://{address}/")).unwrap_or_default();
     eprintln!("syncing; watch it at {page}");
@@ -283,7 +284,7 @@ async fn listener(wanted: Option<SocketAddr>) -> Result<TcpListener, BindError> 
     }
 }
 
-fn page_of(store: Store, board: &Board, metrics: Metrics, clock: &Clock) -> Web {
+fn page_of(store: Store, board: &ProgressWatch, metrics: Metrics, clock: &Clock) -> Web {
     let account = AccountSettings { requests_per_minute: REQUESTS_PER_MINUTE, board: board.clone() };
     let settings = http::Settings {
         poll_interval: POLL_INTERVAL,

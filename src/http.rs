@@ -29,7 +29,7 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::Clock;
 use crate::metrics::Metrics;
 use crate::store::{Store, StoreError};
-use crate::sync::status::Board;
+use crate::sync::status::ProgressWatch;
 use ledger::LedgerCache;
 use readiness::Readiness;
 use server::Limits;
@@ -71,7 +71,7 @@ pub struct AccountSettings {
     /// Its `requests_per_minute`.
     pub requests_per_minute: u32,
     /// Where its engine, if it runs in this process, writes its progress.
-    pub board: Board,
+    pub board: ProgressWatch,
 }
 
 impl Web {

@@ -22,9 +22,9 @@ use asked::AskedSpans;
 use choice::outward;
 use withdrawn::Withdrawn;
 
-use crate::plan::failing::Suspects;
+use crate::plan::failing::FailingWindows;
 use crate::plan::ledger::{Ledger, Progress, Recheck};
-use crate::read::request::{Ask, Hold, Outcome, Reason, Reply};
+use crate::read::request::{Hold, Outcome, Reason, Reply, Request};
 use crate::read::{Context, Reading, ReadingSettings};
 use crate::window::bounds::{aligned, floor};
 use crate::window::coverage::Stretch;
@@ -111,7 +111,7 @@ pub enum Mode {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Next {
     /// Make this request.
-    Ask(Ask),
+    Request(Request),
     /// Nothing is due before this instant.
     Wait(DateTime<Utc>),
     /// All that was to be done is done.
@@ -139,7 +139,7 @@ pub struct Planner {
     mode: Mode,
     ledger: Ledger,
     readings: BTreeMap<Lane, Reading>,
-    suspects: Suspects,
+    failing: FailingWindows,
     withdrawn: Withdrawn,
     asked: AskedSpans,
     /// The gap that is being tried again.
@@ -198,7 +198,7 @@ impl Planner {
             mode,
             ledger,
             readings: BTreeMap::new(),
-            suspects: Suspects::default(),
+            failing: FailingWindows::default(),
             withdrawn: Withdrawn::default(),
             asked: AskedSpans::default(),
             gap_now: None,
@@ -280,22 +280,22 @@ impl Planner {
                 }
             }
             if let Some(reading) = self.readings.get_mut(&lane)
-                && let Some(ask) = reading.next_ask(&Context {
-                    knowledge: &mut self.ledger.knowledge,
+                && let Some(request) = reading.next_ask(&Context {
+                    profile: &mut self.ledger.profile,
                     forecast: &mut self.ledger.forecast,
                     settings: &self.settings.reading,
                     coverage: &self.ledger.coverage,
                     now,
                 })
             {
-                return Next::Ask(ask);
+                return Next::Request(request);
             }
         }
         match self.mode {
             Mode::Daemon => Next::Wait(self.wake_at(now)),
             // Nothing else is left, so what was set aside has its turn again; and a poll tells whether the API
             // answers at all.
-            Mode::Pass | Mode::Asked if self.suspects.release() => {
+            Mode::Pass | Mode::Asked if self.failing.release() => {
                 self.last_poll = None;
                 self.next(now)
             }
@@ -303,15 +303,15 @@ impl Planner {
         }
     }
 
-    /// Takes in the reply to `ask`, whose request was started at `read_at`.
-    pub fn absorb(&mut self, ask: &Ask, reply: &Reply, read_at: DateTime<Utc>) -> Progress {
-        let Some(reading) = self.readings.get_mut(&ask.lane) else { return Progress::default() };
-        self.ledger.knowledge.age(read_at);
+    /// Takes in the reply to `request`, whose request was started at `read_at`.
+    pub fn absorb(&mut self, request: &Request, reply: &Reply, read_at: DateTime<Utc>) -> Progress {
+        let Some(reading) = self.readings.get_mut(&request.lane) else { return Progress::default() };
+        self.ledger.profile.age(read_at);
         let step = reading.absorb(
-            ask,
+            request,
             reply,
             &mut Context {
-                knowledge: &mut self.ledger.knowledge,
+                profile: &mut self.ledger.profile,
                 forecast: &mut self.ledger.forecast,
                 settings: &self.settings.reading,
                 coverage: &self.ledger.coverage,
@@ -338,17 +338,17 @@ impl Planner {
             self.behind = (read_at - horizon > CLOCKS_APART).then_some(horizon);
         }
         if matches!(reply, Reply::Answer(_)) {
-            let rereads = ask.reason == Reason::Reconcile;
+            let rereads = request.reason == Reason::Reconcile;
             self.api_clock.note(horizon, rereads, read_at, &self.settings);
         }
-        let shown_since = self.shown_since(ask.lane, step.hold, horizon);
+        let shown_since = self.shown_since(request.lane, step.hold, horizon);
         for window in step.claims {
             self.claim(window, horizon, shown_since, &mut progress);
         }
         for window in step.uncover {
             self.uncover(window, &mut progress);
             // New calls among the newest are no sign.
-            let repeated = (ask.lane != Lane::Live).then(|| self.withdrawn.note(window, read_at));
+            let repeated = (request.lane != Lane::Live).then(|| self.withdrawn.note(window, read_at));
             if let Some(tries) = repeated.flatten() {
                 self.give_up(window, tries, read_at, &mut progress);
             }
@@ -357,31 +357,31 @@ impl Planner {
             self.open_gap(window, reason, read_at, &mut progress);
         }
         if let Some(window) = step.out_of_reach {
-            self.out_of_reach(ask, window, read_at, &mut progress);
+            self.out_of_reach(request, window, read_at, &mut progress);
         } else if self.refused_at.is_some()
             && matches!(reply, Reply::Answer(_))
-            && ask.lane == Lane::Backfill
+            && request.lane == Lane::Backfill
             && progress.outcome != Outcome::Failed
         {
-            self.reached_beyond(ask, read_at, &mut progress);
+            self.reached_beyond(request, read_at, &mut progress);
         }
-        self.note_life(ask, progress.outcome);
+        self.note_life(request, progress.outcome);
         match (step.failed, reply) {
-            (Some((window, reason)), _) => self.failed(ask, window, reason, read_at, &mut progress),
+            (Some((window, reason)), _) => self.failed(request, window, reason, read_at, &mut progress),
             // A contradictory answer is no sign of life: it is a failure that was not the last.
             (None, Reply::Answer(_)) if progress.outcome != Outcome::Failed => {
                 // What was set aside of the newest minutes is asked for while the API answers.
-                if self.suspects.api_answered() && self.mode == Mode::Daemon {
+                if self.failing.api_answered() && self.mode == Mode::Daemon {
                     self.last_poll = None;
                 }
             }
             // Nor is a refusal, which an API in trouble gives to everything.
             (None, _) => {}
         }
-        if ask.lane == Lane::Asked {
+        if request.lane == Lane::Asked {
             self.asked.note(&progress, horizon);
         }
-        self.finish_reading(ask, read_at, &mut progress);
+        self.finish_reading(request, read_at, &mut progress);
         progress
     }
 
@@ -398,7 +398,7 @@ impl Planner {
     }
 
     fn unit(&self) -> TimeDelta {
-        self.ledger.knowledge.unit(self.settings.reading.granularity)
+        self.ledger.profile.unit(self.settings.reading.granularity)
     }
 
     /// A live reading that goes on past its poll, in a burst of calls, must not keep the newest minutes waiting: what it
@@ -420,7 +420,7 @@ impl Planner {
 
     /// The end of what can be asked for now.
     fn present(&self, now: DateTime<Utc>) -> DateTime<Utc> {
-        floor(self.ledger.knowledge.range.present(now), self.unit())
+        floor(self.ledger.profile.range.present(now), self.unit())
     }
 
     fn start(&mut self, lane: Lane, now: DateTime<Utc>) -> Option<Reading> {
@@ -456,13 +456,13 @@ impl Planner {
         let Some(window) = Window::new(window.from(), window.to().min(horizon)) else { return };
         let Some(mut rest) = aligned(window, unit) else { return };
         let read = rest;
-        self.suspects.read(window);
+        self.failing.read(window);
         // The oldest part first: it has reached the highest age.
         for age in self.settings.ages().rev().chain([TimeDelta::zero()]) {
             let end = if age.is_zero() { rest.to() } else { floor(shown_since - age, unit).min(rest.to()) };
             if let Some(window) = Window::new(rest.from(), end) {
                 self.ledger.coverage.claim_lacking(window, age, self.lacking);
-                progress.claims.push(Stretch { window, tier: age, lacking: self.lacking });
+                progress.claims.push(Stretch { window, reread_age: age, lacking: self.lacking });
                 match Window::new(end, rest.to()) {
                     Some(newer) => rest = newer,
                     None => break,

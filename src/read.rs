@@ -23,14 +23,14 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use part::{Part, Tight, sent};
 
-use crate::read::api_profile::Knowledge;
+use crate::read::api_profile::ApiProfile;
 use crate::read::evidence::Evidence;
-use crate::read::partition::Slice;
-use crate::read::request::{Ask, GapReason, Hold, Outcome, Reason, Reply, Step};
+use crate::read::partition::FilterPartition;
+use crate::read::request::{GapReason, Hold, Outcome, Reason, Reply, Request, Step};
 use crate::read::sample::{Fit, Samples};
-use crate::read::totals::{Kind, Read, Sum};
-use crate::read::unproven_page::{Page, Proof};
-use crate::read::verdict::{Asked, Limits, Verdict, judge};
+use crate::read::totals::{Read, SplitCause, SplitTotals};
+use crate::read::unproven_page::{Proof, UnprovenPage};
+use crate::read::verdict::{AnswerLimits, Asked, Verdict, judge};
 use crate::window::bounds::Bounds;
 use crate::window::coverage::Coverage;
 use crate::window::density::Forecast;
@@ -48,7 +48,7 @@ const AROUND: TimeDelta = TimeDelta::hours(12);
 #[derive(Clone, Debug)]
 pub struct ReadingSettings {
     /// Which lengths of answers mean what.
-    pub limits: Limits,
+    pub limits: AnswerLimits,
     /// The unit on the wire.
     pub granularity: TimeDelta,
     /// `sync.min_window`.
@@ -56,17 +56,17 @@ pub struct ReadingSettings {
     /// Failures in a row before a window is set aside.
     pub attempts: u32,
     /// What the account reads, for dividing an overloaded unit.
-    pub slice: Slice,
+    pub partition: FilterPartition,
 }
 
 impl Default for ReadingSettings {
     fn default() -> Self {
         Self {
-            limits: Limits::default(),
+            limits: AnswerLimits::default(),
             granularity: TimeDelta::seconds(1),
             min_window: TimeDelta::seconds(1),
             attempts: 3,
-            slice: Slice::default(),
+            partition: FilterPartition::default(),
         }
     }
 }
@@ -74,7 +74,7 @@ impl Default for ReadingSettings {
 /// What a reading learns from and adds to.
 pub struct Context<'a> {
     /// What is known of the API.
-    pub knowledge: &'a mut Knowledge,
+    pub profile: &'a mut ApiProfile,
     /// What is known of the calls.
     pub forecast: &'a mut Forecast,
     /// The settings.
@@ -87,7 +87,7 @@ pub struct Context<'a> {
 
 impl Context<'_> {
     fn unit(&self) -> TimeDelta {
-        self.knowledge.unit(self.settings.granularity)
+        self.profile.unit(self.settings.granularity)
     }
 
     fn smallest(&self) -> TimeDelta {
@@ -103,8 +103,8 @@ pub struct Reading {
     order: Order,
     /// What is left to read; the next part stands last.
     todo: Vec<Part>,
-    page: Option<Page>,
-    sums: Vec<Sum>,
+    page: Option<UnprovenPage>,
+    sums: Vec<SplitTotals>,
     samples: Samples,
     /// Windows that were asked for in place of smallest ones that announced more than they showed.
     widened: Vec<Window>,
@@ -142,10 +142,10 @@ impl Reading {
     }
 
     fn limit(&self, context: &Context<'_>) -> f64 {
-        let likely = context.knowledge.likely_limit(context.settings.limits.records, context.now) as f64;
+        let likely = context.profile.likely_limit(context.settings.limits.records, context.now) as f64;
         // A burst makes the guess too low: what was given out before is no more than the limit.
-        let longest = context.knowledge.longest(context.now).max(context.settings.limits.doubt_from);
-        if context.knowledge.refused.is_some() { likely } else { likely.min(self.guess.max(longest as f64)) }
+        let longest = context.profile.longest(context.now).max(context.settings.limits.doubt_from);
+        if context.profile.refused.is_some() { likely } else { likely.min(self.guess.max(longest as f64)) }
     }
 
     /// How many records to aim at where a cut answer is not continued.
@@ -190,28 +190,28 @@ impl Reading {
     }
 
     /// The next request, or `None` when done.
-    pub fn next_ask(&mut self, context: &Context<'_>) -> Option<Ask> {
+    pub fn next_ask(&mut self, context: &Context<'_>) -> Option<Request> {
         if self.page.is_none() {
             self.limit_range(context);
             self.fit(context);
         }
         let part = self.todo.last()?;
         let order = part.chain.map_or(self.order, |(order, _)| order);
-        Some(Ask {
+        Some(Request {
             lane: self.lane,
             reason: self.reason,
             window: part.window,
             sent: sent(part, context),
-            order: context.knowledge.continues().then_some(order),
-            slice: part.slicing.as_ref().and_then(|slicing| slicing.todo.last().cloned()),
+            order: context.profile.continues().then_some(order),
+            partition: part.partitioning.as_ref().and_then(|partitioning| partitioning.todo.last().cloned()),
             narrow: part.narrow,
         })
     }
 
-    /// Takes in the reply to `ask`, which must be the latest of `next_ask`.
-    pub fn absorb(&mut self, ask: &Ask, reply: &Reply, context: &mut Context<'_>) -> Step {
+    /// Takes in the reply to `request`, which must be the latest of `next_ask`.
+    pub fn absorb(&mut self, request: &Request, reply: &Reply, context: &mut Context<'_>) -> Step {
         let mut step = Step::default();
-        if self.todo.last().is_none_or(|part| part.window != ask.window) {
+        if self.todo.last().is_none_or(|part| part.window != request.window) {
             return step;
         }
         self.requests += 1;
@@ -230,11 +230,11 @@ impl Reading {
             return step;
         }
         match reply {
-            Reply::Answer(evidence) => self.answer(ask, evidence, context, &mut step),
-            Reply::TooMany { exact } => self.refused(ask, *exact, context, &mut step),
+            Reply::Answer(evidence) => self.answer(request, evidence, context, &mut step),
+            Reply::TooMany { exact } => self.refused(request, *exact, context, &mut step),
             Reply::TooLarge => self.overflow(Outcome::SplitTooLarge, context, &mut step),
-            Reply::Invalid { server_date } => self.invalid(ask, *server_date, context, &mut step),
-            Reply::TimedOut => self.timed_out(ask, context, &mut step),
+            Reply::Invalid { server_date } => self.invalid(request, *server_date, context, &mut step),
+            Reply::TimedOut => self.timed_out(request, context, &mut step),
             Reply::Failed => self.fail(GapReason::Unreadable, context, &mut step),
             Reply::Unreachable => self.fail_anyhow(&mut step),
         }
@@ -256,7 +256,7 @@ impl Reading {
         };
         let known = self.samples.touches(part.window);
         // The newest minutes also are the first question ever, which shows what kind of API this is.
-        if !known && (!context.knowledge.must_fit() || self.reason == Reason::Newest) {
+        if !known && (!context.profile.must_fit() || self.reason == Reason::Newest) {
             return;
         }
         let fit = Fit {
@@ -264,7 +264,7 @@ impl Reading {
             limit: self.limit(context),
             target: self.target(context),
             smallest: context.smallest(),
-            samples: context.knowledge.samples(context.now),
+            samples: context.profile.samples(context.now),
         };
         let piece = self.samples.take(part.window, context.forecast, fit);
         if piece != part.window {
@@ -284,69 +284,69 @@ impl Reading {
         self.todo.extend(rest.into_iter().flatten().chain([piece]).map(|window| part.piece(window)));
     }
 
-    fn answer(&mut self, ask: &Ask, evidence: &Evidence, context: &mut Context<'_>, step: &mut Step) {
+    fn answer(&mut self, request: &Request, evidence: &Evidence, context: &mut Context<'_>, step: &mut Step) {
         let Some(part) = self.todo.last() else { return };
         let cleared = part.cleared;
         let asked = Asked {
-            sent: ask.sent,
+            sent: request.sent,
             ignores_totals: part.ignores_totals,
             again: part.again,
             doubted: self.sums.iter().rev().find_map(|sum| sum.doubted(part.window)),
             at: context.now,
         };
-        context.knowledge.refute_limits(evidence);
-        let verdict = judge(evidence, asked, context.knowledge, context.settings.limits);
+        context.profile.refute_limits(evidence);
+        let verdict = judge(evidence, asked, context.profile, context.settings.limits);
         // Fewer records than were shown there a moment ago.
-        let missing = ask.slice.is_none()
+        let missing = request.partition.is_none()
             && verdict == Verdict::Whole
             && (self.sums.iter().any(|sum| sum.is_contradicted_by(part.window, &evidence.dates))
                 || self.samples.contradict(part.window, &evidence.dates));
         if verdict == Verdict::Contradictory || missing {
             return self.fail(GapReason::Unreadable, context, step);
         }
-        context.knowledge.learn(ask.sent, evidence);
-        context.knowledge.range.accept(ask.sent, context.now);
+        context.profile.learn(request.sent, evidence);
+        context.profile.range.accept(request.sent, context.now);
         self.refused = 0;
         if let Some(listed) = part.around {
             return self.looked_around(listed, evidence, context, step);
         }
         if let Some(recount) = part.recount {
-            return self.recounted(ask, recount, evidence, context, step);
+            return self.recounted(request, recount, evidence, context, step);
         }
-        self.settle(ask, evidence, context, step);
-        self.prove_order(ask, evidence, context);
-        self.exceed(ask, evidence, context, step);
-        if ask.slice.is_some() {
+        self.settle(request, evidence, context, step);
+        self.prove_order(request, evidence, context);
+        self.exceed(request, evidence, context, step);
+        if request.partition.is_some() {
             return self.sliced(evidence, verdict == Verdict::Whole, context, step);
         }
         match verdict {
-            Verdict::Whole if self.is_scarce(ask, evidence, context) => {
-                self.confirm(ask, evidence, context, step)
+            Verdict::Whole if self.is_scarce(request, evidence, context) => {
+                self.confirm(request, evidence, context, step)
             }
-            Verdict::Whole => self.finish(ask, evidence, context, step),
-            Verdict::Cut { total } => self.cut(ask, evidence, total, context, step),
-            Verdict::Short { total } => self.short(ask, evidence, total, context, step),
-            Verdict::Doubted if cleared => self.finish(ask, evidence, context, step),
-            Verdict::Doubted => self.doubt(ask, evidence, context, step),
+            Verdict::Whole => self.finish(request, evidence, context, step),
+            Verdict::Cut { total } => self.cut(request, evidence, total, context, step),
+            Verdict::Short { total } => self.short(request, evidence, total, context, step),
+            Verdict::Doubted if cleared => self.finish(request, evidence, context, step),
+            Verdict::Doubted => self.doubt(request, evidence, context, step),
             Verdict::Contradictory => {}
         }
     }
 
     /// Claims or gives back what the page before tentatively held.
-    fn settle(&mut self, ask: &Ask, evidence: &Evidence, context: &mut Context<'_>, step: &mut Step) {
+    fn settle(&mut self, request: &Request, evidence: &Evidence, context: &mut Context<'_>, step: &mut Step) {
         let Some(page) = self.page.take() else { return };
         let confirms = self.todo.last().is_some_and(|part| part.confirms);
-        let proof = page.proof(ask, evidence, context.knowledge, context.now);
+        let proof = page.proof(request, evidence, context.profile, context.now);
         if proof == Proof::Proven && !confirms && self.is_scarce_page(&page, context) {
             self.give_back(page.tentative);
             return self.todo.iter_mut().rev().take(2).for_each(|part| part.confirms = true);
         }
         match proof {
             Proof::Proven => {
-                context.knowledge.sorts = true;
-                context.knowledge.sort_strikes = 0;
-                context.knowledge.confirm_totals(context.now);
-                let proven = page.proven(ask, context.knowledge, context.unit());
+                context.profile.sorts = true;
+                context.profile.sort_strikes = 0;
+                context.profile.confirm_totals(context.now);
+                let proven = page.proven(request, context.profile, context.unit());
                 self.hand_on(&page, proven);
                 if let Some(proven) = proven {
                     self.observe(proven, &page.dates, context);
@@ -366,16 +366,16 @@ impl Reading {
                 self.give_back(page.tentative);
             }
             Proof::Refuted => {
-                context.knowledge.sorts = false;
-                context.knowledge.sort_strikes = context.knowledge.sort_strikes.saturating_add(1);
+                context.profile.sorts = false;
+                context.profile.sort_strikes = context.profile.sort_strikes.saturating_add(1);
                 // Whatever is wrong, the records that were announced are to be found. A few more than came may never be shown.
                 let came = (page.dates.len() + page.undated) as u64;
                 if page.total > came + FEW.max(page.total / 10) {
                     let whole =
                         self.todo.last().map_or(page.tentative, |part| part.window.hull(&page.tentative));
                     let again = self.todo.last().is_some_and(|part| part.again);
-                    let kind = Kind::Announced { total: page.total };
-                    self.sums.push(Sum::new(whole, page.sent, kind, again));
+                    let kind = SplitCause::Announced { total: page.total };
+                    self.sums.push(SplitTotals::new(whole, page.sent, kind, again));
                 }
                 self.give_back(page.tentative);
             }
@@ -383,7 +383,7 @@ impl Reading {
     }
 
     /// What of a page was not proven borders on the current part and is asked for with it.
-    fn hand_on(&mut self, page: &Page, proven: Option<Window>) {
+    fn hand_on(&mut self, page: &UnprovenPage, proven: Option<Window>) {
         let Some(part) = self.todo.last_mut() else { return };
         let rest = match (page.order, proven) {
             (_, None) => Some(page.tentative),
@@ -408,25 +408,25 @@ impl Reading {
         }
     }
 
-    fn finish(&mut self, ask: &Ask, evidence: &Evidence, context: &mut Context<'_>, step: &mut Step) {
+    fn finish(&mut self, request: &Request, evidence: &Evidence, context: &mut Context<'_>, step: &mut Step) {
         let Some(part) = self.todo.pop() else { return };
         // A range of one unit proves itself by what it shows, or where both bounds are known to count.
-        let inclusive = context.knowledge.from_inclusive && context.knowledge.to_inclusive;
-        if ask.sent.from == ask.sent.to && evidence.listed == 0 && !inclusive {
+        let inclusive = context.profile.from_inclusive && context.profile.to_inclusive;
+        if request.sent.from == request.sent.to && evidence.listed == 0 && !inclusive {
             return self.overloaded(part, context, step);
         }
-        context.knowledge.note_length(evidence.listed, context.now);
+        context.profile.note_length(evidence.listed, context.now);
         if evidence.listed as f64 > self.guess {
             self.guess = f64::INFINITY;
         }
         if evidence.listed >= context.settings.limits.doubt_from {
-            context.knowledge.note_believed(part.window);
+            context.profile.note_believed(part.window);
         }
         let fit = self.target(context);
         self.done(part.window, evidence.listed, fit, context);
         self.observe(part.window, &evidence.dates, context);
         let (dates, undated) = (&evidence.dates[..], evidence.undated());
-        self.claim(&Read { window: part.window, sent: ask.sent, dates, undated }, context, step);
+        self.claim(&Read { window: part.window, sent: request.sent, dates, undated }, context, step);
     }
 
     /// A window was read, or given up: what is known of those around it changes.
@@ -458,11 +458,11 @@ impl Reading {
         if part.attempts < context.settings.attempts {
             return;
         }
-        self.set_aside(reason, step);
+        self.quarantined(reason, step);
     }
 
     /// Gives the current part up for now.
-    fn set_aside(&mut self, reason: GapReason, step: &mut Step) {
+    fn quarantined(&mut self, reason: GapReason, step: &mut Step) {
         self.give_page_back();
         let Some(part) = self.todo.pop() else { return };
         self.sums.retain(|sum| !sum.touches(part.window));

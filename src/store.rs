@@ -292,7 +292,7 @@ impl Store {
             result = work => result,
             () = Box::pin(standstill::of(self, &watched)) => Err(StoreError::silent(standstill::SEEN_WITHIN)),
         };
-        if result.as_ref().is_err_and(StoreError::is_away) {
+        if result.as_ref().is_err_and(StoreError::is_unavailable) {
             self.trouble.note();
         }
         result
@@ -307,7 +307,7 @@ impl Store {
     ) -> Result<T, StoreError> {
         let result = tokio::time::timeout(patience, work).await;
         let result = result.unwrap_or_else(|_| Err(StoreError::silent(patience)));
-        if result.as_ref().is_err_and(StoreError::is_away) {
+        if result.as_ref().is_err_and(StoreError::is_unavailable) {
             self.trouble.note();
         }
         result

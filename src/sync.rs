@@ -1,11 +1,11 @@
 //! The loop around windows: plan → fetch → decode → store → plan.
 
-mod asker;
+mod batch;
 mod churn;
 mod clocks;
 pub mod engine;
 mod events;
-mod execute;
+mod fetch;
 pub mod leadership;
 mod share;
 pub mod status;
@@ -18,8 +18,8 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
 
-use crate::pace::{Backoff, Pace};
 use crate::plan::Settings;
+use crate::rate_limit::{Backoff, RateLimiter};
 use crate::store::StoreError;
 use crate::voicenter::{Client, Filter};
 
@@ -31,7 +31,7 @@ pub struct Account {
     /// The API, with the account's credential.
     pub client: Client,
     /// When requests may leave.
-    pub pace: Pace,
+    pub rate_limit: RateLimiter,
     /// What it reads: kept in the ledger, and everything is read again when it changes.
     pub scope: Value,
     /// The configured criteria.

@@ -7,7 +7,7 @@ use cdr_sync::http::{AccountSettings, Settings, Web, serve};
 use cdr_sync::metrics::Metrics;
 use cdr_sync::private_postgres::TestDatabase;
 use cdr_sync::store::{DatabaseSettings, Store};
-use cdr_sync::sync::status::Board;
+use cdr_sync::sync::status::ProgressWatch;
 use chrono::{DateTime, TimeDelta, Utc};
 use secrecy::SecretString;
 use serde_json::Value;
@@ -34,7 +34,8 @@ impl Scene {
         let database = TestDatabase::new().await.unwrap();
         let store = Store::open(&DatabaseSettings::new(SecretString::from(database.url()))).unwrap();
         let metrics = Metrics::new().unwrap();
-        let sales = AccountSettings { requests_per_minute: 30, board: Board::new(metrics.account("sales")) };
+        let sales =
+            AccountSettings { requests_per_minute: 30, board: ProgressWatch::new(metrics.account("sales")) };
         let settings = Settings {
             poll_interval: TimeDelta::seconds(60),
             hosts: vec!["calls.example.com".into()],

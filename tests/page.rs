@@ -16,7 +16,7 @@ use cdr_sync::http::{AccountSettings, Settings, Web};
 use cdr_sync::metrics::Metrics;
 use cdr_sync::private_postgres::TestDatabase;
 use cdr_sync::store::{DatabaseSettings, Store};
-use cdr_sync::sync::status::Board;
+use cdr_sync::sync::status::ProgressWatch;
 use chrono::{DateTime, TimeDelta, Utc};
 use secrecy::SecretString;
 use sqlx::{Connection, PgConnection};
@@ -56,7 +56,7 @@ impl Scene {
         store.migrate().await.unwrap();
         let metrics = Metrics::new().unwrap();
         let account =
-            AccountSettings { requests_per_minute: 30, board: Board::new(metrics.account(ACCOUNT)) };
+            AccountSettings { requests_per_minute: 30, board: ProgressWatch::new(metrics.account(ACCOUNT)) };
         let settings = Settings {
             poll_interval: TimeDelta::seconds(60),
             hosts: Vec::new(),

@@ -8,11 +8,11 @@ use std::collections::BTreeSet;
 use cdr_sync::plan::ledger::Ledger;
 use cdr_sync::plan::{Mode, Next, Planner, Settings};
 use cdr_sync::read::ReadingSettings;
-use cdr_sync::read::api_profile::Knowledge;
+use cdr_sync::read::api_profile::ApiProfile;
 use cdr_sync::read::evidence::Evidence;
-use cdr_sync::read::partition::Slice;
-use cdr_sync::read::request::{Ask, Hold, Reply};
-use cdr_sync::read::verdict::Limits;
+use cdr_sync::read::partition::FilterPartition;
+use cdr_sync::read::request::{Hold, Reply, Request};
+use cdr_sync::read::verdict::AnswerLimits;
 use cdr_sync::window::bounds::floor;
 use cdr_sync::window::coverage::Coverage;
 use cdr_sync::window::density::Forecast;
@@ -75,11 +75,11 @@ impl Api {
         if self.minute_dates { record.date.div_euclid(60) * 60 } else { record.date }
     }
 
-    fn answer(&self, ask: &Ask, request: usize, now: i64) -> (Reply, Vec<usize>) {
-        let (from, to) = (second(ask.sent.from), second(ask.sent.to));
-        assert!(from <= to, "an inverted question: {ask:?}");
+    fn answer(&self, request: &Request, nth: usize, now: i64) -> (Reply, Vec<usize>) {
+        let (from, to) = (second(request.sent.from), second(request.sent.to));
+        assert!(from <= to, "an inverted question: {request:?}");
         if self.poison.is_some_and(|poison| from <= poison && poison <= to)
-            || self.fails.is_some_and(|n| request.is_multiple_of(n))
+            || self.fails.is_some_and(|n| nth.is_multiple_of(n))
         {
             return (Reply::Failed, Vec::new());
         }
@@ -89,11 +89,11 @@ impl Api {
             let before = if self.to_inclusive { date <= to } else { date < to };
             after && before && record.appears <= now
         };
-        let types = ask.slice.as_ref().map(|slice| &slice.cdr_types);
+        let types = request.partition.as_ref().map(|partition| &partition.cdr_types);
         let chosen = |record: &&Record| types.is_none_or(|types| types.contains(&record.cdr_type));
         let mut found: Vec<&Record> = self.records.iter().filter(inside).filter(chosen).collect();
         let total = found.len();
-        let sort = |found: &mut Vec<&Record>| match ask.order {
+        let sort = |found: &mut Vec<&Record>| match request.order {
             Some(Order::Ascending) => found.sort_by_key(|record| self.shown(record)),
             Some(Order::Descending) => found.sort_by_key(|record| -self.shown(record)),
             None => {}
@@ -128,11 +128,11 @@ impl Api {
 fn settings(limit: usize) -> Settings {
     Settings {
         reading: ReadingSettings {
-            limits: Limits { records: limit, round: ROUND, doubt_from: 1 },
+            limits: AnswerLimits { records: limit, round: ROUND, doubt_from: 1 },
             granularity: TimeDelta::seconds(1),
             min_window: TimeDelta::seconds(1),
             attempts: 3,
-            slice: Slice { cdr_types: vec![1, 4, 8, 9], ..Slice::default() },
+            partition: FilterPartition { cdr_types: vec![1, 4, 8, 9], ..FilterPartition::default() },
         },
         poll_interval: TimeDelta::seconds(60),
         newest: TimeDelta::minutes(15),
@@ -150,7 +150,7 @@ fn ledger(start: i64) -> Ledger {
         coverage: Coverage::new(),
         gaps: Vec::new(),
         rechecks: Vec::new(),
-        knowledge: Knowledge::default(),
+        profile: ApiProfile::default(),
         forecast: Forecast::default(),
     }
 }
@@ -159,17 +159,17 @@ fn ledger(start: i64) -> Ledger {
 struct Run {
     planner: Planner,
     read: BTreeSet<usize>,
-    asks: Vec<Ask>,
+    requests: Vec<Request>,
 }
 
 /// Runs until the planner is done, checking after each reply that it claimed nothing unread.
 fn run(api: &Api, mut planner: Planner, start: i64, mut now: i64, most: usize) -> Result<Run, TestCaseError> {
-    let mut run_asks: Vec<Ask> = Vec::new();
+    let mut run_requests: Vec<Request> = Vec::new();
     let mut read = BTreeSet::new();
     let mut asked_before = [now; 4];
     loop {
-        let ask = match planner.next(at(now)) {
-            Next::Ask(ask) => ask,
+        let request = match planner.next(at(now)) {
+            Next::Request(request) => request,
             Next::Wait(until) => {
                 prop_assert!(until > at(now), "waits for the past");
                 now = second(until);
@@ -177,17 +177,21 @@ fn run(api: &Api, mut planner: Planner, start: i64, mut now: i64, most: usize) -
             }
             Next::Done => break,
         };
-        prop_assert!(ask.window.from() < ask.window.to());
+        prop_assert!(request.window.from() < request.window.to());
         prop_assert!(
-            ask.window.from() >= floor(at(start), TimeDelta::minutes(1)),
-            "before the start: {ask:?}"
+            request.window.from() >= floor(at(start), TimeDelta::minutes(1)),
+            "before the start: {request:?}"
         );
-        prop_assert!(run_asks.len() < most, "does not end: {:?}", &run_asks[run_asks.len() - 20..]);
+        prop_assert!(
+            run_requests.len() < most,
+            "does not end: {:?}",
+            &run_requests[run_requests.len() - 20..]
+        );
         let read_at = now;
-        let (reply, ids) = api.answer(&ask, run_asks.len() + 1, read_at);
+        let (reply, ids) = api.answer(&request, run_requests.len() + 1, read_at);
         read.extend(ids);
-        let progress = planner.absorb(&ask, &reply, at(read_at));
-        let lane = Lane::ALL.iter().position(|lane| *lane == ask.lane).unwrap();
+        let progress = planner.absorb(&request, &reply, at(read_at));
+        let lane = Lane::ALL.iter().position(|lane| *lane == request.lane).unwrap();
         for claim in &progress.claims {
             prop_assert!(claim.window.to() <= at(read_at), "claims the future");
             if progress.uncover.iter().any(|window| window.intersect(&claim.window).is_some()) {
@@ -199,17 +203,17 @@ fn run(api: &Api, mut planner: Planner, start: i64, mut now: i64, most: usize) -
                 let due = record.appears <= asked_before[lane].min(read_at);
                 prop_assert!(
                     !(inside && due) || read.contains(&record.id),
-                    "claimed, never read: {record:?} by {ask:?}"
+                    "claimed, never read: {record:?} by {request:?}"
                 );
             }
         }
         if progress.hold == Hold::Nothing || matches!(reply, Reply::Answer(_)) {
             asked_before[lane] = read_at;
         }
-        run_asks.push(ask);
+        run_requests.push(request);
         now += 2;
     }
-    Ok(Run { planner, read, asks: run_asks })
+    Ok(Run { planner, read, requests: run_requests })
 }
 
 fn records(spread: i64, most: usize, late: i64) -> impl Strategy<Value = Vec<Record>> {
@@ -267,7 +271,7 @@ fn assert_complete(run: &Run, api: &Api, start: i64, until: i64) -> Result<(), T
     Ok(())
 }
 
-/// `PROPTEST_CASES` asks for more.
+/// `PROPTEST_CASES` requests for more.
 fn config() -> ProptestConfig {
     let cases = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(300);
     ProptestConfig { cases, max_shrink_iters: 300, failure_persistence: None, ..ProptestConfig::default() }
@@ -308,16 +312,16 @@ proptest! {
     fn a_restart_at_any_request_goes_on_where_it_was(api in api(), stop in 1..60_usize) {
         let now = SPREAD + 60;
         let mut planner = Planner::new(settings(10_000), Mode::Pass, ledger(0), at(now));
-        for request in 1..=stop {
-            let Next::Ask(ask) = planner.next(at(now)) else { break };
-            let (reply, _) = api.answer(&ask, request, now);
-            planner.absorb(&ask, &reply, at(now));
+        for nth in 1..=stop {
+            let Next::Request(request) = planner.next(at(now)) else { break };
+            let (reply, _) = api.answer(&request, nth, now);
+            planner.absorb(&request, &reply, at(now));
         }
         let covered = planner.ledger().coverage.clone();
         let again = Planner::new(settings(10_000), Mode::Pass, planner.ledger().clone(), at(now));
         let run = run(&api, again, 0, now, 6_000)?;
         prop_assert!(covered.stretches().iter().all(|s| run.planner.ledger().coverage.covers(s.window)
-            || run.asks.iter().any(|ask| ask.window.intersect(&s.window).is_some())));
+            || run.requests.iter().any(|request| request.window.intersect(&s.window).is_some())));
         let known = &run.planner.ledger().coverage;
         let all = Window::new(at(0), at(now - 60)).unwrap();
         let gaps = &run.planner.ledger().gaps;
@@ -349,7 +353,11 @@ fn an_api_whose_clock_is_behind_is_not_asked_in_vain_for_what_it_cannot_tell_yet
     let planner = Planner::new(settings(10_000), Mode::Pass, ledger(0), at(now));
     let run = run(&api, planner, 0, now, 100).unwrap();
     let end = run.planner.ledger().coverage.end().map(second).unwrap();
-    assert!((now - 90..now).contains(&end) && run.asks.len() < 60, "{end}, {} requests", run.asks.len());
+    assert!(
+        (now - 90..now).contains(&end) && run.requests.len() < 60,
+        "{end}, {} requests",
+        run.requests.len()
+    );
 }
 
 #[test]
@@ -361,7 +369,7 @@ fn a_sorted_server_is_read_with_the_fewest_requests() {
     let planner = Planner::new(settings, Mode::Pass, ledger(0), at(now));
     let run = run(&api, planner, 0, now, 100).unwrap();
     assert_eq!(run.read.len(), 5000);
-    assert!(run.asks.len() <= 53, "{} requests", run.asks.len());
+    assert!(run.requests.len() <= 53, "{} requests", run.requests.len());
 }
 
 /// A server that cuts before it sorts and shows minutes only; a page of its may come in order by chance.

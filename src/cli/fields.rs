@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use serde_json::{Map, Value};
 
 use super::CliError;
-use super::ask::Printing;
+use super::query::Printing;
 use super::table::render;
 use crate::voicenter::said::{printable, without_controls};
 

@@ -4,12 +4,12 @@ use governor::DefaultDirectRateLimiter;
 
 use crate::clock::Clock;
 use crate::config::{AccountConfig, Config};
-use crate::pace::{Backoff, Pace, local_limiter};
+use crate::rate_limit::{Backoff, RateLimiter, local_limiter};
 use crate::store::Store;
 use crate::voicenter::{Action, ApiError, Client};
 
 pub(super) struct Pacing {
-    shared: Option<Pace>,
+    shared: Option<RateLimiter>,
     local: DefaultDirectRateLimiter,
     backoff: Backoff,
 }
@@ -29,7 +29,7 @@ impl Pacing {
             && let Ok(salt) = store.salt().await
         {
             let credential = client.credential_fingerprint(&salt);
-            shared = Some(Pace::new(store.clone(), credential, per_minute, burst));
+            shared = Some(RateLimiter::new(store.clone(), credential, per_minute, burst));
         }
         let backoff = Backoff { min: config.api.backoff_min, max: config.api.backoff_max };
         Self { shared, local: local_limiter(per_minute, burst), backoff }
@@ -42,17 +42,17 @@ impl Pacing {
         request: impl Future<Output = Result<T, ApiError>>,
     ) -> Result<T, ApiError> {
         let ready = match &self.shared {
-            Some(pace) => pace.ready(clock, |_| {}).await.is_ok(),
+            Some(rate_limit) => rate_limit.ready(clock, |_| {}).await.is_ok(),
             None => false,
         };
         if !ready {
             self.local.until_ready().await;
         }
         let result = request.await;
-        if let (Err(error), Some(pace)) = (&result, &self.shared)
+        if let (Err(error), Some(rate_limit)) = (&result, &self.shared)
             && let Action::SlowDown { retry_after } = error.action()
         {
-            let _ = pace.pause(self.backoff.wait(1, fastrand::f64(), retry_after)).await;
+            let _ = rate_limit.pause(self.backoff.wait(1, fastrand::f64(), retry_after)).await;
         }
         result
     }

@@ -8,7 +8,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::table::{span, thousands};
-use crate::sync::status::{Board, Progress};
+use crate::sync::status::{Progress, ProgressWatch};
 
 const LINE_EVERY: Duration = Duration::from_secs(10);
 const BAR_EVERY: Duration = Duration::from_millis(200);
@@ -19,7 +19,7 @@ pub(super) fn on_terminal() -> bool {
 }
 
 /// Shows an account's progress on standard error until dropped.
-pub(super) fn show(bars: &MultiProgress, account: &str, board: Board) -> AbortOnDropHandle<()> {
+pub(super) fn show(bars: &MultiProgress, account: &str, board: ProgressWatch) -> AbortOnDropHandle<()> {
     let account = account.to_owned();
     if on_terminal() {
         let bar = bars.add(ProgressBar::new(1000));
@@ -32,7 +32,7 @@ pub(super) fn show(bars: &MultiProgress, account: &str, board: Board) -> AbortOn
     }
 }
 
-async fn draw(bar: ProgressBar, board: Board) {
+async fn draw(bar: ProgressBar, board: ProgressWatch) {
     let started = Instant::now();
     loop {
         let progress = board.read();
@@ -42,7 +42,7 @@ async fn draw(bar: ProgressBar, board: Board) {
     }
 }
 
-async fn lines(account: String, board: Board) {
+async fn lines(account: String, board: ProgressWatch) {
     let started = Instant::now();
     loop {
         tokio::time::sleep(LINE_EVERY).await;

@@ -38,7 +38,7 @@ pub(super) async fn run(config: &Config, args: ResumeArgs, clock: Clock) -> Resu
     if configured {
         let app = App::build(config, store.clone()).await?;
         for account in app.accounts.iter().filter(|account| account.name == name) {
-            let credential = account.pace.resume().await?;
+            let credential = account.rate_limit.resume().await?;
             if let Some(pause) = credential.pause {
                 let left = chrono::TimeDelta::from_std(pause).unwrap_or_default();
                 lifted.push(format!("the pause of its credential ({} were left)", span(left)));

@@ -17,12 +17,12 @@ use crate::clock::Clock;
 use crate::config::{AccountConfig, Config, RetentionConfig, Sources};
 use crate::http::{self, AccountSettings, Web};
 use crate::metrics::Metrics;
-use crate::service;
 use crate::store::{Store, StoreError};
 use crate::sync::leadership::Leases;
-use crate::sync::status::Board;
+use crate::sync::status::ProgressWatch;
 use crate::sync::supervisor::{self, Common};
 use crate::sync::{Account, DATABASE};
+use crate::systemd;
 use crate::telemetry;
 
 /// How often the diary of windows is compacted.
@@ -40,7 +40,7 @@ pub(super) async fn run(
     let stopper = stop.clone();
     tokio::spawn(async move {
         stop_signal().await;
-        service::stopping();
+        systemd::stopping();
         tracing::info!(event = "stopping", "finishing what is being stored; a second signal ends at once");
         stopper.cancel();
     });
@@ -53,7 +53,7 @@ pub(super) async fn run(
         generation.page_settings(),
     );
     let watched = web.clone();
-    let _watchdog = service::watch(clock.clone(), move || watched.stuck().is_empty());
+    let _watchdog = systemd::watch(clock.clone(), move || watched.stuck().is_empty());
     let served = serve(&generation.config, &web, &stop).await?;
     let sound = loop {
         let next = {
@@ -88,7 +88,7 @@ struct Generation {
     store: Store,
     page_store: Store,
     metrics: Metrics,
-    boards: BTreeMap<String, Board>,
+    boards: BTreeMap<String, ProgressWatch>,
     /// Accounts that were built to see that it can be done.
     accounts: Option<Vec<Account>>,
 }
@@ -112,7 +112,7 @@ impl Generation {
         let board = |account: &AccountConfig| {
             let counts = metrics.account(&account.name);
             counts.budget(account.requests_per_minute);
-            (account.name.clone(), Board::new(counts))
+            (account.name.clone(), ProgressWatch::new(counts))
         };
         let boards = config.accounts.iter().map(board).collect();
         Ok(Self { config, store, page_store, metrics, boards, accounts })
@@ -182,8 +182,8 @@ impl Generation {
             }
         };
         web.migrated();
-        service::ready();
-        service::status("keeping the table in sync");
+        systemd::ready();
+        systemd::status("keeping the table in sync");
         tracing::info!(event = "started", version = env!("CARGO_PKG_VERSION"), accounts = accounts.len());
         warn_of_unconfigured(store, &accounts).await;
         warn_of_shared_calls(store).await;
@@ -245,7 +245,7 @@ async fn end_of_serving(served: Option<JoinHandle<bool>>) -> bool {
 }
 
 /// So that a restart does not look like a standstill.
-async fn show_last_successes(store: &Store, boards: &BTreeMap<String, Board>) {
+async fn show_last_successes(store: &Store, boards: &BTreeMap<String, ProgressWatch>) {
     for (account, lane, at) in store.last_successes().await.unwrap_or_default() {
         if let Some(board) = boards.get(&account) {
             board.metrics.success(&lane, at);
@@ -264,14 +264,16 @@ async fn prepare_when_there(
     loop {
         let error = match prepare(config, store).await {
             Ok(app) => return Ok(app),
-            Err(CliError::Store(error) | CliError::App(AppError::Store(error))) if error.is_away() => error,
+            Err(CliError::Store(error) | CliError::App(AppError::Store(error))) if error.is_unavailable() => {
+                error
+            }
             Err(error) => return Err(error),
         };
         failures += 1;
         let wait = DATABASE.wait(failures, fastrand::f64(), None);
         tracing::warn!(event = "database_away", seconds = wait.as_secs(), %error, "waiting for it");
         web.not_migrated(&error);
-        service::status("waiting for the database");
+        systemd::status("waiting for the database");
         clock.sleep(wait).await;
     }
 }

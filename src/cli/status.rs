@@ -8,7 +8,7 @@ use crate::app::App;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::http::ledger::{self, AccountFacts};
-use crate::http::problems::{Level, Problem, Standing, problems, standing};
+use crate::http::problems::{AccountState, Level, Problem, problems, standing};
 use crate::http::status;
 use crate::store::account::AccountStatus;
 
@@ -92,11 +92,11 @@ fn row(account: &AccountFacts, poll: TimeDelta, now: DateTime<Utc>) -> Vec<Strin
 
 fn state(account: &AccountFacts, poll: TimeDelta, now: DateTime<Utc>) -> &'static str {
     match standing(account, poll, now) {
-        Standing::Paused => "✗ paused",
-        Standing::Starting => "starting",
-        Standing::Behind => "✗ behind",
-        Standing::NoLeader => "✗ no leader",
-        Standing::Fresh => "✓ fresh",
+        AccountState::Paused => "✗ paused",
+        AccountState::Starting => "starting",
+        AccountState::Behind => "✗ behind",
+        AccountState::NoLeader => "✗ no leader",
+        AccountState::Fresh => "✓ fresh",
     }
 }
 

@@ -17,7 +17,7 @@ use crate::plan::Mode;
 use crate::store::Store;
 use crate::sync::engine::Engine;
 use crate::sync::leadership::Leases;
-use crate::sync::status::{Board, Progress};
+use crate::sync::status::{Progress, ProgressWatch};
 use crate::sync::{Account, SyncError};
 use crate::window::Window;
 
@@ -52,7 +52,7 @@ pub(super) async fn pass(
     let mut tasks = JoinSet::new();
     for (account, spans) in work {
         let (store, clock, stop) = (store.clone(), clock.clone(), stop.clone());
-        let board = Board::default();
+        let board = ProgressWatch::default();
         let shown = progress::show(&bars, &account.name, board.clone());
         tasks.spawn(async move {
             let name = account.name.clone();
@@ -83,7 +83,7 @@ async fn one(
     mode: Mode,
     store: Store,
     clock: Clock,
-    board: Board,
+    board: ProgressWatch,
     stop: CancellationToken,
 ) -> Result<(), SyncError> {
     let leases = Leases::new(&store);

@@ -8,7 +8,7 @@ use super::{CliError, Exit};
 use crate::app::App;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::sync::status::Board;
+use crate::sync::status::ProgressWatch;
 use crate::sync::verify::{Difference, Verified, verify};
 use crate::window::Window;
 
@@ -28,7 +28,7 @@ pub(super) async fn run(
     let (mut rows, mut different) = (Vec::new(), Vec::new());
     let mut equal = true;
     for account in app.accounts {
-        let (name, board) = (account.name.clone(), Board::default());
+        let (name, board) = (account.name.clone(), ProgressWatch::default());
         let shown = progress::show(&bars, &name, board.clone());
         let verified = verify(account, &app.store, clock.clone(), span, board, details).await?;
         drop(shown);

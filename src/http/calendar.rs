@@ -71,16 +71,16 @@ fn day(date: NaiveDate, window: Window, stretches: &[Stretch], gaps: &[Window]) 
     let first = stretches.partition_point(|stretch| stretch.window.to() <= window.from());
     let parts = stretches.iter().skip(first).take_while(|stretch| stretch.window.from() < window.to());
     let mut read = TimeDelta::zero();
-    let mut tier = TimeDelta::MAX;
+    let mut reread_age = TimeDelta::MAX;
     for part in parts {
         if let Some(shared) = part.window.intersect(&window) {
             read += shared.len();
-            tier = tier.min(part.tier);
+            reread_age = reread_age.min(part.reread_age);
         }
     }
     let gap: TimeDelta = gaps.iter().filter_map(|gap| gap.intersect(&window)).map(|gap| gap.len()).sum();
     let whole = read >= window.len();
-    let again_days = if whole { tier.num_days() } else { 0 };
+    let again_days = if whole { reread_age.num_days() } else { 0 };
     let state = if gap > TimeDelta::zero() {
         State::Gap
     } else if whole && again_days > 0 {
@@ -108,7 +108,7 @@ mod tests {
     fn stretch(from: DateTime<Utc>, to: DateTime<Utc>, days: i64) -> Stretch {
         Stretch {
             window: Window::new(from, to).unwrap(),
-            tier: TimeDelta::days(days),
+            reread_age: TimeDelta::days(days),
             lacking: Default::default(),
         }
     }

@@ -189,7 +189,7 @@ mod tests {
         let window = |from, to| Window::new(hour(from), hour(to)).unwrap();
         let read = |from, to| Stretch {
             window: window(from, to),
-            tier: TimeDelta::zero(),
+            reread_age: TimeDelta::zero(),
             lacking: Default::default(),
         };
         let mut status = AccountStatus {

@@ -50,7 +50,7 @@ pub(crate) fn problems(
             "The configuration lacks this account: its rows go stale.",
             "Configure it again, or forget it: cdr-sync account forget NAME.",
         ));
-    } else if status.leader.is_none() && standing(facts, poll_interval, now) != Standing::Paused {
+    } else if status.leader.is_none() && standing(facts, poll_interval, now) != AccountState::Paused {
         found.push(problem(
             Level::Bad,
             "No process leads this account at present.",
@@ -108,7 +108,7 @@ pub(crate) fn problems(
 /// How an account fares, in a word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum Standing {
+pub(crate) enum AccountState {
     /// It ended with an error, the API's refusal perhaps, and is started again later.
     Paused,
     /// Nothing was read yet.
@@ -121,15 +121,15 @@ pub(crate) enum Standing {
     Fresh,
 }
 
-pub(crate) fn standing(facts: &AccountFacts, poll_interval: TimeDelta, now: DateTime<Utc>) -> Standing {
+pub(crate) fn standing(facts: &AccountFacts, poll_interval: TimeDelta, now: DateTime<Utc>) -> AccountState {
     let status = &facts.status;
     let paused = status.paused_until.is_some_and(|until| until > now);
     match status.cursor {
-        _ if paused && unresolved_error(status).is_some() => Standing::Paused,
-        None => Standing::Starting,
-        Some(cursor) if stale(Some(cursor.to()), poll_interval, now) => Standing::Behind,
-        Some(_) if status.leader.is_none() => Standing::NoLeader,
-        Some(_) => Standing::Fresh,
+        _ if paused && unresolved_error(status).is_some() => AccountState::Paused,
+        None => AccountState::Starting,
+        Some(cursor) if stale(Some(cursor.to()), poll_interval, now) => AccountState::Behind,
+        Some(_) if status.leader.is_none() => AccountState::NoLeader,
+        Some(_) => AccountState::Fresh,
     }
 }
 

@@ -54,7 +54,7 @@ impl AskedSpans {
     /// Takes in what an answer for the current piece came to, whose claims end at `horizon`.
     pub(super) fn note(&mut self, progress: &Progress, horizon: DateTime<Utc>) {
         self.horizon = Some(self.horizon.map_or(horizon, |earliest| earliest.min(horizon)));
-        progress.claims.iter().for_each(|claim| self.read.claim(claim.window, claim.tier));
+        progress.claims.iter().for_each(|claim| self.read.claim(claim.window, claim.reread_age));
         progress.uncover.iter().for_each(|window| self.read.uncover(*window));
     }
 
@@ -94,7 +94,7 @@ impl Planner {
 
     /// Where the API's history is known to begin.
     fn first_of_api(&self, now: DateTime<Utc>) -> DateTime<Utc> {
-        self.ledger.knowledge.range.oldest(now).unwrap_or(DateTime::<Utc>::MIN_UTC)
+        self.ledger.profile.range.oldest(now).unwrap_or(DateTime::<Utc>::MIN_UTC)
     }
 
     /// A reading of a piece has ended: what it left is asked for again.

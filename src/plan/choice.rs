@@ -59,8 +59,8 @@ impl Planner {
         self.asked.release_late();
         // What has just left the lookback is taken along: that is its re-read at the first age.
         let leaving = self.ledger.coverage.stretches().iter();
-        let leaving =
-            leaving.filter(|stretch| stretch.tier < self.settings.lookback && stretch.window.to() > oldest);
+        let leaving = leaving
+            .filter(|stretch| stretch.reread_age < self.settings.lookback && stretch.window.to() > oldest);
         let from = leaving.map(|stretch| stretch.window.from()).min().unwrap_or(oldest);
         (Reason::Lookback, from.clamp(oldest - self.settings.slack(self.settings.lookback), oldest))
     }
@@ -141,7 +141,7 @@ impl Planner {
         let mut due = Coverage::new();
         let mut overdue = false;
         for stretch in self.ledger.coverage.stretches() {
-            let Some(age) = self.settings.ages().find(|age| *age > stretch.tier) else { continue };
+            let Some(age) = self.settings.ages().find(|age| *age > stretch.reread_age) else { continue };
             let to = stretch.window.to().min(floor(reached - age, unit));
             let Some(window) = Window::new(stretch.window.from().max(from), to) else { continue };
             // What stands under a gap is overdue as long as the gap is open: that hurries nothing else.
@@ -175,7 +175,7 @@ impl Planner {
     /// Where history starts: as configured, or where the API's own ends.
     pub(super) fn first_instant(&self, now: DateTime<Utc>) -> DateTime<Utc> {
         let start = floor(self.ledger.history_start, self.unit());
-        let oldest = self.ledger.knowledge.range.oldest(now).map(|oldest| ceil(oldest, self.unit()));
+        let oldest = self.ledger.profile.range.oldest(now).map(|oldest| ceil(oldest, self.unit()));
         oldest.map_or(start, |oldest| oldest.max(start))
     }
 
@@ -185,11 +185,11 @@ impl Planner {
         let mut barred = Coverage::new();
         let gaps = self.ledger.gaps.iter().map(|gap| gap.window);
         for window in
-            gaps.chain(self.suspects.set_aside()).chain(self.refused_at.map(|refused| refused.window))
+            gaps.chain(self.failing.quarantined()).chain(self.refused_at.map(|refused| refused.window))
         {
             barred.claim(window, TimeDelta::zero());
         }
-        let edges = self.suspects.narrowed().flat_map(|suspect| [suspect.from(), suspect.to()]);
+        let edges = self.failing.narrowed().flat_map(|failing| [failing.from(), failing.to()]);
         let mut pieces = barred.holes(window);
         for edge in edges {
             pieces = pieces.into_iter().flat_map(|piece| cut_at(piece, edge)).collect();
@@ -200,7 +200,7 @@ impl Planner {
     /// `window` in pieces as long as the configuration and the API allow, oldest first; the newest is a full one.
     pub(super) fn chunks(&self, window: Window, now: DateTime<Utc>) -> Vec<Window> {
         let unit = self.unit();
-        let longest = self.ledger.knowledge.range.at_most(self.settings.max_window, unit, now).max(unit);
+        let longest = self.ledger.profile.range.at_most(self.settings.max_window, unit, now).max(unit);
         let mut chunks = Vec::new();
         let mut to = window.to();
         while let Some(chunk) = Window::new(ceil(to - longest, unit).max(window.from()), to) {

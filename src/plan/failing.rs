@@ -6,15 +6,15 @@ use crate::window::Window;
 
 /// Windows that failed as often as they may. They become gaps only if the API answers other questions.
 #[derive(Clone, Debug, Default)]
-pub struct Suspects {
-    list: Vec<Suspect>,
+pub struct FailingWindows {
+    list: Vec<FailingWindow>,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Suspect {
+struct FailingWindow {
     window: Window,
     /// Not planned until the API has answered something else.
-    set_aside: bool,
+    quarantined: bool,
     /// The API has answered something since this window failed.
     api_answered: bool,
     /// It is part of a longer one that was at fault.
@@ -23,21 +23,21 @@ struct Suspect {
     strikes: u8,
 }
 
-impl Suspects {
+impl FailingWindows {
     /// Notes that `window` failed; returns `true` if it is confirmed that the window is at fault, not the API: it failed
     /// `times` since something else was answered, which was answered again each time in between.
     pub fn failed(&mut self, window: Window, times: u8) -> bool {
-        let touches = |suspect: &Suspect| suspect.window.intersect(&window).is_some();
+        let touches = |failing: &FailingWindow| failing.window.intersect(&window).is_some();
         // One that holds but a part of it says little of the rest.
-        let holds = |suspect: &Suspect| suspect.window.intersect(&window) == Some(window);
-        let struck = |suspect: &Suspect| suspect.strikes + u8::from(suspect.api_answered);
-        let known = || self.list.iter().filter(|suspect| holds(suspect));
-        let confirmed = known().any(|suspect| suspect.api_answered && struck(suspect) >= times);
+        let holds = |failing: &FailingWindow| failing.window.intersect(&window) == Some(window);
+        let struck = |failing: &FailingWindow| failing.strikes + u8::from(failing.api_answered);
+        let known = || self.list.iter().filter(|failing| holds(failing));
+        let confirmed = known().any(|failing| failing.api_answered && struck(failing) >= times);
         let strikes = known().map(struck).max().unwrap_or_default();
-        let part = self.list.iter().any(|suspect| touches(suspect) && suspect.part);
-        self.list.retain(|suspect| !touches(suspect));
+        let part = self.list.iter().any(|failing| touches(failing) && failing.part);
+        self.list.retain(|failing| !touches(failing));
         if !confirmed {
-            self.list.push(Suspect { window, set_aside: true, api_answered: false, part, strikes });
+            self.list.push(FailingWindow { window, quarantined: true, api_answered: false, part, strikes });
         }
         confirmed
     }
@@ -46,63 +46,70 @@ impl Suspects {
     pub fn is_confirmed(&self, window: Window) -> bool {
         self.list
             .iter()
-            .any(|suspect| suspect.api_answered && suspect.window.intersect(&window) == Some(window))
+            .any(|failing| failing.api_answered && failing.window.intersect(&window) == Some(window))
     }
 
     /// Nothing is answered at present, `window` neither: what failed lately is not to blame.
     pub fn excuse(&mut self, window: Window) {
-        let others = |suspect: &Suspect| suspect.window.intersect(&window).is_none();
-        self.list.retain(|suspect| suspect.part || !others(suspect));
-        for suspect in self.list.iter_mut().filter(|suspect| others(suspect)) {
-            (suspect.set_aside, suspect.api_answered, suspect.strikes) = (false, false, 0);
+        let others = |failing: &FailingWindow| failing.window.intersect(&window).is_none();
+        self.list.retain(|failing| failing.part || !others(failing));
+        for failing in self.list.iter_mut().filter(|failing| others(failing)) {
+            (failing.quarantined, failing.api_answered, failing.strikes) = (false, false, 0);
         }
     }
 
     /// Notes a part of a window that is at fault: its next failure counts at once.
     pub fn confirm(&mut self, window: Window) {
-        self.list.push(Suspect { window, set_aside: false, api_answered: true, part: true, strikes: 0 });
+        self.list.push(FailingWindow {
+            window,
+            quarantined: false,
+            api_answered: true,
+            part: true,
+            strikes: 0,
+        });
     }
 
     /// The API answered a question: whatever was set aside may be tried again. Returns `true` if there was anything.
     pub fn api_answered(&mut self) -> bool {
-        let released = self.list.iter().any(|suspect| suspect.set_aside);
-        for suspect in &mut self.list {
-            suspect.api_answered = true;
-            suspect.set_aside = false;
+        let released = self.list.iter().any(|failing| failing.quarantined);
+        for failing in &mut self.list {
+            failing.api_answered = true;
+            failing.quarantined = false;
         }
         released
     }
 
     /// Lets everything be tried again; whether there was anything.
     pub fn release(&mut self) -> bool {
-        let waiting = self.list.iter().any(|suspect| suspect.set_aside);
-        self.list.iter_mut().for_each(|suspect| suspect.set_aside = false);
+        let waiting = self.list.iter().any(|failing| failing.quarantined);
+        self.list.iter_mut().for_each(|failing| failing.quarantined = false);
         waiting
     }
 
     /// `window` was read: it is no longer suspected.
     pub fn read(&mut self, window: Window) {
-        let touches = |suspect: &mut Suspect| suspect.window.intersect(&window).is_some();
-        let touched: Vec<Suspect> = self.list.extract_if(.., touches).collect();
-        for suspect in touched {
-            let older = Window::new(suspect.window.from(), window.from());
-            let newer = Window::new(window.to(), suspect.window.to());
-            self.list.extend(older.into_iter().chain(newer).map(|window| Suspect { window, ..suspect }));
+        let touches = |failing: &mut FailingWindow| failing.window.intersect(&window).is_some();
+        let touched: Vec<FailingWindow> = self.list.extract_if(.., touches).collect();
+        for failing in touched {
+            let older = Window::new(failing.window.from(), window.from());
+            let newer = Window::new(window.to(), failing.window.to());
+            self.list
+                .extend(older.into_iter().chain(newer).map(|window| FailingWindow { window, ..failing }));
         }
     }
 
     /// What ends before `instant` is out of reach: nobody asks for it any more.
     pub fn forget_before(&mut self, instant: DateTime<Utc>) {
-        self.list.retain(|suspect| suspect.window.to() > instant);
+        self.list.retain(|failing| failing.window.to() > instant);
     }
 
     /// What must not be planned for now.
-    pub fn set_aside(&self) -> impl Iterator<Item = Window> {
-        self.list.iter().filter(|suspect| suspect.set_aside).map(|suspect| suspect.window)
+    pub fn quarantined(&self) -> impl Iterator<Item = Window> {
+        self.list.iter().filter(|failing| failing.quarantined).map(|failing| failing.window)
     }
 
     /// Windows at fault that were narrowed down: each is to be asked for by itself.
     pub fn narrowed(&self) -> impl Iterator<Item = Window> {
-        self.list.iter().filter(|suspect| suspect.api_answered || suspect.part).map(|suspect| suspect.window)
+        self.list.iter().filter(|failing| failing.api_answered || failing.part).map(|failing| failing.window)
     }
 }

@@ -4,7 +4,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{LONG_GAP, Mode, Planner, Refused};
 use crate::plan::ledger::{Gap, Progress};
-use crate::read::request::{Ask, GapReason, Outcome, Reason};
+use crate::read::request::{GapReason, Outcome, Reason, Request};
 use crate::window::bounds::{ceil, floor};
 use crate::window::{Lane, Window};
 
@@ -100,33 +100,34 @@ impl Planner {
     /// when the API answers all else, it is narrowed down to a gap.
     pub(super) fn failed(
         &mut self,
-        ask: &Ask,
+        request: &Request,
         window: Window,
         reason: GapReason,
         now: DateTime<Utc>,
         progress: &mut Progress,
     ) {
-        if ask.reason == Reason::Gap {
+        if request.reason == Reason::Gap {
             return;
         }
         // The question that was to show where history ends cannot be answered.
         if reason != GapReason::Invalid
-            && ask.lane == Lane::Backfill
+            && request.lane == Lane::Backfill
             && let Some(refused) = self.refused_at.take()
         {
-            self.suspects.failed(refused.window, 1);
+            self.failing.failed(refused.window, 1);
         }
         // A window is to blame only while its neighbours are answered: failures of an API that answers nothing never add up.
-        if ask.lane != Lane::Live
+        if request.lane != Lane::Live
             && self.mode != Mode::Asked
             && !self.answers
-            && self.suspects.is_confirmed(window)
+            && self.failing.is_confirmed(window)
         {
-            progress.set_aside = Some(window);
+            progress.quarantined = Some(window);
             return;
         }
         // No poll comes between the failures of what a poll itself asks for: that much more often it must fail.
-        let confirmed = self.suspects.failed(window, if ask.lane == Lane::Live { LIVE_STRIKES } else { 1 });
+        let confirmed =
+            self.failing.failed(window, if request.lane == Lane::Live { LIVE_STRIKES } else { 1 });
         if !confirmed && reason == GapReason::Unreadable && self.mode == Mode::Daemon {
             // Is it the window, or does the API answer nothing?
             self.last_poll = None;
@@ -136,7 +137,7 @@ impl Planner {
             progress.outcome = Outcome::Gap;
             return;
         }
-        progress.set_aside = Some(window);
+        progress.quarantined = Some(window);
         if reason == GapReason::Invalid && !confirmed {
             // A refusal that taught nothing is a failure: an API that refuses everything is asked at growing intervals.
             progress.outcome = Outcome::Failed;
@@ -148,9 +149,9 @@ impl Planner {
         };
         for part in parts {
             if confirmed {
-                self.suspects.confirm(part);
+                self.failing.confirm(part);
             }
-            if ask.lane == Lane::Asked {
+            if request.lane == Lane::Asked {
                 self.asked.again(part);
             }
         }
@@ -158,18 +159,18 @@ impl Planner {
 
     /// Notes whether the API answers at all. Between the failures of a window that may be at fault, polls show whether
     /// anything is answered; and while polls fail, no other window is held to have failed.
-    pub(super) fn note_life(&mut self, ask: &Ask, outcome: Outcome) {
+    pub(super) fn note_life(&mut self, request: &Request, outcome: Outcome) {
         if outcome != Outcome::Failed {
             self.answers = true;
             return;
         }
-        if ask.lane == Lane::Live {
+        if request.lane == Lane::Live {
             self.answers = false;
-            self.suspects.excuse(ask.window);
+            self.failing.excuse(request.window);
             let others = self.readings.iter_mut().filter(|(lane, _)| **lane != Lane::Live);
             others.for_each(|(_, reading)| reading.forgive());
-        } else if self.suspects.is_confirmed(ask.window)
-            && self.readings.get(&ask.lane).is_some_and(|reading| reading.attempts() > 0)
+        } else if self.failing.is_confirmed(request.window)
+            && self.readings.get(&request.lane).is_some_and(|reading| reading.attempts() > 0)
         {
             self.answers = false;
             self.last_poll = None;
@@ -179,23 +180,23 @@ impl Planner {
     /// A short window is refused for where it lies. If an older one is refused too, the API's history ends there.
     pub(super) fn out_of_reach(
         &mut self,
-        ask: &Ask,
+        request: &Request,
         window: Window,
         now: DateTime<Utc>,
         progress: &mut Progress,
     ) {
-        let suspected = self.suspects.narrowed().any(|narrowed| narrowed.intersect(&window).is_some());
+        let suspected = self.failing.narrowed().any(|narrowed| narrowed.intersect(&window).is_some());
         // What is asked to find out where history ends is answered for that alone.
         let narrowed = suspected && self.refused_at.is_none();
         // No API keeps less than a day, and what was answered before is refused now: nothing is learned from trouble. Where an
         // end of history is known, it has moved on.
         let is_newer = self.refused_at.is_some_and(|first| window.from() >= first.window.to());
-        let moves = self.ledger.knowledge.range.oldest(now).is_some();
+        let moves = self.ledger.profile.range.oldest(now).is_some();
         let trouble = is_newer && !moves && self.refused_at.is_some_and(|first| !first.again);
         if narrowed || trouble || window.to() > now - TimeDelta::days(1) {
             let first = self.refused_at.take_if(|_| is_newer);
             for refused in first.map(|first| first.window).into_iter().chain([window]) {
-                self.failed(ask, refused, GapReason::Invalid, now, progress);
+                self.failed(request, refused, GapReason::Invalid, now, progress);
             }
             return;
         }
@@ -203,7 +204,7 @@ impl Planner {
         // Nothing older is left to ask for: only what is newer can show whether history ends here.
         let is_oldest = |window: Window| window.from() - oldest <= LONG_GAP;
         let Some(first) = self.refused_at else {
-            let (older_too, again) = (is_oldest(window), ask.lane == Lane::Reconcile);
+            let (older_too, again) = (is_oldest(window), request.lane == Lane::Reconcile);
             self.refused_at = Some(Refused { window, older_too, again, confirm: false, tries: 0 });
             return;
         };
@@ -212,7 +213,7 @@ impl Planner {
         }
         if first.tries >= REFUSALS {
             self.refused_at = None;
-            return self.failed(ask, first.window, GapReason::Invalid, now, progress);
+            return self.failed(request, first.window, GapReason::Invalid, now, progress);
         }
         let older_too = window.to() + OLDER <= first.window.from() || first.older_too;
         let window = if older_too && !is_newer { first.window } else { first.window.hull(&window) };
@@ -222,14 +223,14 @@ impl Planner {
 
     /// A window was answered beside a refused one: an older one shows a hole in the middle, a newer one, after older ones
     /// were refused, that history ends there.
-    pub(super) fn reached_beyond(&mut self, ask: &Ask, now: DateTime<Utc>, progress: &mut Progress) {
+    pub(super) fn reached_beyond(&mut self, request: &Request, now: DateTime<Utc>, progress: &mut Progress) {
         let Some(refused) = self.refused_at else { return };
-        if refused.confirm && refused.window.intersect(&ask.window).is_some() {
+        if refused.confirm && refused.window.intersect(&request.window).is_some() {
             self.refused_at = None;
-        } else if ask.window.to() <= refused.window.from() {
+        } else if request.window.to() <= refused.window.from() {
             self.refused_at = None;
-            self.failed(ask, refused.window, GapReason::Invalid, now, progress);
-        } else if refused.older_too && ask.window.from() >= refused.window.to() {
+            self.failed(request, refused.window, GapReason::Invalid, now, progress);
+        } else if refused.older_too && request.window.from() >= refused.window.to() {
             self.refused_at = Some(Refused { confirm: true, ..refused });
         }
     }
@@ -237,8 +238,8 @@ impl Planner {
     /// The API's history ends at `instant`.
     fn end_reach(&mut self, instant: DateTime<Utc>, now: DateTime<Utc>, progress: &mut Progress) {
         self.refused_at = None;
-        self.ledger.knowledge.range.end_reach(instant, now);
-        self.suspects.forget_before(instant);
+        self.ledger.profile.range.end_reach(instant, now);
+        self.failing.forget_before(instant);
         let below = |gap: &mut Gap| gap.window.to() <= instant;
         progress.closed_gaps.extend(self.ledger.gaps.extract_if(.., below).map(|gap| gap.window));
     }
@@ -248,7 +249,7 @@ impl Planner {
         if self.mode == Mode::Asked {
             return None;
         }
-        let range = &self.ledger.knowledge.range;
+        let range = &self.ledger.profile.range;
         if let Some(Refused { window: refused, older_too, confirm, tries, .. }) = self.refused_at {
             if confirm {
                 return Window::new((refused.to() - LONG_GAP).max(refused.from()), refused.to());
@@ -268,14 +269,14 @@ impl Planner {
     }
 
     /// When a reading of a gap or of an asked span ends, says what became of it.
-    pub(super) fn finish_reading(&mut self, ask: &Ask, now: DateTime<Utc>, progress: &mut Progress) {
-        if self.readings.get(&ask.lane).is_none_or(|reading| !reading.is_done()) {
+    pub(super) fn finish_reading(&mut self, request: &Request, now: DateTime<Utc>, progress: &mut Progress) {
+        if self.readings.get(&request.lane).is_none_or(|reading| !reading.is_done()) {
             return self.finish_unreachable(now, progress);
         }
-        if ask.lane == Lane::Asked {
+        if request.lane == Lane::Asked {
             self.finish_asked(now, progress);
         }
-        if ask.reason == Reason::Gap
+        if request.reason == Reason::Gap
             && let Some(window) = self.gap_now.take()
         {
             self.finish_gap(window, now, progress);

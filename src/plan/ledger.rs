@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-use crate::read::api_profile::Knowledge;
+use crate::read::api_profile::ApiProfile;
 use crate::read::request::{GapReason, Hold, Outcome};
 use crate::window::Window;
 use crate::window::coverage::{Coverage, Stretch};
@@ -42,7 +42,7 @@ pub struct Ledger {
     /// Missing records.
     pub rechecks: Vec<Recheck>,
     /// What was learned of the API.
-    pub knowledge: Knowledge,
+    pub profile: ApiProfile,
     /// What was learned of the calls.
     pub forecast: Forecast,
 }
@@ -55,7 +55,7 @@ impl Ledger {
             coverage: Coverage::new(),
             gaps: Vec::new(),
             rechecks: Vec::new(),
-            knowledge: Knowledge::default(),
+            profile: ApiProfile::default(),
             forecast: Forecast::default(),
         }
     }
@@ -77,7 +77,7 @@ pub struct Progress {
     /// Whose keys to remember.
     pub hold: Hold,
     /// A window was set aside after failing too often.
-    pub set_aside: Option<Window>,
+    pub quarantined: Option<Window>,
     /// The word for it.
     pub outcome: Outcome,
     /// The claims follow from counts: rows missing from the answer say nothing.

@@ -49,19 +49,19 @@ impl Planner {
         let unit = self.unit();
         let lowered = |stretch: &Stretch| {
             // What is old enough by now may have been too young while the clock was ahead.
-            let from = floor(now - stretch.tier - ahead_for(by), unit).max(stretch.window.from());
+            let from = floor(now - stretch.reread_age - ahead_for(by), unit).max(stretch.window.from());
             let window = Window::new(from, stretch.window.to())?;
-            Some(Stretch { window, tier: self.age_at_least(stretch.tier - by), ..*stretch })
+            Some(Stretch { window, reread_age: self.age_at_least(stretch.reread_age - by), ..*stretch })
         };
         let lowered: Vec<Stretch> = self
             .ledger
             .coverage
             .stretches()
             .iter()
-            .filter(|stretch| !stretch.tier.is_zero())
+            .filter(|stretch| !stretch.reread_age.is_zero())
             .filter_map(lowered)
             .collect();
-        lowered.iter().for_each(|stretch| self.ledger.coverage.lower(stretch.window, stretch.tier));
+        lowered.iter().for_each(|stretch| self.ledger.coverage.lower(stretch.window, stretch.reread_age));
         self.lowered.extend(lowered);
     }
 
@@ -80,6 +80,7 @@ fn ahead_for(by: TimeDelta) -> TimeDelta {
 /// By how much a clock was ahead when it claimed what stands in the ledger, at the least: what was read at some age is
 /// as old now, or older. `None` if all of it can be true.
 pub(super) fn ahead_by(coverage: &Coverage, now: DateTime<Utc>) -> Option<TimeDelta> {
-    let early = coverage.stretches().iter().map(|stretch| stretch.window.to() + stretch.tier - now).max()?;
+    let early =
+        coverage.stretches().iter().map(|stretch| stretch.window.to() + stretch.reread_age - now).max()?;
     (early > TimeDelta::zero()).then_some(early)
 }

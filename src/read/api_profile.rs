@@ -24,7 +24,7 @@ const BELIEVED_WINDOWS: usize = 64;
 /// What answers have taught about this account's API. Part of the ledger, so a restart knows it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Knowledge {
+pub struct ApiProfile {
     /// A date came with minutes only.
     pub minute_dates: bool,
     /// A date showed seconds: minutes alone are then a trimmed `:00`.
@@ -93,7 +93,7 @@ fn is_recent(at: Option<DateTime<Utc>>, now: DateTime<Utc>) -> bool {
     at.is_some_and(|at| (-TimeDelta::minutes(5)..BELIEVED).contains(&(now - at)))
 }
 
-impl Knowledge {
+impl ApiProfile {
     /// Takes in what an answer to a question with the bounds `sent` shows, whatever its verdict.
     pub fn learn(&mut self, sent: Bounds, evidence: &Evidence) {
         self.minute_dates |= evidence.minute_dates;
@@ -280,37 +280,37 @@ mod tests {
 
     #[test]
     fn an_answer_longer_than_the_learned_limit_refutes_it() {
-        let mut knowledge = Knowledge { record_limit: Some(700), refused: Some(701), ..Knowledge::default() };
+        let mut profile = ApiProfile { record_limit: Some(700), refused: Some(701), ..ApiProfile::default() };
         let answer = |listed| Evidence { listed, ..Evidence::default() };
-        knowledge.refute_limits(&answer(700));
-        assert_eq!((knowledge.limit(10_000), knowledge.refused), (700, Some(701)));
-        knowledge.refute_limits(&answer(701));
-        assert_eq!((knowledge.limit(10_000), knowledge.refused), (10_000, None));
+        profile.refute_limits(&answer(700));
+        assert_eq!((profile.limit(10_000), profile.refused), (700, Some(701)));
+        profile.refute_limits(&answer(701));
+        assert_eq!((profile.limit(10_000), profile.refused), (10_000, None));
     }
 
     #[test]
     fn the_longest_answer_is_forgotten_after_a_week() {
-        let mut knowledge = Knowledge::default();
-        knowledge.note_length(730, day(100));
-        knowledge.note_length(20, day(103));
-        assert_eq!(knowledge.longest(day(106)), 730);
-        assert_eq!(knowledge.longest(day(107)), 20);
-        assert_eq!(knowledge.longest(day(120)), 0);
+        let mut profile = ApiProfile::default();
+        profile.note_length(730, day(100));
+        profile.note_length(20, day(103));
+        assert_eq!(profile.longest(day(106)), 730);
+        assert_eq!(profile.longest(day(107)), 20);
+        assert_eq!(profile.longest(day(120)), 0);
     }
 
     #[test]
     fn one_date_with_seconds_makes_minutes_a_trimmed_form() {
-        let mut knowledge = Knowledge { minute_dates: true, ..Knowledge::default() };
-        assert_eq!(knowledge.unit(TimeDelta::seconds(1)), TimeDelta::minutes(1));
-        knowledge.second_dates = true;
-        assert_eq!(knowledge.unit(TimeDelta::seconds(1)), TimeDelta::seconds(1));
+        let mut profile = ApiProfile { minute_dates: true, ..ApiProfile::default() };
+        assert_eq!(profile.unit(TimeDelta::seconds(1)), TimeDelta::minutes(1));
+        profile.second_dates = true;
+        assert_eq!(profile.unit(TimeDelta::seconds(1)), TimeDelta::seconds(1));
     }
 
     #[test]
     fn a_ledger_of_the_version_before_is_read() {
         let old = r#"{"minute_dates":false,"from_inclusive":true,"to_inclusive":true,"totals":true,"record_limit":500,
             "sorts":true,"sort_strikes":0,"longest":{"records":9,"from":"2026-11-01T00:00:00Z","to":"2026-11-02T00:00:00Z"},"refused":null}"#;
-        let knowledge: Knowledge = serde_json::from_str(old).unwrap();
-        assert!(knowledge.from_inclusive && knowledge.sorts && knowledge.record_limit == Some(500));
+        let profile: ApiProfile = serde_json::from_str(old).unwrap();
+        assert!(profile.from_inclusive && profile.sorts && profile.record_limit == Some(500));
     }
 }

@@ -2,12 +2,12 @@
 
 use chrono::TimeDelta;
 
-use super::part::{Part, Slicing, Tight, sent};
+use super::part::{Part, Partitioning, Tight, sent};
 use super::{Context, REFUSED_SMALLEST, Reading};
 use crate::read::evidence::Evidence;
-use crate::read::request::{Ask, GapReason, Hold, Outcome, Step};
-use crate::read::totals::{Kind, Read, Sum};
-use crate::read::unproven_page::{Page, continuation};
+use crate::read::request::{GapReason, Hold, Outcome, Request, Step};
+use crate::read::totals::{Read, SplitCause, SplitTotals};
+use crate::read::unproven_page::{UnprovenPage, continuation};
 use crate::window::Window;
 
 /// An answer this much shorter than expected is looked at twice …
@@ -32,7 +32,7 @@ impl Reading {
     /// A cut answer: continued in the order it shows, else divided.
     pub(super) fn cut(
         &mut self,
-        ask: &Ask,
+        request: &Request,
         evidence: &Evidence,
         total: Option<u64>,
         context: &mut Context<'_>,
@@ -40,63 +40,63 @@ impl Reading {
     ) {
         // A lower one is no limit but a total that a server in trouble made up.
         if total.is_some() && evidence.listed >= context.settings.limits.doubt_from {
-            context.knowledge.record_limit = Some(evidence.listed);
+            context.profile.record_limit = Some(evidence.listed);
         }
-        context.knowledge.note_length(evidence.listed, context.now);
-        self.refute_order(ask, evidence, context, step);
-        let shown = evidence.shown_order(ask.order.unwrap_or(self.order));
-        context.knowledge.note_cut(shown);
+        context.profile.note_length(evidence.listed, context.now);
+        self.refute_order(request, evidence, context, step);
+        let shown = evidence.shown_order(request.order.unwrap_or(self.order));
+        context.profile.note_cut(shown);
         // What wider bounds let in is on the page as well, so that its last date says nothing of where the rest begins.
         let shown = shown.filter(|_| evidence.exact_bounds);
         if let (Some(order), Some(part)) = (shown, self.todo.last())
             && let Some((tentative, rest)) = continuation(part.window, evidence, order, context.unit())
-            && context.knowledge.continues()
+            && context.profile.continues()
             // The widened bounds of the next question take back up to two units: less would be no progress.
             && tentative.len() > context.unit() * 2
         {
             step.outcome = Outcome::Continued;
-            let page = Page {
+            let page = UnprovenPage {
                 tentative,
                 total: total.unwrap_or(0),
                 dates: evidence.dates.clone(),
                 undated: evidence.undated(),
-                sent: ask.sent,
+                sent: request.sent,
                 order,
             };
             return match total {
-                Some(_) => self.hold(ask, page, rest, step),
+                Some(_) => self.hold(request, page, rest, step),
                 None => self.go_on(page, rest, context, step),
             };
         }
         step.outcome = Outcome::SplitUnproven;
         // A total lets slices add up, which not every server lets a single unit's bounds do.
-        let slices = total.is_some() && context.settings.slice.halves().is_some();
-        if self.narrow(evidence.exact_bounds) || self.tighten(ask, slices, context) {
+        let slices = total.is_some() && context.settings.partition.halves().is_some();
+        if self.narrow(evidence.exact_bounds) || self.tighten(request, slices, context) {
             return;
         }
-        self.divide(ask, evidence, total, context, step);
+        self.divide(request, evidence, total, context, step);
     }
 
     /// Keeps a page until the next answer proves it.
-    fn hold(&mut self, ask: &Ask, page: Page, rest: Window, step: &mut Step) {
+    fn hold(&mut self, request: &Request, page: UnprovenPage, rest: Window, step: &mut Step) {
         let Some(part) = self.todo.last_mut() else { return };
         part.window = rest;
-        part.chain = Some((page.order, ask.sent));
+        part.chain = Some((page.order, request.sent));
         self.page = Some(page);
         step.hold = Hold::ThisAnswer;
     }
 
     /// Without a total: a page is claimed on the order that was proven before, which is checked now and then by asking
     /// for the page's own window, which must then hold just what the page showed.
-    fn go_on(&mut self, page: Page, rest: Window, context: &mut Context<'_>, step: &mut Step) {
+    fn go_on(&mut self, page: UnprovenPage, rest: Window, context: &mut Context<'_>, step: &mut Step) {
         let Some(part) = self.todo.pop() else { return };
         self.todo.push(part.piece(rest));
         let scarce = !part.confirms && self.is_scarce_page(&page, context);
         // Where all dates are equal, the order that they came in is not known.
         let ordered = page.dates.first() != page.dates.last();
-        if context.knowledge.trusts_order() && ordered && !scarce && page.dates.len() >= TRUSTED {
+        if context.profile.trusts_order() && ordered && !scarce && page.dates.len() >= TRUSTED {
             let tentative = page.tentative;
-            context.knowledge.unchecked.push(super::Bounds { from: tentative.from(), to: tentative.to() });
+            context.profile.unchecked.push(super::Bounds { from: tentative.from(), to: tentative.to() });
             self.observe(tentative, &page.dates, context);
             return self.claim(&page.read(tentative), context, step);
         }
@@ -106,22 +106,22 @@ impl Reading {
     }
 
     /// A page can be a lie like a whole answer: too few records for the time that it spans.
-    pub(super) fn is_scarce_page(&self, page: &Page, context: &Context<'_>) -> bool {
+    pub(super) fn is_scarce_page(&self, page: &UnprovenPage, context: &Context<'_>) -> bool {
         let inside = page.dates.iter().filter(|date| page.tentative.contains(**date)).count();
         context.forecast.has_seen(TimeDelta::days(2))
             && self.holds_too_little(page.tentative, inside + page.undated, context)
     }
 
     /// What comes for a page's own window, asked for next, will show whether its server sorts before it cuts.
-    pub(super) fn check_order(&mut self, page: &Page) {
+    pub(super) fn check_order(&mut self, page: &UnprovenPage) {
         let inside = page.dates.iter().filter(|date| page.tentative.contains(**date)).count() as u64;
-        self.sums.push(Sum::new(page.tentative, page.sent, Kind::Ordered { inside }, false));
+        self.sums.push(SplitTotals::new(page.tentative, page.sent, SplitCause::Ordered { inside }, false));
     }
 
     /// A cut answer that cannot be continued: the current part is read in pieces that fit.
     fn divide(
         &mut self,
-        ask: &Ask,
+        request: &Request,
         evidence: &Evidence,
         total: Option<u64>,
         context: &mut Context<'_>,
@@ -129,19 +129,26 @@ impl Reading {
     ) {
         let Some(mut part) = self.todo.pop() else { return };
         if part.window.len() <= context.smallest() {
-            return match (total, context.settings.slice.halves()) {
+            return match (total, context.settings.partition.halves()) {
                 // Without a total nobody could tell whether the slices add up.
                 (Some(total), Some((a, b))) => {
                     let (dates, undated) = (Vec::new(), 0);
-                    part.slicing =
-                        Some(Slicing { sent: ask.sent, total, seen: 0, dates, undated, todo: vec![b, a] });
+                    part.partitioning = Some(Partitioning {
+                        sent: request.sent,
+                        total,
+                        seen: 0,
+                        dates,
+                        undated,
+                        todo: vec![b, a],
+                    });
                     self.todo.push(part);
                 }
                 _ => self.overloaded(part, context, step),
             };
         }
         if let Some(total) = total {
-            let sum = Sum::new(part.window, ask.sent, Kind::Announced { total }, part.again);
+            let sum =
+                SplitTotals::new(part.window, request.sent, SplitCause::Announced { total }, part.again);
             self.sums.push(sum.of_bounds(evidence.exact_bounds));
         }
         let listed = evidence.listed as f64;
@@ -173,19 +180,19 @@ impl Reading {
     /// show.
     pub(super) fn short(
         &mut self,
-        ask: &Ask,
+        request: &Request,
         evidence: &Evidence,
         total: u64,
         context: &mut Context<'_>,
         step: &mut Step,
     ) {
-        let widened = self.is_widened(ask.window);
+        let widened = self.is_widened(request.window);
         let Some(part) = self.todo.last_mut() else { return };
         step.outcome = Outcome::SplitUnproven;
         if part.window.len() <= context.smallest() {
             // It cannot be divided, but something around it can.
             let (from, to) = (part.window.from(), part.window.to());
-            let present = context.knowledge.range.present(context.now);
+            let present = context.profile.range.present(context.now);
             let wider = if to + WIDER <= present {
                 Window::new(from, to + WIDER)
             } else {
@@ -200,11 +207,11 @@ impl Reading {
             let Some(part) = self.todo.pop() else { return };
             return self.open_gap(part.window, GapReason::Incomplete, step);
         }
-        let kind = Kind::Short { total, listed: evidence.listed };
-        let sum = Sum::new(part.window, ask.sent, kind, part.again);
+        let kind = SplitCause::Short { total, listed: evidence.listed };
+        let sum = SplitTotals::new(part.window, request.sent, kind, part.again);
         self.sums.push(sum.of_bounds(evidence.exact_bounds));
         part.ignores_totals = true;
-        let halves = context.forecast.divide(ask.window, 2, context.smallest());
+        let halves = context.forecast.divide(request.window, 2, context.smallest());
         self.replace(halves);
     }
 
@@ -216,13 +223,13 @@ impl Reading {
     /// A length that may be a silent limit: the halves show it, the emptier one first, since most is missing there.
     pub(super) fn doubt(
         &mut self,
-        ask: &Ask,
+        request: &Request,
         evidence: &Evidence,
         context: &mut Context<'_>,
         step: &mut Step,
     ) {
         step.outcome = Outcome::Doubted;
-        context.knowledge.note_length(evidence.listed, context.now);
+        context.profile.note_length(evidence.listed, context.now);
         let Some(part) = self.todo.last_mut() else { return };
         if part.window.len() <= context.smallest() {
             part.around = Some(evidence.listed);
@@ -235,7 +242,12 @@ impl Reading {
         halves.sort_by_key(|half| std::cmp::Reverse((inside(half), half.from())));
         let parts: Vec<_> = halves.into_iter().map(|half| part.piece(half)).collect();
         let (window, again) = (part.window, part.again);
-        self.sums.push(Sum::new(window, ask.sent, Kind::Doubted { listed: evidence.listed, dates }, again));
+        self.sums.push(SplitTotals::new(
+            window,
+            request.sent,
+            SplitCause::Doubted { listed: evidence.listed, dates },
+            again,
+        ));
         self.todo.pop();
         self.todo.extend(parts);
     }
@@ -254,9 +266,9 @@ impl Reading {
         part.around = None;
         if evidence.listed > listed {
             part.cleared = true;
-            return context.knowledge.note_length(evidence.listed, context.now);
+            return context.profile.note_length(evidence.listed, context.now);
         }
-        context.knowledge.record_limit = Some(listed);
+        context.profile.record_limit = Some(listed);
         let Some(part) = self.todo.pop() else { return };
         self.overloaded(part, context, step);
     }
@@ -264,7 +276,7 @@ impl Reading {
     /// An answer that shows more than a doubted one had there: that one was cut, at its length.
     pub(super) fn exceed(
         &mut self,
-        ask: &Ask,
+        request: &Request,
         evidence: &Evidence,
         context: &mut Context<'_>,
         step: &mut Step,
@@ -272,22 +284,22 @@ impl Reading {
         let mut dates = evidence.dates.clone();
         dates.sort_unstable();
         self.sums.retain(|sum| {
-            let Kind::Doubted { listed, .. } = &sum.kind else { return true };
-            let exceeded = ask.slice.is_none() && sum.is_exceeded_by(ask.window, &dates);
+            let SplitCause::Doubted { listed, .. } = &sum.kind else { return true };
+            let exceeded = request.partition.is_none() && sum.is_exceeded_by(request.window, &dates);
             if exceeded && evidence.listed <= *listed {
-                step.uncover.extend(context.knowledge.note_silent_cut(*listed));
+                step.uncover.extend(context.profile.note_silent_cut(*listed));
             }
             !exceeded
         });
     }
 
     /// Whether a first answer holds so little that a second opinion is worth a request.
-    pub(super) fn is_scarce(&self, ask: &Ask, evidence: &Evidence, context: &Context<'_>) -> bool {
+    pub(super) fn is_scarce(&self, request: &Request, evidence: &Evidence, context: &Context<'_>) -> bool {
         let confirms = self.todo.last().is_some_and(|part| part.confirms || part.ignores_totals);
-        if confirms || ask.window.len() <= context.smallest() {
+        if confirms || request.window.len() <= context.smallest() {
             return false;
         }
-        self.holds_too_little(ask.window, evidence.listed, context)
+        self.holds_too_little(request.window, evidence.listed, context)
     }
 
     /// So few records for a stretch that was never read that an answer cut differently is wanted, too.
@@ -311,7 +323,7 @@ impl Reading {
     /// Asks for the same window cut differently.
     pub(super) fn confirm(
         &mut self,
-        ask: &Ask,
+        request: &Request,
         evidence: &Evidence,
         context: &mut Context<'_>,
         step: &mut Step,
@@ -319,16 +331,22 @@ impl Reading {
         step.outcome = Outcome::Doubted;
         let Some(part) = self.todo.last_mut() else { return };
         part.confirms = true;
-        let kind = Kind::Scarce { listed: evidence.listed };
-        self.sums.push(Sum::new(part.window, ask.sent, kind, part.again));
+        let kind = SplitCause::Scarce { listed: evidence.listed };
+        self.sums.push(SplitTotals::new(part.window, request.sent, kind, part.again));
         let halves = context.forecast.divide(part.window, 2, context.smallest());
         self.replace(halves);
     }
 
     /// Error 3.
-    pub(super) fn refused(&mut self, ask: &Ask, exact: bool, context: &mut Context<'_>, step: &mut Step) {
+    pub(super) fn refused(
+        &mut self,
+        request: &Request,
+        exact: bool,
+        context: &mut Context<'_>,
+        step: &mut Step,
+    ) {
         self.give_page_back();
-        if ask.slice.is_some() {
+        if request.partition.is_some() {
             return self.sliced(&Evidence::default(), false, context, step);
         }
         step.outcome = Outcome::SplitTooMany;
@@ -336,20 +354,20 @@ impl Reading {
         part.chain = None;
         if let Some(listed) = part.around.take() {
             // A server that refuses more does not cut.
-            (context.knowledge.refused, context.knowledge.refused_at) = (Some(listed + 1), Some(context.now));
+            (context.profile.refused, context.profile.refused_at) = (Some(listed + 1), Some(context.now));
             part.cleared = true;
             return;
         }
-        if part.window != ask.window || self.narrow(exact) || self.tighten(ask, false, context) {
+        if part.window != request.window || self.narrow(exact) || self.tighten(request, false, context) {
             return;
         }
         let Some(part) = self.todo.pop() else { return };
         if part.window.len() <= context.smallest() {
             return self.overloaded(part, context, step);
         }
-        context.knowledge.note_refusal(context.now);
+        context.profile.note_refusal(context.now);
         let expected = context.forecast.expected(part.window);
-        if context.knowledge.refused.is_none() && expected >= 1.0 {
+        if context.profile.refused.is_none() && expected >= 1.0 {
             self.guess = self.guess.min(expected);
         }
         let limit = self.limit(context);
@@ -357,11 +375,11 @@ impl Reading {
         if expected > limit * 0.5 {
             context.forecast.compare(part.window, limit.max(expected) * 1.3);
         }
-        self.sums.push(Sum::new(part.window, ask.sent, Kind::Refused, part.again));
+        self.sums.push(SplitTotals::new(part.window, request.sent, SplitCause::Refused, part.again));
         // Only a limit that is known bounds what the window holds from below.
-        let known = context.knowledge.refused.is_some();
+        let known = context.profile.refused.is_some();
         self.samples
-            .refused(part.window, if known { limit } else { context.knowledge.longest(context.now) as f64 });
+            .refused(part.window, if known { limit } else { context.profile.longest(context.now) as f64 });
         self.take_back(part);
     }
 
@@ -370,7 +388,7 @@ impl Reading {
         self.give_page_back();
         step.outcome = outcome;
         let Some(part) = self.todo.last_mut() else { return };
-        if part.slicing.is_some() || part.window.len() <= context.smallest() {
+        if part.partitioning.is_some() || part.window.len() <= context.smallest() {
             let Some(part) = self.todo.pop() else { return };
             return self.open_gap(part.window, GapReason::Overloaded, step);
         }
@@ -393,12 +411,12 @@ impl Reading {
 
     /// Draws in the bounds of a smallest window: what overloads the answer may stand outside it. Whether there was
     /// something to draw in; to a single unit only where `slices` cannot do.
-    fn tighten(&mut self, ask: &Ask, slices: bool, context: &Context<'_>) -> bool {
+    fn tighten(&mut self, request: &Request, slices: bool, context: &Context<'_>) -> bool {
         let unit = context.unit();
         let Some(part) = self.todo.last_mut().filter(|part| part.window.len() <= context.smallest()) else {
             return false;
         };
-        let inclusive = context.knowledge.from_inclusive;
+        let inclusive = context.profile.from_inclusive;
         loop {
             part.tight = match part.tight {
                 Tight::Wide if inclusive => Tight::Bounds,
@@ -406,7 +424,7 @@ impl Reading {
                 _ => return false,
             };
             part.chain = None;
-            if sent(part, context) != ask.sent {
+            if sent(part, context) != request.sent {
                 return true;
             }
         }
@@ -428,7 +446,7 @@ impl Reading {
         if self.refused >= REFUSED_SMALLEST {
             // What else is left here would be refused as well: later. None of it says anything of a limit.
             self.refused = 0;
-            (context.knowledge.refusals, context.knowledge.refused_at) = (0, None);
+            (context.profile.refusals, context.profile.refused_at) = (0, None);
             let left = self.todo.drain(..).map(|part| part.window);
             let all = left.fold(window, |all, part| all.hull(&part));
             self.sums.clear();
@@ -445,27 +463,27 @@ impl Reading {
         step: &mut Step,
     ) {
         let Some(mut part) = self.todo.pop() else { return };
-        let Some(mut slicing) = part.slicing.take() else { return };
-        let slice = slicing.todo.pop().unwrap_or_default();
+        let Some(mut partitioning) = part.partitioning.take() else { return };
+        let partition = partitioning.todo.pop().unwrap_or_default();
         step.outcome = Outcome::SplitUnproven;
         if whole {
-            slicing.seen += evidence.listed as u64;
-            slicing.dates.extend(&evidence.dates);
-            slicing.undated += evidence.undated();
-        } else if let Some((a, b)) = slice.halves() {
-            slicing.todo.extend([b, a]);
+            partitioning.seen += evidence.listed as u64;
+            partitioning.dates.extend(&evidence.dates);
+            partitioning.undated += evidence.undated();
+        } else if let Some((a, b)) = partition.halves() {
+            partitioning.todo.extend([b, a]);
         } else {
             return self.overloaded(part, context, step);
         }
-        if !slicing.todo.is_empty() {
-            part.slicing = Some(slicing);
+        if !partitioning.todo.is_empty() {
+            part.partitioning = Some(partitioning);
             self.todo.push(part);
             step.hold = Hold::AndEarlier;
-        } else if slicing.seen == slicing.total {
+        } else if partitioning.seen == partitioning.total {
             step.outcome = Outcome::Whole;
             let fit = self.target(context);
-            self.done(part.window, slicing.dates.len(), fit, context);
-            let Slicing { sent, dates, undated, .. } = &slicing;
+            self.done(part.window, partitioning.dates.len(), fit, context);
+            let Partitioning { sent, dates, undated, .. } = &partitioning;
             let read = Read { window: part.window, sent: *sent, dates, undated: *undated };
             self.claim(&read, context, step);
         } else {

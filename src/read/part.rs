@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 
 use super::{AROUND, Context};
-use crate::read::partition::Slice;
+use crate::read::partition::FilterPartition;
 use crate::window::bounds::Bounds;
 use crate::window::{Order, Window};
 
@@ -24,7 +24,7 @@ pub(super) struct Part {
     /// compared.
     pub(super) chain: Option<(Order, Bounds)>,
     /// Of an overloaded unit, the bounds for which its total was announced, and what was read of it.
-    pub(super) slicing: Option<Slicing>,
+    pub(super) partitioning: Option<Partitioning>,
     /// Asked once more only for its total.
     pub(super) recount: Option<Recount>,
     /// A smallest window whose number of records may be a limit: asked with more around it, to see longer answers.
@@ -72,7 +72,7 @@ impl Part {
             narrow: false,
             tight: Tight::Wide,
             chain: None,
-            slicing: None,
+            partitioning: None,
             recount: None,
             around: None,
             cleared: false,
@@ -98,41 +98,41 @@ impl Part {
 
     /// Nothing special is being found out about it.
     pub(super) fn is_plain(&self) -> bool {
-        self.slicing.is_none() && self.recount.is_none() && self.around.is_none()
+        self.partitioning.is_none() && self.recount.is_none() && self.around.is_none()
     }
 }
 
 /// An overloaded unit being read slice by slice.
 #[derive(Clone, Debug)]
-pub(super) struct Slicing {
+pub(super) struct Partitioning {
     pub(super) sent: Bounds,
     pub(super) total: u64,
     pub(super) seen: u64,
     pub(super) dates: Vec<DateTime<Utc>>,
     pub(super) undated: usize,
-    pub(super) todo: Vec<Slice>,
+    pub(super) todo: Vec<FilterPartition>,
 }
 
 /// The bounds to send for a part.
 pub(super) fn sent(part: &Part, context: &Context<'_>) -> Bounds {
     let unit = context.unit();
-    let mut sent = context.knowledge.bounds(part.window, unit);
+    let mut sent = context.profile.bounds(part.window, unit);
     match part.tight {
         Tight::Wide => {}
         Tight::Bounds => sent = Bounds { from: part.window.from(), to: part.window.to() },
         Tight::Unit => sent = Bounds { from: part.window.from(), to: part.window.to() - unit },
     }
-    if let Some(slicing) = &part.slicing {
-        return slicing.sent;
+    if let Some(partitioning) = &part.partitioning {
+        return partitioning.sent;
     }
     if part.around.is_some() {
-        let around = context.knowledge.range.at_most(AROUND * 2, unit, context.now).max(unit * 2) / 2;
+        let around = context.profile.range.at_most(AROUND * 2, unit, context.now).max(unit * 2) / 2;
         sent = Bounds { from: part.window.from() - around, to: part.window.to() + around };
-        sent.to = sent.to.min(context.knowledge.range.present(context.now)).max(part.window.to());
+        sent.to = sent.to.min(context.profile.range.present(context.now)).max(part.window.to());
     }
     // An end in the API's future is refused; nothing dated before the window's end is left out thereby.
-    if context.knowledge.range.refuses_future(context.now) {
-        sent.to = sent.to.min(context.knowledge.range.present(context.now).max(part.window.to()));
+    if context.profile.range.refuses_future(context.now) {
+        sent.to = sent.to.min(context.profile.range.present(context.now).max(part.window.to()));
     }
     match part.chain {
         Some((Order::Ascending, first)) => sent.to = first.to,

@@ -2,7 +2,7 @@
 
 /// The part of an account's calls that a question is narrowed to; empty lists do not narrow.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Slice {
+pub struct FilterPartition {
     /// `cdrTypes`.
     pub cdr_types: Vec<i32>,
     /// `phones`.
@@ -11,18 +11,27 @@ pub struct Slice {
     pub extensions: Vec<String>,
 }
 
-impl Slice {
+impl FilterPartition {
     /// Two slices that make up this one, divided by type first, then by phones, then by extensions;
     /// `None` when nothing is left to divide by.
-    pub fn halves(&self) -> Option<(Slice, Slice)> {
+    pub fn halves(&self) -> Option<(FilterPartition, FilterPartition)> {
         if let Some((a, b)) = halves(&self.cdr_types) {
-            return Some((Slice { cdr_types: a, ..self.clone() }, Slice { cdr_types: b, ..self.clone() }));
+            return Some((
+                FilterPartition { cdr_types: a, ..self.clone() },
+                FilterPartition { cdr_types: b, ..self.clone() },
+            ));
         }
         if let Some((a, b)) = halves(&self.phones) {
-            return Some((Slice { phones: a, ..self.clone() }, Slice { phones: b, ..self.clone() }));
+            return Some((
+                FilterPartition { phones: a, ..self.clone() },
+                FilterPartition { phones: b, ..self.clone() },
+            ));
         }
         let (a, b) = halves(&self.extensions)?;
-        Some((Slice { extensions: a, ..self.clone() }, Slice { extensions: b, ..self.clone() }))
+        Some((
+            FilterPartition { extensions: a, ..self.clone() },
+            FilterPartition { extensions: b, ..self.clone() },
+        ))
     }
 }
 

@@ -4,7 +4,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{Context, Reading};
 use crate::read::range_limits::{Refusal, SHORT};
-use crate::read::request::{Ask, GapReason, Outcome, Step};
+use crate::read::request::{GapReason, Outcome, Request, Step};
 use crate::window::bounds::floor;
 use crate::window::{Order, Window};
 
@@ -16,7 +16,7 @@ impl Reading {
         };
         let unit = context.unit();
         let longest =
-            context.knowledge.range.at_most(TimeDelta::MAX, unit, context.now).max(context.smallest());
+            context.profile.range.at_most(TimeDelta::MAX, unit, context.now).max(context.smallest());
         if part.window.len() <= longest || longest == TimeDelta::MAX {
             return;
         }
@@ -33,14 +33,14 @@ impl Reading {
     /// A range that the API refuses: its end, its length or its beginning is to blame.
     pub(super) fn invalid(
         &mut self,
-        ask: &Ask,
+        request: &Request,
         server_date: Option<DateTime<Utc>>,
         context: &mut Context<'_>,
         step: &mut Step,
     ) {
         self.give_page_back();
         step.outcome = Outcome::Refused;
-        match context.knowledge.range.refuse(ask.sent, server_date, context.now) {
+        match context.profile.range.refuse(request.sent, server_date, context.now) {
             Refusal::EndAt(end) => {
                 let end = floor(end, context.unit());
                 self.cut_off_at(end);
@@ -50,7 +50,7 @@ impl Reading {
                 }
             }
             Refusal::AtMost(_) => {}
-            Refusal::Unexplained if ask.sent.len() <= SHORT + context.unit() * 4 => {
+            Refusal::Unexplained if request.sent.len() <= SHORT + context.unit() * 4 => {
                 let Some(part) = self.todo.pop() else { return };
                 self.sums.retain(|sum| !sum.touches(part.window));
                 // Whether anything older is to be had is found out first.
@@ -58,7 +58,7 @@ impl Reading {
                 step.out_of_reach = Some(part.window);
             }
             Refusal::Unexplained => {
-                let parts = context.forecast.divide(ask.window, 2, context.smallest());
+                let parts = context.forecast.divide(request.window, 2, context.smallest());
                 self.replace(parts);
             }
         }
@@ -77,16 +77,16 @@ impl Reading {
     }
 
     /// An answer that took too long, or ended early: a shorter range may do.
-    pub(super) fn timed_out(&mut self, ask: &Ask, context: &mut Context<'_>, step: &mut Step) {
-        let long = context.knowledge.range.too_slow(ask.sent);
+    pub(super) fn timed_out(&mut self, request: &Request, context: &mut Context<'_>, step: &mut Step) {
+        let long = context.profile.range.too_slow(request.sent);
         // A short window that is late again is full.
         let again = self.todo.last().is_some_and(|part| part.attempts > 0);
-        if ask.slice.is_some() || ask.window.len() <= context.smallest() || !(long || again) {
+        if request.partition.is_some() || request.window.len() <= context.smallest() || !(long || again) {
             return self.fail(GapReason::Unreadable, context, step);
         }
         self.give_page_back();
         step.outcome = Outcome::TooSlow;
-        let parts = context.forecast.divide(ask.window, 2, context.smallest());
+        let parts = context.forecast.divide(request.window, 2, context.smallest());
         self.replace(parts);
     }
 }

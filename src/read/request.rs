@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 
 use crate::read::evidence::Evidence;
-use crate::read::partition::Slice;
+use crate::read::partition::FilterPartition;
 use crate::window::bounds::Bounds;
 use crate::window::{Lane, Order, Window};
 
@@ -43,7 +43,7 @@ impl Reason {
 
 /// One request to be made.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Ask {
+pub struct Request {
     /// For which lane.
     pub lane: Lane,
     /// And why.
@@ -55,7 +55,7 @@ pub struct Ask {
     /// The order to ask for, where a cut answer could be continued.
     pub order: Option<Order>,
     /// What the question is narrowed to, within one overloaded unit.
-    pub slice: Option<Slice>,
+    pub partition: Option<FilterPartition>,
     /// The bounds are to be written as the wall times of the window itself, also where a clock shows them twice: the
     /// wider form, which is clear, holds too many records.
     pub narrow: bool,

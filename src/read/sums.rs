@@ -3,8 +3,8 @@
 use super::part::{Part, Recount};
 use super::{Context, Reading};
 use crate::read::evidence::Evidence;
-use crate::read::request::{Ask, GapReason, Outcome, Step};
-use crate::read::totals::{Kind, Read, Sum};
+use crate::read::request::{GapReason, Outcome, Request, Step};
+use crate::read::totals::{Read, SplitCause, SplitTotals};
 use crate::window::Window;
 
 /// At least this many records must be held back by a cut for its order to prove anything.
@@ -18,68 +18,68 @@ impl Reading {
             sum.add(read);
         }
         // Innermost sums stand last: they close first.
-        while let Some(at) = self.sums.iter().rposition(Sum::is_complete) {
+        while let Some(at) = self.sums.iter().rposition(SplitTotals::is_complete) {
             let sum = self.sums.remove(at);
             self.close(sum, context, step);
         }
     }
 
-    fn close(&mut self, sum: Sum, context: &mut Context<'_>, step: &mut Step) {
+    fn close(&mut self, sum: SplitTotals, context: &mut Context<'_>, step: &mut Step) {
         match &sum.kind {
-            Kind::Announced { total } | Kind::Short { total, .. } if sum.seen >= *total => {
-                context.knowledge.confirm_totals(context.now);
+            SplitCause::Announced { total } | SplitCause::Short { total, .. } if sum.seen >= *total => {
+                context.profile.confirm_totals(context.now);
             }
             // The parts show just what the whole showed, divided differently: the rest is never shown. Unless it was not
             // divided: one part that holds as many as the whole may have been cut where the whole was.
-            Kind::Short { listed, .. }
+            SplitCause::Short { listed, .. }
                 if sum.seen <= *listed as u64
                     && (sum.largest < *listed || *listed < context.settings.limits.doubt_from) =>
             {
-                context.knowledge.strike_totals(context.now);
+                context.profile.strike_totals(context.now);
             }
             // Each part was proven by itself; what lies just outside was in the whole's total alone.
-            Kind::Announced { .. } | Kind::Short { .. } if !sum.comparable => {}
-            Kind::Announced { .. } if !sum.again => self.count_again(sum, step),
-            Kind::Short { .. } if !sum.again => self.read_again(sum, step),
-            Kind::Announced { .. } | Kind::Short { .. } => {
+            SplitCause::Announced { .. } | SplitCause::Short { .. } if !sum.comparable => {}
+            SplitCause::Announced { .. } if !sum.again => self.count_again(sum, step),
+            SplitCause::Short { .. } if !sum.again => self.read_again(sum, step),
+            SplitCause::Announced { .. } | SplitCause::Short { .. } => {
                 self.sums.iter_mut().for_each(|outer| outer.take_back(&sum));
                 self.sums.retain(|outer| !outer.holds(sum.window));
                 step.uncover.push(sum.window);
                 step.gaps.push((sum.window, GapReason::Incomplete));
                 step.outcome = Outcome::Gap;
             }
-            Kind::Doubted { listed, dates } => {
+            SplitCause::Doubted { listed, dates } => {
                 let inside = dates.iter().filter(|date| sum.window.contains(**date)).count() as u64;
                 // Else it was whole this time; but that is no proof that longer ones exist.
                 if sum.inside > inside {
-                    step.uncover.extend(context.knowledge.note_silent_cut(*listed));
+                    step.uncover.extend(context.profile.note_silent_cut(*listed));
                 }
             }
             // So few are no limit's fault.
-            Kind::Refused if (sum.seen as usize) < context.settings.limits.doubt_from => {}
-            Kind::Refused => {
+            SplitCause::Refused if (sum.seen as usize) < context.settings.limits.doubt_from => {}
+            SplitCause::Refused => {
                 let read = sum.seen as usize;
-                let fewest = context.knowledge.refused.map_or(read, |known| known.min(read));
-                context.knowledge.refused = Some(fewest);
+                let fewest = context.profile.refused.map_or(read, |known| known.min(read));
+                context.profile.refused = Some(fewest);
             }
-            Kind::Scarce { listed } if sum.seen > *listed as u64 => self.distrust_empty(sum, step),
-            Kind::Scarce { .. } => {}
+            SplitCause::Scarce { listed } if sum.seen > *listed as u64 => self.distrust_empty(sum, step),
+            SplitCause::Scarce { .. } => {}
             // Fewer is no proof of anything.
-            Kind::Ordered { inside } if sum.inside < *inside => {}
-            Kind::Ordered { inside } => self.judge_order(sum.inside == *inside, context, step),
+            SplitCause::Ordered { inside } if sum.inside < *inside => {}
+            SplitCause::Ordered { inside } => self.judge_order(sum.inside == *inside, context, step),
         }
     }
 
     /// The parts hold fewer records than were announced for the whole: some may have gone meanwhile, which the whole's
     /// total shows when it is asked for once more.
-    fn count_again(&mut self, sum: Sum, step: &mut Step) {
+    fn count_again(&mut self, sum: SplitTotals, step: &mut Step) {
         step.uncover.push(sum.window);
         self.sums.iter_mut().for_each(|outer| outer.take_back(&sum));
-        let (seen, Kind::Announced { total: announced }) = (sum.seen, sum.kind) else { return };
+        let (seen, SplitCause::Announced { total: announced }) = (sum.seen, sum.kind) else { return };
         self.todo.push(Part { recount: Some(Recount { seen, announced }), ..Part::new(sum.window) });
     }
 
-    fn read_again(&mut self, sum: Sum, step: &mut Step) {
+    fn read_again(&mut self, sum: SplitTotals, step: &mut Step) {
         self.sums.iter_mut().for_each(|outer| outer.take_back(&sum));
         step.uncover.push(sum.window);
         self.todo.push(Part { again: true, ..Part::new(sum.window) });
@@ -88,7 +88,7 @@ impl Reading {
     /// The answer to the question for a whole whose parts showed fewer records than were announced.
     pub(super) fn recounted(
         &mut self,
-        ask: &Ask,
+        request: &Request,
         recount: Recount,
         evidence: &Evidence,
         context: &mut Context<'_>,
@@ -98,21 +98,21 @@ impl Reading {
         if !recount.is_contradictory() && evidence.total.is_some_and(|total| total <= recount.seen) {
             step.by_count = true;
             let undated = usize::try_from(recount.seen).unwrap_or(usize::MAX);
-            let read = Read { window: part.window, sent: ask.sent, dates: &[], undated };
+            let read = Read { window: part.window, sent: request.sent, dates: &[], undated };
             return self.claim(&read, context, step);
         }
         step.outcome = Outcome::SplitUnproven;
         if recount.is_contradictory() {
             // What was announced is to be found even if an answer agrees with itself on less.
             let total = evidence.total.filter(|total| *total > recount.seen).unwrap_or(recount.announced);
-            let sum = Sum::new(part.window, ask.sent, Kind::Announced { total }, true);
+            let sum = SplitTotals::new(part.window, request.sent, SplitCause::Announced { total }, true);
             self.sums.push(sum.of_bounds(evidence.exact_bounds));
         }
         self.todo.push(Part { again: true, ..Part::new(part.window) });
     }
 
     /// An answer that held too little was wrong; so may have been the empty ones among those that confirmed it.
-    fn distrust_empty(&mut self, sum: Sum, step: &mut Step) {
+    fn distrust_empty(&mut self, sum: SplitTotals, step: &mut Step) {
         for window in sum.empty {
             step.uncover.push(window);
             for outer in &mut self.sums {
@@ -129,33 +129,34 @@ impl Reading {
             self.order_kept = true;
             return;
         }
-        context.knowledge.sorts = false;
-        context.knowledge.sort_strikes = context.knowledge.sort_strikes.saturating_add(1);
-        let unchecked = std::mem::take(&mut context.knowledge.unchecked);
+        context.profile.sorts = false;
+        context.profile.sort_strikes = context.profile.sort_strikes.saturating_add(1);
+        let unchecked = std::mem::take(&mut context.profile.unchecked);
         step.uncover.extend(unchecked.iter().filter_map(|page| Window::new(page.from, page.to)));
     }
 
     /// The answer after a page whose own window was checked: only records held back for it prove that there was a cut.
-    pub(super) fn prove_order(&mut self, ask: &Ask, evidence: &Evidence, context: &mut Context<'_>) {
-        let inside = evidence.dates.iter().filter(|date| ask.window.contains(**date)).count();
+    pub(super) fn prove_order(&mut self, request: &Request, evidence: &Evidence, context: &mut Context<'_>) {
+        let inside = evidence.dates.iter().filter(|date| request.window.contains(**date)).count();
         if std::mem::take(&mut self.order_kept) && inside >= HELD_BACK {
-            context.knowledge.sorts = true;
-            context.knowledge.sort_strikes = 0;
-            context.knowledge.unchecked.clear();
+            context.profile.sorts = true;
+            context.profile.sort_strikes = 0;
+            context.profile.unchecked.clear();
         }
     }
 
     /// The window of a page, asked for by itself, is cut again: it holds more than the page showed.
     pub(super) fn refute_order(
         &mut self,
-        ask: &Ask,
+        request: &Request,
         evidence: &Evidence,
         context: &mut Context<'_>,
         step: &mut Step,
     ) {
-        let shown = evidence.dates.iter().filter(|date| ask.window.contains(**date)).count() as u64;
-        let refuted = |sum: &Sum| {
-            sum.window == ask.window && matches!(sum.kind, Kind::Ordered { inside } if shown > inside)
+        let shown = evidence.dates.iter().filter(|date| request.window.contains(**date)).count() as u64;
+        let refuted = |sum: &SplitTotals| {
+            sum.window == request.window
+                && matches!(sum.kind, SplitCause::Ordered { inside } if shown > inside)
         };
         if let Some(at) = self.sums.iter().rposition(refuted) {
             self.sums.remove(at);

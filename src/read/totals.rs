@@ -7,7 +7,7 @@ use crate::window::bounds::Bounds;
 
 /// What is checked when all parts of a split window were read.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum SplitCause {
     /// The API announced this many for the whole.
     Announced {
         /// `TOTAL_HITS`.
@@ -57,13 +57,13 @@ pub struct Read<'a> {
 
 /// The running sum over the parts of one split window.
 #[derive(Clone, Debug)]
-pub struct Sum {
+pub struct SplitTotals {
     /// The window that was split.
     pub window: Window,
     /// The bounds for which the whole was asked.
     sent: Bounds,
     /// What is checked at the end.
-    pub kind: Kind,
+    pub kind: SplitCause,
     /// The window is already being read for the second time.
     pub again: bool,
     /// Records read, those in the margins beyond the window's bounds included.
@@ -79,9 +79,9 @@ pub struct Sum {
     left: TimeDelta,
 }
 
-impl Sum {
+impl SplitTotals {
     /// Nothing read yet.
-    pub fn new(window: Window, sent: Bounds, kind: Kind, again: bool) -> Self {
+    pub fn new(window: Window, sent: Bounds, kind: SplitCause, again: bool) -> Self {
         Self {
             window,
             sent,
@@ -136,7 +136,7 @@ impl Sum {
     }
 
     /// Forgets what an inner sum had counted, because its window is read again.
-    pub fn take_back(&mut self, inner: &Sum) {
+    pub fn take_back(&mut self, inner: &SplitTotals) {
         if self.holds(inner.window) {
             self.seen = self.seen.saturating_sub(inner.seen);
             self.inside = self.inside.saturating_sub(inner.inside);
@@ -158,7 +158,7 @@ impl Sum {
 
     /// Whether a whole answer for `part` shows far fewer records than the doubted answer had there.
     pub fn is_contradicted_by(&self, part: Window, shown: &[DateTime<Utc>]) -> bool {
-        let (Kind::Doubted { dates, .. }, true) = (&self.kind, self.holds(part)) else { return false };
+        let (SplitCause::Doubted { dates, .. }, true) = (&self.kind, self.holds(part)) else { return false };
         let inside = |dates: &[DateTime<Utc>]| dates.iter().filter(|date| part.contains(**date)).count();
         // One or two may have gone in between.
         inside(shown) + 2 < inside(dates)
@@ -167,7 +167,7 @@ impl Sum {
     /// The length of the doubted answer that `part` is a part of.
     pub fn doubted(&self, part: Window) -> Option<usize> {
         match self.kind {
-            Kind::Doubted { listed, .. } if self.holds(part) => Some(listed),
+            SplitCause::Doubted { listed, .. } if self.holds(part) => Some(listed),
             _ => None,
         }
     }
@@ -175,7 +175,8 @@ impl Sum {
     /// Whether an answer for `part`, whole or not, shows more records than the doubted answer had there: then that one
     /// was cut.
     pub fn is_exceeded_by(&self, part: Window, shown: &[DateTime<Utc>]) -> bool {
-        let (Kind::Doubted { dates, .. }, Some(common)) = (&self.kind, part.intersect(&self.window)) else {
+        let (SplitCause::Doubted { dates, .. }, Some(common)) = (&self.kind, part.intersect(&self.window))
+        else {
             return false;
         };
         let inside = |dates: &[DateTime<Utc>]| dates.iter().filter(|date| common.contains(**date)).count();

@@ -2,16 +2,16 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::read::api_profile::Knowledge;
+use crate::read::api_profile::ApiProfile;
 use crate::read::evidence::Evidence;
-use crate::read::request::Ask;
+use crate::read::request::Request;
 use crate::read::totals::Read;
 use crate::window::bounds::{Bounds, floor};
 use crate::window::{Order, Window};
 
 /// A cut page that waits for the next answer to prove it.
 #[derive(Clone, Debug)]
-pub(super) struct Page {
+pub(super) struct UnprovenPage {
     /// What it may hold completely.
     pub tentative: Window,
     /// `TOTAL_HITS` announced with it.
@@ -40,15 +40,21 @@ pub(super) enum Proof {
     Refuted,
 }
 
-impl Page {
-    /// Whether the answer to `ask`, announcing `total`, proves this page: what was not on it must still come.
+impl UnprovenPage {
+    /// Whether the answer to `request`, announcing `total`, proves this page: what was not on it must still come.
     ///
-    /// Must be asked after `knowledge` has learned from that answer.
-    pub fn proof(&self, ask: &Ask, evidence: &Evidence, knowledge: &Knowledge, now: DateTime<Utc>) -> Proof {
+    /// Must be asked after `profile` has learned from that answer.
+    pub fn proof(
+        &self,
+        request: &Request,
+        evidence: &Evidence,
+        profile: &ApiProfile,
+        now: DateTime<Utc>,
+    ) -> Proof {
         let order = self.order;
-        let total = evidence.total.filter(|_| !knowledge.is_inflated(now));
+        let total = evidence.total.filter(|_| !profile.is_inflated(now));
         let Some(total) = total else { return Proof::Unclear };
-        let (bound, inclusive) = bound(ask, knowledge, order);
+        let (bound, inclusive) = bound(request, profile, order);
         let passed = |date: &&DateTime<Utc>| match order {
             Order::Ascending => **date < bound,
             Order::Descending => **date > bound,
@@ -60,13 +66,13 @@ impl Page {
         let most = self.total.saturating_sub(before as u64);
         let least = most.saturating_sub(on_bound as u64);
         // Where dates are cut off at the minute, nothing shows whether those on the bound are counted again.
-        let shows = knowledge.shows_bounds() && (knowledge.sorts || total == evidence.listed as u64);
+        let shows = profile.shows_bounds() && (profile.sorts || total == evidence.listed as u64);
         let expected = if shows { least } else { most };
         if total < least.saturating_sub(self.undated as u64) {
             Proof::Refuted
         } else if total < expected.saturating_sub(self.undated as u64) {
             Proof::Unclear
-        } else if total <= expected || (knowledge.sorts && total <= expected + MEANWHILE.max(expected / 10)) {
+        } else if total <= expected || (profile.sorts && total <= expected + MEANWHILE.max(expected / 10)) {
             // A few more than expected appeared meanwhile: believed only of a server that was exact before.
             Proof::Proven
         } else {
@@ -79,13 +85,13 @@ impl Page {
         Read { window: proven, sent: self.sent, dates: &self.dates, undated: self.undated }
     }
 
-    /// What the proof by `ask` covers of this page: not what the widened bounds of `ask` ask for again, since a record
+    /// What the proof by `request` covers of this page: not what the widened bounds of `request` ask for again, since a record
     /// held back there would be counted with the next answer. Only records on the bound that were not counted again show
     /// that it is exclusive.
-    pub fn proven(&self, ask: &Ask, knowledge: &Knowledge, unit: TimeDelta) -> Option<Window> {
+    pub fn proven(&self, request: &Request, profile: &ApiProfile, unit: TimeDelta) -> Option<Window> {
         let order = self.order;
-        let (bound, inclusive) = bound(ask, knowledge, order);
-        let exclusive = !inclusive && knowledge.shows_bounds() && self.dates.contains(&bound);
+        let (bound, inclusive) = bound(request, profile, order);
+        let exclusive = !inclusive && profile.shows_bounds() && self.dates.contains(&bound);
         let all = self.tentative;
         match order {
             Order::Ascending => {
@@ -100,11 +106,11 @@ impl Page {
     }
 }
 
-/// The bound at which `ask` goes on from a page before, and whether it is known to be inclusive.
-fn bound(ask: &Ask, knowledge: &Knowledge, order: Order) -> (DateTime<Utc>, bool) {
+/// The bound at which `request` goes on from a page before, and whether it is known to be inclusive.
+fn bound(request: &Request, profile: &ApiProfile, order: Order) -> (DateTime<Utc>, bool) {
     match order {
-        Order::Ascending => (ask.sent.from, knowledge.from_inclusive),
-        Order::Descending => (ask.sent.to, knowledge.to_inclusive),
+        Order::Ascending => (request.sent.from, profile.from_inclusive),
+        Order::Descending => (request.sent.to, profile.to_inclusive),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-use crate::read::api_profile::Knowledge;
+use crate::read::api_profile::ApiProfile;
 use crate::read::evidence::Evidence;
 use crate::window::bounds::Bounds;
 
@@ -30,7 +30,7 @@ pub enum Verdict {
 
 /// How long an answer may be, and which lengths are suspicious.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
+pub struct AnswerLimits {
     /// `api.record_limit`.
     pub records: usize,
     /// Without credible totals, multiples of this are doubted: many servers have round limits.
@@ -39,7 +39,7 @@ pub struct Limits {
     pub doubt_from: usize,
 }
 
-impl Default for Limits {
+impl Default for AnswerLimits {
     fn default() -> Self {
         Self { records: 10_000, round: 500, doubt_from: 3 }
     }
@@ -61,15 +61,15 @@ pub struct Asked {
 }
 
 /// Judges an answer. Only `Whole` lets its window be covered.
-pub fn judge(evidence: &Evidence, asked: Asked, knowledge: &Knowledge, limits: Limits) -> Verdict {
+pub fn judge(evidence: &Evidence, asked: Asked, profile: &ApiProfile, limits: AnswerLimits) -> Verdict {
     let (listed, now) = (evidence.listed, asked.at);
     if evidence.contradicts_itself(asked.sent) {
         return Verdict::Contradictory;
     }
-    let ignored = asked.ignores_totals || knowledge.is_inflated(now);
+    let ignored = asked.ignores_totals || profile.is_inflated(now);
     let total = evidence.total.filter(|_| !ignored);
     if let Some(total) = total.filter(|total| *total > listed as u64) {
-        let shorter = listed == 0 || listed < knowledge.longest(now);
+        let shorter = listed == 0 || listed < profile.longest(now);
         return match (shorter, asked.again) {
             (false, _) => Verdict::Cut { total: Some(total) },
             (true, false) => Verdict::Short { total },
@@ -78,17 +78,17 @@ pub fn judge(evidence: &Evidence, asked: Asked, knowledge: &Knowledge, limits: L
             (true, true) => Verdict::Contradictory,
         };
     }
-    let honest = total.is_some() && knowledge.is_honest(now);
+    let honest = total.is_some() && profile.is_honest(now);
     // A total that agrees with what came is believed below the configured limit of a server that announces its cuts.
-    if listed == limits.records || (!honest && knowledge.record_limit == Some(listed)) {
+    if listed == limits.records || (!honest && profile.record_limit == Some(listed)) {
         return Verdict::Cut { total: None };
     }
-    if honest || knowledge.refuses_above(listed, now) {
+    if honest || profile.refuses_above(listed, now) {
         return Verdict::Whole;
     }
     // A new longest answer may be the server's limit. Round lengths stay suspicious although longer answers were seen: a
     // server may lower its limit.
-    let as_long_as_any = listed >= limits.doubt_from && listed >= knowledge.longest(now);
+    let as_long_as_any = listed >= limits.doubt_from && listed >= profile.longest(now);
     let may_be_cut_as_well = asked.doubted.is_none_or(|doubted| doubted == listed);
     let round = listed > 0 && listed.is_multiple_of(limits.round) && may_be_cut_as_well;
     if as_long_as_any || round { Verdict::Doubted } else { Verdict::Whole }
@@ -96,11 +96,11 @@ pub fn judge(evidence: &Evidence, asked: Asked, knowledge: &Knowledge, limits: L
 
 #[cfg(test)]
 mod tests {
-    use crate::read::api_profile::Length;
     use super::*;
+    use crate::read::api_profile::Length;
     use chrono::TimeDelta;
 
-    const LIMITS: Limits = Limits { records: 10_000, round: 500, doubt_from: 10 };
+    const LIMITS: AnswerLimits = AnswerLimits { records: 10_000, round: 500, doubt_from: 10 };
     const NOW: DateTime<Utc> = DateTime::UNIX_EPOCH;
 
     fn answer(listed: usize, total: Option<u64>) -> Evidence {
@@ -114,22 +114,22 @@ mod tests {
         }
     }
 
-    fn judged(evidence: &Evidence, knowledge: &Knowledge) -> Verdict {
+    fn judged(evidence: &Evidence, profile: &ApiProfile) -> Verdict {
         let sent = Bounds { from: NOW, to: NOW + TimeDelta::hours(1) };
         judge(
             evidence,
             Asked { sent, ignores_totals: false, again: false, doubted: None, at: NOW },
-            knowledge,
+            profile,
             LIMITS,
         )
     }
 
-    fn after(longest: usize) -> Knowledge {
-        Knowledge { lengths: vec![Length { day: 0, records: longest }], ..Knowledge::default() }
+    fn after(longest: usize) -> ApiProfile {
+        ApiProfile { lengths: vec![Length { day: 0, records: longest }], ..ApiProfile::default() }
     }
 
-    fn honest() -> Knowledge {
-        Knowledge { honest_at: Some(NOW), ..Knowledge::default() }
+    fn honest() -> ApiProfile {
+        ApiProfile { honest_at: Some(NOW), ..ApiProfile::default() }
     }
 
     #[test]
@@ -141,18 +141,18 @@ mod tests {
 
     #[test]
     fn a_total_above_what_came_means_cut_at_any_length() {
-        assert_eq!(judged(&answer(7, Some(8)), &Knowledge::default()), Verdict::Cut { total: Some(8) });
-        assert_eq!(judged(&answer(8, Some(8)), &Knowledge::default()), Verdict::Whole);
+        assert_eq!(judged(&answer(7, Some(8)), &ApiProfile::default()), Verdict::Cut { total: Some(8) });
+        assert_eq!(judged(&answer(8, Some(8)), &ApiProfile::default()), Verdict::Whole);
     }
 
     #[test]
     fn a_total_above_a_short_answer_may_count_what_is_never_shown() {
         assert_eq!(judged(&answer(7, Some(8)), &after(20)), Verdict::Short { total: 8 });
-        assert_eq!(judged(&answer(0, Some(1)), &Knowledge::default()), Verdict::Short { total: 1 });
-        let mut knowledge = after(20);
-        knowledge.strike_totals(NOW);
-        knowledge.strike_totals(NOW);
-        assert_eq!(judged(&answer(7, Some(8)), &knowledge), Verdict::Whole);
+        assert_eq!(judged(&answer(0, Some(1)), &ApiProfile::default()), Verdict::Short { total: 1 });
+        let mut profile = after(20);
+        profile.strike_totals(NOW);
+        profile.strike_totals(NOW);
+        assert_eq!(judged(&answer(7, Some(8)), &profile), Verdict::Whole);
     }
 
     #[test]
@@ -167,23 +167,26 @@ mod tests {
     fn an_answer_made_of_other_times_proves_nothing() {
         let mut evidence = answer(3, None);
         evidence.dates = vec![NOW + TimeDelta::hours(3); 3];
-        assert_eq!(judged(&evidence, &Knowledge::default()), Verdict::Contradictory);
+        assert_eq!(judged(&evidence, &ApiProfile::default()), Verdict::Contradictory);
         evidence.dates.push(NOW);
-        assert_eq!(judged(&evidence, &Knowledge::default()), Verdict::Whole);
+        assert_eq!(judged(&evidence, &ApiProfile::default()), Verdict::Whole);
     }
 
     #[test]
     fn a_new_longest_answer_is_doubted_at_any_length_until_totals_are_proven_honest() {
         for listed in [250, 500, 730] {
-            assert_eq!(judged(&answer(listed, None), &Knowledge::default()), Verdict::Doubted);
-            assert_eq!(judged(&answer(listed, Some(listed as u64)), &Knowledge::default()), Verdict::Doubted);
+            assert_eq!(judged(&answer(listed, None), &ApiProfile::default()), Verdict::Doubted);
+            assert_eq!(
+                judged(&answer(listed, Some(listed as u64)), &ApiProfile::default()),
+                Verdict::Doubted
+            );
             assert_eq!(judged(&answer(listed, Some(listed as u64)), &honest()), Verdict::Whole);
             assert_eq!(judged(&answer(listed, None), &after(listed)), Verdict::Doubted);
         }
         assert_eq!(judged(&answer(729, None), &after(730)), Verdict::Whole);
         assert_eq!(judged(&answer(500, None), &after(730)), Verdict::Doubted, "the limit may be lower now");
         assert_eq!(
-            judged(&answer(9, None), &Knowledge::default()),
+            judged(&answer(9, None), &ApiProfile::default()),
             Verdict::Whole,
             "too short to be a limit"
         );
@@ -191,7 +194,7 @@ mod tests {
 
     #[test]
     fn what_is_shorter_than_a_refused_answer_was_not_cut() {
-        let refuses = Knowledge { refused: Some(501), refused_at: Some(NOW), ..Knowledge::default() };
+        let refuses = ApiProfile { refused: Some(501), refused_at: Some(NOW), ..ApiProfile::default() };
         assert_eq!(judged(&answer(480, None), &refuses), Verdict::Whole);
         assert_eq!(judged(&answer(501, None), &refuses), Verdict::Doubted);
     }

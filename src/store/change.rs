@@ -20,7 +20,7 @@ pub struct Claim {
     /// The window.
     pub window: Window,
     /// The re-read age that it has been served.
-    pub tier: TimeDelta,
+    pub reread_age: TimeDelta,
     /// The fields that it was not asked for.
     pub lacking: Lacking,
     /// When the (first) request for it started.

@@ -7,7 +7,7 @@ use sqlx::PgConnection;
 
 pub use super::change::{Claim, Commit, Committed, RemovalRules};
 use super::ledger::{self, Locked};
-use super::merge::{self, Merged, Source, Terms};
+use super::merge::{self, MergeParams, Merged, Source};
 use super::missing::{self, Removal, Shields};
 use super::rejected;
 use super::stage::{self, Folded};
@@ -166,7 +166,7 @@ impl Store {
                 Err(StoreError::silent(standstill::SEEN_WITHIN))
             }
         };
-        if done.as_ref().is_err_and(StoreError::is_away) {
+        if done.as_ref().is_err_and(StoreError::is_unavailable) {
             self.trouble.note();
         }
         done
@@ -211,7 +211,7 @@ async fn store_records(
     locked: &Locked,
 ) -> Result<Committed, StoreError> {
     let merged = merge_batch(conn, commit, batch, source, locked).await?;
-    let turned_away = turn_away(conn, commit, batch, &merged, locked.stamp).await?;
+    let turned_away = record_rejected(conn, commit, batch, &merged, locked.stamp).await?;
     let handled = merged.inserted + merged.updated + (merged.flipped.len() + merged.refused.len()) as u64;
     Ok(Committed {
         inserted: merged.inserted,
@@ -245,7 +245,7 @@ async fn merge_batch(
     let present: Vec<String> = commit.other_fields.iter().cloned().chain(known).chain(own).collect();
     let proof = Proof::of(commit);
     let unproven: Vec<&CdrKey> = proof.unproven(batch).collect();
-    let terms = Terms {
+    let terms = MergeParams {
         proven: &proof.windows,
         unproven: &unproven,
         account: commit.account,
@@ -295,19 +295,19 @@ impl<'a> Proof<'a> {
     }
 }
 
-struct TurnedAway {
+struct RejectedRecords {
     rejected: u64,
     duplicates: u64,
 }
 
 /// Writes what was not stored into `cdr_sync.rejected`, and closes what now was.
-async fn turn_away(
+async fn record_rejected(
     conn: &mut PgConnection,
     commit: &Commit<'_>,
     folded: &Folded<'_>,
     merged: &Merged,
     stamp: DateTime<Utc>,
-) -> Result<TurnedAway, StoreError> {
+) -> Result<RejectedRecords, StoreError> {
     let find = |key: &CdrKey| {
         folded.winners.binary_search_by(|winner| winner.key.cmp(key)).ok().and_then(|i| folded.winners.get(i))
     };
@@ -344,7 +344,7 @@ async fn turn_away(
     });
     rejected::close_stored(conn, commit.account, stamp, stored, &all).await?;
     let duplicates = all.iter().filter(|(r, _)| r.reason == RejectReason::DuplicateKey).count() as u64;
-    Ok(TurnedAway { rejected: all.len() as u64 - duplicates, duplicates })
+    Ok(RejectedRecords { rejected: all.len() as u64 - duplicates, duplicates })
 }
 
 /// Decides about the dates inside the claims. Before this answer's own doubts are noted: only a later read decides those.

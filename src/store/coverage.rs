@@ -17,7 +17,7 @@ use crate::window::lacking::Lacking;
 #[derive(Default)]
 pub(super) struct Stored {
     /// `cdr_sync.coverage`: nothing is lacking in these.
-    tiers: Vec<Stretch>,
+    reread_ages: Vec<Stretch>,
     /// `cdr_sync.lacking`: of tier zero.
     lacking: Vec<Stretch>,
 }
@@ -37,17 +37,17 @@ async fn select(
 ) -> Result<BTreeMap<String, Stored>, StoreError> {
     let mut stored = BTreeMap::<String, Stored>::new();
     type Tier = (String, DateTime<Utc>, DateTime<Utc>, PgInterval);
-    let tiers: Vec<Tier> = sql_as(
+    let reread_ages: Vec<Tier> = sql_as(
         "select account, lower(span), upper(span), tier from cdr_sync.coverage
          where $1::text is null or account = $1 order by account, span",
     )
     .bind(account)
     .fetch_all(&mut *conn)
     .await?;
-    for (account, from, to, tier) in tiers {
-        let tier = TimeDelta::microseconds(tier.microseconds);
-        let stretch = Stretch { window: window(from, to)?, tier, lacking: Lacking::NONE };
-        stored.entry(account).or_default().tiers.push(stretch);
+    for (account, from, to, reread_age) in reread_ages {
+        let reread_age = TimeDelta::microseconds(reread_age.microseconds);
+        let stretch = Stretch { window: window(from, to)?, reread_age, lacking: Lacking::NONE };
+        stored.entry(account).or_default().reread_ages.push(stretch);
     }
     type Fields = (String, DateTime<Utc>, DateTime<Utc>, Vec<String>);
     let lacking: Vec<Fields> = sql_as(
@@ -59,7 +59,7 @@ async fn select(
     .await?;
     for (account, from, to, fields) in lacking {
         let lacking = Lacking::of(fields.iter().map(String::as_str));
-        let stretch = Stretch { window: window(from, to)?, tier: TimeDelta::zero(), lacking };
+        let stretch = Stretch { window: window(from, to)?, reread_age: TimeDelta::zero(), lacking };
         stored.entry(account).or_default().lacking.push(stretch);
     }
     Ok(stored)
@@ -68,16 +68,18 @@ async fn select(
 impl Stored {
     /// The rows of `coverage`, each cut where those of `lacking` begin and end.
     pub(super) fn combined(&self) -> Coverage {
-        let tiers = Coverage::from_stretches(self.tiers.iter().copied());
+        let reread_ages = Coverage::from_stretches(self.reread_ages.iter().copied());
         let within = |stretch: &Stretch, lacking: &Stretch| {
             let window = stretch.window.intersect(&lacking.window)?;
-            Some(Stretch { window, tier: stretch.tier, lacking: lacking.lacking })
+            Some(Stretch { window, reread_age: stretch.reread_age, lacking: lacking.lacking })
         };
-        let mut combined = tiers.clone();
-        for part in
-            self.lacking.iter().flat_map(|row| tiers.stretches().iter().filter_map(move |s| within(s, row)))
+        let mut combined = reread_ages.clone();
+        for part in self
+            .lacking
+            .iter()
+            .flat_map(|row| reread_ages.stretches().iter().filter_map(move |s| within(s, row)))
         {
-            combined.claim_lacking(part.window, part.tier, part.lacking);
+            combined.claim_lacking(part.window, part.reread_age, part.lacking);
         }
         combined
     }
@@ -85,11 +87,11 @@ impl Stored {
     /// The rows that `coverage` should be.
     fn of(coverage: &Coverage) -> Self {
         let all = coverage.stretches().iter().copied();
-        let tiers = all.clone().map(|stretch| Stretch { lacking: Lacking::NONE, ..stretch });
+        let reread_ages = all.clone().map(|stretch| Stretch { lacking: Lacking::NONE, ..stretch });
         let lacking = all.filter(|stretch| !stretch.lacking.is_none());
-        let lacking = lacking.map(|stretch| Stretch { tier: TimeDelta::zero(), ..stretch });
+        let lacking = lacking.map(|stretch| Stretch { reread_age: TimeDelta::zero(), ..stretch });
         let joined = |stretches| Coverage::from_stretches(stretches).stretches().to_vec();
-        Self { tiers: joined(tiers.collect::<Vec<_>>()), lacking: joined(lacking.collect()) }
+        Self { reread_ages: joined(reread_ages.collect::<Vec<_>>()), lacking: joined(lacking.collect()) }
     }
 
     /// Makes the rows those of `after`. Rows are replaced as they were found, not as this program would have written
@@ -101,7 +103,7 @@ impl Stored {
         after: &Coverage,
     ) -> Result<(), StoreError> {
         let after = Self::of(after);
-        write_tiers(conn, account, &self.tiers, &after.tiers).await?;
+        write_tiers(conn, account, &self.reread_ages, &after.reread_ages).await?;
         write_lacking(conn, account, &self.lacking, &after.lacking).await
     }
 }
@@ -135,7 +137,7 @@ async fn write_tiers(
              select $1, span, tier from unnest($2::tstzrange[], $3::interval[]) as come (span, tier)")
         .bind(account)
         .bind(spans(&come))
-        .bind(come.iter().map(|row| interval(row.tier)).collect::<Vec<_>>())
+        .bind(come.iter().map(|row| interval(row.reread_age)).collect::<Vec<_>>())
         .execute(conn)
         .await?;
     }
@@ -183,14 +185,16 @@ mod tests {
         Window::new(at(from), at(to)).unwrap()
     }
 
-    fn stretch(from: i64, to: i64, tier: i64, lacking: Lacking) -> Stretch {
-        Stretch { window: window(from, to), tier: TimeDelta::hours(tier), lacking }
+    fn stretch(from: i64, to: i64, reread_age: i64, lacking: Lacking) -> Stretch {
+        Stretch { window: window(from, to), reread_age: TimeDelta::hours(reread_age), lacking }
     }
 
     fn stretches() -> impl Strategy<Value = Vec<Stretch>> {
         let fields = prop::sample::select(vec![Lacking::NONE, Lacking::of(["UserId"]), Lacking::ALL]);
-        let stretch = (0..60_i64, 1..20_i64, 0..3_i64, fields)
-            .prop_map(|(from, length, tier, lacking)| stretch(from, from + length, tier, lacking));
+        let stretch =
+            (0..60_i64, 1..20_i64, 0..3_i64, fields).prop_map(|(from, length, reread_age, lacking)| {
+                stretch(from, from + length, reread_age, lacking)
+            });
         prop::collection::vec(stretch, 0..20)
     }
 
@@ -200,18 +204,18 @@ mod tests {
             let coverage = Coverage::from_stretches(stretches);
             let rows = Stored::of(&coverage);
             prop_assert_eq!(rows.combined(), coverage);
-            for pair in rows.tiers.windows(2) {
-                prop_assert!(pair[0].window.to() < pair[1].window.from() || pair[0].tier != pair[1].tier);
+            for pair in rows.reread_ages.windows(2) {
+                prop_assert!(pair[0].window.to() < pair[1].window.from() || pair[0].reread_age != pair[1].reread_age);
             }
         }
 
         #[test]
-        fn fields_that_are_lacking_make_nothing_read(tiers in stretches(), lacking in stretches()) {
+        fn fields_that_are_lacking_make_nothing_read(reread_ages in stretches(), lacking in stretches()) {
             let plain = |rows: &[Stretch]| rows.iter().map(|row| Stretch { lacking: Lacking::NONE, ..*row }).collect();
-            let tiers: Vec<Stretch> = plain(&tiers);
-            let combined = Stored { tiers: tiers.clone(), lacking }.combined();
+            let reread_ages: Vec<Stretch> = plain(&reread_ages);
+            let combined = Stored { reread_ages: reread_ages.clone(), lacking }.combined();
             let combined: Vec<Stretch> = plain(combined.stretches());
-            prop_assert_eq!(Coverage::from_stretches(combined), Coverage::from_stretches(tiers));
+            prop_assert_eq!(Coverage::from_stretches(combined), Coverage::from_stretches(reread_ages));
         }
     }
 }

@@ -267,7 +267,7 @@ mod tests {
         ] {
             let [obstacle] = environment.obstacles().try_into().unwrap();
             assert!(obstacle.what.contains(word), "{}", obstacle.what);
-            assert_eq!(StoreError::from(obstacle).is_away(), waits, "{word}");
+            assert_eq!(StoreError::from(obstacle).is_unavailable(), waits, "{word}");
         }
     }
 

@@ -99,7 +99,7 @@ impl StoreError {
     }
 
     /// Whether the same call can succeed later without anybody changing anything.
-    pub fn is_away(&self) -> bool {
+    pub fn is_unavailable(&self) -> bool {
         matches!(self, StoreError::Away(_) | StoreError::NotAdmitted { .. } | StoreError::Tls { .. })
     }
 
@@ -212,11 +212,11 @@ mod tests {
 
     #[test]
     fn error_codes_are_sorted_by_what_they_call_for() {
-        assert!(from_sqlstate("57P01".into(), "terminating").is_away());
-        assert!(from_sqlstate("55P03".into(), "lock timeout").is_away());
-        assert!(from_sqlstate("53300".into(), "too many connections").is_away());
+        assert!(from_sqlstate("57P01".into(), "terminating").is_unavailable());
+        assert!(from_sqlstate("55P03".into(), "lock timeout").is_unavailable());
+        assert!(from_sqlstate("53300".into(), "too many connections").is_unavailable());
         assert!(from_sqlstate("40P01".into(), "deadlock").is_conflict());
-        assert!(!from_sqlstate("42P01".into(), "no table").is_away());
+        assert!(!from_sqlstate("42P01".into(), "no table").is_unavailable());
     }
 
     #[test]
@@ -234,7 +234,7 @@ mod tests {
             ),
         ] {
             let error = from_sqlstate(code.into(), message);
-            assert!(error.is_away(), "{code}");
+            assert!(error.is_unavailable(), "{code}");
             let text = error.to_string();
             assert!(text.contains(message) && text.contains(advice), "{text}");
         }

@@ -81,7 +81,7 @@ impl Store {
         let mut after = before.clone();
         for stretch in before.stretches() {
             if let Some(window) = doubted.and_then(|doubted| doubted.intersect(&stretch.window)) {
-                after.claim_lacking(window, stretch.tier, Lacking::ALL);
+                after.claim_lacking(window, stretch.reread_age, Lacking::ALL);
             }
         }
         stored.write(&mut tx, account, &after).await?;
@@ -202,10 +202,10 @@ pub(super) async fn write_coverage(
     let stored = coverage::read(conn, commit.account).await?;
     let mut after = stored.combined();
     for stretch in commit.lowered {
-        after.lower(stretch.window, stretch.tier);
+        after.lower(stretch.window, stretch.reread_age);
     }
     for claim in commit.claims {
-        after.claim_lacking(claim.window, claim.tier, claim.lacking);
+        after.claim_lacking(claim.window, claim.reread_age, claim.lacking);
     }
     for window in commit.uncover {
         after.uncover(*window);

@@ -22,7 +22,7 @@ pub(super) enum Source<'a> {
 
 /// What a merge needs to know besides the records.
 #[derive(Debug)]
-pub(super) struct Terms<'a> {
+pub(super) struct MergeParams<'a> {
     pub account: &'a str,
     /// The `updated_at` of every row it changes.
     pub stamp: DateTime<Utc>,
@@ -82,7 +82,7 @@ impl Merged {
 /// Merges the records.
 pub(super) async fn merge(
     conn: &mut PgConnection,
-    terms: &Terms<'_>,
+    terms: &MergeParams<'_>,
     source: Source<'_>,
 ) -> Result<Merged, StoreError> {
     match source {
@@ -95,7 +95,7 @@ pub(super) async fn merge(
 /// Merges all records in one statement: these, or those in `pg_temp.staged`.
 async fn merge_at_once(
     conn: &mut PgConnection,
-    terms: &Terms<'_>,
+    terms: &MergeParams<'_>,
     inline: Option<&[&Cdr]>,
 ) -> Result<Merged, StoreError> {
     let query = sqlx::query(AssertSqlSafe(statement(inline.is_some(), terms)))
@@ -140,7 +140,7 @@ async fn merge_at_once(
 /// Merges what PostgreSQL takes: a batch that it refuses for its data is halved, down to the record at fault.
 async fn merge_halving(
     conn: &mut PgConnection,
-    terms: &Terms<'_>,
+    terms: &MergeParams<'_>,
     records: &[&Cdr],
 ) -> Result<Merged, StoreError> {
     let mut done = Merged::default();
@@ -221,7 +221,7 @@ fn loose(extra: &str) -> String {
 /// inline.
 ///
 /// Made of fixed names only. Every part sees the table as it was before the statement.
-fn statement(inline: bool, terms: &Terms<'_>) -> String {
+fn statement(inline: bool, terms: &MergeParams<'_>) -> String {
     let absent = terms.absent;
     let is_absent = |name: &str| absent.iter().any(|column| column.name() == name);
     let is_key = |name: &str| matches!(name, "call_id" | "type");

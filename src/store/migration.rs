@@ -100,7 +100,7 @@ async fn applied(tx: &mut Tx) -> Result<Vec<(String, String)>, StoreError> {
 
 async fn apply(tx: &mut Tx, name: &'static str, text: &'static str) -> Result<(), StoreError> {
     let named = |error: StoreError| match error {
-        away if away.is_away() => away,
+        away if away.is_unavailable() => away,
         other => StoreError::Migration { name: name.into(), what: other.to_string() },
     };
     if applied(tx).await?.is_empty() {

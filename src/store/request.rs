@@ -7,7 +7,7 @@ use crate::window::Window;
 
 /// Work that waits or runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Request {
+pub struct WorkRequest {
     /// Its number.
     pub id: i64,
     /// What to read again.
@@ -18,7 +18,7 @@ pub struct Request {
 
 /// How a request fares.
 #[derive(Clone, Debug, PartialEq)]
-pub struct RequestState {
+pub struct WorkRequestState {
     /// `waiting`, `running`, `done` or `failed`.
     pub state: String,
     /// From 0 to 1.
@@ -47,7 +47,7 @@ impl Store {
     }
 
     /// The account's requests that are not finished, oldest first.
-    pub async fn open_requests(&self, account: &str) -> Result<Vec<Request>, StoreError> {
+    pub async fn open_requests(&self, account: &str) -> Result<Vec<WorkRequest>, StoreError> {
         self.soon(async {
             let mut tx = self.begin().await?;
             let rows: Vec<(i64, DateTime<Utc>, DateTime<Utc>, String)> = sql_as(
@@ -58,17 +58,17 @@ impl Store {
             .fetch_all(&mut *tx)
             .await?;
             tx.commit().await?;
-            let request = |(id, from, to, reason)| Ok(Request { id, window: window(from, to)?, reason });
+            let request = |(id, from, to, reason)| Ok(WorkRequest { id, window: window(from, to)?, reason });
             rows.into_iter().map(request).collect()
         })
         .await
     }
 
-    /// Writes how a request fares: `state` as in [`RequestState`].
+    /// Writes how a request fares: `state` as in [`WorkRequestState`].
     pub async fn set_request(
         &self,
         id: i64,
-        state: &RequestState,
+        state: &WorkRequestState,
         now: DateTime<Utc>,
     ) -> Result<(), StoreError> {
         self.soon(async {
@@ -90,7 +90,7 @@ impl Store {
     }
 
     /// How a request fares; `None` when there is none of that number.
-    pub async fn request_state(&self, id: i64) -> Result<Option<RequestState>, StoreError> {
+    pub async fn request_state(&self, id: i64) -> Result<Option<WorkRequestState>, StoreError> {
         self.soon(async {
             let mut tx = self.begin().await?;
             let row: Option<(String, f32, Option<String>)> =
@@ -99,7 +99,7 @@ impl Store {
                     .fetch_optional(&mut *tx)
                     .await?;
             tx.commit().await?;
-            Ok(row.map(|(state, progress, error)| RequestState { state, progress, error }))
+            Ok(row.map(|(state, progress, error)| WorkRequestState { state, progress, error }))
         })
         .await
     }

@@ -47,7 +47,7 @@ impl Tx {
                 Err(_) => StoreError::silent(BEGINNING),
             };
             tried += 1;
-            if !error.is_away() || tried == CONNECTIONS {
+            if !error.is_unavailable() || tried == CONNECTIONS {
                 return Err(error);
             }
             store.trouble.note();

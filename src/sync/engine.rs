@@ -12,18 +12,18 @@ use chrono::{DateTime, TimeDelta, Utc};
 use tokio::task::JoinHandle;
 use tracing::Instrument;
 
-use super::asker::{Asker, Fetched};
+use super::batch::{self, CarriedKeys, Lookup, PendingBatch};
 use super::churn::Churn;
 use super::clocks::ClockWatch;
-use super::execute::{self, Held, Lookup, Parcel};
+use super::fetch::{Fetched, Fetcher};
 use super::leadership::{Leadership, Leases};
-use super::status::Board;
+use super::status::ProgressWatch;
 use super::{Account, Start, SyncError, events};
 use crate::cdr::CdrKey;
 use crate::clock::Clock;
 use crate::plan::ledger::Recheck;
 use crate::plan::{Mode, Next, Planner};
-use crate::read::request::{Ask, Reason};
+use crate::read::request::{Reason, Request};
 use crate::store::commit::Committed;
 use crate::store::commit_count::CommitCount;
 use crate::store::{Store, StoreError};
@@ -50,7 +50,7 @@ pub(super) const RESUME_EVERY: Duration = Duration::from_secs(3);
 
 /// What a turn came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Turn {
+pub enum TickOutcome {
     /// A request was made.
     Asked,
     /// Nothing is due before this instant.
@@ -62,13 +62,13 @@ pub enum Turn {
 /// The engine of one account.
 #[derive(Debug)]
 pub struct Engine {
-    asker: Asker,
+    fetcher: Fetcher,
     store: Store,
     leadership: Leadership,
     planner: Planner,
     count: Arc<CommitCount>,
     learned: Option<serde_json::Value>,
-    held: BTreeMap<Lane, Held>,
+    held: BTreeMap<Lane, CarriedKeys>,
     storing: Option<JoinHandle<Result<Committed, StoreError>>>,
     /// The missing records that were asked for by CallID of late: when, and whether they are gone.
     looked_up: BTreeMap<CdrKey, (DateTime<Utc>, bool)>,
@@ -87,7 +87,7 @@ impl Engine {
         clock: Clock,
         leases: &Leases,
         mode: Mode,
-        board: Board,
+        board: ProgressWatch,
     ) -> Result<Self, SyncError> {
         board.heart.beats_within(OPENING);
         let leadership = leases.take(&account.name, &board.heart).await?;
@@ -121,12 +121,12 @@ impl Engine {
             progress.unread = unread;
             progress.unread_at_start = unread;
         });
-        let mut asker = Asker::new(account, clock, &remembered, board);
-        asker.zone.ids_refuted_at = ids_refuted_at;
-        asker.lease = Some(leadership.good_until());
-        asker.patience = (mode != Mode::Daemon).then_some(PATIENCE);
+        let mut fetcher = Fetcher::new(account, clock, &remembered, board);
+        fetcher.zone.ids_refuted_at = ids_refuted_at;
+        fetcher.lease = Some(leadership.good_until());
+        fetcher.patience = (mode != Mode::Daemon).then_some(PATIENCE);
         Ok(Self {
-            asker,
+            fetcher,
             store,
             leadership,
             planner,
@@ -155,58 +155,58 @@ impl Engine {
     pub async fn run(&mut self) -> Result<(), SyncError> {
         loop {
             match self.tick().await? {
-                Turn::Asked => {}
-                Turn::Idle(until) => self.asker.clock.sleep_until(until).await,
-                Turn::Done => return Ok(()),
+                TickOutcome::Asked => {}
+                TickOutcome::Idle(until) => self.fetcher.clock.sleep_until(until).await,
+                TickOutcome::Done => return Ok(()),
             }
         }
     }
 
     /// One turn: one planned request at most. Its answer may still be on its way into the database when this
     /// returns; the next turn waits for that before it stores its own.
-    pub async fn tick(&mut self) -> Result<Turn, SyncError> {
-        self.asker.check_lease()?;
-        self.asker.board.heart.beats_within(TURN);
-        let now = self.asker.clock.now();
+    pub async fn tick(&mut self) -> Result<TickOutcome, SyncError> {
+        self.fetcher.check_lease()?;
+        self.fetcher.board.heart.beats_within(TURN);
+        let now = self.fetcher.clock.now();
         if self.comparison.is_due(now) {
             self.compare(now).await?;
         }
-        if self.asker.zone.is_due(now) {
-            self.asker.look_at_zone().await?;
-            return Ok(Turn::Asked);
+        if self.fetcher.zone.is_due(now) {
+            self.fetcher.look_at_zone().await?;
+            return Ok(TickOutcome::Asked);
         }
         let next = self.planner.next(now);
         if let Some(by) = self.planner.take_set_back() {
-            self.asker.clock_was_set_back(by).await?;
+            self.fetcher.clock_was_set_back(by).await?;
         }
         match next {
-            Next::Ask(ask) => {
-                self.asker.board.update(|progress| {
-                    progress.reading = Some((ask.lane, ask.window));
+            Next::Request(request) => {
+                self.fetcher.board.update(|progress| {
+                    progress.reading = Some((request.lane, request.window));
                     progress.caught_up = false;
                 });
                 let span = tracing::info_span!(
-                    "window", account = self.asker.account.name, lane = ask.lane.as_str(),
-                    reason = ask.reason.as_str(), window = %ask.window
+                    "window", account = self.fetcher.account.name, lane = request.lane.as_str(),
+                    reason = request.reason.as_str(), window = %request.window
                 );
-                self.serve(ask).instrument(span).await?;
-                Ok(Turn::Asked)
+                self.serve(request).instrument(span).await?;
+                Ok(TickOutcome::Asked)
             }
             Next::Wait(until) => {
                 // What the commit says about missing records may be due before `until`.
                 let stored = self.settle().await?;
-                self.asker.board.update(|progress| {
+                self.fetcher.board.update(|progress| {
                     progress.reading = None;
                     progress.caught_up = true;
                 });
-                Ok(if stored { Turn::Idle(now) } else { Turn::Idle(until) })
+                Ok(if stored { TickOutcome::Idle(now) } else { TickOutcome::Idle(until) })
             }
             Next::Done => {
                 self.settle().await?;
-                self.asker.board.update(|progress| progress.reading = None);
+                self.fetcher.board.update(|progress| progress.reading = None);
                 match self.planner.behind() {
                     Some(until) => Err(SyncError::ApiClock { until, now }),
-                    None => Ok(Turn::Done),
+                    None => Ok(TickOutcome::Done),
                 }
             }
         }
@@ -218,9 +218,9 @@ impl Engine {
             return std::future::pending().await;
         }
         loop {
-            self.asker.clock.sleep(RESUME_EVERY).await;
-            let now = self.asker.clock.now();
-            let due = self.store.due_gaps(&self.asker.account.name, now).await.unwrap_or_default();
+            self.fetcher.clock.sleep(RESUME_EVERY).await;
+            let now = self.fetcher.clock.now();
+            let due = self.store.due_gaps(&self.fetcher.account.name, now).await.unwrap_or_default();
             if self.planner.hasten_gaps(&due, now) {
                 return;
             }
@@ -234,38 +234,39 @@ impl Engine {
         settled.map(drop)
     }
 
-    async fn serve(&mut self, ask: Ask) -> Result<(), SyncError> {
-        if self.asker.account.client.memory().exceeds_pool() {
+    async fn serve(&mut self, request: Request) -> Result<(), SyncError> {
+        if self.fetcher.account.client.memory().exceeds_pool() {
             // Two such answers at once are more than the process may take up.
             self.settle().await?;
         }
-        let lookup = self.look_for_missing(&ask).await?;
-        let mut fetched = self.asker.fetch(&ask).await?;
-        if self.is_dubiously_empty(&ask, &fetched).await? {
+        let lookup = self.look_for_missing(&request).await?;
+        let mut fetched = self.fetcher.fetch(&request).await?;
+        if self.is_dubiously_empty(&request, &fetched).await? {
             fetched.distrust("calls of this time or of the last day are stored, yet the API has shown none since the start: see cdr-sync check");
         }
         if let Some(answer) = &fetched.answer {
-            self.clocks.look(&self.asker.account.name, answer, fetched.read_at);
+            self.clocks.look(&self.fetcher.account.name, answer, fetched.read_at);
         }
-        let earlier = self.held.remove(&ask.lane).unwrap_or_default();
-        self.planner.note_fields(fetched.lacking.union(earlier.lacking), self.asker.session.refused_fields());
-        let progress = self.planner.absorb(&ask, &fetched.reply, fetched.read_at);
+        let earlier = self.held.remove(&request.lane).unwrap_or_default();
+        self.planner
+            .note_fields(fetched.lacking.union(earlier.lacking), self.fetcher.session.refused_fields());
+        let progress = self.planner.absorb(&request, &fetched.reply, fetched.read_at);
         let failure = fetched.failure(progress.outcome);
         match &fetched.answer {
             Some(answer) => {
                 let held = earlier.clone().after(progress.hold, answer, fetched.lacking, fetched.read_at);
-                self.held.extend(held.map(|held| (ask.lane, held)));
+                self.held.extend(held.map(|held| (request.lane, held)));
             }
             // Its proof did not come yet; the retry may still bring it.
-            None if progress.set_aside.is_none() => drop(self.held.insert(ask.lane, earlier.clone())),
+            None if progress.quarantined.is_none() => drop(self.held.insert(request.lane, earlier.clone())),
             None => {}
         }
         let knowledge = self.learned_anew();
-        let parcel = Parcel {
-            account: self.asker.account.name.clone(),
+        let parcel = PendingBatch {
+            account: self.fetcher.account.name.clone(),
             fence: self.leadership.fence,
             count: Arc::clone(&self.count),
-            elapsed: (self.asker.clock.now() - fetched.read_at).max(TimeDelta::zero()),
+            elapsed: (self.fetcher.clock.now() - fetched.read_at).max(TimeDelta::zero()),
             requests: fetched.requests + lookup.requests,
             read_at: fetched.read_at,
             answer: fetched.answer,
@@ -274,56 +275,57 @@ impl Engine {
             earlier,
             progress,
             knowledge,
-            removal_after: self.asker.account.removal_after,
-            ignored: self.asker.account.ignored_changes.clone(),
-            history: self.asker.account.history,
+            removal_after: self.fetcher.account.removal_after,
+            ignored: self.fetcher.account.ignored_changes.clone(),
+            history: self.fetcher.account.history,
             lookup,
-            ask,
+            request,
         };
         self.settle().await?;
-        let (store, clock, board) = (self.store.clone(), self.asker.clock.clone(), self.asker.board.clone());
+        let (store, clock, board) =
+            (self.store.clone(), self.fetcher.clock.clone(), self.fetcher.board.clone());
         let storing = storing::store_parcel(store, clock, parcel, board);
-        let span = tracing::info_span!("store", account = self.asker.account.name);
+        let span = tracing::info_span!("store", account = self.fetcher.account.name);
         self.storing = Some(tokio::spawn(storing.instrument(span)));
         if let Some(error) = &failure {
             self.note_failure(error).await;
         }
-        self.asker.after(failure).await
+        self.fetcher.after(failure).await
     }
 
     /// An API that is asked in another time than its own has no calls there, and all would seem well: an empty answer where
     /// calls are stored puts the zone in doubt.
-    async fn is_dubiously_empty(&mut self, ask: &Ask, fetched: &Fetched) -> Result<bool, SyncError> {
+    async fn is_dubiously_empty(&mut self, request: &Request, fetched: &Fetched) -> Result<bool, SyncError> {
         if fetched.answer.as_ref().is_none_or(|answer| answer.listed > 0) {
             return Ok(false);
         }
-        let (now, seen) = (fetched.read_at, self.asker.zone.has_seen_records());
-        let mut window = ask.window;
+        let (now, seen) = (fetched.read_at, self.fetcher.zone.has_seen_records());
+        let mut window = request.window;
         if !seen {
             let recent = Window::new(window.from().min(now - RECENT), window.to().max(now));
             window = recent.unwrap_or(window);
         }
         let store = self.store.clone();
-        let stored = self.asker.while_away(|asker| {
-            let (store, name) = (store.clone(), asker.account.name.clone());
+        let stored = self.fetcher.retry_while_unavailable(|fetcher| {
+            let (store, name) = (store.clone(), fetcher.account.name.clone());
             async move { store.has_calls(&name, window).await }
         });
         let stored = stored.await?;
-        if stored && seen && self.asker.zone.may_look_again(now) {
-            self.asker.look_at_zone().await?;
+        if stored && seen && self.fetcher.zone.may_look_again(now) {
+            self.fetcher.look_at_zone().await?;
         }
         Ok(stored && !seen)
     }
 
     /// So that `status` on any host tells of an API that does not answer. The first failures of a row are commonplace.
     async fn note_failure(&self, error: &str) {
-        let failures = self.asker.failures() + 1;
+        let failures = self.fetcher.failures() + 1;
         if failures != NOTED_FROM && !failures.is_multiple_of(NOTED_EVERY) {
             return;
         }
-        let account = &self.asker.account.name;
+        let account = &self.fetcher.account.name;
         let error = format!("{failures} requests in a row had no usable answer; the last: {error}");
-        if let Err(error) = self.store.note_error(account, &error, None, self.asker.clock.now()).await {
+        if let Err(error) = self.store.note_error(account, &error, None, self.fetcher.clock.now()).await {
             tracing::debug!(event = "error_not_noted", account, %error);
         }
     }
@@ -334,24 +336,24 @@ impl Engine {
         let result = storing.await;
         self.storing = None;
         let committed = result.map_err(|_| SyncError::Panicked)??;
-        let now = self.asker.clock.now();
+        let now = self.fetcher.clock.now();
         for column in self.churn.absorb(committed.compared, &committed.changed, now) {
-            events::field_churns(&self.asker.account.name, &column);
+            events::field_churns(&self.fetcher.account.name, &column);
         }
         let rechecks = committed.rechecks.iter();
         let rechecks = rechecks.map(|recheck| Recheck { window: recheck.window, due_at: recheck.due_at });
         self.planner.set_rechecks(rechecks.collect());
-        let unread = self.planner.unread(self.asker.clock.now());
-        self.asker.board.update(|progress| progress.unread = unread);
+        let unread = self.planner.unread(self.fetcher.clock.now());
+        self.fetcher.board.update(|progress| progress.unread = unread);
         Ok(true)
     }
 
     /// What was learned, if it is not what was stored last.
     fn learned_anew(&mut self) -> Option<serde_json::Value> {
         let learned = Learned {
-            capabilities: self.asker.session.remembered(),
-            api: self.planner.ledger().knowledge.clone(),
-            ids_refuted_at: self.asker.zone.ids_refuted_at,
+            capabilities: self.fetcher.session.remembered(),
+            api: self.planner.ledger().profile.clone(),
+            ids_refuted_at: self.fetcher.zone.ids_refuted_at,
         };
         let value = serde_json::to_value(&learned).ok()?;
         if self.learned.as_ref() == Some(&value) {
@@ -363,26 +365,30 @@ impl Engine {
 
     /// Before missing records are marked, the API is asked for each by its CallID: a changed Date or Type is no
     /// removal.
-    async fn look_for_missing(&mut self, ask: &Ask) -> Result<Lookup, SyncError> {
-        let now = self.asker.clock.now();
+    async fn look_for_missing(&mut self, request: &Request) -> Result<Lookup, SyncError> {
+        let now = self.fetcher.clock.now();
         let rechecks = &self.planner.ledger().rechecks;
-        let due = ask.reason == Reason::Recheck
-            || rechecks.iter().any(|look| look.due_at <= now && look.window.intersect(&ask.window).is_some());
-        if !due || !self.asker.session.has(Capability::CallId) {
+        let due = request.reason == Reason::Recheck
+            || rechecks
+                .iter()
+                .any(|look| look.due_at <= now && look.window.intersect(&request.window).is_some());
+        if !due || !self.fetcher.session.has(Capability::CallId) {
             return Ok(Lookup::default());
         }
         self.settle().await?;
-        let missing = self.store.missing_keys(&self.asker.account.name, ask.window, now).await?;
+        let missing = self.store.missing_keys(&self.fetcher.account.name, request.window, now).await?;
         if missing.len() > CALLS_ASKED {
             return Ok(Lookup::default());
         }
-        let fresh = self.asker.account.removal_after.max(TimeDelta::minutes(1));
+        let fresh = self.fetcher.account.removal_after.max(TimeDelta::minutes(1));
         self.looked_up.retain(|_, (asked_at, _)| (now - *asked_at).abs() < fresh);
         let mut lookup = Lookup { gone: Some(BTreeSet::new()), ..Lookup::default() };
         // Around its stored date: far enough for a Date that moved, and no range that a server would refuse.
         let around = TimeDelta::days(7);
-        let span =
-            Window::new(ask.window.from() - around, (ask.window.to() + around).min(now + TimeDelta::days(1)));
+        let span = Window::new(
+            request.window.from() - around,
+            (request.window.to() + around).min(now + TimeDelta::days(1)),
+        );
         for key in missing {
             let Some(span) = span else { break };
             // A read that failed is tried again at once; the calls were asked for already.
@@ -390,27 +396,27 @@ impl Engine {
                 lookup.note(key, *gone);
                 continue;
             }
-            let question = execute::question_for_call(&self.asker.account, &key, span);
+            let question = batch::question_for_call(&self.fetcher.account, &key, span);
             let by_id = Form::of([Capability::CallId]);
-            let taken = match self.asker.ask(question, by_id, &mut lookup.requests).await?.1 {
+            let taken = match self.fetcher.ask(question, by_id, &mut lookup.requests).await?.1 {
                 Ok(asked) => lookup.take(&key, asked.answer),
                 // One call has not that many records.
                 Err(error) if matches!(error.action(), Action::Split | Action::SplitTooLarge) => None,
                 // Not known to be gone: it is not marked this time.
                 Err(error) => {
-                    tracing::warn!(event = "call_not_asked", account = self.asker.account.name, %error);
+                    tracing::warn!(event = "call_not_asked", account = self.fetcher.account.name, %error);
                     break;
                 }
             };
             let Some(gone) = taken else {
-                self.asker.ignores(Capability::CallId);
+                self.fetcher.ignores(Capability::CallId);
                 break;
             };
             self.looked_up.insert(key.clone(), (now, gone));
             lookup.note(key, gone);
         }
         // Windows alone decide then, as they do where there is nobody to ask.
-        if !self.asker.session.has(Capability::CallId) {
+        if !self.fetcher.session.has(Capability::CallId) {
             return Ok(Lookup { requests: lookup.requests, ..Lookup::default() });
         }
         Ok(lookup)

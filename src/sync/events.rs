@@ -1,13 +1,13 @@
 //! What is logged and counted when an answer has been stored.
 
-use super::execute::Parcel;
-use super::status::Board;
+use super::batch::PendingBatch;
+use super::status::ProgressWatch;
 use crate::cdr::Column;
 use crate::metrics::Changes;
 use crate::store::commit::Committed;
 
 /// One line for each window, and the board.
-pub(super) fn report(parcel: &Parcel, committed: &Committed, board: &Board) {
+pub(super) fn report(parcel: &PendingBatch, committed: &Committed, board: &ProgressWatch) {
     let listed = parcel.answer.as_ref().map_or(0, |answer| answer.listed);
     board.update(|progress| {
         progress.windows += 1;
@@ -28,13 +28,13 @@ pub(super) fn report(parcel: &Parcel, committed: &Committed, board: &Board) {
     for (column, rows) in &committed.changed {
         board.metrics.changed(column, *rows);
     }
-    board.metrics.window(parcel.ask.lane, parcel.progress.outcome, changes);
+    board.metrics.window(parcel.request.lane, parcel.progress.outcome, changes);
     if !parcel.progress.claims.is_empty() {
-        board.metrics.success(parcel.ask.lane.as_str(), parcel.read_at);
+        board.metrics.success(parcel.request.lane.as_str(), parcel.read_at);
     }
     tracing::info!(
-        event = "window", account = parcel.account, lane = parcel.ask.lane.as_str(), reason = parcel.ask.reason.as_str(),
-        window = %parcel.ask.window, outcome = parcel.progress.outcome.as_str(), requests = parcel.requests,
+        event = "window", account = parcel.account, lane = parcel.request.lane.as_str(), reason = parcel.request.reason.as_str(),
+        window = %parcel.request.window, outcome = parcel.progress.outcome.as_str(), requests = parcel.requests,
         records = listed, inserted = committed.inserted, updated = committed.updated, unchanged = committed.unchanged,
         removed = committed.removed, rejected = committed.rejected, duplicates = committed.duplicates,
         elapsed_ms = parcel.elapsed.num_milliseconds(),
@@ -48,21 +48,21 @@ pub(super) fn report(parcel: &Parcel, committed: &Committed, board: &Board) {
     }
     if committed.suspicious {
         tracing::warn!(
-            event = "suspicious_answer", account = parcel.account, window = %parcel.ask.window,
+            event = "suspicious_answer", account = parcel.account, window = %parcel.request.window,
             "very many stored rows are missing from an answer: none is marked before three reads over six hours agree"
         );
     }
     let absent = absent_fields(parcel, committed);
     if !absent.is_empty() {
         tracing::warn!(
-            event = "fields_absent", account = parcel.account, window = %parcel.ask.window, fields = absent.join(", "),
+            event = "fields_absent", account = parcel.account, window = %parcel.request.window, fields = absent.join(", "),
             "no record of the answer has these fields though stored rows do: the columns were left as they are"
         );
     }
 }
 
 /// The fields that no record had though rows have them. Those that were not asked for are no surprise.
-fn absent_fields<'a>(parcel: &Parcel, committed: &'a Committed) -> Vec<&'a str> {
+fn absent_fields<'a>(parcel: &PendingBatch, committed: &'a Committed) -> Vec<&'a str> {
     let unasked = |column: &&Column| parcel.lacking.names().any(|name| name == column.field());
     let columns = committed.fields_kept.iter().filter(|column| !unasked(column)).map(|column| column.name());
     let columns = committed.type_kept.then_some("type").into_iter().chain(columns);

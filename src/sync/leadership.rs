@@ -76,12 +76,12 @@ pub struct Leases {
     store: Store,
     /// Who holds them.
     pub holder: Holder,
-    held: Held,
+    held: HeldLeases,
     _renewing: Arc<AbortOnDropHandle<()>>,
 }
 
 /// By account.
-type Held = Arc<Mutex<BTreeMap<String, Lease>>>;
+type HeldLeases = Arc<Mutex<BTreeMap<String, Lease>>>;
 
 #[derive(Clone, Debug)]
 struct Lease {
@@ -93,7 +93,7 @@ struct Lease {
 impl Leases {
     /// None yet, for this process.
     pub fn new(store: &Store) -> Self {
-        let (holder, held) = (this_process(), Held::default());
+        let (holder, held) = (this_process(), HeldLeases::default());
         IDS.add(&holder.id);
         let renewing = tokio::spawn(renew(store.clone(), holder.clone(), Arc::clone(&held)));
         let _renewing = Arc::new(AbortOnDropHandle::new(renewing));
@@ -117,7 +117,7 @@ impl Leases {
     }
 }
 
-fn lock(held: &Held) -> MutexGuard<'_, BTreeMap<String, Lease>> {
+fn lock(held: &HeldLeases) -> MutexGuard<'_, BTreeMap<String, Lease>> {
     held.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -153,7 +153,7 @@ impl Drop for Leadership {
 }
 
 /// The lease is not renewed any more. Whether it was until now.
-fn let_go(held: &Held, account: &str, fence: i64) -> bool {
+fn let_go(held: &HeldLeases, account: &str, fence: i64) -> bool {
     let mut held = lock(held);
     let is_held = held.get(account).is_some_and(|lease| lease.fence == fence);
     if is_held {
@@ -162,7 +162,7 @@ fn let_go(held: &Held, account: &str, fence: i64) -> bool {
     is_held
 }
 
-async fn renew(store: Store, holder: Holder, held: Held) {
+async fn renew(store: Store, holder: Holder, held: HeldLeases) {
     loop {
         tokio::time::sleep(RENEW_EVERY).await;
         // An engine that stands still is no leader: another process may do better.
@@ -185,7 +185,7 @@ async fn renew(store: Store, holder: Holder, held: Held) {
 async fn renew_once(
     store: &Store,
     holder: &Holder,
-    held: &Held,
+    held: &HeldLeases,
     leases: &BTreeMap<String, Lease>,
 ) -> Result<(), StoreError> {
     let accounts: Vec<String> = leases.keys().cloned().collect();

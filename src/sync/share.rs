@@ -13,7 +13,7 @@ use crate::store::lease::Holder;
 use crate::store::replica::Replica;
 
 use super::leadership::LEASE;
-use super::status::{Board, Progress};
+use super::status::{Progress, ProgressWatch};
 
 /// How often a daemon shows up and looks around.
 const EVERY: Duration = Duration::from_secs(5);
@@ -41,7 +41,7 @@ impl Share {
     }
 
     /// Returns once `account` is to be given up: its requests fail here, and there is another daemon for it.
-    pub async fn relieves(&self, account: &str, board: &Board) {
+    pub async fn relieves(&self, account: &str, board: &ProgressWatch) {
         let fails = || board.read().failing_for >= FAILING;
         until(&self.given_up, |accounts| accounts.contains(account) && fails()).await;
     }
@@ -57,7 +57,7 @@ impl Share {
         store: &Store,
         clock: &Clock,
         holder: &Holder,
-        boards: &BTreeMap<String, Board>,
+        boards: &BTreeMap<String, ProgressWatch>,
     ) {
         loop {
             let now = clock.now();

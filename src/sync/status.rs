@@ -51,7 +51,7 @@ pub struct Progress {
 
 /// Where an engine writes its progress and anybody may read it.
 #[derive(Clone, Debug)]
-pub struct Board {
+pub struct ProgressWatch {
     progress: watch::Sender<Progress>,
     /// Whether it still turns.
     pub heart: Heart,
@@ -59,13 +59,13 @@ pub struct Board {
     pub metrics: AccountMetrics,
 }
 
-impl Default for Board {
+impl Default for ProgressWatch {
     fn default() -> Self {
         Self::new(AccountMetrics::default())
     }
 }
 
-impl Board {
+impl ProgressWatch {
     /// A board that counts in `metrics`.
     pub fn new(metrics: AccountMetrics) -> Self {
         Self { progress: watch::channel(Progress::default()).0, heart: Heart::default(), metrics }

@@ -10,10 +10,10 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::engine::{Engine, RESUME_EVERY, TURN, Turn};
+use super::engine::{Engine, RESUME_EVERY, TURN, TickOutcome};
 use super::leadership::Leases;
 use super::share::{LEFT_ALONE, Share, given_up};
-use super::status::Board;
+use super::status::ProgressWatch;
 use super::{Account, DATABASE, SyncError};
 use crate::clock::Clock;
 use crate::memory;
@@ -40,7 +40,7 @@ pub struct Common {
 pub async fn run(
     accounts: Vec<Account>,
     common: Common,
-    boards: BTreeMap<String, Board>,
+    boards: BTreeMap<String, ProgressWatch>,
     stop: CancellationToken,
 ) -> bool {
     let mut sound = true;
@@ -77,7 +77,13 @@ struct Wait {
     noted: bool,
 }
 
-async fn keep_in_sync(account: Account, common: Common, board: Board, share: Share, stop: CancellationToken) {
+async fn keep_in_sync(
+    account: Account,
+    common: Common,
+    board: ProgressWatch,
+    share: Share,
+    stop: CancellationToken,
+) {
     let (mut failures, mut refusals) = (0, 0);
     loop {
         tokio::select! {
@@ -156,7 +162,7 @@ fn wait_after(account: &Account, error: &SyncError, failures: u32) -> Duration {
         }
         SyncError::Store(StoreError::Fenced) => Duration::from_secs(5),
         SyncError::Store(StoreError::CommitsLost | StoreError::RowsLost) => Duration::from_secs(1),
-        SyncError::Store(error) if error.is_away() => DATABASE.wait(failures, fastrand::f64(), None),
+        SyncError::Store(error) if error.is_unavailable() => DATABASE.wait(failures, fastrand::f64(), None),
         _ => account.backoff.wait(failures, fastrand::f64(), None),
     }
 }
@@ -215,7 +221,7 @@ async fn resumed(account: &Account, common: &Common, wait: Wait) {
 async fn lead(
     account: &Account,
     common: &Common,
-    board: &Board,
+    board: &ProgressWatch,
     share: &Share,
     stop: &CancellationToken,
 ) -> Result<Ending, SyncError> {
@@ -257,7 +263,7 @@ async fn turn_until(
     engine: &mut Engine,
     account: &Account,
     Common { clock, .. }: &Common,
-    board: &Board,
+    board: &ProgressWatch,
     share: &Share,
     stop: &CancellationToken,
 ) -> Result<Ending, SyncError> {
@@ -277,8 +283,8 @@ async fn turn_until(
                 return Ok(Ending::HandedOver { why: "its requests have failed here for minutes" });
             }
         };
-        asked |= turn == Turn::Asked;
-        if let Turn::Idle(until) = turn {
+        asked |= turn == TickOutcome::Asked;
+        if let TickOutcome::Idle(until) = turn {
             if std::mem::take(&mut asked) {
                 memory::give_back();
             }

@@ -6,10 +6,10 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
 
-use super::asker::Asker;
 use super::engine;
 use super::engine::loading::{self, Loaded};
-use super::status::Board;
+use super::fetch::Fetcher;
+use super::status::ProgressWatch;
 use super::{Account, SyncError};
 use crate::cdr::{Cdr, CdrKey};
 use crate::clock::Clock;
@@ -101,7 +101,7 @@ pub async fn verify(
     store: &Store,
     clock: Clock,
     span: Window,
-    board: Board,
+    board: ProgressWatch,
     details: bool,
 ) -> Result<Verified, SyncError> {
     let Loaded { mut ledger, remembered, ids_refuted_at, .. } =
@@ -112,30 +112,30 @@ pub async fn verify(
     let mut planner = Planner::new(account.settings.clone(), Mode::Asked, ledger, clock.now());
     planner.ask_for(span);
     let settled = clock.now() - UNSETTLED;
-    let mut asker = Asker::new(account, clock, &remembered, board);
-    asker.patience = Some(engine::PATIENCE);
-    asker.zone.ids_refuted_at = ids_refuted_at;
-    asker.look_at_zone().await?;
+    let mut fetcher = Fetcher::new(account, clock, &remembered, board);
+    fetcher.patience = Some(engine::PATIENCE);
+    fetcher.zone.ids_refuted_at = ids_refuted_at;
+    fetcher.look_at_zone().await?;
     let mut shown = BTreeMap::new();
     let mut verified = Verified::default();
-    while let Next::Ask(ask) = planner.next(asker.clock.now()) {
-        let fetched = asker.fetch(&ask).await?;
-        let outcome = planner.absorb(&ask, &fetched.reply, fetched.read_at).outcome;
+    while let Next::Request(request) = planner.next(fetcher.clock.now()) {
+        let fetched = fetcher.fetch(&request).await?;
+        let outcome = planner.absorb(&request, &fetched.reply, fetched.read_at).outcome;
         if let Some(answer) = &fetched.answer {
-            asker.board.update(|progress| {
+            fetcher.board.update(|progress| {
                 progress.windows += 1;
                 progress.records += answer.listed as u64;
             });
             verified.rejected += answer.rejected.len() as u64;
             answer.records.iter().for_each(|record| show(&mut shown, record, details));
         }
-        asker.after(fetched.failure(outcome)).await?;
+        fetcher.after(fetched.failure(outcome)).await?;
     }
     shown.retain(|_, shown: &mut Shown| span.contains(shown.started_at));
     verified.at_the_api = shown.len() as u64;
     verified.unread =
         planner.ledger().coverage.holes(span).into_iter().filter(|hole| hole.from() < settled).collect();
-    compare(&mut verified, shown, store, &asker.account.name, span, details).await?;
+    compare(&mut verified, shown, store, &fetcher.account.name, span, details).await?;
     Ok(verified)
 }
 

@@ -3,7 +3,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::SyncError;
-use super::asker::Asker;
+use super::fetch::Fetcher;
 use crate::voicenter::zone_check::{self, Asked, Contradiction, Shown, ZoneVerdict};
 use crate::voicenter::{Action, Answer, Form, Question};
 
@@ -81,7 +81,7 @@ enum Looked {
     Failed,
 }
 
-impl Asker {
+impl Fetcher {
     /// Looks at the newest calls and a day ahead; further back where few come.
     ///
     /// [`SyncError::WrongZone`] when the zone is contradicted.

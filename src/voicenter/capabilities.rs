@@ -160,7 +160,7 @@ pub enum Reception {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
     /// Ask it in this form.
-    Ask(Form),
+    Request(Form),
     /// Take the last reply to a form that was taken.
     Take,
     /// The last reply is all there is.
@@ -311,9 +311,9 @@ impl Capabilities {
             }
             Phase::Bare => {
                 // Something of all this is to blame, or nothing any more: each is tried.
-                let suspects = attempt.wanted.minus(self.dropped);
-                self.drop(suspects, now);
-                self.untried.extend([suspects.both(Form::FIELDS), suspects.minus(Form::FIELDS)]);
+                let failing = attempt.wanted.minus(self.dropped);
+                self.drop(failing, now);
+                self.untried.extend([failing.both(Form::FIELDS), failing.minus(Form::FIELDS)]);
                 self.next(attempt, Form::BARE)
             }
             Phase::Trying { base, group } => {
@@ -342,7 +342,7 @@ impl Capabilities {
                     return attempt.outcome();
                 }
                 if at_once && self.strikes == 1 && !known {
-                    return Step::Ask(attempt.sent); // a passing trouble, perhaps
+                    return Step::Request(attempt.sent); // a passing trouble, perhaps
                 }
                 // While the API is in trouble, most questions are not worth a second request.
                 if self.strikes != 2 && !self.strikes.is_multiple_of(4) {
@@ -361,13 +361,13 @@ impl Capabilities {
     fn without(&self, attempt: &mut Attempt, without: Form) -> Step {
         attempt.phase = Phase::Named { without };
         attempt.sent = attempt.wanted.minus(self.dropped).minus(without).on_the_wire();
-        Step::Ask(attempt.sent)
+        Step::Request(attempt.sent)
     }
 
     fn bare(&self, attempt: &mut Attempt) -> Step {
         attempt.phase = Phase::Bare;
         attempt.sent = Form::BARE;
-        Step::Ask(attempt.sent)
+        Step::Request(attempt.sent)
     }
 
     /// Refused by name twice while all else works; or refused, another question taken, and refused again: it is not to
@@ -380,7 +380,7 @@ impl Capabilities {
         let repeated = matches!(attempt.phase, Phase::Named { .. });
         if !carried.is_bare() && self.proven.holds(attempt.sent) && !repeated {
             attempt.phase = Phase::Named { without: attempt.essential };
-            return Step::Ask(attempt.sent);
+            return Step::Request(attempt.sent);
         }
         if repeated || self.struck.holds(attempt.essential) && self.taken_since_struck {
             self.drop(attempt.essential, now);
@@ -405,7 +405,7 @@ impl Capabilities {
                 left.extend(Some(untried.minus(group)).filter(|rest| !rest.is_bare()));
                 attempt.phase = Phase::Trying { base, group };
                 attempt.sent = base.union(group).on_the_wire();
-                step = Some(Step::Ask(attempt.sent));
+                step = Some(Step::Request(attempt.sent));
                 break;
             } else if !untried.is_bare() {
                 left.push_back(untried);
@@ -423,7 +423,7 @@ impl Capabilities {
         }
         attempt.phase = Phase::InForce;
         attempt.sent = base.on_the_wire();
-        Step::Ask(attempt.sent)
+        Step::Request(attempt.sent)
     }
 
     fn drop(&mut self, form: Form, now: DateTime<Utc>) {

@@ -24,7 +24,7 @@ use super::wire::{self, DateForm};
 use crate::memory::{AccountMemory, AnswerMemory, ReservedMemory};
 use connections::Connections;
 use decoding::on_another_thread;
-use response::Came;
+use response::RawResponse;
 pub use settings::{ClientError, ClientSettings, Credential};
 
 /// The API as one account sees it. A clone shares its connections.
@@ -170,7 +170,7 @@ impl Client {
     }
 
     /// Decodes a body; a large one on another thread, for probes must be answered meanwhile.
-    async fn decode(&self, came: Came, memory: ReservedMemory) -> Decoded {
+    async fn decode(&self, came: RawResponse, memory: ReservedMemory) -> Decoded {
         let keep = if self.keeps_items { Keep::Items } else { Keep::Records };
         let zone = self.settings.timezone;
         if came.body.len() < LARGE {
@@ -180,7 +180,7 @@ impl Client {
     }
 
     /// The error that the API itself names: it counts before any status.
-    fn refusal(&self, envelope: &Envelope, came: &Came) -> Option<ApiError> {
+    fn refusal(&self, envelope: &Envelope, came: &RawResponse) -> Option<ApiError> {
         of_number(
             envelope.error_number?,
             explaining(&self.scrub(&envelope.error_description)),
@@ -189,7 +189,7 @@ impl Client {
     }
 
     /// What was taken, but not as it should be.
-    fn report(&self, envelope: &Envelope, came: &Came) {
+    fn report(&self, envelope: &Envelope, came: &RawResponse) {
         let account = &*self.account;
         if envelope.invalid_bytes > 0 && self.warns_of("invalid text") {
             tracing::warn!(
@@ -253,7 +253,7 @@ impl Client {
         &self,
         question: &Question,
         mut memory: ReservedMemory,
-    ) -> Result<(Came, ReservedMemory), ApiError> {
+    ) -> Result<(RawResponse, ReservedMemory), ApiError> {
         let timeout = self.settings.timeout;
         let mut deadline = Deadline { at: Instant::now() + timeout, patience: timeout };
         let response =
@@ -262,7 +262,7 @@ impl Client {
         if response.status().is_redirection() {
             return Err(ApiError::Redirected);
         }
-        let mut came = Came::head(&response);
+        let mut came = RawResponse::head(&response);
         let received = self.receive(&mut response, &mut came.body, &mut memory, &mut deadline).await;
         let bytes = came.body.len() as u64;
         match &received {
@@ -347,7 +347,7 @@ impl Client {
         self.scrub(&text)
     }
 
-    fn unreadable(&self, came: &Came, bad: BadBody) -> ApiError {
+    fn unreadable(&self, came: &RawResponse, bad: BadBody) -> ApiError {
         match came.status {
             429 => ApiError::RateLimited { description: "HTTP 429".into(), retry_after: came.retry_after },
             status @ (401 | 403 | 407 | 451) => {
@@ -395,7 +395,7 @@ fn without_long_numbers(text: &str) -> String {
 }
 
 /// An answer without an error that its status belies. It may be a failure in the clothes of "no calls".
-fn contradiction(envelope: &Envelope, came: &Came) -> Option<ApiError> {
+fn contradiction(envelope: &Envelope, came: &RawResponse) -> Option<ApiError> {
     let beside = match envelope.error_number {
         Some(number) => format!("ERROR_NUMBER {number} and {} records", envelope.listed),
         None => format!("{} records", envelope.listed),
@@ -420,13 +420,13 @@ struct Deadline {
 
 /// A body decoded, and the memory that it takes up in either form.
 struct Decoded {
-    came: Came,
+    came: RawResponse,
     memory: ReservedMemory,
     envelope: Result<Envelope, BadBody>,
 }
 
 impl Decoded {
-    fn from(mut came: Came, memory: ReservedMemory, zone: Tz, keep: Keep) -> Self {
+    fn from(mut came: RawResponse, memory: ReservedMemory, zone: Tz, keep: Keep) -> Self {
         let envelope = decode_keeping(&came.body, came.charset(), zone, keep);
         came.size = came.body.len();
         if envelope.is_ok() && keep == Keep::Records {
@@ -440,7 +440,7 @@ fn timed_out() -> ApiError {
     ApiError::TimedOut("timed out".to_owned())
 }
 
-fn answer(envelope: Envelope, came: &Came, exact_bounds: bool, memory: ReservedMemory) -> Answer {
+fn answer(envelope: Envelope, came: &RawResponse, exact_bounds: bool, memory: ReservedMemory) -> Answer {
     Answer {
         records: envelope.records,
         rejected: envelope.rejected,

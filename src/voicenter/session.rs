@@ -100,7 +100,7 @@ impl Session {
             failed = Some(result);
         }
         match self.capabilities.absorb(&mut asking.attempt, reception, now) {
-            Step::Ask(form) => {
+            Step::Request(form) => {
                 asking.question.form = form;
                 None
             }

@@ -12,7 +12,7 @@ pub struct Stretch {
     pub window: Window,
     /// The highest re-read age it has been served: zero after a first read, else one of the ages in force
     /// when it was read (lookback, then `sync.reconcile`).
-    pub tier: TimeDelta,
+    pub reread_age: TimeDelta,
     /// The fields that its newest read was not asked for.
     pub lacking: Lacking,
 }
@@ -20,7 +20,7 @@ pub struct Stretch {
 impl Stretch {
     /// `window` where nothing but that it was read matters.
     fn plain(window: Window) -> Self {
-        Self { window, tier: TimeDelta::zero(), lacking: Lacking::NONE }
+        Self { window, reread_age: TimeDelta::zero(), lacking: Lacking::NONE }
     }
 }
 
@@ -40,7 +40,7 @@ impl Coverage {
     pub fn from_stretches(stretches: impl IntoIterator<Item = Stretch>) -> Self {
         let mut coverage = Self::new();
         for stretch in stretches {
-            coverage.claim_lacking(stretch.window, stretch.tier, stretch.lacking);
+            coverage.claim_lacking(stretch.window, stretch.reread_age, stretch.lacking);
         }
         coverage
     }
@@ -50,14 +50,14 @@ impl Coverage {
         &self.stretches
     }
 
-    /// Records that `window` was read completely at re-read age `tier`, with every field.
-    pub fn claim(&mut self, window: Window, tier: TimeDelta) {
-        self.claim_lacking(window, tier, Lacking::NONE);
+    /// Records that `window` was read completely at re-read age `reread_age`, with every field.
+    pub fn claim(&mut self, window: Window, reread_age: TimeDelta) {
+        self.claim_lacking(window, reread_age, Lacking::NONE);
     }
 
-    /// Records that `window` was read completely at re-read age `tier`, but for the fields `lacking`. Where a higher
+    /// Records that `window` was read completely at re-read age `reread_age`, but for the fields `lacking`. Where a higher
     /// tier stands, it stays; the fields are those of the newest read.
-    pub fn claim_lacking(&mut self, window: Window, tier: TimeDelta, lacking: Lacking) {
+    pub fn claim_lacking(&mut self, window: Window, reread_age: TimeDelta, lacking: Lacking) {
         let mut parts: Vec<Stretch> = Vec::with_capacity(self.stretches.len() + 3);
         for old in &self.stretches {
             let Some(common) = old.window.intersect(&window) else {
@@ -65,14 +65,14 @@ impl Coverage {
                 continue;
             };
             parts.extend(outside(old, common));
-            parts.push(Stretch { window: common, tier: old.tier.max(tier), lacking });
+            parts.push(Stretch { window: common, reread_age: old.reread_age.max(reread_age), lacking });
         }
-        parts.extend(self.holes(window).into_iter().map(|window| Stretch { window, tier, lacking }));
+        parts.extend(self.holes(window).into_iter().map(|window| Stretch { window, reread_age, lacking }));
         self.stretches = joined(parts);
     }
 
-    /// Lets what of `window` was read count as read at re-read age `tier` at most.
-    pub fn lower(&mut self, window: Window, tier: TimeDelta) {
+    /// Lets what of `window` was read count as read at re-read age `reread_age` at most.
+    pub fn lower(&mut self, window: Window, reread_age: TimeDelta) {
         let mut parts: Vec<Stretch> = Vec::with_capacity(self.stretches.len() + 2);
         for old in &self.stretches {
             let Some(common) = old.window.intersect(&window) else {
@@ -80,7 +80,7 @@ impl Coverage {
                 continue;
             };
             parts.extend(outside(old, common));
-            parts.push(Stretch { window: common, tier: old.tier.min(tier), ..*old });
+            parts.push(Stretch { window: common, reread_age: old.reread_age.min(reread_age), ..*old });
         }
         self.stretches = joined(parts);
     }
@@ -162,7 +162,7 @@ fn joined(mut parts: Vec<Stretch>) -> Vec<Stretch> {
         match stretches.last_mut() {
             Some(last)
                 if last.window.to() == part.window.from()
-                    && (last.tier, last.lacking) == (part.tier, part.lacking) =>
+                    && (last.reread_age, last.lacking) == (part.reread_age, part.lacking) =>
             {
                 last.window = last.window.hull(&part.window);
             }
@@ -212,7 +212,7 @@ mod tests {
         for second in [3, 1, 2, 0, 4] {
             coverage.claim(window(second, second + 1), hours(1));
         }
-        let all = Stretch { window: window(0, 5), tier: hours(1), lacking: Lacking::NONE };
+        let all = Stretch { window: window(0, 5), reread_age: hours(1), lacking: Lacking::NONE };
         assert_eq!(coverage.stretches(), [all]);
     }
 
@@ -221,8 +221,8 @@ mod tests {
         let mut coverage = Coverage::new();
         coverage.claim(window(0, 10), hours(24));
         coverage.claim(window(5, 15), hours(0));
-        let tiers: Vec<_> = coverage.stretches().iter().map(|s| (s.window, s.tier)).collect();
-        assert_eq!(tiers, [(window(0, 10), hours(24)), (window(10, 15), hours(0))]);
+        let reread_ages: Vec<_> = coverage.stretches().iter().map(|s| (s.window, s.reread_age)).collect();
+        assert_eq!(reread_ages, [(window(0, 10), hours(24)), (window(10, 15), hours(0))]);
     }
 
     #[test]
@@ -262,21 +262,21 @@ mod tests {
         fn it_agrees_with_a_map_of_single_seconds(changes in changes()) {
             let mut coverage = Coverage::new();
             let mut seconds = vec![None; 80];
-            for (claim, from, length, tier, lacking) in changes {
+            for (claim, from, length, reread_age, lacking) in changes {
                 let span = window(from, from + length);
                 for second in &mut seconds[from as usize..(from + length) as usize] {
-                    *second = claim.then(|| (second.map_or(0, |(old, _)| old).max(tier), lacking));
+                    *second = claim.then(|| (second.map_or(0, |(old, _)| old).max(reread_age), lacking));
                 }
-                if claim { coverage.claim_lacking(span, hours(tier), lacking) } else { coverage.uncover(span) }
+                if claim { coverage.claim_lacking(span, hours(reread_age), lacking) } else { coverage.uncover(span) }
             }
             for (second, expected) in (0..).zip(&seconds) {
                 let found = coverage.stretches().iter().find(|s| s.window.contains(at(second)));
-                let expected = expected.map(|(tier, lacking)| (hours(tier), lacking));
-                prop_assert_eq!(found.map(|s| (s.tier, s.lacking)), expected);
+                let expected = expected.map(|(reread_age, lacking)| (hours(reread_age), lacking));
+                prop_assert_eq!(found.map(|s| (s.reread_age, s.lacking)), expected);
             }
             for pair in coverage.stretches().windows(2) {
                 let (a, b) = (pair[0], pair[1]);
-                let differ = (a.tier, a.lacking) != (b.tier, b.lacking);
+                let differ = (a.reread_age, a.lacking) != (b.reread_age, b.lacking);
                 prop_assert!(a.window.to() < b.window.from() || (a.window.to() == b.window.from() && differ));
             }
             let holes = coverage.holes(window(0, 80));
@@ -290,8 +290,8 @@ mod tests {
         fn a_diff_applied_to_the_old_gives_the_new(a in changes(), b in changes()) {
             let build = |changes: Vec<Change>| {
                 let mut coverage = Coverage::new();
-                for (_, from, length, tier, lacking) in changes {
-                    coverage.claim_lacking(window(from, from + length), hours(tier), lacking);
+                for (_, from, length, reread_age, lacking) in changes {
+                    coverage.claim_lacking(window(from, from + length), hours(reread_age), lacking);
                 }
                 coverage
             };

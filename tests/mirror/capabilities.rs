@@ -12,7 +12,7 @@ use cdr_sync::clock::ManualClock;
 use cdr_sync::plan::Mode;
 use cdr_sync::private_postgres::TestDatabase;
 use cdr_sync::simulator::{Generation, Record, SimulatorOptions, WorldOptions};
-use cdr_sync::sync::status::Board;
+use cdr_sync::sync::status::ProgressWatch;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use sqlx::{Connection, PgConnection};
@@ -196,7 +196,7 @@ async fn a_server_that_refuses_only_sort_costs_a_few_requests_and_no_field() {
         let refused = picky.with(|manners| manners.refused.len());
         assert!((1..=6).contains(&refused), "{refused} requests were refused");
         // Everything once more costs nothing more.
-        let board = Board::default();
+        let board = ProgressWatch::default();
         let mut engine = scene.engine(Mode::Daemon, board.clone()).await;
         let before = picky.with(|manners| manners.refused.len());
         scene.live(&mut engine, scene.now() + hours(3)).await;
@@ -226,7 +226,7 @@ async fn a_refused_field_is_read_again_once_the_server_takes_it() {
         let none: &'static str = named("user_id").leak();
         assert_eq!(scene.count(none).await, 0);
         // A daemon that goes on notices it at the latest after a day.
-        let mut engine = scene.engine(Mode::Daemon, Board::default()).await;
+        let mut engine = scene.engine(Mode::Daemon, ProgressWatch::default()).await;
         scene.live(&mut engine, scene.now() + minutes(12)).await;
         assert!(!lacking(&scene).await.is_empty());
         picky.with(|manners| manners.refuses.clear());
@@ -379,7 +379,7 @@ async fn a_removal_is_marked_where_the_server_ignores_or_refuses_call_ids() {
         scene.insert(Record::new("vanishing", "Queue", date), date + minutes(2));
         pass(&scene).await;
         scene.simulator.world().remove("vanishing", "Queue", scene.now());
-        let mut engine = scene.engine(Mode::Daemon, Board::default()).await;
+        let mut engine = scene.engine(Mode::Daemon, ProgressWatch::default()).await;
         scene.live(&mut engine, scene.now() + minutes(90)).await;
         engine.close().await.unwrap();
         let marked = "select count(*) from voicenter.cdr where removed_at is not null";

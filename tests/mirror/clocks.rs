@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use cdr_sync::pace::Backoff;
 use cdr_sync::plan::Mode;
+use cdr_sync::rate_limit::Backoff;
 use cdr_sync::simulator::{Fault, Generation, SimulatorOptions};
 use cdr_sync::sync::SyncError;
-use cdr_sync::sync::engine::{Engine, Turn};
-use cdr_sync::sync::status::Board;
+use cdr_sync::sync::engine::{Engine, TickOutcome};
+use cdr_sync::sync::status::ProgressWatch;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::scene::{Scene, Setup, days, hours, instant, minutes, simulated};
@@ -29,7 +29,7 @@ async fn scene(simulator: SimulatorOptions) -> Scene {
 /// Turns until nothing is due for now; returns until when.
 async fn caught_up(engine: &mut Engine) -> DateTime<Utc> {
     loop {
-        if let Turn::Idle(until) = engine.tick().await.unwrap() {
+        if let TickOutcome::Idle(until) = engine.tick().await.unwrap() {
             return until;
         }
     }
@@ -53,7 +53,7 @@ async fn requests_during(scene: &Scene, engine: &mut Engine, length: TimeDelta) 
 async fn a_clock_that_is_set_back_stops_no_polling() {
     for back in [TimeDelta::seconds(150), hours(1)] {
         let scene = scene(quiet()).await;
-        let mut engine = scene.engine(Mode::Daemon, Board::default()).await;
+        let mut engine = scene.engine(Mode::Daemon, ProgressWatch::default()).await;
         scene.live(&mut engine, scene.now() + hours(1)).await;
         scene.clock.step(-back);
         let polled = requests_during(&scene, &mut engine, minutes(14)).await;
@@ -80,7 +80,7 @@ async fn a_clock_that_is_set_back_stops_no_polling() {
 async fn a_clock_that_ran_fast_and_is_set_right_hides_no_call() {
     // Without a Date header nothing shows that the clock runs fast, so the future counts as read.
     let scene = scene(SimulatorOptions { date_header: false, ..quiet() }).await;
-    let mut engine = scene.engine(Mode::Daemon, Board::default()).await;
+    let mut engine = scene.engine(Mode::Daemon, ProgressWatch::default()).await;
     scene.live(&mut engine, scene.now() + minutes(5)).await;
     scene.clock.step(hours(1));
     scene.live(&mut engine, scene.now() + minutes(2)).await;
@@ -97,7 +97,7 @@ async fn a_clock_that_ran_fast_and_is_set_right_hides_no_call() {
 #[tokio::test]
 async fn errors_after_the_clock_was_set_back_are_shown() {
     let scene = scene(quiet()).await;
-    let mut engine = scene.engine(Mode::Daemon, Board::default()).await;
+    let mut engine = scene.engine(Mode::Daemon, ProgressWatch::default()).await;
     scene.live(&mut engine, scene.now() + minutes(5)).await;
     scene.clock.step(-hours(2));
     scene.simulator.faults().always(Fault::AuthorizationFailed);
@@ -121,12 +121,12 @@ async fn a_restart_after_the_clock_was_set_right_waits_for_no_instant_of_the_wro
     let bad = scene.now() - hours(3);
     scene.simulator.faults().within(Fault::Http500, bad, bad + minutes(5));
     scene.clock.step(days(40));
-    let mut engine = scene.engine(Mode::Daemon, Board::default()).await;
+    let mut engine = scene.engine(Mode::Daemon, ProgressWatch::default()).await;
     caught_up(&mut engine).await;
     engine.close().await.unwrap();
     scene.clock.step(-days(40));
     scene.simulator.faults().clear();
-    let mut engine = scene.engine(Mode::Daemon, Board::default()).await;
+    let mut engine = scene.engine(Mode::Daemon, ProgressWatch::default()).await;
     scene.live(&mut engine, scene.now() + minutes(30)).await;
     to_the_next_poll(&scene, &mut engine).await;
     engine.close().await.unwrap();
@@ -137,7 +137,7 @@ async fn a_restart_after_the_clock_was_set_right_waits_for_no_instant_of_the_wro
 #[tokio::test]
 async fn a_pass_does_not_end_well_while_the_api_shows_an_old_date() {
     let scene = scene(SimulatorOptions { clock_offset: -hours(5), ..quiet() }).await;
-    let mut engine = scene.engine(Mode::Pass, Board::default()).await;
+    let mut engine = scene.engine(Mode::Pass, ProgressWatch::default()).await;
     let ended = engine.run().await;
     engine.close().await.unwrap();
     assert!(matches!(ended, Err(SyncError::ApiClock { .. })), "{ended:?}");

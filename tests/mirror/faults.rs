@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cdr_sync::clock::{Clock, ManualClock};
-use cdr_sync::pace::Backoff;
 use cdr_sync::plan::Mode;
 use cdr_sync::private_postgres::TestDatabase;
+use cdr_sync::rate_limit::Backoff;
 use cdr_sync::simulator::{Fault, Generation, Outcome, SimulatorOptions};
-use cdr_sync::sync::engine::Turn;
+use cdr_sync::sync::engine::TickOutcome;
 use cdr_sync::sync::leadership::Leases;
-use cdr_sync::sync::status::Board;
+use cdr_sync::sync::status::ProgressWatch;
 use cdr_sync::sync::supervisor::{self, Common};
 use chrono::TimeDelta;
 use secrecy::SecretString;
@@ -52,7 +52,7 @@ async fn a_sick_server_that_answers_with_nothing_removes_nothing() {
     for (generation, calls_per_day) in [(Generation::Current, 150.0), (Generation::V01, 800.0)] {
         let scene = at_work_with(generation, calls_per_day).await;
         let begin = scene.now();
-        let mut engine = scene.engine(Mode::Daemon, Board::default()).await;
+        let mut engine = scene.engine(Mode::Daemon, ProgressWatch::default()).await;
         scene.live(&mut engine, begin + hours(1)).await;
         scene.simulator.faults().always(Fault::EmptyOk);
         for quarter in 1..=12 {
@@ -76,7 +76,7 @@ async fn a_window_that_always_fails_becomes_a_narrow_gap_that_closes_by_itself()
         let begin = scene.now();
         let bad = begin - hours(3);
         scene.simulator.faults().within(Fault::Http500, bad, bad + minutes(5));
-        let mut engine = scene.engine(Mode::Daemon, Board::default()).await;
+        let mut engine = scene.engine(Mode::Daemon, ProgressWatch::default()).await;
         scene.live(&mut engine, begin + hours(2)).await;
         let gaps = scene.store.gaps(Some("main")).await.unwrap();
         assert!(!gaps.is_empty() && gaps.iter().all(|gap| gap.reason == "unreadable"), "{gaps:?}");
@@ -122,7 +122,7 @@ async fn a_third_of_all_answers_spoilt_in_every_way_loses_nothing() {
     for fault in &faults {
         scene.simulator.faults().share(*fault, 0.34 / faults.len() as f64);
     }
-    let mut engine = scene.engine(Mode::Daemon, Board::default()).await;
+    let mut engine = scene.engine(Mode::Daemon, ProgressWatch::default()).await;
     scene.live(&mut engine, begin + hours(24)).await;
     let requests = scene.simulator.requests().all();
     let met: BTreeMap<String, usize> = requests.iter().fold(BTreeMap::new(), |mut met, request| {
@@ -163,8 +163,8 @@ async fn one_refused_account_waits_while_the_other_goes_on() {
     let good = Scene::on(Arc::clone(&database), clock.clone(), setup("good", "a")).await;
     let refused = Scene::on(Arc::clone(&database), clock.clone(), setup("refused", "b")).await;
     refused.simulator.faults().always(Fault::AuthorizationFailed);
-    let boards: BTreeMap<String, Board> =
-        ["good", "refused"].map(|name| (name.to_owned(), Board::default())).into();
+    let boards: BTreeMap<String, ProgressWatch> =
+        ["good", "refused"].map(|name| (name.to_owned(), ProgressWatch::default())).into();
     let stop = CancellationToken::new();
     let common = Common {
         store: good.store.clone(),
@@ -225,7 +225,7 @@ async fn being_asked_to_wait_is_no_failure_and_makes_every_lane_wait() {
         // Eight failures would end a pass; so many refusals in a row must not.
         scene.simulator.faults().next_times(fault, 10);
         let clock = scene.clock.clone();
-        let board = Board::default();
+        let board = ProgressWatch::default();
         let mut engine = scene.engine(Mode::Pass, board.clone()).await;
         // Time goes on by a second whenever nothing else does.
         let time = async {
@@ -236,7 +236,7 @@ async fn being_asked_to_wait_is_no_failure_and_makes_every_lane_wait() {
         };
         tokio::select! {
             () = time => {}
-            ended = async { while engine.tick().await.unwrap() != Turn::Done {} } => ended,
+            ended = async { while engine.tick().await.unwrap() != TickOutcome::Done {} } => ended,
         }
         engine.close().await.unwrap();
         let requests = scene.simulator.requests().all();

@@ -7,7 +7,7 @@ use cdr_sync::config::{Config, Sources};
 use cdr_sync::plan::Mode;
 use cdr_sync::simulator::{DialectOptions, Generation, Record, SimulatorOptions, WorldOptions};
 use cdr_sync::sync::Account;
-use cdr_sync::sync::status::Board;
+use cdr_sync::sync::status::ProgressWatch;
 use chrono::TimeDelta;
 use serde_json::json;
 
@@ -79,7 +79,7 @@ async fn twins_far_apart_and_records_that_move_far_forth_and_back_end_as_the_api
             let twin = Record { ring_time: Some(number as i32), ..Record::new("twin", "Queue", date) };
             scene.insert(twin, date);
         }
-        let mut engine = scene.engine(Mode::Daemon, Board::default()).await;
+        let mut engine = scene.engine(Mode::Daemon, ProgressWatch::default()).await;
         scene.live(&mut engine, begin + minutes(50)).await;
         assert_eq!(open_rejected(&scene).await, 1, "the earlier twin");
         // What moves is met where it went, and nowhere else.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use cdr_sync::plan::Mode;
 use cdr_sync::simulator::{Generation, SimulatorOptions, TruthRow, World, WorldOptions};
-use cdr_sync::sync::status::Board;
+use cdr_sync::sync::status::ProgressWatch;
 use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::{Connection, PgConnection};
 
@@ -122,7 +122,7 @@ async fn converges(generation: Generation) {
     assert!(done.len() == 5 && done.values().all(|count| *count > 3), "{done:?}");
     let mut connection = PgConnection::connect(scene.database.url()).await.unwrap();
     let mut follower = Follower::default();
-    let mut engine = scene.engine(Mode::Daemon, Board::default()).await;
+    let mut engine = scene.engine(Mode::Daemon, ProgressWatch::default()).await;
     for hour in 1..=60 {
         scene.live(&mut engine, begin + hours(hour)).await;
         follower.follow(&mut connection).await;

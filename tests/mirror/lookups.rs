@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
-use cdr_sync::pace::Backoff;
 use cdr_sync::plan::Mode;
+use cdr_sync::rate_limit::Backoff;
 use cdr_sync::simulator::{Generation, Record, SimulatorOptions, WorldOptions};
-use cdr_sync::sync::status::Board;
+use cdr_sync::sync::status::ProgressWatch;
 use serde_json::{Value, json};
 
 use crate::keys::configured;
@@ -70,7 +70,7 @@ async fn after_a_day(odd: Odd) -> (i64, usize, usize) {
     for number in [3, 4, 50, 51, 70] {
         assert!(scene.simulator.world().remove(&format!("call{number:02}"), "Queue", begin + minutes(25)));
     }
-    let mut engine = scene.engine(Mode::Daemon, Board::default()).await;
+    let mut engine = scene.engine(Mode::Daemon, ProgressWatch::default()).await;
     scene.live(&mut engine, begin + hours(24)).await;
     engine.close().await.unwrap();
     server.abort();

@@ -4,8 +4,8 @@ use cdr_sync::plan::Mode;
 use cdr_sync::simulator::{Generation, SimulatorOptions};
 use cdr_sync::store::StoreError;
 use cdr_sync::sync::SyncError;
-use cdr_sync::sync::engine::Turn;
-use cdr_sync::sync::status::Board;
+use cdr_sync::sync::engine::TickOutcome;
+use cdr_sync::sync::status::ProgressWatch;
 use sqlx::{Connection, PgConnection};
 
 use crate::scene::{Scene, Setup, minutes, simulated};
@@ -46,7 +46,7 @@ end $$";
 #[tokio::test]
 async fn commits_that_the_database_lost_are_read_again() {
     let scene = Scene::of(paged()).await;
-    let mut engine = scene.engine(Mode::Pass, Board::default()).await;
+    let mut engine = scene.engine(Mode::Pass, ProgressWatch::default()).await;
     for _ in 0..5 {
         engine.tick().await.unwrap();
     }
@@ -57,7 +57,7 @@ async fn commits_that_the_database_lost_are_read_again() {
     run(&scene, RESTORE).await;
     let ended = loop {
         match engine.tick().await {
-            Ok(Turn::Done) => break Ok(()),
+            Ok(TickOutcome::Done) => break Ok(()),
             Ok(_) => {}
             Err(error) => break Err(error),
         }
@@ -73,14 +73,14 @@ async fn commits_that_the_database_lost_are_read_again() {
 async fn rows_that_somebody_deleted_come_back_by_themselves() {
     let scene = Scene::of(paged()).await;
     scene.pass().await;
-    let mut engine = scene.engine(Mode::Daemon, Board::default()).await;
+    let mut engine = scene.engine(Mode::Daemon, ProgressWatch::default()).await;
     scene.live(&mut engine, scene.now() + minutes(2)).await;
     run(&scene, "truncate voicenter.cdr").await;
     let until = scene.now() + minutes(10);
     let ended = loop {
         match engine.tick().await {
-            Ok(Turn::Idle(instant)) if instant < until => scene.clock.advance(instant - scene.now()),
-            Ok(Turn::Asked) => {}
+            Ok(TickOutcome::Idle(instant)) if instant < until => scene.clock.advance(instant - scene.now()),
+            Ok(TickOutcome::Asked) => {}
             Ok(_) => break Ok(()),
             Err(error) => break Err(error),
         }

@@ -8,7 +8,7 @@ use cdr_sync::clock::Clock;
 use cdr_sync::simulator::Generation;
 use cdr_sync::sync::Account;
 use cdr_sync::sync::leadership::Leases;
-use cdr_sync::sync::status::Board;
+use cdr_sync::sync::status::ProgressWatch;
 use cdr_sync::sync::supervisor::{self, Common};
 use chrono::TimeDelta;
 use tokio_util::sync::CancellationToken;
@@ -37,7 +37,7 @@ async fn an_account_whose_requests_fail_here_goes_to_a_daemon_that_can_make_them
             clock: Clock::Manual(clock.clone()),
             leases: Leases::new(&scene.store),
         };
-        let board = Board::default();
+        let board = ProgressWatch::default();
         let boards = BTreeMap::from([("main".to_owned(), board.clone())]);
         (board, tokio::spawn(supervisor::run(vec![account], common, boards, stop.clone())))
     };

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use cdr_sync::clock::Clock;
-use cdr_sync::pace::Backoff;
+use cdr_sync::rate_limit::Backoff;
 use cdr_sync::simulator::{Fault, Generation};
 use cdr_sync::sync::leadership::Leases;
-use cdr_sync::sync::status::Board;
+use cdr_sync::sync::status::ProgressWatch;
 use cdr_sync::sync::supervisor::{self, Common};
 use chrono::TimeDelta;
 use tokio_util::sync::CancellationToken;
@@ -22,7 +22,7 @@ async fn a_refused_account_and_a_paused_credential_go_on_within_seconds_when_the
     let mut scene = Scene::of(Setup { history: days(1), ..Setup::new(simulator) }).await;
     let hour = Duration::from_secs(3600);
     scene.account.backoff = Backoff { min: hour, max: hour };
-    let (clock, board, stop) = (scene.clock.clone(), Board::default(), CancellationToken::new());
+    let (clock, board, stop) = (scene.clock.clone(), ProgressWatch::default(), CancellationToken::new());
     let common = Common {
         store: scene.store.clone(),
         clock: Clock::Manual(clock.clone()),
@@ -46,7 +46,7 @@ async fn a_refused_account_and_a_paused_credential_go_on_within_seconds_when_the
     };
     let resumed = async {
         until("error 1", async || scene.simulator.requests().len() >= 2).await;
-        until("the pause", async || scene.account.pace.resume().await.unwrap().pause.is_some()).await;
+        until("the pause", async || scene.account.rate_limit.resume().await.unwrap().pause.is_some()).await;
         until("its calls", async || board.read().caught_up).await;
     };
     tokio::select! {

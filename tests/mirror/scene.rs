@@ -12,9 +12,9 @@ use cdr_sync::simulator::{
 };
 use cdr_sync::store::Store;
 use cdr_sync::sync::Account;
-use cdr_sync::sync::engine::{Engine, Turn};
+use cdr_sync::sync::engine::{Engine, TickOutcome};
 use cdr_sync::sync::leadership::Leases;
-use cdr_sync::sync::status::{Board, Progress};
+use cdr_sync::sync::status::{Progress, ProgressWatch};
 use cdr_sync::window::Window;
 use chrono::{DateTime, TimeDelta, Utc};
 use secrecy::ExposeSecret;
@@ -143,7 +143,7 @@ impl Scene {
         Window::new(self.start, self.now()).unwrap()
     }
 
-    pub async fn engine(&self, mode: Mode, board: Board) -> Engine {
+    pub async fn engine(&self, mode: Mode, board: ProgressWatch) -> Engine {
         let clock = Clock::Manual(self.clock.clone());
         let leases = Leases::new(&self.store);
         Engine::open(self.account.clone(), self.store.clone(), clock, &leases, mode, board).await.unwrap()
@@ -160,7 +160,7 @@ impl Scene {
     }
 
     async fn run(&self, mode: Mode, span: Option<Window>) -> Progress {
-        let board = Board::default();
+        let board = ProgressWatch::default();
         let mut engine = self.engine(mode, board.clone()).await;
         span.into_iter().for_each(|span| engine.ask_for(span));
         engine.run().await.unwrap();
@@ -172,9 +172,11 @@ impl Scene {
     pub async fn live(&self, engine: &mut Engine, end: DateTime<Utc>) {
         while self.now() < end {
             match engine.tick().await.unwrap() {
-                Turn::Idle(until) => self.clock.advance((until.min(end) - self.now()).max(TimeDelta::zero())),
-                Turn::Asked => {}
-                Turn::Done => panic!("a daemon is never done"),
+                TickOutcome::Idle(until) => {
+                    self.clock.advance((until.min(end) - self.now()).max(TimeDelta::zero()))
+                }
+                TickOutcome::Asked => {}
+                TickOutcome::Done => panic!("a daemon is never done"),
             }
         }
     }

@@ -6,14 +6,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use cdr_sync::pace::Backoff;
 use cdr_sync::plan::Mode;
+use cdr_sync::rate_limit::Backoff;
 use cdr_sync::simulator::{
     DateForm, Fault, Generation, OverLimit, RefusalOptions, SimulatorOptions, SortBehaviour, TotalCounts,
     TruthRow, WorldOptions,
 };
-use cdr_sync::sync::engine::{Engine, Turn};
-use cdr_sync::sync::status::Board;
+use cdr_sync::sync::engine::{Engine, TickOutcome};
+use cdr_sync::sync::status::ProgressWatch;
 use cdr_sync::window::Window;
 use chrono::{DateTime, TimeDelta, Utc};
 use fastrand::Rng;
@@ -131,11 +131,11 @@ async fn go(scene: &Scene, engine: &mut Engine, end: DateTime<Utc>) -> Result<()
             }
         };
         match turn.map_err(|error| error.to_string())? {
-            Turn::Idle(until) => {
+            TickOutcome::Idle(until) => {
                 scene.clock.advance((until.min(end) - scene.now()).max(TimeDelta::seconds(1)));
             }
-            Turn::Asked => {}
-            Turn::Done => break,
+            TickOutcome::Asked => {}
+            TickOutcome::Done => break,
         }
     }
     Ok(())
@@ -160,7 +160,7 @@ async fn run(seed: u64) -> (SimulatorOptions, Verdict) {
     let mut verdict = Verdict::default();
     // Servers in trouble may end a pass; the daemon goes on where it ended.
     for (mode, until) in [(Mode::Pass, hours(100)), (Mode::Daemon, hours(10)), (Mode::Daemon, hours(38))] {
-        let mut engine = scene.engine(mode, Board::default()).await;
+        let mut engine = scene.engine(mode, ProgressWatch::default()).await;
         let ended = go(&scene, &mut engine, begin + until).await;
         if let (Err(error), true) = (ended, mode == Mode::Daemon) {
             verdict.faults.push(error);

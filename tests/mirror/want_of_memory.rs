@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use cdr_sync::plan::Mode;
 use cdr_sync::simulator::{Generation, SimulatorOptions, WorldOptions};
-use cdr_sync::sync::status::Board;
+use cdr_sync::sync::status::ProgressWatch;
 use cdr_sync::voicenter::{Client, ClientSettings, Credential, Granularity, Method, Shared};
 use chrono_tz::Tz;
 use sqlx::{Connection, PgConnection};
@@ -45,7 +45,7 @@ async fn an_answer_without_memory_waits_its_turn_and_is_no_failure() {
     let memory = own.memory().clone();
     scene.account.client = own;
 
-    let board = Board::default();
+    let board = ProgressWatch::default();
     let mut engine = scene.engine(Mode::Pass, board.clone()).await;
     let pass = async {
         engine.run().await.unwrap();

@@ -11,7 +11,7 @@ use cdr_sync::simulator::{
 use cdr_sync::sync::SyncError;
 use cdr_sync::sync::engine::Engine;
 use cdr_sync::sync::leadership::Leases;
-use cdr_sync::sync::status::Board;
+use cdr_sync::sync::status::ProgressWatch;
 use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
 
@@ -42,7 +42,7 @@ async fn read_in(simulator: SimulatorOptions, zone: &str) -> Scene {
 async fn open(scene: &Scene, mode: Mode) -> Engine {
     let clock = Clock::Manual(scene.clock.clone());
     let leases = Leases::new(&scene.store);
-    Engine::open(scene.account.clone(), scene.store.clone(), clock, &leases, mode, Board::default())
+    Engine::open(scene.account.clone(), scene.store.clone(), clock, &leases, mode, ProgressWatch::default())
         .await
         .unwrap()
 }
@@ -158,7 +158,7 @@ fn looks(scene: &Scene, zone: TimeDelta) -> Vec<DateTime<Utc>> {
 async fn an_empty_answer_where_calls_are_stored_calls_for_a_look() {
     let scene = read_in(busy(Generation::Current), "UTC").await;
     let begin = scene.now();
-    let mut engine = scene.engine(Mode::Daemon, Board::default()).await;
+    let mut engine = scene.engine(Mode::Daemon, ProgressWatch::default()).await;
     scene.live(&mut engine, begin + hours(1)).await;
     assert_eq!(looks(&scene, hours(0)), [begin]);
     scene.simulator.faults().always(Fault::EmptyOk);
@@ -174,7 +174,7 @@ async fn an_empty_answer_where_calls_are_stored_calls_for_a_look() {
 async fn a_daemon_looks_a_day_ahead_at_its_start_and_daily() {
     let scene = read_in(zoneless(Tz::Asia__Jerusalem), "Asia/Jerusalem").await;
     let begin = scene.now();
-    let mut engine = scene.engine(Mode::Daemon, Board::default()).await;
+    let mut engine = scene.engine(Mode::Daemon, ProgressWatch::default()).await;
     scene.live(&mut engine, begin + hours(50)).await;
     engine.close().await.unwrap();
     // Bounds are in Israel's time, three hours ahead of UTC in June.
@@ -197,7 +197,7 @@ async fn an_api_that_has_nothing_where_calls_are_stored_is_not_believed() {
     let mut scene = Scene::on(database, clock, setup(empty)).await;
     scene.account.scope = scope;
     scene.account.backoff =
-        cdr_sync::pace::Backoff { min: std::time::Duration::ZERO, max: std::time::Duration::ZERO };
+        cdr_sync::rate_limit::Backoff { min: std::time::Duration::ZERO, max: std::time::Duration::ZERO };
     let before = scene.status().await.cursor.unwrap();
     let error = ends_with(&scene).await;
     assert!(error.to_string().contains("the API has shown none since the start"), "{error}");

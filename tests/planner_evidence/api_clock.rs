@@ -4,8 +4,8 @@
 use super::*;
 
 /// An answer whose `Date` is `date`, with the calls up to `now`.
-fn dated(calls: &Calls, ask: &Ask, now: i64, date: i64) -> Reply {
-    let mut found = calls.found(ask);
+fn dated(calls: &Calls, request: &Request, now: i64, date: i64) -> Reply {
+    let mut found = calls.found(request);
     found.retain(|index| calls.0[*index] <= now);
     let Reply::Answer(evidence) = evidence(calls, &found, Some(found.len())) else { return Reply::Failed };
     Reply::Answer(Evidence { server_date: Some(at(date)), ..evidence })
@@ -17,8 +17,8 @@ fn a_span_that_reaches_past_the_apis_clock_is_not_asked_for_without_end_and_the_
     for behind in [1_000, 2 * HOUR + 7, 5 * DAY] {
         let mut planner = planner(Mode::Asked, NOW - 3 * DAY, NOW);
         planner.ask_for(window(NOW - 2 * DAY, NOW));
-        let run = run(planner, 8, |ask, _| (dated(&calls, ask, NOW, NOW - behind), Vec::new()));
-        assert_eq!(run.planner.behind(), Some(at(NOW - behind)), "{} requests", run.asks.len());
+        let run = run(planner, 8, |request, _| (dated(&calls, request, NOW, NOW - behind), Vec::new()));
+        assert_eq!(run.planner.behind(), Some(at(NOW - behind)), "{} requests", run.requests.len());
     }
 }
 
@@ -31,15 +31,15 @@ fn what_one_nodes_clock_left_unread_is_not_forgotten_for_the_right_clock_of_anot
         let mut planner = planner(Mode::Asked, NOW - 3 * DAY, NOW);
         spans.iter().for_each(|span| planner.ask_for(*span));
         let mut left = bad;
-        let run = run(planner, 20, |ask, _| {
-            let recent = ask.sent.to > at(NOW - DAY);
+        let run = run(planner, 20, |request, _| {
+            let recent = request.sent.to > at(NOW - DAY);
             let is_behind = recent && left > 0;
             left -= i32::from(is_behind);
-            (dated(&calls, ask, NOW, if is_behind { NOW - 2 * HOUR } else { NOW }), Vec::new())
+            (dated(&calls, request, NOW, if is_behind { NOW - 2 * HOUR } else { NOW }), Vec::new())
         });
         let read = run.planner.ledger().coverage.covers(spans[0]);
-        assert_eq!(read, complete, "{} requests", run.asks.len());
-        assert_eq!(run.planner.behind().is_none(), complete, "{} requests", run.asks.len());
+        assert_eq!(read, complete, "{} requests", run.requests.len());
+        assert_eq!(run.planner.behind().is_none(), complete, "{} requests", run.requests.len());
     }
 }
 
@@ -61,10 +61,10 @@ fn a_daemon_asks_for_what_lies_past_the_apis_clock_at_polls_at_most_until_it_was
     let mut read = Coverage::new();
     while now < heals + HOUR && finished_at.is_none() {
         match planner.next(at(now)) {
-            Next::Ask(ask) => {
-                requests += i64::from(ask.lane == Lane::Asked);
+            Next::Request(request) => {
+                requests += i64::from(request.lane == Lane::Asked);
                 let date = if now < heals { NOW - 2 * HOUR } else { now };
-                let progress = planner.absorb(&ask, &dated(&calls, &ask, now, date), at(now));
+                let progress = planner.absorb(&request, &dated(&calls, &request, now, date), at(now));
                 progress.claims.iter().for_each(|claim| read.claim(claim.window, TimeDelta::zero()));
                 finished_at = progress.finished.map(|_| now);
                 now += 2;
@@ -94,15 +94,15 @@ fn daemon(days: i64, date: impl Fn(i64, i64) -> i64) -> (Calls, Vec<Vec<i64>>, u
     let (mut now, mut number, mut rereads) = (NOW, 0, 0);
     while now < until {
         match planner.next(at(now)) {
-            Next::Ask(ask) => {
+            Next::Request(request) => {
                 number += 1;
-                rereads += usize::from(ask.reason == Reason::Reconcile);
+                rereads += usize::from(request.reason == Reason::Reconcile);
                 let date = date(number, now);
-                calls.found(&ask).iter().filter(|index| calls.0[**index] <= now).for_each(|index| {
+                calls.found(&request).iter().filter(|index| calls.0[**index] <= now).for_each(|index| {
                     // What a node shows is as old as its clock says.
                     reads[*index].push(date.min(now));
                 });
-                planner.absorb(&ask, &dated(&calls, &ask, now, date), at(now));
+                planner.absorb(&request, &dated(&calls, &request, now, date), at(now));
                 now += 2;
             }
             Next::Wait(until) => now = second(until),
@@ -177,13 +177,13 @@ fn a_pass_ends_where_one_nodes_clock_leaves_re_reads_unserved() {
         let ledger = Ledger { coverage: coverage.clone(), ..Ledger::new(at(NOW - 9 * DAY)) };
         let planner = Planner::new(Settings::default(), Mode::Pass, ledger, at(NOW));
         let mut left = stuck;
-        let run = run(planner, 40, |ask, _| {
-            let is_behind = ask.reason == Reason::Reconcile && left > 0;
+        let run = run(planner, 40, |request, _| {
+            let is_behind = request.reason == Reason::Reconcile && left > 0;
             left -= i32::from(is_behind);
-            (dated(&calls, ask, NOW, if is_behind { NOW - 20 * DAY } else { NOW }), Vec::new())
+            (dated(&calls, request, NOW, if is_behind { NOW - 20 * DAY } else { NOW }), Vec::new())
         });
         let oldest = run.planner.ledger().coverage.stretches()[0];
-        assert_eq!(oldest.tier == TimeDelta::days(7), stuck == 1, "{oldest:?}");
+        assert_eq!(oldest.reread_age == TimeDelta::days(7), stuck == 1, "{oldest:?}");
         assert_eq!(run.planner.behind().is_none(), stuck == 1);
     }
 }

@@ -28,8 +28,8 @@ impl World {
         let mut now = from;
         while now < until {
             match planner.next(at(now + fast)) {
-                Next::Ask(ask) => {
-                    let mut found = self.calls.found(&ask);
+                Next::Request(request) => {
+                    let mut found = self.calls.found(&request);
                     found.retain(|index| self.calls.0[*index] <= now);
                     for index in &found {
                         self.reads[*index].push(now);
@@ -39,7 +39,7 @@ impl World {
                     };
                     let server_date = self.dates.then(|| at(now));
                     let reply = Reply::Answer(Evidence { server_date, ..evidence });
-                    let progress = planner.absorb(&ask, &reply, at(now + fast));
+                    let progress = planner.absorb(&request, &reply, at(now + fast));
                     self.store(&progress.lowered, &progress.claims, &progress.uncover);
                     now += 2;
                 }
@@ -51,10 +51,10 @@ impl World {
     }
 
     fn store(&mut self, lowered: &[Stretch], claims: &[Stretch], uncover: &[Window]) {
-        lowered.iter().for_each(|stretch| self.stored.lower(stretch.window, stretch.tier));
-        claims
-            .iter()
-            .for_each(|stretch| self.stored.claim_lacking(stretch.window, stretch.tier, stretch.lacking));
+        lowered.iter().for_each(|stretch| self.stored.lower(stretch.window, stretch.reread_age));
+        claims.iter().for_each(|stretch| {
+            self.stored.claim_lacking(stretch.window, stretch.reread_age, stretch.lacking)
+        });
         uncover.iter().for_each(|window| self.stored.uncover(*window));
     }
 
@@ -116,9 +116,9 @@ fn a_restart_believes_no_age_that_a_right_clock_cannot_have_claimed() {
     let coverage = &planner.ledger().coverage;
     assert!(coverage.covers(window(NOW - 60 * DAY, NOW)), "what was read stays read");
     for stretch in coverage.stretches() {
-        assert!(stretch.window.to() + stretch.tier <= at(NOW), "{stretch:?}");
+        assert!(stretch.window.to() + stretch.reread_age <= at(NOW), "{stretch:?}");
     }
-    let old = coverage.stretches().first().map(|stretch| (stretch.window, stretch.tier));
+    let old = coverage.stretches().first().map(|stretch| (stretch.window, stretch.reread_age));
     assert_eq!(old, Some((window(NOW - 60 * DAY, NOW - 40 * DAY), TimeDelta::days(30))));
 }
 
@@ -144,7 +144,7 @@ fn an_age_is_served_by_the_clock_of_the_api_where_ours_is_ahead() {
     let mut planner = Planner::new(settings(), Mode::Daemon, Ledger::new(at(start)), at(NOW + HOUR));
     world.run(&mut planner, NOW, NOW + 2 * DAY, HOUR);
     for stretch in planner.ledger().coverage.stretches() {
-        assert!(stretch.window.to() + stretch.tier <= at(NOW + 2 * DAY), "{stretch:?}");
+        assert!(stretch.window.to() + stretch.reread_age <= at(NOW + 2 * DAY), "{stretch:?}");
     }
     world.assert_read_at_every_age(NOW, NOW + 2 * DAY);
     let most = world.reads.iter().map(Vec::len).max().unwrap_or_default();
@@ -158,17 +158,17 @@ fn a_page_that_an_outage_left_unproven_is_claimed_at_the_age_it_was_shown_at() {
     let mut planner = planner(Mode::Pass, NOW - 3 * DAY, NOW);
     let mut now = NOW;
     for request in 0..40 {
-        let Next::Ask(ask) = planner.next(at(now)) else { break };
-        let mut found = calls.found(&ask);
+        let Next::Request(request) = planner.next(at(now)) else { break };
+        let mut found = calls.found(&request);
         let total = found.len();
         found.truncate(100);
-        if ask.lane == Lane::Backfill && request == 1 {
-            planner.absorb(&ask, &Reply::Unreachable, at(now));
+        if request.lane == Lane::Backfill && request == 1 {
+            planner.absorb(&request, &Reply::Unreachable, at(now));
             now += 2 * DAY;
             continue;
         }
-        planner.absorb(&ask, &evidence(&calls, &found, Some(total)), at(now));
-        if request > 1 && ask.lane == Lane::Backfill {
+        planner.absorb(&request, &evidence(&calls, &found, Some(total)), at(now));
+        if request > 1 && request.lane == Lane::Backfill {
             break;
         }
     }
@@ -179,7 +179,7 @@ fn a_page_that_an_outage_left_unproven_is_claimed_at_the_age_it_was_shown_at() {
         .iter()
         .find(|stretch| stretch.window.contains(at(NOW - 2 * HOUR)));
     assert_eq!(
-        newest.map(|stretch| stretch.tier),
+        newest.map(|stretch| stretch.reread_age),
         Some(TimeDelta::zero()),
         "shown when it was two hours old"
     );

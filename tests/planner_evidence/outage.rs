@@ -19,16 +19,16 @@ impl Spells<'_> {
         let (mut now, mut opened, mut failures) = (NOW, Vec::new(), 0);
         while now < until {
             match planner.next(at(now)) {
-                Next::Ask(ask) => {
-                    let sent = second(ask.sent.from)..=second(ask.sent.to);
+                Next::Request(request) => {
+                    let sent = second(request.sent.from)..=second(request.sent.to);
                     let poisoned = self.poison.is_some_and(|poison| sent.contains(&poison));
-                    let reply = match whole(self.calls, &ask).0 {
+                    let reply = match whole(self.calls, &request).0 {
                         Reply::Answer(evidence) if (self.answers)(now) && !poisoned => {
                             Reply::Answer(Evidence { server_date: Some(at(now)), ..evidence })
                         }
                         _ => Reply::Failed,
                     };
-                    let progress = planner.absorb(&ask, &reply, at(now));
+                    let progress = planner.absorb(&request, &reply, at(now));
                     opened.extend(progress.gaps.iter().map(|gap| (now, gap.window)));
                     failures = if progress.outcome == Outcome::Failed { failures + 1 } else { 0 };
                     now += if failures == 0 { 2 } else { (self.wait)(failures).max(2) };

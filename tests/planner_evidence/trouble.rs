@@ -4,14 +4,14 @@
 use super::*;
 
 /// Runs a daemon from `now` for `hours`; the requests used besides polls. `server` is given the second of the request.
-fn watch(planner: &mut Planner, hours: i64, mut server: impl FnMut(&Ask, i64) -> Reply) -> usize {
+fn watch(planner: &mut Planner, hours: i64, mut server: impl FnMut(&Request, i64) -> Reply) -> usize {
     let (mut now, mut requests) = (NOW, 0);
     while now < NOW + hours * HOUR {
         match planner.next(at(now)) {
-            Next::Ask(ask) => {
-                let reply = server(&ask, now);
-                planner.absorb(&ask, &reply, at(now));
-                requests += usize::from(ask.lane != Lane::Live);
+            Next::Request(request) => {
+                let reply = server(&request, now);
+                planner.absorb(&request, &reply, at(now));
+                requests += usize::from(request.lane != Lane::Live);
                 now += 2;
             }
             Next::Wait(until) => now = second(until),
@@ -28,10 +28,10 @@ fn refused() -> Answered {
 #[test]
 fn lengths_blamed_while_every_range_was_refused_are_forgotten_with_the_first_answer() {
     let calls = Calls::every(1080, 30);
-    let run = run(planner(Mode::Pass, NOW - 30 * DAY, NOW), 120, |ask, number| match number {
+    let run = run(planner(Mode::Pass, NOW - 30 * DAY, NOW), 120, |request, number| match number {
         ..40 => refused(),
-        _ if ask.sent.len() > TimeDelta::days(7) => refused(),
-        _ => whole(&calls, ask),
+        _ if request.sent.len() > TimeDelta::days(7) => refused(),
+        _ => whole(&calls, request),
     });
     // A pass may end while the newest hour is still barred; then it is not claimed.
     let settled = calls.0.iter().filter(|date| **date < NOW - HOUR).count();
@@ -41,8 +41,8 @@ fn lengths_blamed_while_every_range_was_refused_are_forgotten_with_the_first_ans
 #[test]
 fn totals_that_come_and_go_do_not_hide_that_pages_are_sorted_after_the_cut() {
     let calls = Calls::every(1080, 30);
-    let run = run(planner(Mode::Pass, NOW - 30 * DAY, NOW), 150, |ask, number| {
-        let (mut found, total) = (calls.found(ask), calls.found(ask).len());
+    let run = run(planner(Mode::Pass, NOW - 30 * DAY, NOW), 150, |request, number| {
+        let (mut found, total) = (calls.found(request), calls.found(request).len());
         found.sort_unstable();
         found.truncate(250);
         found.reverse();
@@ -57,8 +57,8 @@ fn refusals_that_were_trouble_do_not_excuse_a_silent_cut() {
     let mut planner = planner(Mode::Pass, NOW - 30 * DAY, NOW);
     let mut given = BTreeSet::<usize>::new();
     for request in 0..300 {
-        let Next::Ask(ask) = planner.next(at(NOW)) else { break };
-        let mut found = calls.found(&ask);
+        let Next::Request(request) = planner.next(at(NOW)) else { break };
+        let mut found = calls.found(&request);
         found.truncate(730);
         let reply = match request {
             ..12 => Reply::TooMany { exact: true },
@@ -67,7 +67,7 @@ fn refusals_that_were_trouble_do_not_excuse_a_silent_cut() {
                 evidence(&calls, &found, None)
             }
         };
-        for claim in planner.absorb(&ask, &reply, at(NOW)).claims {
+        for claim in planner.absorb(&request, &reply, at(NOW)).claims {
             let inside = |index: &usize| claim.window.contains(at(calls.0[*index]));
             let unread = (0..calls.0.len()).filter(inside).find(|index| !given.contains(index));
             assert_eq!(unread, None, "claimed by request {request}");
@@ -85,15 +85,16 @@ fn a_second_that_holds_a_call_that_is_never_shown_ends_as_a_gap() {
     calls.0.sort_unstable();
     let hidden = NOW - DAY + 30;
     let settings = Settings::default();
-    let slice = Slice { cdr_types: vec![1, 4], ..Slice::default() };
+    let slice = FilterPartition { cdr_types: vec![1, 4], ..FilterPartition::default() };
     let settings = Settings { reading: ReadingSettings { slice, ..settings.reading }, ..settings };
     let planner = Planner::new(settings, Mode::Pass, Ledger::new(at(NOW - 2 * DAY)), at(NOW));
-    let run = run(planner, 400, |ask, _| {
-        let mut found = calls.found(ask);
-        if let Some(slice) = &ask.slice {
+    let run = run(planner, 400, |request, _| {
+        let mut found = calls.found(request);
+        if let Some(slice) = &request.slice {
             found.retain(|index| slice.cdr_types.contains(&if index % 2 == 0 { 1 } else { 4 }));
         }
-        let hides = (second(ask.sent.from)..=second(ask.sent.to)).contains(&hidden) && ask.slice.is_none();
+        let hides = (second(request.sent.from)..=second(request.sent.to)).contains(&hidden)
+            && request.slice.is_none();
         let total = found.len() + usize::from(hides);
         found.truncate(100);
         (evidence(&calls, &found, Some(total)), found)
@@ -112,8 +113,8 @@ fn a_page_of_far_fewer_calls_than_usual_is_read_again() {
     // Sorted and cut at 250, without totals; one page is drawn from a tenth of the calls.
     let calls = Calls::every(216, 30);
     for lie in 8..12 {
-        let run = run(planner(Mode::Pass, NOW - 30 * DAY, NOW), 150, |ask, number| {
-            let mut found = calls.found(ask);
+        let run = run(planner(Mode::Pass, NOW - 30 * DAY, NOW), 150, |request, number| {
+            let mut found = calls.found(request);
             if number == lie && found.len() > 5_000 {
                 found = found.into_iter().step_by(10).collect();
             }
@@ -128,8 +129,8 @@ fn a_page_of_far_fewer_calls_than_usual_is_read_again() {
 fn a_total_announced_for_a_refuted_page_is_not_forgotten() {
     // The first page announces what there is; then a tenth is given out for a while, with numbers that agree.
     let calls = Calls::every(1080, 7);
-    let run = run(planner(Mode::Pass, NOW - 7 * DAY, NOW), 100, |ask, number| {
-        let mut found = calls.found(ask);
+    let run = run(planner(Mode::Pass, NOW - 7 * DAY, NOW), 100, |request, number| {
+        let mut found = calls.found(request);
         if (1..8).contains(&number) {
             found = found.into_iter().step_by(10).collect();
         }
@@ -148,8 +149,8 @@ fn a_total_announced_for_a_refuted_page_is_not_forgotten() {
 fn an_empty_answer_inside_one_in_doubt_is_confirmed_as_well() {
     let calls = Calls::every(1080, 30);
     for lie in 1..6 {
-        let run = run(planner(Mode::Pass, NOW - 30 * DAY, NOW), 200, |ask, number| {
-            let mut found = calls.found(ask);
+        let run = run(planner(Mode::Pass, NOW - 30 * DAY, NOW), 200, |request, number| {
+            let mut found = calls.found(request);
             found.truncate(if number == lie { 0 } else { 120 });
             (evidence(&calls, &found, None), found)
         });
@@ -163,11 +164,11 @@ fn a_question_around_a_full_second_is_no_longer_than_the_api_accepts() {
     calls.0.extend(std::iter::repeat_n(NOW - DAY, 464));
     calls.0.sort_unstable();
     for accepted in [HOUR, 6 * HOUR, DAY] {
-        run(planner(Mode::Pass, NOW - 3 * DAY, NOW), 400, |ask, _| {
-            if ask.sent.len() > TimeDelta::seconds(accepted) {
+        run(planner(Mode::Pass, NOW - 3 * DAY, NOW), 400, |request, _| {
+            if request.sent.len() > TimeDelta::seconds(accepted) {
                 return refused();
             }
-            let found = calls.found(ask);
+            let found = calls.found(request);
             (evidence(&calls, &found, None), found)
         });
     }
@@ -195,7 +196,7 @@ fn what_is_overdue_under_a_gap_hurries_no_other_re_read() {
     let coverage = covered(NOW - 10 * DAY, TimeDelta::hours(3));
     let ledger = Ledger { coverage, gaps: vec![gap], ..Ledger::new(at(NOW - 10 * DAY)) };
     let mut planner = Planner::new(Settings::default(), Mode::Daemon, ledger, at(NOW));
-    let requests = watch(&mut planner, 4, |ask, _| whole(&calls, ask).0);
+    let requests = watch(&mut planner, 4, |request, _| whole(&calls, request).0);
     assert!(requests <= 20, "{requests} requests");
 }
 
@@ -206,10 +207,11 @@ fn a_history_that_ends_below_what_was_read_is_found_out_by_its_re_reads() {
     let coverage = covered(NOW - 8 * DAY, TimeDelta::days(1));
     let ledger = Ledger { coverage, ..Ledger::new(at(NOW - 8 * DAY)) };
     let mut planner = Planner::new(Settings::default(), Mode::Daemon, ledger, at(NOW));
-    let requests = watch(&mut planner, 6, |ask, now| match second(ask.sent.from) < now - 13 * DAY / 2 {
-        true => Reply::Invalid { server_date: Some(at(now)) },
-        false => whole(&calls, ask).0,
-    });
+    let requests =
+        watch(&mut planner, 6, |request, now| match second(request.sent.from) < now - 13 * DAY / 2 {
+            true => Reply::Invalid { server_date: Some(at(now)) },
+            false => whole(&calls, request).0,
+        });
     assert!(requests <= 60, "{requests} requests");
     assert_eq!(planner.ledger().gaps, []);
 }
@@ -218,8 +220,8 @@ fn a_history_that_ends_below_what_was_read_is_found_out_by_its_re_reads() {
 fn a_silent_cut_below_ten_is_found_out_as_well() {
     let calls = Calls::every(1080, 2);
     for limit in [3, 5, 9] {
-        let run = run(planner(Mode::Pass, NOW - 2 * DAY, NOW), 600, |ask, _| {
-            let mut found = calls.found(ask);
+        let run = run(planner(Mode::Pass, NOW - 2 * DAY, NOW), 600, |request, _| {
+            let mut found = calls.found(request);
             found.truncate(limit);
             (evidence(&calls, &found, None), found)
         });
@@ -235,15 +237,15 @@ fn spells_in_which_nothing_is_answered_never_add_up_to_a_gap() {
         let (mut now, mut opened) = (NOW, 0);
         while now < NOW + DAY {
             match planner.next(at(now)) {
-                Next::Ask(ask) => {
+                Next::Request(request) => {
                     let answers = (now - NOW) % (down + up) >= down;
-                    let reply = match whole(&calls, &ask).0 {
+                    let reply = match whole(&calls, &request).0 {
                         Reply::Answer(evidence) if answers => {
                             Reply::Answer(Evidence { server_date: Some(at(now)), ..evidence })
                         }
                         _ => Reply::Failed,
                     };
-                    let progress = planner.absorb(&ask, &reply, at(now));
+                    let progress = planner.absorb(&request, &reply, at(now));
                     opened += progress.gaps.len();
                     now += if answers { 2 } else { pause };
                 }

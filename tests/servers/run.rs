@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use cdr_sync::plan::ledger::{Gap, Ledger};
 use cdr_sync::plan::{Mode, Next, Planner, Settings};
 use cdr_sync::read::ReadingSettings;
-use cdr_sync::read::partition::Slice;
-use cdr_sync::read::request::{Ask, Outcome};
-use cdr_sync::read::verdict::Limits;
+use cdr_sync::read::partition::FilterPartition;
+use cdr_sync::read::request::{Outcome, Request};
+use cdr_sync::read::verdict::AnswerLimits;
 use cdr_sync::window::Window;
 use cdr_sync::window::bounds::floor;
 use chrono::TimeDelta;
@@ -90,9 +90,9 @@ pub fn run(drawn: Drawn, verbose: bool) -> Verdict {
 
 fn settings(drawn: &Drawn) -> Settings {
     let defaults = Settings::default();
-    let limits = Limits { records: drawn.configured_limit, ..Limits::default() };
-    let slice = Slice { cdr_types: TYPES.to_vec(), ..Slice::default() };
-    let reading = ReadingSettings { limits, slice, ..defaults.reading };
+    let limits = AnswerLimits { records: drawn.configured_limit, ..AnswerLimits::default() };
+    let slice = FilterPartition { cdr_types: TYPES.to_vec(), ..FilterPartition::default() };
+    let reading = ReadingSettings { limits, partition: slice, ..defaults.reading };
     Settings { reading, poll_interval: TimeDelta::seconds(drawn.poll_interval), ..defaults }
 }
 
@@ -102,9 +102,9 @@ impl Run {
         let mut used = 0;
         while self.now < until {
             match self.planner.next(at(self.now)) {
-                Next::Ask(ask) => {
+                Next::Request(request) => {
                     used += 1;
-                    self.request(&ask);
+                    self.request(&request);
                 }
                 Next::Wait(wake) => {
                     let wake = second(wake);
@@ -124,21 +124,21 @@ impl Run {
         used
     }
 
-    fn request(&mut self, ask: &Ask) {
+    fn request(&mut self, request: &Request) {
         let asked_at = self.now;
-        let (reply, calls) = self.drawn.server.answer(ask, asked_at);
+        let (reply, calls) = self.drawn.server.answer(request, asked_at);
         for call in &calls {
             self.read[*call] = true;
         }
-        let progress = self.planner.absorb(ask, &reply, at(asked_at));
+        let progress = self.planner.absorb(request, &reply, at(asked_at));
         self.now += 2;
         self.verdict.doubts += usize::from(progress.outcome == Outcome::Doubted);
         if self.verbose {
             println!(
                 "{asked_at} {:?} {} {:?}: {} calls, {} hidden, {:?}, claims {:?}, gaps {:?}",
-                ask.reason,
-                ask.window,
-                ask.order,
+                request.reason,
+                request.window,
+                request.order,
                 calls.len(),
                 self.drawn.server.hid,
                 progress.outcome,
@@ -152,13 +152,13 @@ impl Run {
             }
             let taken_back = progress.uncover.iter().any(|window| window.intersect(&claim.window).is_some());
             if !taken_back {
-                self.check_claim(claim.window, ask, asked_at);
+                self.check_claim(claim.window, request, asked_at);
             }
         }
     }
 
     /// All that had appeared in good time before the claim must have been read.
-    fn check_claim(&mut self, claim: Window, ask: &Ask, now: i64) {
+    fn check_claim(&mut self, claim: Window, request: &Request, now: i64) {
         let server_now = now + self.drawn.server.clock;
         let calls = &self.drawn.server.calls;
         let first = calls.partition_point(|call| call.date < second(claim.from()));
@@ -180,7 +180,7 @@ impl Run {
         if missing > 0 {
             self.verdict.early += missing;
             self.verdict
-                .fault(format!("{missing} calls in {claim} claimed, never read, by {ask:?} at {now}"));
+                .fault(format!("{missing} calls in {claim} claimed, never read, by {request:?} at {now}"));
         }
     }
 

@@ -1,7 +1,7 @@
 //! A model API of which the planner knows nothing, drawn from the product of all that servers may do.
 
 use cdr_sync::read::evidence::Evidence;
-use cdr_sync::read::request::{Ask, Reply};
+use cdr_sync::read::request::{Reply, Request};
 use cdr_sync::window::Order;
 use chrono::{DateTime, Utc};
 use fastrand::Rng;
@@ -121,10 +121,10 @@ impl Server {
     }
 
     /// The reply at our second `now`, and the calls in it.
-    pub fn answer(&mut self, ask: &Ask, now: i64) -> (Reply, Vec<usize>) {
+    pub fn answer(&mut self, request: &Request, now: i64) -> (Reply, Vec<usize>) {
         (self.requests, self.hid) = (self.requests + 1, 0);
-        let (from, to) = (second(ask.sent.from), second(ask.sent.to));
-        assert!(from <= to, "an inverted question: {ask:?}");
+        let (from, to) = (second(request.sent.from), second(request.sent.to));
+        assert!(from <= to, "an inverted question: {request:?}");
         if from == to {
             return (self.invalid(now), Vec::new());
         }
@@ -145,7 +145,7 @@ impl Server {
         {
             return (self.invalid(now), Vec::new());
         }
-        let mut found = self.found(ask, from, to, server_now);
+        let mut found = self.found(request, from, to, server_now);
         if self.poison.is_some_and(|poison| from <= poison && poison <= to) {
             return (Reply::Failed, Vec::new());
         }
@@ -171,16 +171,16 @@ impl Server {
             return (Reply::TooMany { exact: true }, Vec::new());
         }
         found.retain(|index| !self.calls[*index].hidden);
-        self.cut(ask, &mut found, limit);
+        self.cut(request, &mut found, limit);
         (Reply::Answer(self.evidence(&found, total, now)), found)
     }
 
     /// What there is between the bounds, in the order of appearance.
-    fn found(&self, ask: &Ask, from: i64, to: i64, server_now: i64) -> Vec<usize> {
+    fn found(&self, request: &Request, from: i64, to: i64, server_now: i64) -> Vec<usize> {
         // Minutes only name a minute that began up to 59 seconds before the call.
         let first = self.calls.partition_point(|call| call.date < from);
         let last = self.calls.partition_point(|call| call.date <= to + 60);
-        let types = ask.slice.as_ref().map(|slice| &slice.cdr_types).filter(|_| self.slices);
+        let types = request.partition.as_ref().map(|partition| &partition.cdr_types).filter(|_| self.slices);
         let mut found: Vec<usize> = (first..last)
             .filter(|index| {
                 let call = &self.calls[*index];
@@ -196,7 +196,7 @@ impl Server {
         found
     }
 
-    fn cut(&mut self, ask: &Ask, found: &mut Vec<usize>, limit: usize) {
+    fn cut(&mut self, request: &Request, found: &mut Vec<usize>, limit: usize) {
         let calls = &self.calls;
         let date = |index: &usize| calls[*index].date;
         let sort = |found: &mut Vec<usize>, order: Option<Order>| match order {
@@ -205,14 +205,14 @@ impl Server {
             None => {}
         };
         match self.sort {
-            Sort::Honoured => sort(found, ask.order),
+            Sort::Honoured => sort(found, request.order),
             Sort::HonouredLoosely => {
                 self.random.shuffle(found);
-                sort(found, ask.order);
+                sort(found, request.order);
             }
             Sort::Reversed => sort(
                 found,
-                ask.order.map(|order| match order {
+                request.order.map(|order| match order {
                     Order::Ascending => Order::Descending,
                     Order::Descending => Order::Ascending,
                 }),
@@ -225,7 +225,7 @@ impl Server {
         }
         found.truncate(limit);
         if self.sort == Sort::AfterCut {
-            sort(found, ask.order);
+            sort(found, request.order);
         }
     }
 

@@ -30,7 +30,8 @@ async fn claims_move_the_cursor_and_neighbours_of_one_tier_are_one_row() {
     let done = scene.read(hour(4), &[], at(12, 1)).await;
     assert_eq!(done.cursor, Some(window(at(3, 0), at(5, 0))));
     assert_eq!(scene.count("select count(*) from cdr_sync.coverage").await, 1);
-    let claims = [cdr_sync::store::commit::Claim { tier: TimeDelta::days(1), ..claim(hour(3), at(12, 2)) }];
+    let claims =
+        [cdr_sync::store::commit::Claim { reread_age: TimeDelta::days(1), ..claim(hour(3), at(12, 2)) }];
     let uncover = [window(at(4, 30), at(5, 0))];
     let done = scene
         .store
@@ -46,12 +47,13 @@ async fn claims_move_the_cursor_and_neighbours_of_one_tier_are_one_row() {
 #[tokio::test]
 async fn an_age_that_was_claimed_too_early_is_lowered_and_what_was_read_stays_read() {
     let scene = Scene::new().await;
-    let aged = |tier| cdr_sync::store::commit::Claim { tier, ..claim(hour(3), at(12, 0)) };
+    let aged = |reread_age| cdr_sync::store::commit::Claim { reread_age, ..claim(hour(3), at(12, 0)) };
     let claims = [aged(TimeDelta::days(7))];
     scene.store.commit(&Commit { claims: &claims, ..scene.commit(&[], at(12, 0)) }).await.unwrap();
-    let lower = |tier| Stretch { window: hour(3), tier, lacking: Lacking::NONE };
-    for (tier, claims, expected) in [(1, &[][..], 1), (7, &[], 1), (0, &[aged(TimeDelta::days(3))], 3)] {
-        let lowered = [lower(TimeDelta::days(tier))];
+    let lower = |reread_age| Stretch { window: hour(3), reread_age, lacking: Lacking::NONE };
+    for (reread_age, claims, expected) in [(1, &[][..], 1), (7, &[], 1), (0, &[aged(TimeDelta::days(3))], 3)]
+    {
+        let lowered = [lower(TimeDelta::days(reread_age))];
         let commit = Commit { lowered: &lowered, claims, ..scene.commit(&[], at(12, 1)) };
         let done = scene.store.commit(&commit).await.unwrap();
         assert_eq!(done.coverage.stretches(), [lower(TimeDelta::days(expected))]);
@@ -180,7 +182,7 @@ async fn a_commit_that_the_lock_keeps_waiting_says_away_and_can_be_done_again() 
     sqlx::raw_sql("select from cdr_sync.cursor for update").execute(&mut *holder).await.unwrap();
     let records = [cdr("a", at(1, 0))];
     let commit = scene.commit(&records, at(12, 0));
-    assert!(store.commit(&commit).await.unwrap_err().is_away());
+    assert!(store.commit(&commit).await.unwrap_err().is_unavailable());
     holder.rollback().await.unwrap();
     assert_eq!(store.commit(&commit).await.unwrap().inserted, 1);
 }

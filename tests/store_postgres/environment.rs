@@ -90,7 +90,7 @@ async fn a_database_in_another_encoding_is_left_as_it_is() {
         execute(database.url(), format!("drop database {name} with (force)")).await;
         let error = refused.unwrap_err();
         named(&error, &[encoding, "UTF8", "create database"]);
-        assert!(!error.is_away(), "no wait changes an encoding");
+        assert!(!error.is_unavailable(), "no wait changes an encoding");
         assert_eq!(left, 0);
     }
 }
@@ -168,7 +168,7 @@ async fn a_role_whose_transactions_are_read_only_is_told_so_and_waited_for() {
     store.close().await;
     role.drop().await;
     let error = refused.unwrap_err();
-    assert!(error.is_away());
+    assert!(error.is_unavailable());
     named(&error, &["read-only", "default_transaction_read_only", "primary"]);
     migrated.unwrap();
 }
@@ -209,7 +209,7 @@ async fn who_is_not_let_in_waits_with_the_servers_own_reason() {
         (crowded, "too many connections for role", "database.max_connections"),
     ] {
         let error = result.unwrap_err();
-        assert!(error.is_away(), "{error}");
+        assert!(error.is_unavailable(), "{error}");
         named(&error, &[reason, advice]);
     }
     assert!(trouble.is_some_and(|text| text.contains("too many connections")));
@@ -273,7 +273,7 @@ async fn a_certificate_that_is_not_accepted_is_named_with_what_to_do() {
         let port = server_with(certificate);
         let url = format!("postgres://u:hidden@127.0.0.1:{port}/d?sslmode=verify-full{more}");
         let error = Store::open(&settings(&url)).unwrap().try_connecting().await.unwrap_err();
-        assert!(matches!(error, StoreError::Tls { .. }) && error.is_away(), "{error}");
+        assert!(matches!(error, StoreError::Tls { .. }) && error.is_unavailable(), "{error}");
         named(&error, &words);
         assert!(!error.to_string().contains("hidden"));
     }
@@ -288,7 +288,7 @@ async fn a_server_without_tls_is_named_when_tls_is_asked_for() {
     let database = TestDatabase::new().await.unwrap();
     let url = format!("{}?sslmode=require", database.url());
     let error = Store::open(&settings(&url)).unwrap().try_connecting().await.unwrap_err();
-    assert!(error.is_away());
+    assert!(error.is_unavailable());
     named(&error, &["TLS", "ssl = on"]);
 }
 

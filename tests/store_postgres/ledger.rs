@@ -3,7 +3,7 @@
 use cdr_sync::store::StoreError;
 use cdr_sync::store::account::Start;
 use cdr_sync::store::commit::Commit;
-use cdr_sync::store::request::RequestState;
+use cdr_sync::store::request::WorkRequestState;
 use serde_json::json;
 
 use crate::scene::{ACCOUNT, Scene, at, cdr, cdrs, hour};
@@ -89,7 +89,7 @@ async fn work_can_be_asked_for_and_followed() {
     let scene = Scene::new().await;
     let id = scene.store.ask(ACCOUNT, hour(1), "sync").await.unwrap();
     assert_eq!(scene.store.open_requests(ACCOUNT).await.unwrap()[0].window, hour(1));
-    let done = RequestState { state: "done".into(), progress: 1.0, error: None };
+    let done = WorkRequestState { state: "done".into(), progress: 1.0, error: None };
     scene.store.set_request(id, &done, at(12, 0)).await.unwrap();
     assert_eq!(scene.store.open_requests(ACCOUNT).await.unwrap(), []);
     assert_eq!(scene.store.request_state(id).await.unwrap(), Some(done));

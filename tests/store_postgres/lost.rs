@@ -155,9 +155,9 @@ async fn a_connection_that_met_a_read_only_database_is_not_used_again() {
     let store = Store::open(&settings).unwrap();
     let records = cdrs(3, at(8, 0));
     let commit = scene.commit(&records, at(12, 0));
-    assert!(store.commit(&commit).await.unwrap_err().is_away());
+    assert!(store.commit(&commit).await.unwrap_err().is_unavailable());
     // A database that only reads is not ready for a daemon that writes.
-    assert!(store.takes_writes().await.unwrap_err().is_away());
+    assert!(store.takes_writes().await.unwrap_err().is_unavailable());
 
     run(
         &scene,
@@ -240,7 +240,7 @@ async fn a_connection_that_dies_in_the_middle_of_a_commit_costs_seconds() {
         while scene.count(merging).await == 0 {}
         wire.forget_connections();
     });
-    assert!(stored.unwrap_err().is_away());
+    assert!(stored.unwrap_err().is_unavailable());
     assert_eq!(store.commit(&commit).await.unwrap().inserted, 3);
     assert!(began.elapsed() < Duration::from_secs(30), "{:?}", began.elapsed());
 }
@@ -259,7 +259,7 @@ async fn work_that_may_take_long_ends_when_its_connection_died_without_a_word() 
         wire.forget_connections();
         sqlx::raw_sql("commit").execute(&mut other).await.unwrap();
     });
-    assert!(renamed.unwrap_err().is_away());
+    assert!(renamed.unwrap_err().is_unavailable());
     store.rename_account(ACCOUNT, "new").await.unwrap();
     assert!(began.elapsed() < Duration::from_secs(30), "{:?}", began.elapsed());
 }

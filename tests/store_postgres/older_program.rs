@@ -31,7 +31,7 @@ async fn old_read(conn: &mut PgConnection) -> Vec<Old> {
     .await
     .unwrap();
     rows.into_iter()
-        .map(|(from, to, tier)| (window(from, to), TimeDelta::microseconds(tier.microseconds)))
+        .map(|(from, to, reread_age)| (window(from, to), TimeDelta::microseconds(reread_age.microseconds)))
         .collect()
 }
 
@@ -39,8 +39,11 @@ async fn old_read(conn: &mut PgConnection) -> Vec<Old> {
 async fn old_write(conn: &mut PgConnection, gone: &[Old], come: &[Old]) -> u64 {
     let spans =
         |rows: &[Old]| -> Vec<_> { rows.iter().map(|(w, _)| PgRange::from(w.from()..w.to())).collect() };
-    let interval =
-        |(_, tier): &Old| PgInterval { months: 0, days: 0, microseconds: tier.num_microseconds().unwrap() };
+    let interval = |(_, reread_age): &Old| PgInterval {
+        months: 0,
+        days: 0,
+        microseconds: reread_age.num_microseconds().unwrap(),
+    };
     let deleted = sqlx::query("delete from cdr_sync.coverage where account = $1 and span = any($2)")
         .bind(ACCOUNT)
         .bind(spans(gone))
@@ -75,8 +78,8 @@ async fn loaded(scene: &Scene) -> Vec<Stretch> {
     scene.store.load(ACCOUNT).await.unwrap().coverage.stretches().to_vec()
 }
 
-fn stretch(window: Window, tier: TimeDelta, lacking: Lacking) -> Stretch {
-    Stretch { window, tier, lacking }
+fn stretch(window: Window, reread_age: TimeDelta, lacking: Lacking) -> Stretch {
+    Stretch { window, reread_age, lacking }
 }
 
 #[tokio::test]

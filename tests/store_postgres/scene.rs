@@ -81,7 +81,7 @@ pub fn cdrs(n: usize, from: DateTime<Utc>) -> Vec<Cdr> {
 }
 
 pub fn claim(window: Window, read_at: DateTime<Utc>) -> Claim {
-    Claim { window, tier: TimeDelta::zero(), lacking: Lacking::NONE, read_at, may_mark: true }
+    Claim { window, reread_age: TimeDelta::zero(), lacking: Lacking::NONE, read_at, may_mark: true }
 }
 
 static ALL_COLUMNS: LazyLock<BTreeSet<Column>> = LazyLock::new(|| Column::ALL.into());

@@ -44,7 +44,7 @@ impl Engine {
         let (mut days, mut rows) = (0, 0);
         let mut from_newest = self.comparison.below.is_none();
         loop {
-            self.asker.board.heart.beats_within(TURN);
+            self.fetcher.board.heart.beats_within(TURN);
             let Some(compared) = self.compare_some().await? else { break };
             days += compared.lost_days;
             rows += compared.lost_rows;
@@ -62,7 +62,7 @@ impl Engine {
         }
         tracing::error!(
             event = "rows_lost",
-            account = self.asker.account.name,
+            account = self.fetcher.account.name,
             days,
             rows,
             "rows were deleted from voicenter.cdr by somebody else: the days are read again"
@@ -75,11 +75,11 @@ impl Engine {
         let Comparison { below, rows, .. } = self.comparison;
         let mut tries = 0;
         let compared = self
-            .asker
-            .while_away(|asker| {
+            .fetcher
+            .retry_while_unavailable(|fetcher| {
                 tries += 1;
                 let (store, count) = (self.store.clone(), self.count.clone());
-                let (name, fence) = (asker.account.name.clone(), self.leadership.fence);
+                let (name, fence) = (fetcher.account.name.clone(), self.leadership.fence);
                 async move { store.compare_days(&name, fence, &count, below, rows).await }
             })
             .await;
@@ -92,7 +92,7 @@ impl Engine {
             }
             Err(SyncError::Store(error)) if error.is_too_slow() => {
                 self.comparison.rows = (rows / FEWER).max(1);
-                let account = &self.asker.account.name;
+                let account = &self.fetcher.account.name;
                 tracing::warn!(event = "days_not_compared", account, %error, "fewer are counted next time");
                 Ok(None)
             }

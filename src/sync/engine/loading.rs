@@ -4,7 +4,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 
 use crate::plan::ledger::{Gap, Ledger, Recheck};
-use crate::read::api_profile::Knowledge;
+use crate::read::api_profile::ApiProfile;
 use crate::store::Store;
 use crate::store::commit_count::CommitCount;
 use crate::sync::{Account, SyncError};
@@ -19,7 +19,7 @@ const FORECAST_FROM: TimeDelta = TimeDelta::weeks(5);
 #[derive(Clone, Debug, PartialEq, Default, Serialize)]
 pub(super) struct Learned {
     pub capabilities: Remembered,
-    pub api: Knowledge,
+    pub api: ApiProfile,
     /// When a call showed that CallIDs say nothing of the time zone.
     pub ids_refuted_at: Option<DateTime<Utc>>,
 }
@@ -56,10 +56,10 @@ pub(in crate::sync) async fn load(
     now: DateTime<Utc>,
 ) -> Result<Loaded, SyncError> {
     let stored = store.load(&account.name).await?;
-    let Learned { capabilities, api: mut knowledge, ids_refuted_at } =
+    let Learned { capabilities, api: mut profile, ids_refuted_at } =
         Learned::from_stored(stored.knowledge.as_ref());
     // A start gives a server that was caught cutting before sorting one more chance.
-    knowledge.sort_strikes = knowledge.sort_strikes.min(1);
+    profile.sort_strikes = profile.sort_strikes.min(1);
     let mut forecast = Forecast::default();
     let recent = now - FORECAST_FROM;
     for (hour, calls) in store.hourly_counts(&account.name, recent, now).await? {
@@ -83,7 +83,7 @@ pub(in crate::sync) async fn load(
         rechecks: rechecks
             .map(|recheck| Recheck { window: recheck.window, due_at: recheck.due_at })
             .collect(),
-        knowledge,
+        profile,
         forecast,
     };
     Ok(Loaded { ledger, count: stored.count, remembered: capabilities, ids_refuted_at })

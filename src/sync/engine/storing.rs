@@ -2,13 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use super::super::execute::Parcel;
+use super::super::batch::PendingBatch;
 use super::super::{DATABASE, events};
 use super::{NOTED_EVERY, NOTED_FROM, TURN};
 use crate::clock::Clock;
 use crate::store::commit::Committed;
 use crate::store::{Store, StoreError};
-use crate::sync::status::Board;
+use crate::sync::status::ProgressWatch;
 
 /// How often a commit is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(20);
@@ -17,8 +17,8 @@ const LOOK_EVERY: Duration = Duration::from_secs(20);
 pub(super) async fn store_parcel(
     store: Store,
     clock: Clock,
-    parcel: Parcel,
-    board: Board,
+    parcel: PendingBatch,
+    board: ProgressWatch,
 ) -> Result<Committed, StoreError> {
     let mut failures = 0;
     let committed = loop {
@@ -28,7 +28,7 @@ pub(super) async fn store_parcel(
             board.metrics.stored(began.elapsed());
         }
         match result {
-            Err(error) if error.is_away() || error.is_too_slow() => {
+            Err(error) if error.is_unavailable() || error.is_too_slow() => {
                 failures += 1;
                 let wait = DATABASE.wait(failures, fastrand::f64(), None);
                 if error.is_too_slow() && (failures == NOTED_FROM || failures % NOTED_EVERY == 0) {
@@ -57,7 +57,11 @@ async fn note(store: &Store, clock: &Clock, account: &str, error: &StoreError) {
 }
 
 /// One try. A slow database may take many transactions for it, each in time.
-async fn committed(parcel: &Parcel, store: &Store, board: &Board) -> Result<Committed, StoreError> {
+async fn committed(
+    parcel: &PendingBatch,
+    store: &Store,
+    board: &ProgressWatch,
+) -> Result<Committed, StoreError> {
     let mut committing = std::pin::pin!(parcel.commit(store));
     let mut begun = None;
     loop {

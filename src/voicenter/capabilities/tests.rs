@@ -54,7 +54,7 @@ fn ask(
             answered = Some(sent);
         }
         match capabilities.absorb(&mut attempt, reception, at) {
-            Step::Ask(form) => sent = form,
+            Step::Request(form) => sent = form,
             Step::Take => return answered,
             Step::GiveUp => return None,
         }
@@ -195,7 +195,7 @@ fn a_question_without_use_for_a_part_neither_tries_nor_drops_it() {
 fn look_up(capabilities: &mut Capabilities, taken: bool, at: DateTime<Utc>) {
     let (mut attempt, _) = capabilities.begin(Form::FULL, Form::of([Capability::CallId]), at);
     let reception = if taken { Reception::Taken } else { Reception::Refused(Form::BARE) };
-    assert!(!matches!(capabilities.absorb(&mut attempt, reception, at), Step::Ask(_)));
+    assert!(!matches!(capabilities.absorb(&mut attempt, reception, at), Step::Request(_)));
 }
 
 #[test]
@@ -236,7 +236,7 @@ fn a_criterion_refused_by_name_twice_is_dropped_while_all_else_works() {
             ask(&mut capabilities, &mut server, plain(), now());
         }
         let (mut attempt, _) = capabilities.begin(plain(), call_id, now());
-        while let Step::Ask(_) = capabilities.absorb(&mut attempt, Reception::Refused(call_id), now()) {}
+        while let Step::Request(_) = capabilities.absorb(&mut attempt, Reception::Refused(call_id), now()) {}
         assert_eq!(capabilities.dropped(), dropped);
     }
 }

@@ -9,7 +9,7 @@ use super::super::decode::BadBody;
 use super::super::said::explaining;
 
 /// What came over the wire.
-pub(super) struct Came {
+pub(super) struct RawResponse {
     pub(super) status: u16,
     pub(super) server_date: Option<DateTime<Utc>>,
     pub(super) retry_after: Option<Duration>,
@@ -23,7 +23,7 @@ pub(super) struct Came {
 /// A page's title and a short text say what stood in the way; more of a body may hold anything.
 const LONGEST_QUOTE: usize = 120;
 
-impl Came {
+impl RawResponse {
     /// The head of a response; its body is still to come.
     pub(super) fn head(response: &reqwest::Response) -> Self {
         let header = |name: HeaderName| {

@@ -10,7 +10,7 @@ use super::Account;
 use crate::cdr::{Cdr, CdrKey, Column, Rejected};
 use crate::plan::ledger::Progress;
 use crate::read::evidence::Evidence;
-use crate::read::request::{Ask, Hold};
+use crate::read::request::{Hold, Request};
 use crate::store::commit::{Claim, Commit, Committed, RemovalRules};
 use crate::store::commit_count::CommitCount;
 use crate::store::gap::NewGap;
@@ -21,18 +21,18 @@ use crate::window::lacking::Lacking;
 use crate::window::{Order, Window};
 
 /// The question that asks for what the planner wants.
-pub(super) fn question(account: &Account, ask: &Ask) -> Question {
+pub(super) fn question(account: &Account, request: &Request) -> Question {
     let mut filter = account.filter.clone();
-    if let Some(slice) = &ask.slice {
-        filter.cdr_types = slice.cdr_types.clone();
-        filter.phones = slice.phones.clone();
-        filter.extensions = slice.extensions.clone();
+    if let Some(partition) = &request.partition {
+        filter.cdr_types = partition.cdr_types.clone();
+        filter.phones = partition.phones.clone();
+        filter.extensions = partition.extensions.clone();
     }
     Question {
-        from: ask.sent.from,
-        to: ask.sent.to,
-        narrow: ask.narrow,
-        order: ask.order,
+        from: request.sent.from,
+        to: request.sent.to,
+        narrow: request.narrow,
+        order: request.order,
         form: Form::FULL,
         filter,
         fields: Fields::All,
@@ -72,7 +72,7 @@ pub(super) fn evidence(answer: &Answer) -> Evidence {
 
 /// What was read for a window that is not proven yet.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Held {
+pub(super) struct CarriedKeys {
     keys: Vec<CdrKey>,
     /// What could not be decoded, without its text.
     rejected: Vec<Rejected>,
@@ -81,7 +81,7 @@ pub(super) struct Held {
     pub(super) lacking: Lacking,
 }
 
-impl Held {
+impl CarriedKeys {
     /// What is to be held after an answer, given what was held before it.
     pub(super) fn after(
         self,
@@ -89,11 +89,11 @@ impl Held {
         answer: &Answer,
         lacking: Lacking,
         read_at: DateTime<Utc>,
-    ) -> Option<Held> {
+    ) -> Option<CarriedKeys> {
         let mut held = match hold {
             Hold::Nothing => return None,
-            Hold::ThisAnswer => Held { read_at: Some(read_at), ..Held::default() },
-            Hold::AndEarlier => Held { read_at: self.read_at.or(Some(read_at)), ..self },
+            Hold::ThisAnswer => CarriedKeys { read_at: Some(read_at), ..CarriedKeys::default() },
+            Hold::AndEarlier => CarriedKeys { read_at: self.read_at.or(Some(read_at)), ..self },
         };
         held.keys.extend(answer.records.iter().map(|record| record.key.clone()));
         let textless = |rejected: &Rejected| Rejected { raw: String::new(), ..rejected.clone() };
@@ -145,18 +145,18 @@ impl Lookup {
 
 /// Everything that one answer changes, owned, so that it can be stored while the next one is fetched.
 #[derive(Debug)]
-pub(super) struct Parcel {
+pub(super) struct PendingBatch {
     pub account: String,
     pub fence: i64,
     pub count: Arc<CommitCount>,
-    pub ask: Ask,
+    pub request: Request,
     pub requests: u32,
     pub read_at: DateTime<Utc>,
     pub elapsed: TimeDelta,
     pub answer: Option<Answer>,
     /// What the answer was not asked for.
     pub lacking: Lacking,
-    pub earlier: Held,
+    pub earlier: CarriedKeys,
     pub progress: Progress,
     pub knowledge: Option<Value>,
     pub error: String,
@@ -166,7 +166,7 @@ pub(super) struct Parcel {
     pub lookup: Lookup,
 }
 
-impl Parcel {
+impl PendingBatch {
     /// Stores it, in one transaction.
     pub(super) async fn commit(&self, store: &Store) -> Result<Committed, StoreError> {
         let mut records: &[Cdr] = self.answer.as_ref().map_or(&[], |answer| &answer.records);
@@ -223,7 +223,7 @@ impl Parcel {
         let read_at = self.earlier.read_at.unwrap_or(self.read_at);
         let claim = |claim: &crate::window::coverage::Stretch| Claim {
             window: claim.window,
-            tier: claim.tier,
+            reread_age: claim.reread_age,
             lacking: claim.lacking,
             read_at,
             may_mark,
@@ -233,9 +233,9 @@ impl Parcel {
 
     fn window_read(&self) -> WindowRead<'_> {
         WindowRead {
-            lane: self.ask.lane.as_str(),
-            reason: self.ask.reason.as_str(),
-            window: self.ask.window,
+            lane: self.request.lane.as_str(),
+            reason: self.request.reason.as_str(),
+            window: self.request.window,
             requests: self.requests,
             seen: self.answer.as_ref().map_or(0, |answer| answer.listed as u64),
             outcome: self.progress.outcome.as_str(),

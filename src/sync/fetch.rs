@@ -7,12 +7,12 @@ use tokio::sync::watch;
 use tracing::Instrument;
 
 use super::engine::TURN;
-use super::status::Board;
+use super::status::ProgressWatch;
 use super::zone::{Shows, ZoneWatch};
-use super::{Account, DATABASE, SyncError, execute};
+use super::{Account, DATABASE, SyncError, batch};
 use crate::clock::Clock;
 use crate::memory::ReservedMemory;
-use crate::read::request::{Ask, Outcome, Reply};
+use crate::read::request::{Outcome, Reply, Request};
 use crate::store::StoreError;
 use crate::voicenter::capabilities::Remembered;
 use crate::voicenter::session::{Asked, Session};
@@ -31,11 +31,11 @@ const IDLE_MEMORY_AFTER_WANT: Duration = Duration::from_secs(90);
 
 /// Who asks for one account.
 #[derive(Debug)]
-pub(super) struct Asker {
+pub(super) struct Fetcher {
     pub account: Account,
     pub clock: Clock,
     pub session: Session,
-    pub board: Board,
+    pub board: ProgressWatch,
     /// Until when the lease holds; `None` for commands that only read.
     pub lease: Option<watch::Receiver<Instant>>,
     /// How many failures in a row a single pass endures; a daemon goes on for ever.
@@ -80,8 +80,8 @@ impl Fetched {
     }
 }
 
-impl Asker {
-    pub fn new(account: Account, clock: Clock, remembered: &Remembered, board: Board) -> Self {
+impl Fetcher {
+    pub fn new(account: Account, clock: Clock, remembered: &Remembered, board: ProgressWatch) -> Self {
         let session = Session::new(account.client.method(), remembered);
         let zone = ZoneWatch::default();
         Self { account, clock, session, board, lease: None, patience: None, zone, failures: 0 }
@@ -99,15 +99,15 @@ impl Asker {
     }
 
     /// Makes the planned request, as often as it takes to get a reply that means something.
-    pub async fn fetch(&mut self, ask: &Ask) -> Result<Fetched, SyncError> {
+    pub async fn fetch(&mut self, request: &Request) -> Result<Fetched, SyncError> {
         let mut requests = 0;
-        let essential = self.essential(ask);
+        let essential = self.essential(request);
         if !essential.is_bare() && !self.session.has(Capability::CdrTypes) {
             let (error, read_at) = ("the API does not take cdrTypes".to_owned(), self.clock.now());
             let (reply, lacking) = (Reply::TooMany { exact: true }, Lacking::NONE);
             return Ok(Fetched { reply, answer: None, lacking, error, requests, read_at });
         }
-        let question = execute::question(&self.account, ask);
+        let question = batch::question(&self.account, request);
         let exact = self.account.client.sends_exactly(&question);
         let (read_at, result) = self.ask(question.clone(), essential, &mut requests).await?;
         if let Ok(asked) = &result
@@ -119,7 +119,7 @@ impl Asker {
         let (mut lacking, mut answer) = (Lacking::NONE, None);
         let (reply, error) = match result {
             Ok(asked) => {
-                let reply = Reply::Answer(execute::evidence(&asked.answer));
+                let reply = Reply::Answer(batch::evidence(&asked.answer));
                 (lacking, answer) = (asked.lacking, Some(asked.answer));
                 (reply, String::new())
             }
@@ -127,21 +127,21 @@ impl Asker {
                 Action::Split => (Reply::TooMany { exact }, error.to_string()),
                 Action::TooSlow => {
                     tracing::warn!(
-                        event = "request_failed", account = self.account.name, lane = ask.lane.as_str(),
-                        window = %ask.window, failures = self.failures + 1, %error, "no usable answer in time"
+                        event = "request_failed", account = self.account.name, lane = request.lane.as_str(),
+                        window = %request.window, failures = self.failures + 1, %error, "no usable answer in time"
                     );
                     (Reply::TimedOut, error.to_string())
                 }
                 Action::SplitTooLarge => (Reply::TooLarge, error.to_string()),
                 Action::Pause { .. } => return Err(self.refused(&error)),
                 Action::Stop => {
-                    tracing::warn!(event = "invalid_range", account = self.account.name, window = %ask.window, %error, advice = error.advice());
+                    tracing::warn!(event = "invalid_range", account = self.account.name, window = %request.window, %error, advice = error.advice());
                     (Reply::Invalid { server_date: error.server_date() }, error.to_string())
                 }
                 _ => {
                     tracing::warn!(
-                        event = "request_failed", account = self.account.name, lane = ask.lane.as_str(),
-                        window = %ask.window, failures = self.failures + 1, %error, "no usable answer"
+                        event = "request_failed", account = self.account.name, lane = request.lane.as_str(),
+                        window = %request.window, failures = self.failures + 1, %error, "no usable answer"
                     );
                     let unreachable = matches!(error, ApiError::NoConnection(_));
                     (if unreachable { Reply::Unreachable } else { Reply::Failed }, error.to_string())
@@ -152,8 +152,8 @@ impl Asker {
     }
 
     /// A slice by type, unless the account is narrowed by type anyway, means nothing without its types.
-    fn essential(&self, ask: &Ask) -> Form {
-        let sliced = ask.slice.as_ref().is_some_and(|slice| !slice.cdr_types.is_empty());
+    fn essential(&self, request: &Request) -> Form {
+        let sliced = request.partition.as_ref().is_some_and(|partition| !partition.cdr_types.is_empty());
         let by_us = sliced && self.account.filter.cdr_types.is_empty();
         if by_us { Form::of([Capability::CdrTypes]) } else { Form::BARE }
     }
@@ -237,9 +237,9 @@ impl Asker {
             limited += 1;
             let wait = self.account.backoff.wait(limited, fastrand::f64(), retry_after);
             self.waits("rate_limited", wait, &error.to_string());
-            self.while_away(|asker| {
-                let pace = asker.account.pace.clone();
-                async move { pace.pause(wait).await }
+            self.retry_while_unavailable(|fetcher| {
+                let rate_limit = fetcher.account.rate_limit.clone();
+                async move { rate_limit.pause(wait).await }
             })
             .await?;
         }
@@ -249,9 +249,9 @@ impl Asker {
     pub(super) async fn clock_was_set_back(&mut self, by: TimeDelta) -> Result<(), SyncError> {
         self.zone.clock_was_set_back(by);
         self.session.clock_was_set_back(by);
-        self.while_away(|asker| {
-            let (store, name) = (asker.account.pace.store().clone(), asker.account.name.clone());
-            let now = asker.clock.now();
+        self.retry_while_unavailable(|fetcher| {
+            let (store, name) = (fetcher.account.rate_limit.store().clone(), fetcher.account.name.clone());
+            let now = fetcher.clock.now();
             async move { store.disbelieve_future(&name, now).await }
         })
         .await
@@ -285,16 +285,16 @@ impl Asker {
 
     /// Waits for the budget.
     async fn ready(&mut self) -> Result<(), SyncError> {
-        self.while_away(|asker| {
-            let (pace, clock) = (asker.account.pace.clone(), asker.clock.clone());
-            let heart = asker.board.heart.clone();
-            async move { pace.ready(&clock, |wait| heart.beats_within(wait + TURN)).await }
+        self.retry_while_unavailable(|fetcher| {
+            let (rate_limit, clock) = (fetcher.account.rate_limit.clone(), fetcher.clock.clone());
+            let heart = fetcher.board.heart.clone();
+            async move { rate_limit.ready(&clock, |wait| heart.beats_within(wait + TURN)).await }
         })
         .await
     }
 
     /// Does something with the database, waiting for as long as it is away.
-    pub(super) async fn while_away<F, Fut, T>(&mut self, mut action: F) -> Result<T, SyncError>
+    pub(super) async fn retry_while_unavailable<F, Fut, T>(&mut self, mut action: F) -> Result<T, SyncError>
     where
         F: FnMut(&mut Self) -> Fut,
         Fut: Future<Output = Result<T, StoreError>>,
@@ -303,7 +303,8 @@ impl Asker {
         loop {
             match action(self).await {
                 Err(error)
-                    if error.is_away() && (self.patience.is_none() || failures < DATABASE_PATIENCE) =>
+                    if error.is_unavailable()
+                        && (self.patience.is_none() || failures < DATABASE_PATIENCE) =>
                 {
                     failures += 1;
                     let wait = DATABASE.wait(failures, fastrand::f64(), None);

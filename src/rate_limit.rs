@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
+use governor::{DefaultDirectRateLimiter, Quota};
 
 use crate::clock::Clock;
 use crate::store::budget::{self, Lifted, Reserved, Slot};
@@ -34,7 +34,7 @@ enum Comes {
 ///
 /// The database's row binds all processes; `governor` keeps this one within the limit even if that row is lost.
 #[derive(Clone, Debug)]
-pub struct Pace {
+pub struct RateLimiter {
     store: Store,
     credential: String,
     per_minute: u32,
@@ -42,7 +42,7 @@ pub struct Pace {
     local: Arc<DefaultDirectRateLimiter>,
 }
 
-impl Pace {
+impl RateLimiter {
     /// The pace of the credential with this fingerprint (`Client::credential_fingerprint`).
     pub fn new(store: Store, credential: String, per_minute: u32, burst: u32) -> Self {
         let local = Arc::new(local_limiter(per_minute, burst));
@@ -139,7 +139,7 @@ impl Pace {
 pub fn local_limiter(per_minute: u32, burst: u32) -> DefaultDirectRateLimiter {
     let (spacing, burst) = budget::spacing(per_minute, burst);
     let quota = Quota::with_period(spacing).unwrap_or_else(|| Quota::per_minute(NonZeroU32::MIN));
-    RateLimiter::direct(quota.allow_burst(NonZeroU32::new(burst).unwrap_or(NonZeroU32::MIN)))
+    governor::RateLimiter::direct(quota.allow_burst(NonZeroU32::new(burst).unwrap_or(NonZeroU32::MIN)))
 }
 
 const LONGEST_ASKED: Duration = Duration::from_secs(3600);
