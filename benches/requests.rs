@@ -8,7 +8,7 @@
 
 use cdr_sync::clock::{Clock, ManualClock};
 use cdr_sync::plan::ledger::Ledger;
-use cdr_sync::plan::{Mode, Next, Planner, Settings};
+use cdr_sync::plan::{Mode, Next, PlanSettings, Planner};
 use cdr_sync::read::evidence::Evidence;
 use cdr_sync::read::request::{Reply, Request};
 use cdr_sync::simulator::{Simulator, SimulatorOptions, WorldOptions, fewest_possible};
@@ -113,7 +113,7 @@ fn sync(kind: Kind, world: &World) -> Sync {
     let World { dates, start, now } = world;
     let random = fastrand::Rng::with_seed(dates.len() as u64);
     let mut api = Api { kind, dates, given: vec![false; dates.len()], random };
-    let mut planner = Planner::new(Settings::default(), Mode::Pass, Ledger::new(*start), *now);
+    let mut planner = Planner::new(PlanSettings::default(), Mode::Pass, Ledger::new(*start), *now);
     let mut used = 0;
     while let Next::Request(ask) = planner.next(*now)
         && used < ENDLESS

@@ -6,7 +6,7 @@ use chrono::TimeDelta;
 use serde_json::{Value, json};
 
 use crate::config::{self, AccountConfig, Config, ConfigError};
-use crate::plan::Settings;
+use crate::plan::PlanSettings;
 use crate::rate_limit::{Backoff, RateLimiter};
 use crate::read::ReadingSettings;
 use crate::read::partition::FilterPartition;
@@ -14,7 +14,8 @@ use crate::read::verdict::AnswerLimits;
 use crate::store::{DatabaseSettings, Pooler, Store, StoreError};
 use crate::sync::{Account, Start};
 use crate::voicenter::{
-    Client, ClientError, ClientSettings, Credential, Filter, Granularity, IdentityCriteria, Method, Shared,
+    Client, ClientError, ClientResources, ClientSettings, Credential, Filter, Granularity, IdentityCriteria,
+    Method,
 };
 
 /// The CdrTypes of the API document: what an overloaded second is divided by when none are configured.
@@ -91,8 +92,8 @@ fn database_settings(config: &Config) -> Result<DatabaseSettings, AppError> {
 }
 
 /// What the clients of all accounts share: connections with their certificates, and the memory for answers.
-fn shared(config: &Config) -> Shared {
-    Shared::for_answers_of(config.api.max_response_bytes)
+fn shared(config: &Config) -> ClientResources {
+    ClientResources::for_answers_of(config.api.max_response_bytes)
 }
 
 /// The API as `account` sees it, for a command that asks for one account.
@@ -100,7 +101,11 @@ pub fn client(config: &Config, account: &AccountConfig) -> Result<Client, Client
     client_sharing(config, account, &shared(config))
 }
 
-fn client_sharing(config: &Config, account: &AccountConfig, shared: &Shared) -> Result<Client, ClientError> {
+fn client_sharing(
+    config: &Config,
+    account: &AccountConfig,
+    shared: &ClientResources,
+) -> Result<Client, ClientError> {
     let settings = ClientSettings {
         url: account.url.clone(),
         credential: match &account.credential {
@@ -141,7 +146,7 @@ fn build_account(
     account: &AccountConfig,
     store: &Store,
     salt: &[u8],
-    shared: &Shared,
+    shared: &ClientResources,
 ) -> Result<Account, AppError> {
     let client = client_sharing(config, account, shared)?;
     let fingerprint = client.credential_fingerprint(salt);
@@ -157,8 +162,8 @@ fn build_account(
         scope: scope(account),
         filter: filter(account),
         start: match account.start {
-            config::Start::At(instant) => Start::At(instant),
-            config::Start::Default => Start::Before(config::Start::DEFAULT_AGE),
+            config::HistoryStart::At(instant) => Start::At(instant),
+            config::HistoryStart::Default => Start::Before(config::HistoryStart::DEFAULT_AGE),
         },
         settings: settings(config, account),
         removal_after: config.sync.removal_after,
@@ -181,9 +186,9 @@ pub fn scope(account: &AccountConfig) -> Value {
     })
 }
 
-fn settings(config: &Config, account: &AccountConfig) -> Settings {
+fn settings(config: &Config, account: &AccountConfig) -> PlanSettings {
     let cdr_types = if account.cdr_types.is_empty() { CDR_TYPES.to_vec() } else { account.cdr_types.clone() };
-    Settings {
+    PlanSettings {
         reading: ReadingSettings {
             limits: AnswerLimits { records: config.api.record_limit as usize, ..AnswerLimits::default() },
             granularity: config.api.granularity,
@@ -199,6 +204,6 @@ fn settings(config: &Config, account: &AccountConfig) -> Settings {
         lookback: config.sync.lookback,
         reconcile: config.sync.reconcile.clone(),
         max_window: config.sync.max_window,
-        ..Settings::default()
+        ..PlanSettings::default()
     }
 }

@@ -28,7 +28,7 @@ use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
 pub use account::{AccountConfig, Credential, IdentityCriteria};
-pub use error::{ConfigError, Problem};
+pub use error::{ConfigError, ConfigProblem};
 pub use reader::Effective;
 
 use reader::{Reader, Section};
@@ -120,7 +120,7 @@ pub struct SyncConfig {
     /// `sync.poll_interval`
     pub poll_interval: TimeDelta,
     /// `sync.start`, for accounts without their own.
-    pub start: Start,
+    pub start: HistoryStart,
     /// `sync.lookback`
     pub lookback: TimeDelta,
     /// `sync.reconcile`, ascending.
@@ -146,22 +146,22 @@ pub struct RetentionConfig {
 
 /// How far back history is filled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Start {
+pub enum HistoryStart {
     /// To this instant.
     At(DateTime<Utc>),
     /// To 30 days before the first start, which the ledger remembers.
     Default,
 }
 
-impl Start {
+impl HistoryStart {
     /// What the default means at the first start.
     pub const DEFAULT_AGE: TimeDelta = TimeDelta::days(30);
 
     /// The instant, for a first start at `now`.
     pub fn at_first_start(self, now: DateTime<Utc>) -> DateTime<Utc> {
         match self {
-            Start::At(instant) => instant,
-            Start::Default => now - Self::DEFAULT_AGE,
+            HistoryStart::At(instant) => instant,
+            HistoryStart::Default => now - Self::DEFAULT_AGE,
         }
     }
 }
@@ -249,7 +249,7 @@ impl Config {
     /// The database's address, or an error that says how to give one.
     pub fn require_database(&self) -> Result<&SecretString, ConfigError> {
         self.database.url.as_ref().ok_or_else(|| {
-            ConfigError::new(vec![Problem::missing(
+            ConfigError::new(vec![ConfigProblem::missing(
                 "database.url",
                 "set DATABASE_URL, for example postgres://user:password@host/database",
             )])
@@ -259,7 +259,7 @@ impl Config {
     /// The accounts, or an error that says how to configure one.
     pub fn require_accounts(&self) -> Result<&[AccountConfig], ConfigError> {
         if self.accounts.is_empty() {
-            return Err(ConfigError::new(vec![Problem::missing(
+            return Err(ConfigError::new(vec![ConfigProblem::missing(
                 "accounts",
                 "set VOICENTER_CODE or VOICENTER_TOKEN, or write an [[accounts]] table",
             )]));
@@ -303,7 +303,7 @@ fn database(mut section: Section<'_>) -> Option<DatabaseConfig> {
         Some(Ok(read)) => (Some(read.url), read.ignored),
         Some(Err(message)) => {
             let source = Some(section.origin("database.url"));
-            section.problem(Problem { key: "database.url".to_owned(), value: None, source, message });
+            section.problem(ConfigProblem { key: "database.url".to_owned(), value: None, source, message });
             (None, Vec::new())
         }
     };
@@ -355,7 +355,7 @@ fn sync(mut section: Section<'_>, granularity: TimeDelta) -> Option<SyncConfig> 
     section.leave();
     Some(SyncConfig {
         poll_interval: poll_interval?,
-        start: start.map_or(Start::Default, Start::At),
+        start: start.map_or(HistoryStart::Default, HistoryStart::At),
         lookback: lookback?,
         reconcile: reconcile?,
         removal_after: removal_after?,

@@ -18,7 +18,7 @@ use crate::config::{Config, ConfigError, LogConfig, Sources};
 use crate::http::{self, AccountSettings, BindError, Web};
 use crate::metrics::{Metrics, MetricsError};
 use crate::plan::Mode;
-use crate::private_postgres::{self, Options, Server, Source};
+use crate::private_postgres::{self, Options, ProgramSource, Server};
 use crate::simulator::{Record, Simulator, SimulatorError, SimulatorOptions, WorldOptions};
 use crate::store::{Store, StoreError};
 use crate::sync::SyncError;
@@ -136,7 +136,7 @@ pub async fn run(args: DemoArgs, clock: Clock, stop: impl Future<Output = ()>) -
 
 async fn start_database(data: Option<PathBuf>) -> Result<Server, DemoError> {
     let given = std::env::var("DATABASE_URL").ok().filter(|url| !url.is_empty()).map(SecretString::from);
-    let options = Options { data, source: Source::from_env(), ..Options::default() };
+    let options = Options { data, source: ProgramSource::from_env(), ..Options::default() };
     Ok(tokio::task::spawn_blocking(move || Server::obtain(given, options)).await??)
 }
 
@@ -174,15 +174,15 @@ async fn once(
 ) -> Result<bool, DemoError> {
     let mut agreed = true;
     for account in app.accounts {
-        let board = ProgressWatch::default();
+        let watch = ProgressWatch::default();
         let leases = Leases::new(&app.store);
         let (store, verified_account) = (app.store.clone(), account.clone());
         let mut engine =
-            Engine::open(account, store.clone(), clock.clone(), &leases, Mode::Pass, board.clone()).await?;
+            Engine::open(account, store.clone(), clock.clone(), &leases, Mode::Pass, watch.clone()).await?;
         let ended = engine.run().await;
         engine.close().await?;
         ended?;
-        let synced = board.read();
+        let synced = watch.read();
         println!("synced {} records in {} requests\n", synced.records, synced.requests);
         let Some(span) = Window::new(start, now) else { continue };
         let days = by_day(&store, simulator, span, now).await?;
@@ -241,21 +241,21 @@ async fn go_on(
     let metrics = Metrics::new()?;
     let counts = metrics.account(ACCOUNT);
     counts.budget(REQUESTS_PER_MINUTE);
-    let board = ProgressWatch::new(counts);
+    let watch = ProgressWatch::new(counts);
     let listener = listener(listen).await?;
     let page = listener.local_addr().map(|address| format!("http://{address}/")).unwrap_or_default();
     eprintln!("syncing; watch it at {page}");
-    let web = page_of(page_store, &board, metrics, &clock);
+    let web = page_of(page_store, &watch, metrics, &clock);
     let _page = AbortOnDropHandle::new(tokio::spawn(http::serve(listener, web, stop.clone())));
-    let boards = BTreeMap::from([(ACCOUNT.to_owned(), board.clone())]);
+    let watches = BTreeMap::from([(ACCOUNT.to_owned(), watch.clone())]);
     let common = Common { store: app.store.clone(), clock: clock.clone(), leases: Leases::new(&app.store) };
     let _stopped_with_us = stop.clone().drop_guard();
-    let _daemon = AbortOnDropHandle::new(tokio::spawn(supervisor::run(app.accounts, common, boards, stop)));
+    let _daemon = AbortOnDropHandle::new(tokio::spawn(supervisor::run(app.accounts, common, watches, stop)));
     let _calls = AbortOnDropHandle::new(tokio::spawn(ring(simulator.world().clone(), clock.clone())));
-    let mut changes = board.subscribe();
+    let mut changes = watch.subscribe();
     // The board lives as long as we do.
     let _ = changes.wait_for(|progress| progress.caught_up).await;
-    let synced = board.read();
+    let synced = watch.read();
     println!("\nsynced {} records of the last days in {} requests\n", synced.records, synced.requests);
     let url = match server {
         // Not ours to print: it may hold a password.
@@ -284,9 +284,9 @@ async fn listener(wanted: Option<SocketAddr>) -> Result<TcpListener, BindError> 
     }
 }
 
-fn page_of(store: Store, board: &ProgressWatch, metrics: Metrics, clock: &Clock) -> Web {
-    let account = AccountSettings { requests_per_minute: REQUESTS_PER_MINUTE, board: board.clone() };
-    let settings = http::Settings {
+fn page_of(store: Store, watch: &ProgressWatch, metrics: Metrics, clock: &Clock) -> Web {
+    let account = AccountSettings { requests_per_minute: REQUESTS_PER_MINUTE, watch: watch.clone() };
+    let settings = http::PageSettings {
         poll_interval: POLL_INTERVAL,
         hosts: Vec::new(),
         accounts: BTreeMap::from([(ACCOUNT.to_owned(), account)]),

@@ -32,7 +32,7 @@ use crate::store::{Store, StoreError};
 use crate::sync::status::ProgressWatch;
 use ledger::LedgerCache;
 use readiness::Readiness;
-use server::Limits;
+use server::ServerLimits;
 
 /// Prometheus' text format.
 const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -42,13 +42,13 @@ const TEXT: &str = "text/plain; charset=utf-8";
 #[derive(Clone, Debug)]
 pub struct Web {
     clock: Clock,
-    shown: Arc<RwLock<Arc<Shown>>>,
+    shown: Arc<RwLock<Arc<CurrentView>>>,
 }
 
 /// What a new configuration replaces.
 #[derive(Debug)]
-struct Shown {
-    settings: Settings,
+struct CurrentView {
+    settings: PageSettings,
     metrics: Metrics,
     readiness: Readiness,
     ledger: LedgerCache,
@@ -56,7 +56,7 @@ struct Shown {
 
 /// What the page needs to know of the configuration.
 #[derive(Clone, Debug, Default)]
-pub struct Settings {
+pub struct PageSettings {
     /// `sync.poll_interval`: by it, lag counts as fresh or not.
     pub poll_interval: TimeDelta,
     /// `http.hosts`: the names by which the page may be asked for, beside addresses and loopback.
@@ -71,18 +71,18 @@ pub struct AccountSettings {
     /// Its `requests_per_minute`.
     pub requests_per_minute: u32,
     /// Where its engine, if it runs in this process, writes its progress.
-    pub board: ProgressWatch,
+    pub watch: ProgressWatch,
 }
 
 impl Web {
     /// Endpoints over this store, not ready until [`Web::migrated`].
-    pub fn new(store: Store, clock: Clock, metrics: Metrics, settings: Settings) -> Self {
+    pub fn new(store: Store, clock: Clock, metrics: Metrics, settings: PageSettings) -> Self {
         let shown = Arc::new(RwLock::new(shown(store, &clock, metrics, settings)));
         Self { clock, shown }
     }
 
     /// The configuration was read again: from now on this is shown, not ready until [`Web::migrated`].
-    pub fn show(&self, store: Store, metrics: Metrics, settings: Settings) {
+    pub fn show(&self, store: Store, metrics: Metrics, settings: PageSettings) {
         let new = shown(store, &self.clock, metrics, settings);
         *self.shown.write().unwrap_or_else(PoisonError::into_inner) = new;
     }
@@ -91,7 +91,7 @@ impl Web {
     pub fn stuck(&self) -> Vec<String> {
         let shown = self.shown();
         let accounts = shown.settings.accounts.iter();
-        let stuck = accounts.filter(|(_, account)| account.board.heart.late_by().is_some());
+        let stuck = accounts.filter(|(_, account)| account.watch.heart.late_by().is_some());
         stuck.map(|(name, _)| name.clone()).collect()
     }
 
@@ -120,19 +120,19 @@ impl Web {
             .with_state(self)
     }
 
-    fn shown(&self) -> Arc<Shown> {
+    fn shown(&self) -> Arc<CurrentView> {
         self.shown.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
-fn shown(store: Store, clock: &Clock, metrics: Metrics, settings: Settings) -> Arc<Shown> {
+fn shown(store: Store, clock: &Clock, metrics: Metrics, settings: PageSettings) -> Arc<CurrentView> {
     let readiness = Readiness::new(store.clone(), clock.clone());
-    Arc::new(Shown { settings, metrics, readiness, ledger: LedgerCache::new(store, clock.clone()) })
+    Arc::new(CurrentView { settings, metrics, readiness, ledger: LedgerCache::new(store, clock.clone()) })
 }
 
 /// Serves until `stop`.
 pub async fn serve(listener: TcpListener, web: Web, stop: CancellationToken) {
-    server::serve(listener, web.router(), Limits::default(), stop).await;
+    server::serve(listener, web.router(), ServerLimits::default(), stop).await;
 }
 
 /// Binds `http.listen`. The error says what to set instead.

@@ -23,7 +23,7 @@ use choice::outward;
 use withdrawn::Withdrawn;
 
 use crate::plan::failing::FailingWindows;
-use crate::plan::ledger::{Ledger, Progress, Recheck};
+use crate::plan::ledger::{Ledger, LedgerChange, Recheck};
 use crate::read::request::{Hold, Outcome, Reason, Reply, Request};
 use crate::read::{Context, Reading, ReadingSettings};
 use crate::window::bounds::{aligned, floor};
@@ -33,7 +33,7 @@ use crate::window::{Lane, Order, Window};
 
 /// The settings that planning needs.
 #[derive(Clone, Debug)]
-pub struct Settings {
+pub struct PlanSettings {
     /// Those of single readings.
     pub reading: ReadingSettings,
     /// `sync.poll_interval`.
@@ -52,7 +52,7 @@ pub struct Settings {
     pub gap_grain: TimeDelta,
 }
 
-impl Default for Settings {
+impl Default for PlanSettings {
     /// The defaults of the configuration, and what the contract fixes.
     fn default() -> Self {
         Self {
@@ -68,7 +68,7 @@ impl Default for Settings {
     }
 }
 
-impl Settings {
+impl PlanSettings {
     /// The re-read ages, ascending: leaving the lookback is the first of them.
     fn ages(&self) -> impl DoubleEndedIterator<Item = TimeDelta> {
         std::iter::once(self.lookback).chain(self.reconcile.iter().copied())
@@ -135,7 +135,7 @@ struct Refused {
 /// The planner of one account.
 #[derive(Clone, Debug)]
 pub struct Planner {
-    settings: Settings,
+    settings: PlanSettings,
     mode: Mode,
     ledger: Ledger,
     readings: BTreeMap<Lane, Reading>,
@@ -186,7 +186,7 @@ impl Planner {
     ///
     /// What only a clock that was ahead can have claimed is taken back: a host's clock that ran fast must hide neither
     /// calls nor their changes.
-    pub fn new(settings: Settings, mode: Mode, mut ledger: Ledger, now: DateTime<Utc>) -> Self {
+    pub fn new(settings: PlanSettings, mode: Mode, mut ledger: Ledger, now: DateTime<Utc>) -> Self {
         // Long ones are of an earlier version, which gave whole plans up.
         for gap in ledger.gaps.iter_mut().filter(|gap| gap.window.len() > LONG_GAP || gaps::is_due(gap, now))
         {
@@ -304,8 +304,8 @@ impl Planner {
     }
 
     /// Takes in the reply to `request`, whose request was started at `read_at`.
-    pub fn absorb(&mut self, request: &Request, reply: &Reply, read_at: DateTime<Utc>) -> Progress {
-        let Some(reading) = self.readings.get_mut(&request.lane) else { return Progress::default() };
+    pub fn absorb(&mut self, request: &Request, reply: &Reply, read_at: DateTime<Utc>) -> LedgerChange {
+        let Some(reading) = self.readings.get_mut(&request.lane) else { return LedgerChange::default() };
         self.ledger.profile.age(read_at);
         let step = reading.absorb(
             request,
@@ -323,10 +323,10 @@ impl Planner {
             self.polled_until = self.polled_until.map(|until| until.min(self.present(read_at)));
         }
         let by_count = step.by_count;
-        let mut progress =
-            Progress { hold: step.hold, outcome: step.outcome, by_count, ..Progress::default() };
-        progress.uncover.append(&mut self.ahead);
-        progress.lowered.append(&mut self.lowered);
+        let mut change =
+            LedgerChange { hold: step.hold, outcome: step.outcome, by_count, ..LedgerChange::default() };
+        change.uncover.append(&mut self.ahead);
+        change.lowered.append(&mut self.lowered);
         // Also a clock that was ahead just for this request was ahead.
         self.latest = self.latest.max(read_at);
         let server_date = match reply {
@@ -343,33 +343,33 @@ impl Planner {
         }
         let shown_since = self.shown_since(request.lane, step.hold, horizon);
         for window in step.claims {
-            self.claim(window, horizon, shown_since, &mut progress);
+            self.claim(window, horizon, shown_since, &mut change);
         }
         for window in step.uncover {
-            self.uncover(window, &mut progress);
+            self.uncover(window, &mut change);
             // New calls among the newest are no sign.
             let repeated = (request.lane != Lane::Live).then(|| self.withdrawn.note(window, read_at));
             if let Some(tries) = repeated.flatten() {
-                self.give_up(window, tries, read_at, &mut progress);
+                self.give_up(window, tries, read_at, &mut change);
             }
         }
         for (window, reason) in step.gaps {
-            self.open_gap(window, reason, read_at, &mut progress);
+            self.open_gap(window, reason, read_at, &mut change);
         }
         if let Some(window) = step.out_of_reach {
-            self.out_of_reach(request, window, read_at, &mut progress);
+            self.out_of_reach(request, window, read_at, &mut change);
         } else if self.refused_at.is_some()
             && matches!(reply, Reply::Answer(_))
             && request.lane == Lane::Backfill
-            && progress.outcome != Outcome::Failed
+            && change.outcome != Outcome::Failed
         {
-            self.reached_beyond(request, read_at, &mut progress);
+            self.reached_beyond(request, read_at, &mut change);
         }
-        self.note_life(request, progress.outcome);
+        self.note_life(request, change.outcome);
         match (step.failed, reply) {
-            (Some((window, reason)), _) => self.failed(request, window, reason, read_at, &mut progress),
+            (Some((window, reason)), _) => self.failed(request, window, reason, read_at, &mut change),
             // A contradictory answer is no sign of life: it is a failure that was not the last.
-            (None, Reply::Answer(_)) if progress.outcome != Outcome::Failed => {
+            (None, Reply::Answer(_)) if change.outcome != Outcome::Failed => {
                 // What was set aside of the newest minutes is asked for while the API answers.
                 if self.failing.api_answered() && self.mode == Mode::Daemon {
                     self.last_poll = None;
@@ -379,10 +379,10 @@ impl Planner {
             (None, _) => {}
         }
         if request.lane == Lane::Asked {
-            self.asked.note(&progress, horizon);
+            self.asked.note(&change, horizon);
         }
-        self.finish_reading(request, read_at, &mut progress);
-        progress
+        self.finish_reading(request, read_at, &mut change);
+        change
     }
 
     /// Since when the records have been shown that a claim of this lane rests on now. A page is claimed by the answer after
@@ -446,7 +446,7 @@ impl Planner {
         window: Window,
         horizon: DateTime<Utc>,
         shown_since: DateTime<Utc>,
-        progress: &mut Progress,
+        change: &mut LedgerChange,
     ) {
         let unit = self.unit();
         if window.to() > horizon {
@@ -462,19 +462,19 @@ impl Planner {
             let end = if age.is_zero() { rest.to() } else { floor(shown_since - age, unit).min(rest.to()) };
             if let Some(window) = Window::new(rest.from(), end) {
                 self.ledger.coverage.claim_lacking(window, age, self.lacking);
-                progress.claims.push(Stretch { window, reread_age: age, lacking: self.lacking });
+                change.claims.push(Stretch { window, reread_age: age, lacking: self.lacking });
                 match Window::new(end, rest.to()) {
                     Some(newer) => rest = newer,
                     None => break,
                 }
             }
         }
-        self.fill_gaps(read, progress);
+        self.fill_gaps(read, change);
     }
 
-    fn uncover(&mut self, window: Window, progress: &mut Progress) {
+    fn uncover(&mut self, window: Window, change: &mut LedgerChange) {
         self.ledger.coverage.uncover(window);
-        progress.uncover.push(window);
+        change.uncover.push(window);
     }
 
     fn wake_at(&self, now: DateTime<Utc>) -> DateTime<Utc> {

@@ -22,6 +22,6 @@ mod wheel;
 
 pub use cluster::{Cluster, Options, Server};
 pub use error::Error;
-pub use programs::{Programs, SOURCE_VARIABLE, Source};
+pub use programs::{ProgramSource, Programs, SOURCE_VARIABLE};
 pub use test_database::{SERVER_VARIABLE, TestDatabase};
 pub use wheel::VERSION as WHEEL_VERSION;

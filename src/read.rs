@@ -30,7 +30,7 @@ use crate::read::request::{GapReason, Hold, Outcome, Reason, Reply, Request, Ste
 use crate::read::sample::{Fit, Samples};
 use crate::read::totals::{Read, SplitCause, SplitTotals};
 use crate::read::unproven_page::{Proof, UnprovenPage};
-use crate::read::verdict::{AnswerLimits, Asked, Verdict, judge};
+use crate::read::verdict::{AnswerLimits, AskedFor, Verdict, judge};
 use crate::window::bounds::Bounds;
 use crate::window::coverage::Coverage;
 use crate::window::density::Forecast;
@@ -287,7 +287,7 @@ impl Reading {
     fn answer(&mut self, request: &Request, evidence: &Evidence, context: &mut Context<'_>, step: &mut Step) {
         let Some(part) = self.todo.last() else { return };
         let cleared = part.cleared;
-        let asked = Asked {
+        let asked = AskedFor {
             sent: request.sent,
             ignores_totals: part.ignores_totals,
             again: part.again,

@@ -39,12 +39,12 @@ use tokio_util::sync::CancellationToken;
 pub use command::{SimulateArgs, run};
 pub use faults::{Fault, Faults};
 pub use options::{
-    DateForm, DialectOptions, Generation, OverLimit, RateClock, RefusalOptions, SimulatorOptions,
+    ApiGeneration, DateForm, DialectOptions, OverLimit, RateClock, RefusalOptions, SimulatorOptions,
     SortBehaviour, TotalCounts, WorldOptions,
 };
 pub use record::{Empties, Record};
 pub use request::{Search, SortKey};
-pub use request_log::{Outcome, RequestEntry, RequestLog};
+pub use request_log::{RequestEntry, RequestLog, RequestOutcome};
 pub use truth::{TruthRow, fewest_possible};
 pub use world::World;
 

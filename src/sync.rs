@@ -18,7 +18,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
 
-use crate::plan::Settings;
+use crate::plan::PlanSettings;
 use crate::rate_limit::{Backoff, RateLimiter};
 use crate::store::StoreError;
 use crate::voicenter::{Client, Filter};
@@ -39,7 +39,7 @@ pub struct Account {
     /// How far back history goes.
     pub start: Start,
     /// The planner's settings.
-    pub settings: Settings,
+    pub settings: PlanSettings,
     /// `sync.removal_after`.
     pub removal_after: TimeDelta,
     /// `sync.ignored_changes`, in lower case.

@@ -7,8 +7,8 @@ use std::time::Duration;
 use cdr_sync::clock::{Clock, ManualClock};
 use cdr_sync::simulator::{self, DialectOptions, Fault, Simulator, SimulatorOptions, WorldOptions};
 use cdr_sync::voicenter::{
-    Action, ApiError, Client, ClientSettings, Credential, Fields, Filter, Form, Format, Granularity, Method,
-    Question, Shared,
+    Action, ApiError, Client, ClientResources, ClientSettings, Credential, Fields, Filter, Form, Format,
+    Granularity, Method, Question,
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
@@ -388,7 +388,7 @@ async fn a_small_body_that_grows_beyond_the_limit_when_unpacked_is_not_read_to_i
 }
 
 /// What accounts share that are asked of one server.
-fn sharing(url: &str, shared: &Shared, code: &str) -> Client {
+fn sharing(url: &str, shared: &ClientResources, code: &str) -> Client {
     let credential = Credential::Code(SecretString::from(code));
     Client::sharing(settings(url, Method::Post, credential), shared).unwrap()
 }
@@ -419,7 +419,7 @@ async fn accounts_share_their_connections() {
             });
         }
     });
-    let shared = Shared::for_answers_of(900_000);
+    let shared = ClientResources::for_answers_of(900_000);
     let mut is_shared = false;
     for account in 0..50 {
         // A connection goes back into the pool a moment after its answer, so not every new account finds one there.
@@ -429,13 +429,16 @@ async fn accounts_share_their_connections() {
     }
     assert!(is_shared, "each account opened a connection of its own");
     let before = *connections.borrow();
-    sharing(&url, &Shared::for_answers_of(900_000), "other").ask(&question(Form::FULL)).await.unwrap();
+    sharing(&url, &ClientResources::for_answers_of(900_000), "other")
+        .ask(&question(Form::FULL))
+        .await
+        .unwrap();
     assert_eq!(*connections.borrow(), before + 1, "another configuration reads its certificates anew");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_body_that_is_cut_or_too_large_frees_its_memory_and_is_not_expected_again() {
-    let shared = Shared::for_answers_of(900_000);
+    let shared = ClientResources::for_answers_of(900_000);
     for (length, sent, error) in [(900_000, 700_000, "cut_body"), (5_000_000, 4_000_000, "too_large")] {
         let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n");
         let url = raw(head + &" ".repeat(sent)).await;
@@ -454,7 +457,7 @@ async fn what_was_given_up_for_want_of_memory_waits_for_as_much_and_no_longer_th
     let url =
         raw(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len()))
             .await;
-    let shared = Shared::for_answers_of(900_000);
+    let shared = ClientResources::for_answers_of(900_000);
     let [client, pooled, large] = ["one", "two", "three"].map(|code| sharing(&url, &shared, code));
     let (mut pool, mut privilege) = (pooled.memory().nothing(), large.memory().nothing());
     assert!(pool.grows_without_waiting(POOL));

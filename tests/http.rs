@@ -35,7 +35,7 @@ impl Scene {
         let store = Store::open(&DatabaseSettings::new(SecretString::from(database.url()))).unwrap();
         let metrics = Metrics::new().unwrap();
         let sales =
-            AccountSettings { requests_per_minute: 30, board: ProgressWatch::new(metrics.account("sales")) };
+            AccountSettings { requests_per_minute: 30, watch: ProgressWatch::new(metrics.account("sales")) };
         let settings = Settings {
             poll_interval: TimeDelta::seconds(60),
             hosts: vec!["calls.example.com".into()],

@@ -12,7 +12,7 @@ use axum::middleware::{self, Next};
 use axum::response::Html;
 use axum::routing::get;
 use cdr_sync::clock::{Clock, ManualClock};
-use cdr_sync::http::{AccountSettings, Settings, Web};
+use cdr_sync::http::{AccountSettings, PageSettings, Web};
 use cdr_sync::metrics::Metrics;
 use cdr_sync::private_postgres::TestDatabase;
 use cdr_sync::store::{DatabaseSettings, Store};
@@ -56,8 +56,8 @@ impl Scene {
         store.migrate().await.unwrap();
         let metrics = Metrics::new().unwrap();
         let account =
-            AccountSettings { requests_per_minute: 30, board: ProgressWatch::new(metrics.account(ACCOUNT)) };
-        let settings = Settings {
+            AccountSettings { requests_per_minute: 30, watch: ProgressWatch::new(metrics.account(ACCOUNT)) };
+        let settings = PageSettings {
             poll_interval: TimeDelta::seconds(60),
             hosts: Vec::new(),
             accounts: [(ACCOUNT.to_owned(), account)].into(),

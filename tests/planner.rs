@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use cdr_sync::plan::ledger::Ledger;
-use cdr_sync::plan::{Mode, Next, Planner, Settings};
+use cdr_sync::plan::{Mode, Next, PlanSettings, Planner};
 use cdr_sync::read::ReadingSettings;
 use cdr_sync::read::api_profile::ApiProfile;
 use cdr_sync::read::evidence::Evidence;
@@ -125,8 +125,8 @@ impl Api {
     }
 }
 
-fn settings(limit: usize) -> Settings {
-    Settings {
+fn settings(limit: usize) -> PlanSettings {
+    PlanSettings {
         reading: ReadingSettings {
             limits: AnswerLimits { records: limit, round: ROUND, doubt_from: 1 },
             granularity: TimeDelta::seconds(1),

@@ -9,13 +9,13 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use cdr_sync::private_postgres::{Cluster, Error, Options, Source, TestDatabase};
+use cdr_sync::private_postgres::{Cluster, Error, Options, ProgramSource, TestDatabase};
 use sqlx::{Connection, PgConnection};
 
 const LIMIT: Duration = Duration::from_secs(30);
 
 fn options() -> Options {
-    Options { source: Source::from_env(), ..Options::default() }
+    Options { source: ProgramSource::from_env(), ..Options::default() }
 }
 
 fn answers(port: u16) -> bool {

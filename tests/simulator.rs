@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use cdr_sync::clock::{Clock, ManualClock};
 use cdr_sync::simulator::{
-    DateForm, DialectOptions, Empties, Generation, Outcome, OverLimit, RateClock, Record, Simulator,
+    ApiGeneration, DateForm, DialectOptions, Empties, Outcome, OverLimit, RateClock, Record, Simulator,
     SimulatorOptions, SortBehaviour, TruthRow, WorldOptions,
 };
 use chrono::{DateTime, NaiveDateTime, TimeDelta, TimeZone, Utc};
@@ -29,7 +29,7 @@ fn unlimited() -> SimulatorOptions {
 }
 
 fn v01() -> SimulatorOptions {
-    SimulatorOptions { generation: Generation::V01, ..unlimited() }
+    SimulatorOptions { generation: ApiGeneration::V01, ..unlimited() }
 }
 
 fn small_world() -> WorldOptions {

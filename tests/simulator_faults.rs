@@ -4,14 +4,14 @@
 use std::time::Duration;
 
 use cdr_sync::clock::{Clock, ManualClock};
-use cdr_sync::simulator::{Fault, Generation, Outcome, Simulator, SimulatorOptions, WorldOptions};
+use cdr_sync::simulator::{ApiGeneration, Fault, Outcome, Simulator, SimulatorOptions, WorldOptions};
 use chrono::{TimeZone, Utc};
 use reqwest::Client;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-async fn start(generation: Generation) -> Simulator {
+async fn start(generation: ApiGeneration) -> Simulator {
     let now = Utc.with_ymd_and_hms(2026, 6, 8, 12, 0, 0).unwrap();
     let world = WorldOptions { calls_per_day: 2_000.0, ..WorldOptions::default() };
     let options =
@@ -56,8 +56,8 @@ async fn bare(simulator: &Simulator, fault: Fault, patience: Duration) -> (Vec<u
 
 #[tokio::test]
 async fn errors_of_the_api_come_with_their_number_and_status() {
-    let current = start(Generation::Current).await;
-    let old = start(Generation::V01).await;
+    let current = start(ApiGeneration::Current).await;
+    let old = start(ApiGeneration::V01).await;
     for (fault, number, status) in [
         (Fault::RateLimited, 1, 403),
         (Fault::RateLimitedRetryAfter, 1, 429),
@@ -81,7 +81,7 @@ async fn errors_of_the_api_come_with_their_number_and_status() {
 
 #[tokio::test]
 async fn what_is_no_answer_at_all_is_html_or_nothing() {
-    let simulator = start(Generation::Current).await;
+    let simulator = start(ApiGeneration::Current).await;
     for (fault, status) in [(Fault::Http500, 500), (Fault::Http502, 502), (Fault::HtmlWith200, 200)] {
         let response = spoilt(&simulator, fault).await.unwrap();
         assert_eq!(response.status(), status);
@@ -92,7 +92,7 @@ async fn what_is_no_answer_at_all_is_html_or_nothing() {
 
 #[tokio::test]
 async fn connections_break_as_they_are_told() {
-    let simulator = start(Generation::Current).await;
+    let simulator = start(ApiGeneration::Current).await;
     let patience = Duration::from_secs(20);
     let (bytes, error) = bare(&simulator, Fault::Reset, patience).await;
     assert!(bytes.is_empty());
@@ -122,7 +122,7 @@ async fn connections_break_as_they_are_told() {
 
 #[tokio::test]
 async fn stopping_ends_a_hanging_request() {
-    let simulator = start(Generation::Current).await;
+    let simulator = start(ApiGeneration::Current).await;
     let address = simulator.addr();
     simulator.faults().always(Fault::Hang);
     let log = simulator.requests().clone();
@@ -146,14 +146,14 @@ async fn stopping_ends_a_hanging_request() {
 
 #[tokio::test]
 async fn a_truncated_gzip_stream_cannot_be_read_to_its_end() {
-    let simulator = start(Generation::Current).await;
+    let simulator = start(ApiGeneration::Current).await;
     let response = spoilt(&simulator, Fault::TruncatedGzip).await.unwrap();
     assert!(response.bytes().await.is_err());
 }
 
 #[tokio::test]
 async fn the_envelope_can_be_wrong() {
-    let simulator = start(Generation::Current).await;
+    let simulator = start(ApiGeneration::Current).await;
     assert!(body(&simulator, Fault::Bom).await.starts_with(b"\xef\xbb\xbf{"));
     assert_eq!(answer(&simulator, Fault::ListNull).await["CDR_LIST"], json!(null));
     assert_eq!(answer(&simulator, Fault::ListAbsent).await.get("CDR_LIST"), None);
@@ -172,7 +172,7 @@ async fn the_envelope_can_be_wrong() {
 
 #[tokio::test]
 async fn records_can_be_wrong() {
-    let simulator = start(Generation::Current).await;
+    let simulator = start(ApiGeneration::Current).await;
     let first = |answer: &Value| answer["CDR_LIST"][0].clone();
     assert!(first(&answer(&simulator, Fault::LowerCaseNames).await).get("callid").is_some());
     assert!(first(&answer(&simulator, Fault::NumbersAsText).await)["Duration"].is_string());

@@ -13,7 +13,7 @@ use crate::config::{AccountConfig, Config};
 use crate::store::Store;
 use crate::voicenter::capabilities::Remembered;
 use crate::voicenter::session::Session;
-use crate::voicenter::zone_check::{self, Asked, Shown, ZoneVerdict};
+use crate::voicenter::zone_check::{self, AskedBounds, ZoneSigns, ZoneVerdict};
 use crate::voicenter::{Action, Answer, ApiError, Capability, Client, Question};
 use crate::window::Window;
 
@@ -145,7 +145,7 @@ async fn api(
 }
 
 /// What came for a question.
-struct Seen {
+struct Received {
     answer: Answer,
     question: Question,
     now: DateTime<Utc>,
@@ -153,7 +153,7 @@ struct Seen {
 
 impl Api<'_> {
     /// The last hour and a day ahead: what is dated later than the API's own clock betrays a wrong time zone.
-    async fn newest(&mut self) -> Result<Seen, ApiError> {
+    async fn newest(&mut self) -> Result<Received, ApiError> {
         let (mut back, mut ahead) = (TimeDelta::hours(1), TimeDelta::days(1));
         loop {
             let now = self.clock.now();
@@ -176,7 +176,7 @@ impl Api<'_> {
     }
 
     /// The longest window that may be asked for: whether the API takes it, and some records where they are `wanted`.
-    async fn longest(&mut self, wanted: bool, findings: &mut Findings) -> Option<Seen> {
+    async fn longest(&mut self, wanted: bool, findings: &mut Findings) -> Option<Received> {
         let longest = self.config.sync.max_window;
         let (mut back, mut refused) = (longest, false);
         let error = loop {
@@ -220,10 +220,10 @@ impl Api<'_> {
     }
 
     /// Whether the zone fits these records.
-    async fn zone(&mut self, seen: &Seen, findings: &mut Findings) {
+    async fn zone(&mut self, seen: &Received, findings: &mut Findings) {
         let (name, zone) = (&self.account.name, self.account.timezone);
-        let asked = Asked { from: seen.question.from, to: seen.question.to, zone, now: seen.now };
-        let shown = Shown::from(&seen.answer);
+        let asked = AskedBounds { from: seen.question.from, to: seen.question.to, zone, now: seen.now };
+        let shown = ZoneSigns::from(&seen.answer);
         let verdict = match seen.question.to > seen.now {
             true => zone_check::judge_newest(&shown, asked),
             false => zone_check::judge(&shown, asked),
@@ -263,7 +263,7 @@ impl Api<'_> {
         let zone = self.account.timezone;
         let mut finds = async |(from, to)| {
             let around = self.ask(from, to).await.ok()?;
-            Some(zone_check::finds(&Shown::from(&around.answer), call))
+            Some(zone_check::finds(&ZoneSigns::from(&around.answer), call))
         };
         let here = finds(zone_check::around(call)).await;
         if here == Some(true) {
@@ -279,7 +279,7 @@ impl Api<'_> {
     /// Nobody knows the zone of records that never came; where calls are stored, that none comes is no good sign.
     async fn without_records(
         &self,
-        longest: Option<&Seen>,
+        longest: Option<&Received>,
         store: Option<&Store>,
         findings: &mut Findings,
     ) -> Result<(), CliError> {
@@ -306,13 +306,13 @@ impl Api<'_> {
     }
 
     /// One question, in the fullest form that the server takes.
-    async fn ask(&mut self, from: DateTime<Utc>, to: DateTime<Utc>) -> Result<Seen, ApiError> {
+    async fn ask(&mut self, from: DateTime<Utc>, to: DateTime<Utc>) -> Result<Received, ApiError> {
         let question = Question::for_newest(app::filter(self.account), from, to);
         let (client, pacing, clock) = (&self.client, &self.pacing, self.clock);
         let ask = async |question: &Question| pacing.send(clock, client.ask(question)).await;
         let asked = self.session.ask(question.clone(), || clock.now(), ask);
         let answer = asked.await?.answer;
-        Ok(Seen { answer, question, now: clock.now() })
+        Ok(Received { answer, question, now: clock.now() })
     }
 }
 
@@ -323,7 +323,7 @@ fn length(span: TimeDelta) -> String {
     }
 }
 
-fn clocks(seen: &Seen, findings: &mut Findings) {
+fn clocks(seen: &Received, findings: &mut Findings) {
     let Some(theirs) = seen.answer.server_date else { return };
     if (theirs - seen.now).abs() <= SKEW {
         return;

@@ -30,7 +30,7 @@ pub(super) async fn gaps(config: &Config, retry: bool, clock: Clock) -> Result<E
         let spans = gaps.iter().map(|gap| (gap.account.as_str(), gap.window)).collect::<Vec<_>>();
         return read_again(config, spans, clock).await;
     }
-    let shown = Shown::on_stdout();
+    let shown = CellWidth::on_stdout();
     let rows: Vec<Vec<String>> = gaps
         .iter()
         .map(|gap| {
@@ -76,7 +76,7 @@ pub(super) async fn rejected(config: &Config, retry: bool, clock: Clock) -> Resu
         }
         return read_again(config, dated, clock).await;
     }
-    let shown = Shown::on_stdout();
+    let shown = CellWidth::on_stdout();
     let rows: Vec<Vec<String>> = rejected
         .iter()
         .map(|record| {
@@ -112,9 +112,9 @@ fn time(instant: DateTime<Utc>) -> String {
 }
 
 /// How much of a long text a cell shows: on a terminal what fits into a line or so, else all.
-struct Shown(usize);
+struct CellWidth(usize);
 
-impl Shown {
+impl CellWidth {
     fn on_stdout() -> Self {
         Self(if std::io::stdout().is_terminal() { 60 } else { usize::MAX })
     }

@@ -19,34 +19,34 @@ pub(super) fn on_terminal() -> bool {
 }
 
 /// Shows an account's progress on standard error until dropped.
-pub(super) fn show(bars: &MultiProgress, account: &str, board: ProgressWatch) -> AbortOnDropHandle<()> {
+pub(super) fn show(bars: &MultiProgress, account: &str, watch: ProgressWatch) -> AbortOnDropHandle<()> {
     let account = account.to_owned();
     if on_terminal() {
         let bar = bars.add(ProgressBar::new(1000));
         let style = ProgressStyle::with_template("{prefix} [{bar:30}] {percent:>3}% {msg}");
         bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("━╸ "));
         bar.set_prefix(account);
-        AbortOnDropHandle::new(tokio::spawn(draw(bar, board)))
+        AbortOnDropHandle::new(tokio::spawn(draw(bar, watch)))
     } else {
-        AbortOnDropHandle::new(tokio::spawn(lines(account, board)))
+        AbortOnDropHandle::new(tokio::spawn(lines(account, watch)))
     }
 }
 
-async fn draw(bar: ProgressBar, board: ProgressWatch) {
+async fn draw(bar: ProgressBar, watch: ProgressWatch) {
     let started = Instant::now();
     loop {
-        let progress = board.read();
+        let progress = watch.read();
         bar.set_position((done(&progress) * 1000.0) as u64);
         bar.set_message(words(&progress, started.elapsed()));
         tokio::time::sleep(BAR_EVERY).await;
     }
 }
 
-async fn lines(account: String, board: ProgressWatch) {
+async fn lines(account: String, watch: ProgressWatch) {
     let started = Instant::now();
     loop {
         tokio::time::sleep(LINE_EVERY).await;
-        let progress = board.read();
+        let progress = watch.read();
         eprintln!("{account}: {:.0}% {}", done(&progress) * 100.0, words(&progress, started.elapsed()));
     }
 }

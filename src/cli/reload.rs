@@ -14,14 +14,14 @@ use crate::config::{Config, Sources};
 /// How often the files with secrets are looked at, and a new configuration is tried again that could not take effect.
 const LOOK_EVERY: Duration = Duration::from_secs(30);
 
-type Environment = Vec<(String, String)>;
+type Variables = Vec<(String, String)>;
 /// What the files with secrets held, as hashes; `None` for one that could not be read.
 type Contents = BTreeMap<PathBuf, Option<Vec<u8>>>;
 
 /// Waits for the next configuration.
 #[derive(Debug)]
 pub(super) struct Reloads {
-    sources: Sources<Environment>,
+    sources: Sources<Variables>,
     clock: Clock,
     hangup: Option<Signal>,
     seen: Option<Contents>,
@@ -33,7 +33,7 @@ pub(super) struct Reloads {
 
 impl Reloads {
     /// From now on SIGHUP does not end the process.
-    pub(super) fn new(sources: Sources<Environment>, clock: Clock) -> Self {
+    pub(super) fn new(sources: Sources<Variables>, clock: Clock) -> Self {
         let hangup = signal(SignalKind::hangup())
             .inspect_err(|error| tracing::error!(event = "no_signals", %error, "SIGHUP cannot be handled"));
         Self { sources, clock, hangup: hangup.ok(), seen: None, again: false, complaint: None }
@@ -168,7 +168,7 @@ mod tests {
             fs::write(self.dir.join(name), text).unwrap();
         }
 
-        fn sources(&self) -> Sources<Environment> {
+        fn sources(&self) -> Sources<Variables> {
             Sources {
                 file: Some(Path::new("settings.toml").to_owned()),
                 env: Vec::new(),

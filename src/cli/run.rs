@@ -35,7 +35,7 @@ pub(super) async fn run(
     clock: Clock,
 ) -> Result<Exit, CliError> {
     App::validate(&config)?;
-    let mut generation = Generation::first(config)?;
+    let mut generation = Configured::first(config)?;
     let stop = CancellationToken::new();
     let stopper = stop.clone();
     tokio::spawn(async move {
@@ -73,7 +73,7 @@ pub(super) async fn run(
         generation.replaced_by(&next);
         reloads.took_effect();
         generation = next;
-        let Generation { page_store, metrics, .. } = &generation;
+        let Configured { page_store, metrics, .. } = &generation;
         web.show(page_store.clone(), metrics.clone(), generation.page_settings());
     };
     stop.cancel();
@@ -83,17 +83,17 @@ pub(super) async fn run(
 }
 
 /// What one configuration is made into. Reading another is as good as a restart, except that the server stays.
-struct Generation {
+struct Configured {
     config: Config,
     store: Store,
     page_store: Store,
     metrics: Metrics,
-    boards: BTreeMap<String, ProgressWatch>,
+    watches: BTreeMap<String, ProgressWatch>,
     /// Accounts that were built to see that it can be done.
     accounts: Option<Vec<Account>>,
 }
 
-impl Generation {
+impl Configured {
     /// Made without touching the database: it may have to be waited for.
     fn first(config: Config) -> Result<Self, CliError> {
         let store = App::store(&config)?;
@@ -109,13 +109,13 @@ impl Generation {
     ) -> Result<Self, CliError> {
         let metrics = Metrics::new().map_err(|error| CliError::Failed(error.to_string()))?;
         telemetry::count_dropped_lines(metrics.log_lines_dropped());
-        let board = |account: &AccountConfig| {
+        let watch = |account: &AccountConfig| {
             let counts = metrics.account(&account.name);
             counts.budget(account.requests_per_minute);
             (account.name.clone(), ProgressWatch::new(counts))
         };
-        let boards = config.accounts.iter().map(board).collect();
-        Ok(Self { config, store, page_store, metrics, boards, accounts })
+        let watches = config.accounts.iter().map(watch).collect();
+        Ok(Self { config, store, page_store, metrics, watches, accounts })
     }
 
     /// What comes after this one: a configuration that differs, and was seen to work.
@@ -187,20 +187,20 @@ impl Generation {
         tracing::info!(event = "started", version = env!("CARGO_PKG_VERSION"), accounts = accounts.len());
         warn_of_unconfigured(store, &accounts).await;
         warn_of_shared_calls(store).await;
-        show_last_successes(store, &self.boards).await;
+        show_last_successes(store, &self.watches).await;
         let house = keep_house(store.clone(), clock.clone(), config.retention);
         let _housekeeping = AbortOnDropHandle::new(tokio::spawn(house));
         let common = Common { store: store.clone(), clock: clock.clone(), leases: Leases::new(store) };
-        Ok(supervisor::run(accounts, common, self.boards.clone(), stop).await)
+        Ok(supervisor::run(accounts, common, self.watches.clone(), stop).await)
     }
 
-    fn page_settings(&self) -> http::Settings {
+    fn page_settings(&self) -> http::PageSettings {
         let settings = |account: &AccountConfig| {
-            let board = self.boards.get(&account.name).cloned().unwrap_or_default();
+            let watch = self.watches.get(&account.name).cloned().unwrap_or_default();
             let requests_per_minute = account.requests_per_minute;
-            (account.name.clone(), AccountSettings { requests_per_minute, board })
+            (account.name.clone(), AccountSettings { requests_per_minute, watch })
         };
-        http::Settings {
+        http::PageSettings {
             poll_interval: self.config.sync.poll_interval,
             hosts: self.config.http.hosts.clone(),
             accounts: self.config.accounts.iter().map(settings).collect(),
@@ -245,10 +245,10 @@ async fn end_of_serving(served: Option<JoinHandle<bool>>) -> bool {
 }
 
 /// So that a restart does not look like a standstill.
-async fn show_last_successes(store: &Store, boards: &BTreeMap<String, ProgressWatch>) {
+async fn show_last_successes(store: &Store, watches: &BTreeMap<String, ProgressWatch>) {
     for (account, lane, at) in store.last_successes().await.unwrap_or_default() {
-        if let Some(board) = boards.get(&account) {
-            board.metrics.success(&lane, at);
+        if let Some(watch) = watches.get(&account) {
+            watch.metrics.success(&lane, at);
         }
     }
 }

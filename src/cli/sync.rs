@@ -52,13 +52,13 @@ pub(super) async fn pass(
     let mut tasks = JoinSet::new();
     for (account, spans) in work {
         let (store, clock, stop) = (store.clone(), clock.clone(), stop.clone());
-        let board = ProgressWatch::default();
-        let shown = progress::show(&bars, &account.name, board.clone());
+        let watch = ProgressWatch::default();
+        let shown = progress::show(&bars, &account.name, watch.clone());
         tasks.spawn(async move {
             let name = account.name.clone();
-            let ended = one(account, spans, mode, store, clock, board.clone(), stop).await;
+            let ended = one(account, spans, mode, store, clock, watch.clone(), stop).await;
             drop(shown);
-            (name, ended, board.read())
+            (name, ended, watch.read())
         });
     }
     let mut exit = Exit::Done;
@@ -83,14 +83,14 @@ async fn one(
     mode: Mode,
     store: Store,
     clock: Clock,
-    board: ProgressWatch,
+    watch: ProgressWatch,
     stop: CancellationToken,
 ) -> Result<(), SyncError> {
     let leases = Leases::new(&store);
     let mut reloads = 0;
     loop {
         let opening =
-            Engine::open(account.clone(), store.clone(), clock.clone(), &leases, mode, board.clone());
+            Engine::open(account.clone(), store.clone(), clock.clone(), &leases, mode, watch.clone());
         let mut engine = opening.await?;
         spans.iter().for_each(|span| engine.ask_for(*span));
         let ended = tokio::select! {

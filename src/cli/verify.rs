@@ -28,9 +28,9 @@ pub(super) async fn run(
     let (mut rows, mut different) = (Vec::new(), Vec::new());
     let mut equal = true;
     for account in app.accounts {
-        let (name, board) = (account.name.clone(), ProgressWatch::default());
-        let shown = progress::show(&bars, &name, board.clone());
-        let verified = verify(account, &app.store, clock.clone(), span, board, details).await?;
+        let (name, watch) = (account.name.clone(), ProgressWatch::default());
+        let shown = progress::show(&bars, &name, watch.clone());
+        let verified = verify(account, &app.store, clock.clone(), span, watch, details).await?;
         drop(shown);
         let _ = bars.clear();
         for hole in &verified.unread {

@@ -7,9 +7,9 @@ use url::Url;
 
 pub use crate::voicenter::IdentityCriteria;
 
-use super::error::Problem;
+use super::error::ConfigProblem;
 use super::reader::Section;
-use super::{ApiConfig, Start, SyncConfig, kind};
+use super::{ApiConfig, HistoryStart, SyncConfig, kind};
 
 /// One account, with what it does not set itself taken from `[api]` and `[sync]`.
 #[derive(Clone, Debug)]
@@ -23,7 +23,7 @@ pub struct AccountConfig {
     /// The zone of zoneless dates.
     pub timezone: Tz,
     /// How far back its history is filled.
-    pub start: Start,
+    pub start: HistoryStart,
     /// Only calls of these numbers; empty: all.
     pub phones: Vec<String>,
     /// Only calls of these extensions; empty: all.
@@ -88,7 +88,7 @@ fn account(
         credential: credential?,
         url: url.unwrap_or_else(|| api.url.clone()),
         timezone: timezone.unwrap_or(api.timezone),
-        start: start.map_or(sync.start, Start::At),
+        start: start.map_or(sync.start, HistoryStart::At),
         phones: phones?,
         extensions: extensions?,
         identity_criteria,
@@ -100,7 +100,7 @@ fn account(
 fn required_name(section: &mut Section<'_>) -> Option<String> {
     if !section.has("name") {
         let key = section.key("name");
-        section.problem(Problem::missing(&key, "each of several accounts needs a name of its own"));
+        section.problem(ConfigProblem::missing(&key, "each of several accounts needs a name of its own"));
     }
     section.optional("name", kind::TEXT)
 }
@@ -113,9 +113,9 @@ fn credential(section: &mut Section<'_>) -> Option<Credential> {
         let problem = if has_code {
             let sources = [section.origin(&code), section.origin(&token)].join(" and ");
             let message = format!("both {code} and {token} are set: an account has one of them");
-            Problem { key: code, value: None, source: Some(sources), message }
+            ConfigProblem { key: code, value: None, source: Some(sources), message }
         } else {
-            Problem::missing(
+            ConfigProblem::missing(
                 &code,
                 &format!("set it or {token} (one account: VOICENTER_CODE or VOICENTER_TOKEN)"),
             )

@@ -4,7 +4,7 @@ use std::fmt;
 
 /// One thing wrong.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Problem {
+pub struct ConfigProblem {
     /// The key, for example `sync.poll_interval`; the file's name when it is about a whole file.
     pub key: String,
     /// The value as written, unless it is or may be a secret.
@@ -15,14 +15,14 @@ pub struct Problem {
     pub message: String,
 }
 
-impl Problem {
+impl ConfigProblem {
     /// Something that is not there and must be.
     pub(super) fn missing(key: &str, mend: &str) -> Self {
         Self { key: key.to_owned(), value: None, source: None, message: format!("not configured: {mend}") }
     }
 }
 
-impl fmt::Display for Problem {
+impl fmt::Display for ConfigProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.key)?;
         if let Some(value) = &self.value {
@@ -35,7 +35,7 @@ impl fmt::Display for Problem {
     }
 }
 
-impl fmt::Debug for Problem {
+impl fmt::Debug for ConfigProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{self}")
     }
@@ -44,16 +44,16 @@ impl fmt::Debug for Problem {
 /// Everything wrong with a configuration. The program exits 2 with it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigError {
-    problems: Vec<Problem>,
+    problems: Vec<ConfigProblem>,
 }
 
 impl ConfigError {
-    pub(super) fn new(problems: Vec<Problem>) -> Self {
+    pub(super) fn new(problems: Vec<ConfigProblem>) -> Self {
         Self { problems }
     }
 
     /// One for each thing wrong.
-    pub fn problems(&self) -> &[Problem] {
+    pub fn problems(&self) -> &[ConfigProblem] {
         &self.problems
     }
 }

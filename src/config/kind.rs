@@ -12,37 +12,39 @@ use super::error::nearest;
 use super::{IdentityCriteria, LogFormat, Method, Pooler};
 
 /// Reads one value from its text; the error is what was expected.
-pub(super) type Kind<T> = fn(&str) -> Result<T, String>;
+pub(super) type KeyKind<T> = fn(&str) -> Result<T, String>;
 
 /// A span of time, longer than none.
-pub(super) const DURATION: Kind<TimeDelta> = duration;
+pub(super) const DURATION: KeyKind<TimeDelta> = duration;
 /// The same, for waiting.
-pub(super) const WAIT: Kind<Duration> = |text| {
+pub(super) const WAIT: KeyKind<Duration> = |text| {
     let wait = duration(text)?;
     wait.to_std().map_err(|error| error.to_string())
 };
 /// An amount of bytes.
-pub(super) const SIZE: Kind<u64> = size;
+pub(super) const SIZE: KeyKind<u64> = size;
 /// A whole number from 1.
-pub(super) const POSITIVE: Kind<u32> = |text| {
+pub(super) const POSITIVE: KeyKind<u32> = |text| {
     text.parse().ok().filter(|number| *number > 0).ok_or_else(|| "expected a whole number from 1".to_owned())
 };
 /// A whole number.
-pub(super) const INTEGER: Kind<i32> = |text| text.parse().map_err(|_| "expected a whole number".to_owned());
+pub(super) const INTEGER: KeyKind<i32> =
+    |text| text.parse().map_err(|_| "expected a whole number".to_owned());
 /// Yes or no.
-pub(super) const BOOLEAN: Kind<bool> = |text| text.parse().map_err(|_| "expected true or false".to_owned());
+pub(super) const BOOLEAN: KeyKind<bool> =
+    |text| text.parse().map_err(|_| "expected true or false".to_owned());
 /// An instant.
-pub(super) const INSTANT: Kind<DateTime<Utc>> = instant;
+pub(super) const INSTANT: KeyKind<DateTime<Utc>> = instant;
 /// A time zone.
-pub(super) const TIMEZONE: Kind<Tz> = |text| text.trim().parse().map_err(|_| no_zone(text));
+pub(super) const TIMEZONE: KeyKind<Tz> = |text| text.trim().parse().map_err(|_| no_zone(text));
 /// Text with something in it.
-pub(super) const TEXT: Kind<String> = |text| match text.trim() {
+pub(super) const TEXT: KeyKind<String> = |text| match text.trim() {
     "" => Err("expected some text".to_owned()),
     text if text.chars().any(char::is_control) => Err("expected text without control characters".to_owned()),
     text => Ok(text.to_owned()),
 };
 /// The API's address. Credentials have keys of their own: one in an address would be logged with it.
-pub(super) const URL: Kind<Url> = |text| {
+pub(super) const URL: KeyKind<Url> = |text| {
     let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
     url.filter(|url| url.username().is_empty() && url.password().is_none() && url.query().is_none())
         .ok_or_else(|| {
@@ -53,7 +55,7 @@ pub(super) const URL: Kind<Url> = |text| {
         })
 };
 /// Where the HTTP server listens, or nowhere.
-pub(super) const LISTEN: Kind<Option<SocketAddr>> = |text| match text.trim() {
+pub(super) const LISTEN: KeyKind<Option<SocketAddr>> = |text| match text.trim() {
     "" => Ok(None),
     text => text.parse().map(Some).map_err(|_| {
         "expected an IP address and a port such as 127.0.0.1:8080 or [::]:8080, or nothing to turn it off"
@@ -61,28 +63,29 @@ pub(super) const LISTEN: Kind<Option<SocketAddr>> = |text| match text.trim() {
     }),
 };
 /// A host's name, as it stands in an address.
-pub(super) const HOST: Kind<String> = |text| {
+pub(super) const HOST: KeyKind<String> = |text| {
     let name = text.trim().trim_end_matches('.').to_ascii_lowercase();
     let plain = |char: char| char.is_ascii_alphanumeric() || matches!(char, '.' | '-' | '_');
     let expected = "expected a name such as calls.example.com, without http:// and port";
     Some(name).filter(|name| !name.is_empty() && name.chars().all(plain)).ok_or_else(|| expected.to_owned())
 };
 /// The unit on the wire.
-pub(super) const GRANULARITY: Kind<TimeDelta> = |text| match duration(text) {
+pub(super) const GRANULARITY: KeyKind<TimeDelta> = |text| match duration(text) {
     Ok(unit) if [TimeDelta::seconds(1), TimeDelta::minutes(1)].contains(&unit) => Ok(unit),
     _ => Err("expected 1s or 1m".to_owned()),
 };
 /// post or get.
-pub(super) const METHOD: Kind<Method> = |text| one_of(text, &[("post", Method::Post), ("get", Method::Get)]);
+pub(super) const METHOD: KeyKind<Method> =
+    |text| one_of(text, &[("post", Method::Post), ("get", Method::Get)]);
 /// none or transaction.
-pub(super) const POOLER: Kind<Pooler> =
+pub(super) const POOLER: KeyKind<Pooler> =
     |text| one_of(text, &[("none", Pooler::None), ("transaction", Pooler::Transaction)]);
 /// json or pretty.
-pub(super) const LOG_FORMAT: Kind<LogFormat> =
+pub(super) const LOG_FORMAT: KeyKind<LogFormat> =
     |text| one_of(text, &[("json", LogFormat::Json), ("pretty", LogFormat::Pretty)]);
 /// A level, and levels for parts of the program behind it. Any other word would be taken for the name of a part, and silence
 /// everything else.
-pub(super) const LOG_LEVEL: Kind<String> = |text| {
+pub(super) const LOG_LEVEL: KeyKind<String> = |text| {
     let is_level = |word: &str| LEVELS.contains(&word.trim().to_ascii_lowercase().as_str());
     let is_directive = |part: &str| match part.rsplit_once('=') {
         Some((target, level)) => !target.trim().is_empty() && is_level(level),
@@ -95,7 +98,7 @@ pub(super) const LOG_LEVEL: Kind<String> = |text| {
 };
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 /// Whose records are asked for.
-pub(super) const IDENTITY: Kind<IdentityCriteria> =
+pub(super) const IDENTITY: KeyKind<IdentityCriteria> =
     |text| one_of(text, &IdentityCriteria::ALL.map(|criteria| (criteria.as_str(), criteria)));
 
 fn no_zone(text: &str) -> String {

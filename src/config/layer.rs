@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use config::{FileFormat, Format, Map, Source, Value, ValueKind};
 
-use super::error::Problem;
+use super::error::ConfigProblem;
 use super::lines;
 
 /// The file that is read when it is there.
@@ -46,7 +46,7 @@ pub(super) fn merge(
     named: Option<PathBuf>,
     env: &BTreeMap<String, String>,
     dir: &Path,
-) -> (Map<String, Value>, Vec<Problem>) {
+) -> (Map<String, Value>, Vec<ConfigProblem>) {
     let mut problems = Vec::new();
     let mut layers = Vec::new();
     if dir.join(DEFAULT_FILE).exists() {
@@ -74,7 +74,7 @@ pub(super) fn merge(
     (tree, problems)
 }
 
-fn file(name: &Path, dir: &Path, problems: &mut Vec<Problem>) -> Layer {
+fn file(name: &Path, dir: &Path, problems: &mut Vec<ConfigProblem>) -> Layer {
     let shown = name.display().to_string();
     let text = match fs::read_to_string(dir.join(name)) {
         Ok(text) => text.trim_start_matches('\u{feff}').to_owned(),
@@ -107,7 +107,7 @@ fn without_excerpt(error: &str) -> String {
 }
 
 /// Puts the contents of the files that `url_file`, `code_file` and `token_file` name in place of them.
-fn read_secret_files(values: &mut Map<String, Value>, dir: &Path, problems: &mut Vec<Problem>) {
+fn read_secret_files(values: &mut Map<String, Value>, dir: &Path, problems: &mut Vec<ConfigProblem>) {
     if let Some(Value { kind: ValueKind::Table(database), .. }) = values.get_mut("database") {
         read_secret_file(database, "database", "url", dir, problems);
     }
@@ -127,7 +127,7 @@ fn read_secret_file(
     path: &str,
     key: &str,
     dir: &Path,
-    problems: &mut Vec<Problem>,
+    problems: &mut Vec<ConfigProblem>,
 ) {
     let Some(value) = table.remove(&format!("{key}_file")) else { return };
     let key_of_file = format!("{path}.{key}_file");
@@ -173,7 +173,7 @@ pub(super) fn secret_file_of(origin: &str) -> Option<&str> {
 }
 
 /// An empty variable counts as unset here: Compose files pass unset ones on as empty.
-fn shorthands(env: &BTreeMap<String, String>, dir: &Path, problems: &mut Vec<Problem>) -> Layer {
+fn shorthands(env: &BTreeMap<String, String>, dir: &Path, problems: &mut Vec<ConfigProblem>) -> Layer {
     let mut layer = Layer::default();
     for (name, path) in SHORTHANDS {
         let get = |name: &str| env.get(name).filter(|value| !value.is_empty());
@@ -202,7 +202,7 @@ fn trimmed(mut value: Value) -> Value {
     value
 }
 
-fn refuse_shorthands(env: &BTreeMap<String, String>, accounts: usize, problems: &mut Vec<Problem>) {
+fn refuse_shorthands(env: &BTreeMap<String, String>, accounts: usize, problems: &mut Vec<ConfigProblem>) {
     for name in ["VOICENTER_CODE", "VOICENTER_TOKEN", "VOICENTER_CODE_FILE", "VOICENTER_TOKEN_FILE"] {
         if env.get(name).is_some_and(|value| !value.is_empty()) {
             let message =
@@ -212,7 +212,7 @@ fn refuse_shorthands(env: &BTreeMap<String, String>, accounts: usize, problems: 
     }
 }
 
-fn variables(env: &BTreeMap<String, String>, dir: &Path, problems: &mut Vec<Problem>) -> Layer {
+fn variables(env: &BTreeMap<String, String>, dir: &Path, problems: &mut Vec<ConfigProblem>) -> Layer {
     let mut layer = Layer::default();
     for (name, text) in env.range(PREFIX.to_owned()..).take_while(|(name, _)| name.starts_with(PREFIX)) {
         let Some(path) = path_of(name) else {
@@ -263,7 +263,7 @@ fn is_secret(path: &str) -> bool {
         || (path.starts_with("accounts[") && (path.ends_with("].code") || path.ends_with("].token")))
 }
 
-fn problem(key: &str, source: &str, message: String) -> Problem {
+fn problem(key: &str, source: &str, message: String) -> ConfigProblem {
     let source = Some(source.to_owned()).filter(|source| !source.is_empty());
-    Problem { key: key.to_owned(), value: None, source, message }
+    ConfigProblem { key: key.to_owned(), value: None, source, message }
 }

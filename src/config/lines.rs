@@ -7,22 +7,22 @@ use toml::de::{DeTable, DeValue};
 /// The values of a file, each with `file:line` as its source. `text` is the file's own, which has been parsed before.
 pub(super) fn with_lines(values: Map<String, Value>, name: &str, text: &str) -> Map<String, Value> {
     let Ok(document) = DeTable::parse(text) else { return values };
-    in_table(values, document.get_ref(), &Source { name, text })
+    in_table(values, document.get_ref(), &LineSource { name, text })
 }
 
-struct Source<'a> {
+struct LineSource<'a> {
     name: &'a str,
     text: &'a str,
 }
 
-impl Source<'_> {
+impl LineSource<'_> {
     fn line<T>(&self, part: &Spanned<T>) -> String {
         let before = self.text.get(..part.span().start).unwrap_or_default();
         format!("{}:{}", self.name, before.matches('\n').count() + 1)
     }
 }
 
-fn in_table(values: Map<String, Value>, table: &DeTable<'_>, source: &Source<'_>) -> Map<String, Value> {
+fn in_table(values: Map<String, Value>, table: &DeTable<'_>, source: &LineSource<'_>) -> Map<String, Value> {
     let with_line = |(key, value): (String, Value)| {
         let found = table.iter().find(|(name, _)| name.get_ref().as_ref() == key);
         let value = match found {
@@ -34,7 +34,7 @@ fn in_table(values: Map<String, Value>, table: &DeTable<'_>, source: &Source<'_>
     values.into_iter().map(with_line).collect()
 }
 
-fn in_value(value: Value, part: &DeValue<'_>, line: String, source: &Source<'_>) -> Value {
+fn in_value(value: Value, part: &DeValue<'_>, line: String, source: &LineSource<'_>) -> Value {
     let kind = match (value.kind, part) {
         (ValueKind::Table(values), DeValue::Table(table)) => {
             ValueKind::Table(in_table(values, table, source))

@@ -3,8 +3,8 @@
 use config::{Map, Value, ValueKind};
 use secrecy::SecretString;
 
-use super::error::{Problem, nearest};
-use super::kind::Kind;
+use super::error::{ConfigProblem, nearest};
+use super::kind::KeyKind;
 
 /// What a secret looks like wherever it would be shown.
 const MASK: &str = "\"********\"";
@@ -22,14 +22,14 @@ pub struct Effective {
 
 /// Collects what is known, what is in effect and what is wrong.
 pub(super) struct Reader {
-    problems: Vec<Problem>,
+    problems: Vec<ConfigProblem>,
     effective: Vec<Effective>,
     known: Vec<String>,
     unknown: Vec<(String, Value)>,
 }
 
 impl Reader {
-    pub(super) fn new(problems: Vec<Problem>) -> Self {
+    pub(super) fn new(problems: Vec<ConfigProblem>) -> Self {
         Self { problems, effective: Vec::new(), known: Vec::new(), unknown: Vec::new() }
     }
 
@@ -43,7 +43,7 @@ impl Reader {
         let known = self.effective.iter().find(|effective| effective.key == key);
         let value = known.and_then(|effective| effective.toml.clone());
         let source = known.map(|effective| effective.origin.clone());
-        self.problems.push(Problem { key: key.to_owned(), value, source, message });
+        self.problems.push(ConfigProblem { key: key.to_owned(), value, source, message });
     }
 
     /// Notes the variables of the environment that were meant for a key but name none: `CDR_SYNC_API__URL`, `CDR_SYNC_API_URL`.
@@ -66,7 +66,7 @@ impl Reader {
                 }
                 None => continue,
             };
-            self.problems.push(Problem { key: name.clone(), value: None, source: None, message });
+            self.problems.push(ConfigProblem { key: name.clone(), value: None, source: None, message });
         }
     }
 
@@ -74,7 +74,7 @@ impl Reader {
         self.effective.clone()
     }
 
-    pub(super) fn into_problems(mut self) -> Vec<Problem> {
+    pub(super) fn into_problems(mut self) -> Vec<ConfigProblem> {
         self.unknown.sort_by(|a, b| a.0.cmp(&b.0));
         for (key, value) in &self.unknown {
             let meant = nearest(key, &self.known);
@@ -84,7 +84,12 @@ impl Reader {
             };
             let secret = may_be_secret(key) || meant.is_some_and(|meant| may_be_secret(meant));
             let shown = text_of(value).filter(|_| !secret).map(|text| quote(&text));
-            self.problems.push(Problem { key: key.clone(), value: shown, source: origin_of(value), message });
+            self.problems.push(ConfigProblem {
+                key: key.clone(),
+                value: shown,
+                source: origin_of(value),
+                message,
+            });
         }
         self.problems
     }
@@ -111,7 +116,7 @@ impl Section<'_> {
         let values = match value {
             Some(Value { kind: ValueKind::Table(values), .. }) => values,
             Some(value) => {
-                self.reader.problems.push(Problem {
+                self.reader.problems.push(ConfigProblem {
                     key: path.clone(),
                     value: None,
                     source: origin_of(&value),
@@ -137,7 +142,7 @@ impl Section<'_> {
                 let message =
                     format!("expected a table: write [[{name}]] above its keys, and leave no number out");
                 let source = origin.clone();
-                self.reader.problems.push(Problem { key, value: None, source, message });
+                self.reader.problems.push(ConfigProblem { key, value: None, source, message });
                 Map::new()
             }
         });
@@ -150,14 +155,14 @@ impl Section<'_> {
     }
 
     /// The value of `key`, or of `default`.
-    pub(super) fn value<T>(&mut self, key: &str, kind: Kind<T>, default: &str) -> Option<T> {
+    pub(super) fn value<T>(&mut self, key: &str, kind: KeyKind<T>, default: &str) -> Option<T> {
         let (text, origin) =
             self.take_text(key).unwrap_or_else(|| (Some(default.to_owned()), "default".to_owned()));
         self.parse(key, kind, text, origin)
     }
 
     /// The value of `key`, if it is there.
-    pub(super) fn optional<T>(&mut self, key: &str, kind: Kind<T>) -> Option<T> {
+    pub(super) fn optional<T>(&mut self, key: &str, kind: KeyKind<T>) -> Option<T> {
         match self.take_text(key) {
             Some((text, origin)) => self.parse(key, kind, text, origin),
             None => {
@@ -168,7 +173,7 @@ impl Section<'_> {
     }
 
     /// The values of `key`, or of `default`. In one text (a variable), commas stand between them.
-    pub(super) fn list<T>(&mut self, key: &str, kind: Kind<T>, default: &[&str]) -> Option<Vec<T>> {
+    pub(super) fn list<T>(&mut self, key: &str, kind: KeyKind<T>, default: &[&str]) -> Option<Vec<T>> {
         let path = self.key(key);
         let value = self.values.remove(key);
         let origin =
@@ -194,7 +199,12 @@ impl Section<'_> {
                     "expected a list, each item of which is",
                     usize::from(message != "expected a list"),
                 );
-                self.reader.problems.push(Problem { key: path, value: shown, source: Some(origin), message });
+                self.reader.problems.push(ConfigProblem {
+                    key: path,
+                    value: shown,
+                    source: Some(origin),
+                    message,
+                });
             })
             .ok()
     }
@@ -210,7 +220,7 @@ impl Section<'_> {
             Ok(secret) => Some(secret),
             Err(message) => {
                 let key = self.key(key);
-                self.reader.problems.push(Problem { key, value: None, source: Some(origin), message });
+                self.reader.problems.push(ConfigProblem { key, value: None, source: Some(origin), message });
                 None
             }
         }
@@ -235,7 +245,7 @@ impl Section<'_> {
     }
 
     /// Notes something wrong.
-    pub(super) fn problem(&mut self, problem: Problem) {
+    pub(super) fn problem(&mut self, problem: ConfigProblem) {
         self.reader.problems.push(problem);
     }
 
@@ -244,7 +254,7 @@ impl Section<'_> {
         if self.path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) }
     }
 
-    fn parse<T>(&mut self, key: &str, kind: Kind<T>, text: Option<String>, origin: String) -> Option<T> {
+    fn parse<T>(&mut self, key: &str, kind: KeyKind<T>, text: Option<String>, origin: String) -> Option<T> {
         let parsed = match &text {
             Some(text) => kind(text),
             None => Err("expected one value, not a list or a table".to_owned()),
@@ -255,7 +265,7 @@ impl Section<'_> {
             .map_err(|message| {
                 // An address may carry a password where none belongs.
                 let value = shown.filter(|text| !text.contains('@') && !text.contains('?'));
-                self.reader.problems.push(Problem {
+                self.reader.problems.push(ConfigProblem {
                     key: self.key(key),
                     value,
                     source: Some(origin),

@@ -67,7 +67,7 @@ fn the_contract_s_defaults_hold_key_by_key() {
     assert_eq!(config.api.backoff_min, Duration::from_secs(5));
     assert_eq!(config.api.backoff_max, Duration::from_secs(300));
     assert_eq!(config.sync.poll_interval, TimeDelta::seconds(60));
-    assert_eq!(config.sync.start, Start::Default);
+    assert_eq!(config.sync.start, HistoryStart::Default);
     assert_eq!(config.sync.lookback, TimeDelta::hours(3));
     assert_eq!(config.sync.reconcile, [1, 7, 30].map(TimeDelta::days));
     assert_eq!(config.sync.removal_after, TimeDelta::minutes(10));
@@ -90,7 +90,7 @@ fn the_smallest_window_follows_the_granularity() {
 #[test]
 fn the_default_start_is_thirty_days_before_the_first() {
     let now = "2024-03-31T00:00:00Z".parse().unwrap();
-    assert_eq!(Start::Default.at_first_start(now).to_rfc3339(), "2024-03-01T00:00:00+00:00");
+    assert_eq!(HistoryStart::Default.at_first_start(now).to_rfc3339(), "2024-03-01T00:00:00+00:00");
 }
 
 #[test]
@@ -139,7 +139,7 @@ fn accounts_come_from_variables_too_over_those_of_a_file() {
         (a.name.as_str(), a.phones.as_slice()),
         ("a", &["972501234567".to_owned(), "0722776772".to_owned()][..])
     );
-    assert_eq!(b.start, Start::At("2024-06-01T00:00:00Z".parse().unwrap()));
+    assert_eq!(b.start, HistoryStart::At("2024-06-01T00:00:00Z".parse().unwrap()));
     assert_eq!((b.cdr_types.as_slice(), b.identity_criteria), (&[1, 4][..], Some(IdentityCriteria::User)));
 }
 
@@ -482,6 +482,6 @@ fn the_effective_configuration_can_be_read_back() {
     let dir = Dir::new("back").with("my.toml", &toml);
     assert_eq!(
         dir.load(Some("my.toml"), &[]).unwrap().sync.start,
-        Start::At("2024-06-01T00:00:00Z".parse().unwrap())
+        HistoryStart::At("2024-06-01T00:00:00Z".parse().unwrap())
     );
 }

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::calendar::calendar;
 use super::ledger::{AccountFacts, Facts, HOURS};
 use super::problems::{allowance, problems, standing};
-use super::{AccountSettings, Settings, Web, json_answer, status};
+use super::{AccountSettings, PageSettings, Web, json_answer, status};
 use crate::store::overview::{Backfill, HourOfCalls, RecentRead};
 use crate::window::Lane;
 
@@ -36,10 +36,10 @@ pub(super) async fn overview(axum_state: State<Web>) -> Response {
     json_answer(StatusCode::OK, &body)
 }
 
-fn account_json(page: &Settings, all: &Facts, facts: &AccountFacts, now: DateTime<Utc>) -> Value {
+fn account_json(page: &PageSettings, all: &Facts, facts: &AccountFacts, now: DateTime<Utc>) -> Value {
     let AccountFacts { status, overview, unread } = facts;
     let settings = page.accounts.get(&status.name);
-    let progress = settings.map(|settings| settings.board.read());
+    let progress = settings.map(|settings| settings.watch.read());
     let poll = page.poll_interval;
     let gaps: Vec<_> = overview.gaps.iter().map(|gap| gap.window).collect();
     let start = status.horizon.map_or(status.history_start, |floor| floor.max(status.history_start));

@@ -22,11 +22,11 @@ pub(super) struct Readiness {
     migrated: AtomicBool,
     /// Why it is not yet, once that was tried.
     not_migrated: StdMutex<String>,
-    last: Mutex<Option<Answer>>,
+    last: Mutex<Option<ReadyAnswer>>,
 }
 
 #[derive(Debug)]
-struct Answer {
+struct ReadyAnswer {
     at: DateTime<Utc>,
     trouble: Option<String>,
 }
@@ -78,7 +78,7 @@ impl Readiness {
             }
         };
         // After the wait for a database that hangs: whoever queued behind it need not wait again.
-        *last = Some(Answer { at: self.clock.now(), trouble: trouble.clone() });
+        *last = Some(ReadyAnswer { at: self.clock.now(), trouble: trouble.clone() });
         trouble
     }
 }

@@ -23,7 +23,7 @@ const ACCEPT_AGAIN: Duration = Duration::from_millis(200);
 
 /// What strangers may take.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Limits {
+pub(crate) struct ServerLimits {
     /// Connections open at once. A new one takes the place of the one that has been idle longest.
     pub connections: usize,
     /// A request's head must be complete within this; an idle connection is closed after it, too.
@@ -34,7 +34,7 @@ pub(crate) struct Limits {
     pub stall_timeout: Duration,
 }
 
-impl Default for Limits {
+impl Default for ServerLimits {
     fn default() -> Self {
         Self {
             connections: 64,
@@ -46,8 +46,13 @@ impl Default for Limits {
 }
 
 /// Serves until `stop`, then lets the requests at hand end.
-pub(crate) async fn serve(listener: TcpListener, router: Router, limits: Limits, stop: CancellationToken) {
-    let mut connections = Connections { limits, tasks: JoinSet::new(), open: BTreeMap::new() };
+pub(crate) async fn serve(
+    listener: TcpListener,
+    router: Router,
+    limits: ServerLimits,
+    stop: CancellationToken,
+) {
+    let mut connections = OpenConnections { limits, tasks: JoinSet::new(), open: BTreeMap::new() };
     loop {
         tokio::select! {
             () = stop.cancelled() => break,
@@ -68,13 +73,13 @@ fn is_the_clients(error: ErrorKind) -> bool {
     matches!(error, ConnectionAborted | ConnectionRefused | ConnectionReset)
 }
 
-struct Connections {
-    limits: Limits,
+struct OpenConnections {
+    limits: ServerLimits,
     tasks: JoinSet<()>,
     open: BTreeMap<Id, Arc<Activity>>,
 }
 
-impl Connections {
+impl OpenConnections {
     async fn admit(&mut self, stream: TcpStream, router: Router, stop: CancellationToken) {
         if self.open.len() >= self.limits.connections && !self.close_longest_idle().await {
             return;
@@ -138,7 +143,7 @@ impl Activity {
 async fn connection(
     stream: TcpStream,
     router: Router,
-    limits: Limits,
+    limits: ServerLimits,
     activity: Arc<Activity>,
     stop: CancellationToken,
 ) {
@@ -190,10 +195,10 @@ mod tests {
     const PATIENCE: Duration = Duration::from_secs(20);
     /// Longer than any test.
     const NEVER: Duration = Duration::from_secs(3600);
-    const PATIENT: Limits =
-        Limits { connections: 8, head_timeout: NEVER, head_bytes: 16 << 10, stall_timeout: NEVER };
+    const PATIENT: ServerLimits =
+        ServerLimits { connections: 8, head_timeout: NEVER, head_bytes: 16 << 10, stall_timeout: NEVER };
 
-    async fn server(limits: Limits, stop: CancellationToken) -> (SocketAddr, AbortOnDropHandle<()>) {
+    async fn server(limits: ServerLimits, stop: CancellationToken) -> (SocketAddr, AbortOnDropHandle<()>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let never_read = vec![b'x'; 64 << 20];
@@ -252,7 +257,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_head_that_does_not_end_is_not_waited_for() {
-        let limits = Limits { head_timeout: Duration::from_millis(50), ..PATIENT };
+        let limits = ServerLimits { head_timeout: Duration::from_millis(50), ..PATIENT };
         let (address, _server) = server(limits, CancellationToken::new()).await;
         for head in [&b"GET / HTTP/1.1\r\nhost:"[..], b"", b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"] {
             let answered = rest(open(address, head).await).await.ends_with("here");
@@ -274,7 +279,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_answer_that_is_not_read_is_dropped() {
-        let limits = Limits { stall_timeout: Duration::from_millis(50), ..PATIENT };
+        let limits = ServerLimits { stall_timeout: Duration::from_millis(50), ..PATIENT };
         let stop = CancellationToken::new();
         let (address, server) = server(limits, stop.clone()).await;
         let mut reader = open(address, b"GET /large HTTP/1.1\r\nhost: x\r\n\r\n").await;

@@ -3,7 +3,7 @@
 
 use chrono::{DateTime, Utc};
 
-use super::{CLOCKS_APART, Mode, Settings};
+use super::{CLOCKS_APART, Mode, PlanSettings};
 
 /// Re-reads in a row that older clocks may leave unserved: the next answer may come from a node whose clock is right.
 const AT_ONCE: u32 = 3;
@@ -25,7 +25,13 @@ pub(super) struct ApiClock {
 
 impl ApiClock {
     /// Notes that claims of an answer read at `now` end at `horizon`.
-    pub(super) fn note(&mut self, horizon: DateTime<Utc>, rereads: bool, now: DateTime<Utc>, by: &Settings) {
+    pub(super) fn note(
+        &mut self,
+        horizon: DateTime<Utc>,
+        rereads: bool,
+        now: DateTime<Utc>,
+        by: &PlanSettings,
+    ) {
         let reached = self.reached.map_or(horizon, |reached| reached.max(horizon));
         self.reached = Some(reached);
         // Less leaves nothing that would be overdue at once.
@@ -49,7 +55,7 @@ impl ApiClock {
     /// Returns `true` if re-reads by age may be asked for: after some that older clocks left unserved, they keep growing
     /// distances, up to that of lookbacks. The distances differ by a poll, or nodes that answer in turn could let the same
     /// one answer each time.
-    pub(super) fn rereads_may_start(&mut self, now: DateTime<Utc>, mode: Mode, by: &Settings) -> bool {
+    pub(super) fn rereads_may_start(&mut self, now: DateTime<Utc>, mode: Mode, by: &PlanSettings) -> bool {
         let Some((at, horizon)) = self.short else { return true };
         if mode != Mode::Daemon {
             if self.tries >= AT_ONCE {

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 
 use super::choice::{Choice, outward};
 use super::{Mode, Planner};
-use crate::plan::ledger::Progress;
+use crate::plan::ledger::LedgerChange;
 use crate::read::request::Reason;
 use crate::window::bounds::floor;
 use crate::window::coverage::Coverage;
@@ -52,10 +52,10 @@ impl AskedSpans {
     }
 
     /// Takes in what an answer for the current piece came to, whose claims end at `horizon`.
-    pub(super) fn note(&mut self, progress: &Progress, horizon: DateTime<Utc>) {
+    pub(super) fn note(&mut self, change: &LedgerChange, horizon: DateTime<Utc>) {
         self.horizon = Some(self.horizon.map_or(horizon, |earliest| earliest.min(horizon)));
-        progress.claims.iter().for_each(|claim| self.read.claim(claim.window, claim.reread_age));
-        progress.uncover.iter().for_each(|window| self.read.uncover(*window));
+        change.claims.iter().for_each(|claim| self.read.claim(claim.window, claim.reread_age));
+        change.uncover.iter().for_each(|window| self.read.uncover(*window));
     }
 
     fn begin(&mut self, piece: Piece) {
@@ -98,7 +98,7 @@ impl Planner {
     }
 
     /// A reading of a piece has ended: what it left is asked for again.
-    pub(super) fn finish_asked(&mut self, now: DateTime<Utc>, progress: &mut Progress) {
+    pub(super) fn finish_asked(&mut self, now: DateTime<Utc>, change: &mut LedgerChange) {
         let Some(piece) = self.asked.now.take() else { return };
         let mut settled = std::mem::take(&mut self.asked.read);
         let gaps = self.ledger.gaps.iter().map(|gap| gap.window);
@@ -128,17 +128,17 @@ impl Planner {
                 None => {}
             }
         }
-        progress.finished = Some(piece.span).filter(|span| !self.asked.is_waiting(*span));
+        change.finished = Some(piece.span).filter(|span| !self.asked.is_waiting(*span));
     }
 
     /// A piece that turned out to lie before the API's history is done with.
-    pub(super) fn finish_unreachable(&mut self, now: DateTime<Utc>, progress: &mut Progress) {
+    pub(super) fn finish_unreachable(&mut self, now: DateTime<Utc>, change: &mut LedgerChange) {
         let first = self.first_of_api(now);
         let beyond = |piece: &Piece| piece.again && piece.window.to() <= first;
         if let Some(at) = self.asked.waiting.iter().position(beyond)
             && let Some(piece) = self.asked.waiting.remove(at)
         {
-            progress.finished = Some(piece.span).filter(|span| !self.asked.is_waiting(*span));
+            change.finished = Some(piece.span).filter(|span| !self.asked.is_waiting(*span));
         }
     }
 }

@@ -3,7 +3,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{LONG_GAP, Mode, Planner, Refused};
-use crate::plan::ledger::{Gap, Progress};
+use crate::plan::ledger::{Gap, LedgerChange};
 use crate::read::request::{GapReason, Outcome, Reason, Request};
 use crate::window::bounds::{ceil, floor};
 use crate::window::{Lane, Window};
@@ -22,13 +22,13 @@ impl Planner {
         window: Window,
         reason: GapReason,
         now: DateTime<Utc>,
-        progress: &mut Progress,
+        change: &mut LedgerChange,
     ) {
         if let Some(gap) = self.ledger.gaps.iter_mut().find(|gap| gap.window == window) {
             gap.tries += 1;
             gap.next_try_at = now + retry_delay(gap.tries);
             let gap = gap.clone();
-            return self.note_gap(gap, now, progress);
+            return self.note_gap(gap, now, change);
         }
         let borders = |gap: &mut Gap| {
             let (a, b) = (gap.window, window);
@@ -38,12 +38,12 @@ impl Planner {
         let window = joined.iter().fold(window, |all, gap| all.hull(&gap.window));
         let tries = joined.iter().map(|gap| gap.tries).min().unwrap_or(0);
         for gap in &joined {
-            progress.gaps.retain(|new| new.window != gap.window);
-            progress.closed_gaps.push(gap.window);
+            change.gaps.retain(|new| new.window != gap.window);
+            change.closed_gaps.push(gap.window);
         }
         let gap = Gap { window, reason, tries, next_try_at: now + retry_delay(tries) };
         self.ledger.gaps.push(gap.clone());
-        self.note_gap(gap, now, progress);
+        self.note_gap(gap, now, change);
     }
 
     /// A window whose parts never add up is a gap, tried again at growing intervals.
@@ -52,38 +52,38 @@ impl Planner {
         window: Window,
         tries: u32,
         now: DateTime<Utc>,
-        progress: &mut Progress,
+        change: &mut LedgerChange,
     ) {
-        self.open_gap(window, GapReason::Incomplete, now, progress);
-        progress.outcome = Outcome::Gap;
+        self.open_gap(window, GapReason::Incomplete, now, change);
+        change.outcome = Outcome::Gap;
         let given_up = |gap: &&mut Gap| gap.window.intersect(&window).is_some();
         if let Some(gap) = self.ledger.gaps.iter_mut().find(given_up) {
             gap.tries = gap.tries.max(tries);
             gap.next_try_at = now + retry_delay(gap.tries);
             let gap = gap.clone();
-            self.note_gap(gap, now, progress);
+            self.note_gap(gap, now, change);
         }
     }
 
     /// Gaps in the lookback are tried again soon: they must not keep new calls from being seen.
-    fn note_gap(&mut self, mut gap: Gap, now: DateTime<Utc>, progress: &mut Progress) {
+    fn note_gap(&mut self, mut gap: Gap, now: DateTime<Utc>, change: &mut LedgerChange) {
         if gap.window.to() > now - self.settings.lookback {
             gap.next_try_at = gap.next_try_at.min(now + self.settings.lookback_every);
             if let Some(known) = self.ledger.gaps.iter_mut().find(|known| known.window == gap.window) {
                 known.next_try_at = gap.next_try_at;
             }
         }
-        progress.gaps.retain(|new| new.window != gap.window);
-        progress.gaps.push(gap);
+        change.gaps.retain(|new| new.window != gap.window);
+        change.gaps.push(gap);
     }
 
     /// `read` was read: whoever read it, no gap is left there.
-    pub(super) fn fill_gaps(&mut self, read: Window, progress: &mut Progress) {
+    pub(super) fn fill_gaps(&mut self, read: Window, change: &mut LedgerChange) {
         let touched: Vec<Gap> =
             self.ledger.gaps.extract_if(.., |gap| gap.window.intersect(&read).is_some()).collect();
         for gap in touched {
-            progress.gaps.retain(|new| new.window != gap.window);
-            progress.closed_gaps.push(gap.window);
+            change.gaps.retain(|new| new.window != gap.window);
+            change.closed_gaps.push(gap.window);
             let left = [
                 Window::new(gap.window.from(), read.from().min(gap.window.to())),
                 Window::new(read.to().max(gap.window.from()), gap.window.to()),
@@ -91,7 +91,7 @@ impl Planner {
             for window in left.into_iter().flatten() {
                 let gap = Gap { window, ..gap.clone() };
                 self.ledger.gaps.push(gap.clone());
-                progress.gaps.push(gap);
+                change.gaps.push(gap);
             }
         }
     }
@@ -104,7 +104,7 @@ impl Planner {
         window: Window,
         reason: GapReason,
         now: DateTime<Utc>,
-        progress: &mut Progress,
+        change: &mut LedgerChange,
     ) {
         if request.reason == Reason::Gap {
             return;
@@ -122,7 +122,7 @@ impl Planner {
             && !self.answers
             && self.failing.is_confirmed(window)
         {
-            progress.quarantined = Some(window);
+            change.quarantined = Some(window);
             return;
         }
         // No poll comes between the failures of what a poll itself asks for: that much more often it must fail.
@@ -133,14 +133,14 @@ impl Planner {
             self.last_poll = None;
         }
         if confirmed && window.len() <= self.settings.gap_grain {
-            self.open_gap(window, reason, now, progress);
-            progress.outcome = Outcome::Gap;
+            self.open_gap(window, reason, now, change);
+            change.outcome = Outcome::Gap;
             return;
         }
-        progress.quarantined = Some(window);
+        change.quarantined = Some(window);
         if reason == GapReason::Invalid && !confirmed {
             // A refusal that taught nothing is a failure: an API that refuses everything is asked at growing intervals.
-            progress.outcome = Outcome::Failed;
+            change.outcome = Outcome::Failed;
         }
         let parts = if confirmed {
             self.ledger.forecast.divide(window, 2, self.unit().max(self.settings.gap_grain / 2))
@@ -183,7 +183,7 @@ impl Planner {
         request: &Request,
         window: Window,
         now: DateTime<Utc>,
-        progress: &mut Progress,
+        change: &mut LedgerChange,
     ) {
         let suspected = self.failing.narrowed().any(|narrowed| narrowed.intersect(&window).is_some());
         // What is asked to find out where history ends is answered for that alone.
@@ -196,7 +196,7 @@ impl Planner {
         if narrowed || trouble || window.to() > now - TimeDelta::days(1) {
             let first = self.refused_at.take_if(|_| is_newer);
             for refused in first.map(|first| first.window).into_iter().chain([window]) {
-                self.failed(request, refused, GapReason::Invalid, now, progress);
+                self.failed(request, refused, GapReason::Invalid, now, change);
             }
             return;
         }
@@ -209,11 +209,11 @@ impl Planner {
             return;
         };
         if first.confirm && first.window.intersect(&window).is_some() {
-            return self.end_reach(first.window.to(), now, progress);
+            return self.end_reach(first.window.to(), now, change);
         }
         if first.tries >= REFUSALS {
             self.refused_at = None;
-            return self.failed(request, first.window, GapReason::Invalid, now, progress);
+            return self.failed(request, first.window, GapReason::Invalid, now, change);
         }
         let older_too = window.to() + OLDER <= first.window.from() || first.older_too;
         let window = if older_too && !is_newer { first.window } else { first.window.hull(&window) };
@@ -223,25 +223,30 @@ impl Planner {
 
     /// A window was answered beside a refused one: an older one shows a hole in the middle, a newer one, after older ones
     /// were refused, that history ends there.
-    pub(super) fn reached_beyond(&mut self, request: &Request, now: DateTime<Utc>, progress: &mut Progress) {
+    pub(super) fn reached_beyond(
+        &mut self,
+        request: &Request,
+        now: DateTime<Utc>,
+        change: &mut LedgerChange,
+    ) {
         let Some(refused) = self.refused_at else { return };
         if refused.confirm && refused.window.intersect(&request.window).is_some() {
             self.refused_at = None;
         } else if request.window.to() <= refused.window.from() {
             self.refused_at = None;
-            self.failed(request, refused.window, GapReason::Invalid, now, progress);
+            self.failed(request, refused.window, GapReason::Invalid, now, change);
         } else if refused.older_too && request.window.from() >= refused.window.to() {
             self.refused_at = Some(Refused { confirm: true, ..refused });
         }
     }
 
     /// The API's history ends at `instant`.
-    fn end_reach(&mut self, instant: DateTime<Utc>, now: DateTime<Utc>, progress: &mut Progress) {
+    fn end_reach(&mut self, instant: DateTime<Utc>, now: DateTime<Utc>, change: &mut LedgerChange) {
         self.refused_at = None;
         self.ledger.profile.range.end_reach(instant, now);
         self.failing.forget_before(instant);
         let below = |gap: &mut Gap| gap.window.to() <= instant;
-        progress.closed_gaps.extend(self.ledger.gaps.extract_if(.., below).map(|gap| gap.window));
+        change.closed_gaps.extend(self.ledger.gaps.extract_if(.., below).map(|gap| gap.window));
     }
 
     /// What to ask for to find out where the API's history ends.
@@ -269,26 +274,31 @@ impl Planner {
     }
 
     /// When a reading of a gap or of an asked span ends, says what became of it.
-    pub(super) fn finish_reading(&mut self, request: &Request, now: DateTime<Utc>, progress: &mut Progress) {
+    pub(super) fn finish_reading(
+        &mut self,
+        request: &Request,
+        now: DateTime<Utc>,
+        change: &mut LedgerChange,
+    ) {
         if self.readings.get(&request.lane).is_none_or(|reading| !reading.is_done()) {
-            return self.finish_unreachable(now, progress);
+            return self.finish_unreachable(now, change);
         }
         if request.lane == Lane::Asked {
-            self.finish_asked(now, progress);
+            self.finish_asked(now, change);
         }
         if request.reason == Reason::Gap
             && let Some(window) = self.gap_now.take()
         {
-            self.finish_gap(window, now, progress);
+            self.finish_gap(window, now, change);
         }
     }
 
     /// After a gap was tried again: what is left of it is put off.
-    fn finish_gap(&mut self, window: Window, now: DateTime<Utc>, progress: &mut Progress) {
+    fn finish_gap(&mut self, window: Window, now: DateTime<Utc>, change: &mut LedgerChange) {
         let left = self.ledger.gaps.iter().filter(|gap| gap.window.intersect(&window).is_some());
         let left: Vec<_> = left.filter(|gap| is_due(gap, now)).cloned().collect();
         for gap in left {
-            self.open_gap(gap.window, gap.reason, now, progress);
+            self.open_gap(gap.window, gap.reason, now, change);
         }
     }
 }

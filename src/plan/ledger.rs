@@ -63,7 +63,7 @@ impl Ledger {
 
 /// What one reply changes in the ledger: to be stored in one transaction with the records.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Progress {
+pub struct LedgerChange {
     /// Stretches proven to be read completely, with the age at which they were.
     pub claims: Vec<Stretch>,
     /// Stretches that count as read at this age at most, before the claims.

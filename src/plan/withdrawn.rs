@@ -12,13 +12,13 @@ const REMEMBERED_FOR: TimeDelta = TimeDelta::days(2);
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Withdrawn {
-    windows: Vec<Entry>,
+    windows: Vec<WithdrawnClaim>,
     /// How many readings were started.
     reading: u64,
 }
 
 #[derive(Clone, Debug)]
-struct Entry {
+struct WithdrawnClaim {
     window: Window,
     reading: u64,
     times: u32,
@@ -35,11 +35,11 @@ impl Withdrawn {
     pub(super) fn note(&mut self, window: Window, now: DateTime<Utc>) -> Option<u32> {
         let reading = self.reading;
         self.windows.retain(|entry| now - entry.at < REMEMBERED_FOR);
-        let touches = |entry: &mut Entry| entry.window.intersect(&window).is_some();
-        let known: Vec<Entry> = self.windows.extract_if(.., touches).collect();
+        let touches = |entry: &mut WithdrawnClaim| entry.window.intersect(&window).is_some();
+        let known: Vec<WithdrawnClaim> = self.windows.extract_if(.., touches).collect();
         // Windows beside each other may have one cause; the shortest is what to keep an eye on.
         let most = known.iter().max_by_key(|entry| entry.times);
-        let mut entry = Entry { window, reading, times: 1, at: now };
+        let mut entry = WithdrawnClaim { window, reading, times: 1, at: now };
         if let Some(most) = most {
             entry.times = most.times + u32::from(most.reading != reading);
         }

@@ -12,7 +12,7 @@ use super::error::Error;
 
 /// The user that runs the server's programs and owns their files.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Account {
+pub(super) enum UnprivilegedUser {
     /// Whoever we are.
     Ourselves,
     /// Somebody else, because PostgreSQL refuses to run as root.
@@ -26,33 +26,37 @@ pub(super) enum Account {
     },
 }
 
-impl Account {
+impl UnprivilegedUser {
     /// Ourselves; for root, the owner of `data` if it exists, else `postgres`, else `nobody`.
     pub(super) fn for_server(data: Option<&Path>) -> Result<Self, Error> {
         if !geteuid().is_root() {
-            return Ok(Account::Ourselves);
+            return Ok(UnprivilegedUser::Ourselves);
         }
         let owner = data.and_then(|dir| dir.metadata().ok()).map(|metadata| metadata.uid());
         let by_id = owner.filter(|uid| *uid != 0).and_then(|uid| User::from_uid(Uid::from_raw(uid)).ok()?);
         by_id
             .or_else(|| ["postgres", "nobody"].iter().find_map(|name| User::from_name(name).ok()?))
-            .map(|user| Account::Other { name: user.name, uid: user.uid.as_raw(), gid: user.gid.as_raw() })
+            .map(|user| UnprivilegedUser::Other {
+                name: user.name,
+                uid: user.uid.as_raw(),
+                gid: user.gid.as_raw(),
+            })
             .ok_or(Error::NoUnprivilegedUser)
     }
 
     /// Its user id.
     pub(super) fn uid(&self) -> u32 {
         match self {
-            Account::Ourselves => geteuid().as_raw(),
-            Account::Other { uid, .. } => *uid,
+            UnprivilegedUser::Ourselves => geteuid().as_raw(),
+            UnprivilegedUser::Other { uid, .. } => *uid,
         }
     }
 
     /// Gives it a file or directory of ours.
     pub(super) fn give(&self, path: &Path) -> Result<(), Error> {
         match self {
-            Account::Ourselves => Ok(()),
-            Account::Other { uid, gid, .. } => {
+            UnprivilegedUser::Ourselves => Ok(()),
+            UnprivilegedUser::Other { uid, gid, .. } => {
                 chown(path, Some(*uid), Some(*gid)).map_err(Error::io("give away", path))
             }
         }
@@ -68,7 +72,7 @@ impl Account {
                 command.env_remove(name);
             }
         }
-        if let Account::Other { uid, gid, .. } = self {
+        if let UnprivilegedUser::Other { uid, gid, .. } = self {
             // Also drops root's supplementary groups.
             command.uid(*uid).gid(*gid).env("HOME", dir);
         }
@@ -77,7 +81,7 @@ impl Account {
 
     /// Fails when a directory on the way to `path` is closed to this user.
     pub(super) fn can_enter(&self, path: &Path) -> Result<(), Error> {
-        let Account::Other { name, uid, gid } = self else { return Ok(()) };
+        let UnprivilegedUser::Other { name, uid, gid } = self else { return Ok(()) };
         let closed = path.ancestors().find(|dir| {
             dir.metadata().is_ok_and(|metadata| {
                 let bit = if metadata.uid() == *uid {

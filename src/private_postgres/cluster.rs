@@ -12,10 +12,10 @@ use secrecy::{ExposeSecret, SecretString};
 use sqlx::{Connection, PgConnection};
 use url::Url;
 
-use super::account::Account;
+use super::account::UnprivilegedUser;
 use super::error::{self, Error};
 use super::owned_dir::{self, OwnedDir, random_hex};
-use super::programs::{Programs, Source, Wanted};
+use super::programs::{ProgramSource, Programs, Wanted};
 use super::server;
 use super::watchdog::Watchdog;
 
@@ -29,7 +29,7 @@ pub struct Options {
     /// PostgreSQL settings, name and value.
     pub settings: Vec<(String, String)>,
     /// Where the server programs come from.
-    pub source: Source,
+    pub source: ProgramSource,
 }
 
 /// A PostgreSQL that lives as long as this value and this process, on a free loopback port and on a
@@ -57,7 +57,7 @@ impl Cluster {
     /// Anything that an owner which died left behind is removed first.
     pub fn start(options: Options) -> Result<Self, Error> {
         let kept_data = options.data.as_deref().map(|dir| dir.join(server::DATA));
-        let account = Account::for_server(kept_data.as_deref())?;
+        let account = UnprivilegedUser::for_server(kept_data.as_deref())?;
         owned_dir::remove_abandoned(&account);
         let kept = options.data.as_deref().map(|dir| OwnedDir::kept(dir, &account)).transpose()?;
         let temporary = OwnedDir::temporary(&account)?;
@@ -195,7 +195,7 @@ fn major_in(data: &Path) -> Option<u32> {
 }
 
 /// The superuser's password, kept beside the data.
-fn password_of(home: &Path, account: &Account) -> Result<SecretString, Error> {
+fn password_of(home: &Path, account: &UnprivilegedUser) -> Result<SecretString, Error> {
     let path = home.join(PASSWORD);
     if let Ok(password) = fs::read_to_string(&path)
         && !password.trim().is_empty()
@@ -216,7 +216,7 @@ fn password_of(home: &Path, account: &Account) -> Result<SecretString, Error> {
 }
 
 /// Makes the data directory under another name first: one that was killed half-way is never taken for whole.
-fn init(programs: &Programs, account: &Account, home: &Path) -> Result<(), Error> {
+fn init(programs: &Programs, account: &UnprivilegedUser, home: &Path) -> Result<(), Error> {
     let unfinished = home.join("data.new");
     if unfinished.exists() {
         fs::remove_dir_all(&unfinished).map_err(Error::io("remove", &unfinished))?;

@@ -6,7 +6,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-use super::account::Account;
+use super::account::UnprivilegedUser;
 use super::error::Error;
 use super::server;
 
@@ -23,7 +23,7 @@ pub(super) struct OwnedDir {
 
 impl OwnedDir {
     /// A new directory among the temporary files, private to `account`; removed on drop.
-    pub(super) fn temporary(account: &Account) -> Result<Self, Error> {
+    pub(super) fn temporary(account: &UnprivilegedUser) -> Result<Self, Error> {
         let root = temporary_root(account);
         let tag = random_hex(4)?;
         // Locked before it gets the name that `remove_abandoned` looks for.
@@ -37,7 +37,7 @@ impl OwnedDir {
     }
 
     /// A directory that outlives us, made when it is not there yet; fails when a living process owns it.
-    pub(super) fn kept(path: &Path, account: &Account) -> Result<Self, Error> {
+    pub(super) fn kept(path: &Path, account: &UnprivilegedUser) -> Result<Self, Error> {
         DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(Error::io("create", path))?;
         let path = path.canonicalize().map_err(Error::io("find", path))?;
         account.can_enter(path.parent().unwrap_or(&path))?;
@@ -68,7 +68,7 @@ impl Drop for OwnedDir {
 }
 
 /// Ends the servers and removes the directories whose owners died. Whoever lives is left alone.
-pub(super) fn remove_abandoned(account: &Account) {
+pub(super) fn remove_abandoned(account: &UnprivilegedUser) {
     let root = temporary_root(account);
     let Ok(entries) = root.read_dir() else { return };
     for dir in entries.flatten().filter(|entry| entry.file_name().to_string_lossy().starts_with(PREFIX)) {
@@ -120,7 +120,7 @@ fn lock(dir: &Path) -> Result<File, Error> {
 }
 
 /// The directory for temporary files, unless it is closed to the server's user or too long for a socket.
-fn temporary_root(account: &Account) -> PathBuf {
+fn temporary_root(account: &UnprivilegedUser) -> PathBuf {
     let root = std::env::temp_dir();
     // A socket's path has 103 bytes on macOS; what we append has 45.
     if root.as_os_str().len() > 58 || account.can_enter(&root).is_err() {

@@ -6,7 +6,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::account::Account;
+use super::account::UnprivilegedUser;
 use super::error::{self, Error};
 use super::wheel;
 
@@ -18,7 +18,7 @@ const OLDEST: u32 = 13;
 
 /// Where to take the server programs from.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Source {
+pub enum ProgramSource {
     /// The machine's, else PyPI's.
     #[default]
     Any,
@@ -30,18 +30,18 @@ pub enum Source {
     Directory(PathBuf),
 }
 
-impl Source {
-    /// What `CDR_SYNC_POSTGRES` says; [`Source::Any`] when it is unset or empty.
+impl ProgramSource {
+    /// What `CDR_SYNC_POSTGRES` says; [`ProgramSource::Any`] when it is unset or empty.
     pub fn from_env() -> Self {
         Self::parse(env::var_os(SOURCE_VARIABLE).unwrap_or_default())
     }
 
     fn parse(value: OsString) -> Self {
         match value.to_str() {
-            Some("") => Source::Any,
-            Some("system") => Source::System,
-            Some("wheel") => Source::Wheel,
-            _ => Source::Directory(value.into()),
+            Some("") => ProgramSource::Any,
+            Some("system") => ProgramSource::System,
+            Some("wheel") => ProgramSource::Wheel,
+            _ => ProgramSource::Directory(value.into()),
         }
     }
 }
@@ -78,28 +78,30 @@ impl Programs {
 
     /// The best that `source` has for `account`; of major version `wanted` when that is given.
     pub(super) fn find(
-        source: &Source,
-        account: &Account,
+        source: &ProgramSource,
+        account: &UnprivilegedUser,
         wanted: Option<Wanted<'_>>,
     ) -> Result<Self, Error> {
         let fits = |programs: &Programs| wanted.is_none_or(|wanted| wanted.major == programs.major);
         let mut seen: Vec<Programs> = Vec::new();
         match source {
-            Source::Directory(bin) => seen.push(Self::in_directory(bin)?),
-            Source::Any | Source::System => seen.extend(on_this_machine()),
-            Source::Wheel => {}
+            ProgramSource::Directory(bin) => seen.push(Self::in_directory(bin)?),
+            ProgramSource::Any | ProgramSource::System => seen.extend(on_this_machine()),
+            ProgramSource::Wheel => {}
         }
         seen.retain(|programs| account.can_enter(&programs.bin).is_ok());
         if let Some(found) = seen.iter().find(|programs| fits(programs)) {
             return Ok(found.clone());
         }
         let machine = match seen.as_slice() {
-            [] if *source == Source::Wheel => "this machine's were not asked for".to_owned(),
+            [] if *source == ProgramSource::Wheel => "this machine's were not asked for".to_owned(),
             [] => "none found on this machine".to_owned(),
             found => found.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
         };
         let wheel = match source {
-            Source::Any | Source::Wheel if wanted.is_none_or(|wanted| wanted.major == wheel::MAJOR) => {
+            ProgramSource::Any | ProgramSource::Wheel
+                if wanted.is_none_or(|wanted| wanted.major == wheel::MAJOR) =>
+            {
                 wheel::programs(account)
             }
             _ => Err(Error::Wheel("it was not asked for".to_owned())),
@@ -199,10 +201,13 @@ mod tests {
 
     #[test]
     fn the_source_variable_names_a_source_or_a_directory() {
-        assert_eq!(Source::parse("".into()), Source::Any);
-        assert_eq!(Source::parse("wheel".into()), Source::Wheel);
-        assert_eq!(Source::parse("system".into()), Source::System);
-        assert_eq!(Source::parse("/opt/pg/bin".into()), Source::Directory("/opt/pg/bin".into()));
+        assert_eq!(ProgramSource::parse("".into()), ProgramSource::Any);
+        assert_eq!(ProgramSource::parse("wheel".into()), ProgramSource::Wheel);
+        assert_eq!(ProgramSource::parse("system".into()), ProgramSource::System);
+        assert_eq!(
+            ProgramSource::parse("/opt/pg/bin".into()),
+            ProgramSource::Directory("/opt/pg/bin".into())
+        );
     }
 
     #[test]

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use super::account::Account;
+use super::account::UnprivilegedUser;
 use super::error::{Error, last_lines};
 use super::programs::Programs;
 
@@ -24,7 +24,7 @@ const POLL: Duration = Duration::from_millis(10);
 /// Starts the server of `home` on a free loopback port; returns it, ready, with the port.
 pub(super) fn start(
     programs: &Programs,
-    account: &Account,
+    account: &UnprivilegedUser,
     home: &Path,
     sockets: &Path,
     settings: &[(String, String)],
@@ -43,7 +43,7 @@ pub(super) fn start(
 fn start_on(
     port: u16,
     programs: &Programs,
-    account: &Account,
+    account: &UnprivilegedUser,
     home: &Path,
     sockets: &Path,
     settings: &[(String, String)],

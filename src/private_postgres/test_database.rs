@@ -10,7 +10,7 @@ use sqlx::{Connection, PgConnection};
 use super::cluster::{Options, Server, quoted, with_database};
 use super::error::Error;
 use super::owned_dir::random_hex;
-use super::programs::Source;
+use super::programs::ProgramSource;
 
 /// The environment variable with the server's address that `scripts/test` sets for the whole run.
 pub const SERVER_VARIABLE: &str = "CDR_SYNC_TEST_DATABASE";
@@ -83,7 +83,7 @@ fn server_of_this_run() -> Result<SecretString, Error> {
         .iter()
         .find_map(|name| std::env::var(name).ok().filter(|url| !url.is_empty()))
         .map(SecretString::from);
-    let options = Options { source: Source::from_env(), ..Options::default() };
+    let options = Options { source: ProgramSource::from_env(), ..Options::default() };
     let server = SERVER.get_or_init(|| Server::obtain(given, options).map_err(|error| error.to_string()));
     server.as_ref().map(Server::url).map_err(|error| Error::NotStarted { log: error.clone() })
 }

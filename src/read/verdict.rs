@@ -47,7 +47,7 @@ impl Default for AnswerLimits {
 
 /// What of a question bears on the verdict.
 #[derive(Clone, Copy, Debug)]
-pub struct Asked {
+pub struct AskedFor {
     /// The bounds that were sent.
     pub sent: Bounds,
     /// Totals are left out of account, to find out what they count.
@@ -61,7 +61,7 @@ pub struct Asked {
 }
 
 /// Judges an answer. Only `Whole` lets its window be covered.
-pub fn judge(evidence: &Evidence, asked: Asked, profile: &ApiProfile, limits: AnswerLimits) -> Verdict {
+pub fn judge(evidence: &Evidence, asked: AskedFor, profile: &ApiProfile, limits: AnswerLimits) -> Verdict {
     let (listed, now) = (evidence.listed, asked.at);
     if evidence.contradicts_itself(asked.sent) {
         return Verdict::Contradictory;
@@ -118,7 +118,7 @@ mod tests {
         let sent = Bounds { from: NOW, to: NOW + TimeDelta::hours(1) };
         judge(
             evidence,
-            Asked { sent, ignores_totals: false, again: false, doubted: None, at: NOW },
+            AskedFor { sent, ignores_totals: false, again: false, doubted: None, at: NOW },
             profile,
             LIMITS,
         )

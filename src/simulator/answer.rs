@@ -7,18 +7,18 @@ use serde_json::Value;
 
 use super::dialect::Dialect;
 use super::faults::Fault;
-use super::options::{Generation, SimulatorOptions, TotalCounts};
+use super::options::{ApiGeneration, SimulatorOptions, TotalCounts};
 use super::search::Found;
 use super::wire::{Field, Pen, json_text};
 
 /// An error of the API: number, text and the HTTP status that comes with it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct ApiError {
+pub(crate) struct WireError {
     pub(crate) number: u32,
     pub(crate) text: String,
 }
 
-impl ApiError {
+impl WireError {
     pub(crate) fn new(number: u32, text: impl Into<String>) -> Self {
         Self { number, text: text.into() }
     }
@@ -36,21 +36,21 @@ impl ApiError {
     }
 
     /// v0.1 always says 200.
-    pub(crate) fn status(&self, generation: Generation) -> u16 {
+    pub(crate) fn status(&self, generation: ApiGeneration) -> u16 {
         match (generation, self.number) {
-            (Generation::V01, _) => 200,
-            (Generation::Current, 1 | 2 | 4) => 403,
-            (Generation::Current, 5) => 404,
-            (Generation::Current, 90) => 400,
-            (Generation::Current, _) => 200,
+            (ApiGeneration::V01, _) => 200,
+            (ApiGeneration::Current, 1 | 2 | 4) => 403,
+            (ApiGeneration::Current, 5) => 404,
+            (ApiGeneration::Current, 90) => 400,
+            (ApiGeneration::Current, _) => 200,
         }
     }
 
     /// The JSON body.
-    pub(crate) fn body(&self, generation: Generation) -> Vec<u8> {
+    pub(crate) fn body(&self, generation: ApiGeneration) -> Vec<u8> {
         let status = match generation {
-            Generation::V01 => String::new(),
-            Generation::Current => format!("\"STATUS_CODE\":{},", self.status(generation)),
+            ApiGeneration::V01 => String::new(),
+            ApiGeneration::Current => format!("\"STATUS_CODE\":{},", self.status(generation)),
         };
         let text = json_text(&self.text);
         format!("{{\"ERROR_NUMBER\":{},\"ERROR_DESCRIPTION\":{text},{status}\"CDR_LIST\":[]}}", self.number)
@@ -96,7 +96,7 @@ pub(crate) fn json(
 }
 
 fn totals(out: &mut Vec<u8>, found: &Found, options: &SimulatorOptions, fault: Option<Fault>) {
-    if options.generation == Generation::Current {
+    if options.generation == ApiGeneration::Current {
         out.extend_from_slice(b",\"STATUS_CODE\":200");
     }
     let (mut total, mut returned) = (found.total, found.page.len());
@@ -107,10 +107,10 @@ fn totals(out: &mut Vec<u8>, found: &Found, options: &SimulatorOptions, fault: O
         Some(Fault::EmptyOk) => (total, returned) = (0, 0),
         Some(Fault::WrongReturnHits) => returned += 1,
         Some(Fault::TotalHitsTooLarge) => total += 7,
-        _ if options.generation == Generation::V01 || !options.totals => return,
+        _ if options.generation == ApiGeneration::V01 || !options.totals => return,
         _ => {}
     }
-    if options.generation == Generation::V01 && fault == Some(Fault::EmptyOk) {
+    if options.generation == ApiGeneration::V01 && fault == Some(Fault::EmptyOk) {
         return;
     }
     let _ = write!(out, ",\"TOTAL_HITS\":{total},\"RETURN_HITS\":{returned}");

@@ -18,13 +18,13 @@ use secrecy::ExposeSecret;
 use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
 
-use super::answer::{self, ApiError};
+use super::answer::{self, WireError};
 use super::connection::Peer;
 use super::dialect::Dialect;
 use super::faults::{Fault, Faults};
-use super::options::{Generation, SimulatorOptions};
-use super::request::{self, Broken};
-use super::request_log::{Outcome, RateLimit, RequestEntry, RequestLog};
+use super::options::{ApiGeneration, SimulatorOptions};
+use super::request::{self, BadRequest};
+use super::request_log::{RateLimit, RequestEntry, RequestLog, RequestOutcome};
 use super::rules;
 use super::search;
 use super::world::World;
@@ -129,8 +129,8 @@ pub(crate) enum Ask {
 }
 
 impl Asked {
-    fn shaped(&self) -> Result<Shaped, ApiError> {
-        let refused = |text: &str| Err(ApiError::new(90, format!("bad request: {text}")));
+    fn shaped(&self) -> Result<Shaped, WireError> {
+        let refused = |text: &str| Err(WireError::new(90, format!("bad request: {text}")));
         let (codes, query): (Vec<_>, Vec<_>) = self.query.iter().cloned().partition(|(key, _)| key == "code");
         let code = codes.into_iter().next().map(|(_, code)| code);
         if self.method == Method::GET {
@@ -170,7 +170,7 @@ impl Api {
             method: asked.method.to_string(),
             search: None,
             sort: Vec::new(),
-            outcome: Outcome::Answered,
+            outcome: RequestOutcome::Answered,
             returned: 0,
             total: 0,
         };
@@ -197,9 +197,9 @@ impl Api {
         reply
     }
 
-    fn judge(&self, asked: &Asked, peer: &Peer, entry: &mut RequestEntry) -> Result<Reply, ApiError> {
-        let refuse = |entry: &mut RequestEntry, error: ApiError| {
-            entry.outcome = Outcome::Refused(error.text.clone());
+    fn judge(&self, asked: &Asked, peer: &Peer, entry: &mut RequestEntry) -> Result<Reply, WireError> {
+        let refuse = |entry: &mut RequestEntry, error: WireError| {
+            entry.outcome = RequestOutcome::Refused(error.text.clone());
             error
         };
         let shaped = asked.shaped().map_err(|error| refuse(entry, error))?;
@@ -211,8 +211,8 @@ impl Api {
             Ask::Query(query) => request::from_query(query, generation),
         };
         let request = request.map_err(|broken| {
-            let known = matches!(broken, Broken::Range(_)) && generation == Generation::Current;
-            refuse(entry, ApiError::new(if known { 5 } else { 90 }, broken.to_string()))
+            let known = matches!(broken, BadRequest::Range(_)) && generation == ApiGeneration::Current;
+            refuse(entry, WireError::new(if known { 5 } else { 90 }, broken.to_string()))
         })?;
         entry.search = Some(request.search.clone());
         let dialect = Dialect::of(&self.options);
@@ -223,11 +223,11 @@ impl Api {
         entry.sort.clone_from(&request.sort);
         (entry.total, entry.returned) = (found.total, found.page.len());
         if found.refused {
-            entry.outcome = Outcome::OverLimit;
-            return Err(ApiError::over_limit());
+            entry.outcome = RequestOutcome::OverLimit;
+            return Err(WireError::over_limit());
         }
         if let Some(fault) = self.faults.take(found.page.iter().map(|shown| shown.started)) {
-            entry.outcome = Outcome::Spoilt(fault);
+            entry.outcome = RequestOutcome::Spoilt(fault);
             if let Some(reply) = self.instead(fault, peer) {
                 entry.returned = 0;
                 return Ok(reply);
@@ -236,7 +236,7 @@ impl Api {
             return Ok(Reply { fault: Some(fault), ..Reply::json(200, body) });
         }
         if found.total > found.page.len() {
-            entry.outcome = Outcome::Cut;
+            entry.outcome = RequestOutcome::Cut;
         }
         let fields = request.fields.as_deref();
         Ok(match request.html {
@@ -252,8 +252,8 @@ impl Api {
         code: Option<&str>,
         peer: &Peer,
         entry: &mut RequestEntry,
-    ) -> Result<(), ApiError> {
-        let current = self.options.generation == Generation::Current;
+    ) -> Result<(), WireError> {
+        let current = self.options.generation == ApiGeneration::Current;
         let bearer = asked.headers.get(header::AUTHORIZATION).filter(|_| current);
         let bearer = bearer.map(|value| value.to_str().ok().and_then(|value| value.strip_prefix("Bearer ")));
         let is_token =
@@ -262,18 +262,18 @@ impl Api {
             (Some(Some(given)), _) if is_token(given) => given,
             (None, Some(given)) if given == self.options.code.expose_secret() => given,
             (bearer, code) => {
-                entry.outcome = Outcome::Unauthorized;
+                entry.outcome = RequestOutcome::Unauthorized;
                 let why = if bearer.is_none() && code.is_none() { " (code is missing)" } else { "" };
-                return Err(ApiError::new(2, format!("Authorization failed.{why}")));
+                return Err(WireError::new(2, format!("Authorization failed.{why}")));
             }
         };
         if self.options.refuse_address && bearer.is_none() {
-            entry.outcome = Outcome::Untrusted;
-            return Err(ApiError::untrusted(peer.address.ip()));
+            entry.outcome = RequestOutcome::Untrusted;
+            return Err(WireError::untrusted(peer.address.ip()));
         }
         if !self.rate.admit(credential, entry.at) {
-            entry.outcome = Outcome::RateLimited;
-            return Err(ApiError::rate_limited());
+            entry.outcome = RequestOutcome::RateLimited;
+            return Err(WireError::rate_limited());
         }
         Ok(())
     }
@@ -283,11 +283,11 @@ impl Api {
         let page =
             |title: &str| format!("<html><head><title>{title}</title></head><body>{title}</body></html>");
         let error = match fault {
-            Fault::RateLimited | Fault::RateLimitedRetryAfter => ApiError::rate_limited(),
-            Fault::AuthorizationFailed => ApiError::new(2, "Authorization failed."),
-            Fault::LimitExceeded => ApiError::over_limit(),
-            Fault::Untrusted => ApiError::untrusted(peer.address.ip()),
-            Fault::UnknownError => ApiError::new(77, "Something that no document knows."),
+            Fault::RateLimited | Fault::RateLimitedRetryAfter => WireError::rate_limited(),
+            Fault::AuthorizationFailed => WireError::new(2, "Authorization failed."),
+            Fault::LimitExceeded => WireError::over_limit(),
+            Fault::Untrusted => WireError::untrusted(peer.address.ip()),
+            Fault::UnknownError => WireError::new(77, "Something that no document knows."),
             Fault::Http500 => return Some(Reply::html(500, page("500 Internal Server Error"))),
             Fault::Http502 => return Some(Reply::html(502, page("502 Bad Gateway"))),
             Fault::HtmlWith200 => return Some(Reply::html(200, page("Down for maintenance"))),

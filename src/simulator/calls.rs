@@ -18,7 +18,7 @@ const DAY: i64 = 86_400;
 
 /// The Types of the API document, with their CdrTypes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum CallKind {
     #[default]
     Incoming,
     Outgoing,
@@ -37,31 +37,31 @@ pub(crate) enum Kind {
     AutoForward,
 }
 
-impl Kind {
+impl CallKind {
     /// Type and CdrType.
     pub(crate) const fn names(self) -> (&'static str, i32) {
         match self {
-            Kind::Incoming => ("Incoming Call", 1),
-            Kind::Outgoing => ("Extension Outgoing", 4),
-            Kind::Queue => ("Queue", 8),
-            Kind::Click2CallLeg1 => ("Click2Call leg1", 9),
-            Kind::Click2CallLeg2 => ("Click2Call leg2", 10),
-            Kind::VoiceMail => ("VoiceMail", 11),
-            Kind::Transfer => ("XferCDR", 13),
-            Kind::ProductiveLeg1 => ("ProductiveCall Leg1", 14),
-            Kind::ProductiveLeg2 => ("ProductiveCall Leg2", 15),
-            Kind::Click2Ivr => ("Click 2 IVR", 17),
-            Kind::Click2IvrIncoming => ("Click 2 IVR Incoming", 18),
-            Kind::Click2QueueIncoming => ("Click 2 Queue Incoming", 19),
-            Kind::AttendedLeg1 => ("Attended CDR leg1", 21),
-            Kind::AttendedLeg2 => ("Attended CDR leg2", 22),
-            Kind::AutoForward => ("Auto forward", 23),
+            CallKind::Incoming => ("Incoming Call", 1),
+            CallKind::Outgoing => ("Extension Outgoing", 4),
+            CallKind::Queue => ("Queue", 8),
+            CallKind::Click2CallLeg1 => ("Click2Call leg1", 9),
+            CallKind::Click2CallLeg2 => ("Click2Call leg2", 10),
+            CallKind::VoiceMail => ("VoiceMail", 11),
+            CallKind::Transfer => ("XferCDR", 13),
+            CallKind::ProductiveLeg1 => ("ProductiveCall Leg1", 14),
+            CallKind::ProductiveLeg2 => ("ProductiveCall Leg2", 15),
+            CallKind::Click2Ivr => ("Click 2 IVR", 17),
+            CallKind::Click2IvrIncoming => ("Click 2 IVR Incoming", 18),
+            CallKind::Click2QueueIncoming => ("Click 2 Queue Incoming", 19),
+            CallKind::AttendedLeg1 => ("Attended CDR leg1", 21),
+            CallKind::AttendedLeg2 => ("Attended CDR leg2", 22),
+            CallKind::AutoForward => ("Auto forward", 23),
         }
     }
 
     fn statuses(self) -> &'static [(u32, &'static str)] {
         match self {
-            Kind::Queue | Kind::Click2QueueIncoming => &[
+            CallKind::Queue | CallKind::Click2QueueIncoming => &[
                 (70, "ANSWER"),
                 (18, "ABANDONE"),
                 (5, "TIMEOUT"),
@@ -70,8 +70,8 @@ impl Kind {
                 (1, "JOINEMPTY"),
                 (2, "VOEND"),
             ],
-            Kind::VoiceMail => &[(80, "VOICEMAIL"), (20, "VOEND")],
-            Kind::Incoming | Kind::AutoForward => {
+            CallKind::VoiceMail => &[(80, "VOICEMAIL"), (20, "VOEND")],
+            CallKind::Incoming | CallKind::AutoForward => {
                 &[(72, "ANSWER"), (14, "NOANSWER"), (6, "BUSY"), (5, "CANCEL"), (2, "TE"), (1, "NOTCALLED")]
             }
             _ => &[
@@ -88,18 +88,18 @@ impl Kind {
 }
 
 /// What kinds of records a call leaves, by weight: a second one follows the first.
-const SHAPES: [(u32, (Kind, Option<Kind>)); 11] = [
-    (34, (Kind::Incoming, None)),
-    (30, (Kind::Outgoing, None)),
-    (18, (Kind::Queue, None)),
-    (3, (Kind::Incoming, Some(Kind::Transfer))),
-    (5, (Kind::Click2CallLeg1, Some(Kind::Click2CallLeg2))),
-    (3, (Kind::VoiceMail, None)),
-    (3, (Kind::ProductiveLeg1, Some(Kind::ProductiveLeg2))),
-    (1, (Kind::Click2Ivr, Some(Kind::Click2IvrIncoming))),
-    (1, (Kind::Click2QueueIncoming, None)),
-    (1, (Kind::AttendedLeg1, Some(Kind::AttendedLeg2))),
-    (1, (Kind::AutoForward, None)),
+const SHAPES: [(u32, (CallKind, Option<CallKind>)); 11] = [
+    (34, (CallKind::Incoming, None)),
+    (30, (CallKind::Outgoing, None)),
+    (18, (CallKind::Queue, None)),
+    (3, (CallKind::Incoming, Some(CallKind::Transfer))),
+    (5, (CallKind::Click2CallLeg1, Some(CallKind::Click2CallLeg2))),
+    (3, (CallKind::VoiceMail, None)),
+    (3, (CallKind::ProductiveLeg1, Some(CallKind::ProductiveLeg2))),
+    (1, (CallKind::Click2Ivr, Some(CallKind::Click2IvrIncoming))),
+    (1, (CallKind::Click2QueueIncoming, None)),
+    (1, (CallKind::AttendedLeg1, Some(CallKind::AttendedLeg2))),
+    (1, (CallKind::AutoForward, None)),
 ];
 
 /// One record in the index: instants are seconds since 1970.
@@ -117,9 +117,9 @@ pub(crate) struct Entry {
     pub(crate) vanishes: i64,
     /// From when on its Date is another one, and by how much.
     pub(crate) moved: (i64, i64),
-    pub(crate) kind: Kind,
+    pub(crate) kind: CallKind,
     /// From when on its Type is another one.
-    pub(crate) retyped: (i64, Kind),
+    pub(crate) retyped: (i64, CallKind),
     pub(crate) status: &'static str,
     pub(crate) changes: bool,
 }
@@ -132,7 +132,7 @@ impl Entry {
     }
 
     /// Its kind at `at`.
-    pub(crate) fn kind_at(&self, at: i64) -> Kind {
+    pub(crate) fn kind_at(&self, at: i64) -> CallKind {
         if self.retyped.0 <= at { self.retyped.1 } else { self.kind }
     }
 }
@@ -192,7 +192,7 @@ fn call(options: &WorldOptions, seed: u64, started: i64, entries: &mut Vec<Entry
     match second {
         Some(kind) => {
             let later = match kind {
-                Kind::Transfer => i64::from(leg.ring + leg.duration.min(2_400)),
+                CallKind::Transfer => i64::from(leg.ring + leg.duration.min(2_400)),
                 _ => random.between(0, 25),
             };
             entries.push(leg);
@@ -205,7 +205,7 @@ fn call(options: &WorldOptions, seed: u64, started: i64, entries: &mut Vec<Entry
         }
         None => {
             if random.chance(options.retype_share) {
-                let kind = if first == Kind::Incoming { Kind::VoiceMail } else { Kind::Incoming };
+                let kind = if first == CallKind::Incoming { CallKind::VoiceMail } else { CallKind::Incoming };
                 leg.retyped = (leg.appears + random.between(HOUR, 30 * HOUR), kind);
             }
             entries.push(leg);
@@ -213,7 +213,13 @@ fn call(options: &WorldOptions, seed: u64, started: i64, entries: &mut Vec<Entry
     }
 }
 
-fn record(options: &WorldOptions, random: &mut Random, call: (u64, i64), kind: Kind, started: i64) -> Entry {
+fn record(
+    options: &WorldOptions,
+    random: &mut Random,
+    call: (u64, i64),
+    kind: CallKind,
+    started: i64,
+) -> Entry {
     let status = random.weighted(kind.statuses());
     let ring = random.between(0, 35) as i32;
     let duration = talk(options, random, status);

@@ -11,7 +11,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::faults::Fault;
 use super::options::{
-    DateForm, DialectOptions, Generation, OverLimit, RateClock, RefusalOptions, SimulatorOptions,
+    ApiGeneration, DateForm, DialectOptions, OverLimit, RateClock, RefusalOptions, SimulatorOptions,
     SortBehaviour, TotalCounts, WorldOptions,
 };
 use super::{Simulator, SimulatorError};
@@ -36,8 +36,8 @@ pub struct SimulateArgs {
     #[arg(long, value_parser = instant)]
     pub from: Option<DateTime<Utc>>,
     /// Which generation of the API to be
-    #[arg(long, value_enum, default_value_t = Generation::Current)]
-    pub generation: Generation,
+    #[arg(long, value_enum, default_value_t = ApiGeneration::Current)]
+    pub generation: ApiGeneration,
     /// Most records in one answer
     #[arg(long, default_value_t = 10_000)]
     pub record_limit: usize,

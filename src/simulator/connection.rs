@@ -17,16 +17,16 @@ use tokio::net::{TcpListener, TcpStream};
 pub(crate) struct Door(pub(crate) TcpListener);
 
 impl Listener for Door {
-    type Io = Line;
+    type Io = RawConnection;
     type Addr = SocketAddr;
 
-    async fn accept(&mut self) -> (Line, SocketAddr) {
+    async fn accept(&mut self) -> (RawConnection, SocketAddr) {
         loop {
             match self.0.accept().await {
                 Ok((stream, address)) => {
                     // Small answers must not wait for the client's acknowledgement.
                     let _ = stream.set_nodelay(true);
-                    return (Line { stream, broken: Arc::default() }, address);
+                    return (RawConnection { stream, broken: Arc::default() }, address);
                 }
                 // Out of file descriptors, or the client was gone already: neither may end the server.
                 Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
@@ -40,13 +40,13 @@ impl Listener for Door {
 }
 
 /// One connection.
-pub(crate) struct Line {
+pub(crate) struct RawConnection {
     stream: TcpStream,
-    broken: Arc<Broken>,
+    broken: Arc<BrokenConnection>,
 }
 
 #[derive(Debug, Default)]
-struct Broken {
+struct BrokenConnection {
     closed: AtomicBool,
     reset: AtomicBool,
 }
@@ -55,7 +55,7 @@ struct Broken {
 #[derive(Clone, Debug)]
 pub(crate) struct Peer {
     pub(crate) address: SocketAddr,
-    broken: Arc<Broken>,
+    broken: Arc<BrokenConnection>,
 }
 
 impl Peer {
@@ -77,7 +77,7 @@ impl Connected<IncomingStream<'_, Door>> for Peer {
     }
 }
 
-impl Line {
+impl RawConnection {
     fn check(&self) -> io::Result<()> {
         if self.broken.reset.load(Ordering::SeqCst) {
             // With no lingering, dropping the socket sends RST.
@@ -90,7 +90,7 @@ impl Line {
     }
 }
 
-impl AsyncRead for Line {
+impl AsyncRead for RawConnection {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -100,7 +100,7 @@ impl AsyncRead for Line {
     }
 }
 
-impl AsyncWrite for Line {
+impl AsyncWrite for RawConnection {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         self.check()?;
         Pin::new(&mut self.stream).poll_write(cx, bytes)

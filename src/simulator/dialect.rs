@@ -3,12 +3,12 @@
 use chrono::{DateTime, DurationRound, MappedLocalTime, NaiveDateTime, TimeDelta, TimeZone, Timelike, Utc};
 use chrono_tz::Tz;
 
-use super::options::{DateForm, Generation, SimulatorOptions};
+use super::options::{ApiGeneration, DateForm, SimulatorOptions};
 
 /// The dialect that some options amount to, all defaults filled in.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Dialect {
-    pub(crate) generation: Generation,
+    pub(crate) generation: ApiGeneration,
     pub(crate) zone: Tz,
     pub(crate) form: DateForm,
     pub(crate) lower_case_names: bool,
@@ -20,8 +20,8 @@ impl Dialect {
     pub(crate) fn of(options: &SimulatorOptions) -> Self {
         let chosen = options.dialect;
         let (zone, form) = match options.generation {
-            Generation::V01 => (Tz::Asia__Jerusalem, DateForm::Plain),
-            Generation::Current => (Tz::UTC, DateForm::Zulu),
+            ApiGeneration::V01 => (Tz::Asia__Jerusalem, DateForm::Plain),
+            ApiGeneration::Current => (Tz::UTC, DateForm::Zulu),
         };
         Self {
             generation: options.generation,
@@ -29,7 +29,7 @@ impl Dialect {
             form: chosen.date_form.unwrap_or(form),
             lower_case_names: chosen.lower_case_names,
             text_numbers: chosen.text_numbers,
-            date_epoch: chosen.date_epoch && options.generation == Generation::Current,
+            date_epoch: chosen.date_epoch && options.generation == ApiGeneration::Current,
         }
     }
 
@@ -93,7 +93,7 @@ mod tests {
 
     #[test]
     fn of_an_hour_that_occurs_twice_the_earlier_is_told_unless_the_epoch_is_sent() {
-        let options = SimulatorOptions { generation: Generation::V01, ..Default::default() };
+        let options = SimulatorOptions { generation: ApiGeneration::V01, ..Default::default() };
         let mut dialect = Dialect::of(&options);
         // In Israel the clock goes back from 02:00 to 01:00 on 2026-10-25, at 23:00 UTC of the day before.
         let second = Utc.with_ymd_and_hms(2026, 10, 24, 23, 30, 0).unwrap();

@@ -101,10 +101,10 @@ impl Fault {
 
 /// The switchboard for faults. Clones are the same board.
 #[derive(Clone, Debug)]
-pub struct Faults(Arc<Mutex<Board>>);
+pub struct Faults(Arc<Mutex<FaultBoard>>);
 
 #[derive(Debug)]
-struct Board {
+struct FaultBoard {
     next: VecDeque<Fault>,
     always: Option<Fault>,
     shares: Vec<(Fault, f64)>,
@@ -116,7 +116,7 @@ struct Board {
 impl Faults {
     pub(crate) fn new(seed: u64) -> Self {
         let random = Random::of(&[seed, 9]);
-        Self(Arc::new(Mutex::new(Board {
+        Self(Arc::new(Mutex::new(FaultBoard {
             next: VecDeque::new(),
             always: None,
             shares: Vec::new(),
@@ -175,7 +175,7 @@ impl Faults {
         if let Some(fault) = board.next.pop_front().or(board.always).or(within) {
             return Some(fault);
         }
-        let Board { shares, random, .. } = &mut *board;
+        let FaultBoard { shares, random, .. } = &mut *board;
         let mut drawn = random.unit();
         shares.iter().find_map(|(fault, share)| {
             drawn -= share;
@@ -183,7 +183,7 @@ impl Faults {
         })
     }
 
-    fn board(&self) -> MutexGuard<'_, Board> {
+    fn board(&self) -> MutexGuard<'_, FaultBoard> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -20,7 +20,7 @@ pub struct SimulatorOptions {
     /// The calls that there are.
     pub world: WorldOptions,
     /// Which of the two documents the API follows.
-    pub generation: Generation,
+    pub generation: ApiGeneration,
     /// How records are written, where that differs from the generation's document.
     pub dialect: DialectOptions,
     /// Most records in one answer.
@@ -64,7 +64,7 @@ impl Default for SimulatorOptions {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             world: WorldOptions::default(),
-            generation: Generation::Current,
+            generation: ApiGeneration::Current,
             dialect: DialectOptions::default(),
             record_limit: 10_000,
             over_limit: OverLimit::Documented,
@@ -181,7 +181,7 @@ impl WorldOptions {
 
 /// The two generations of the API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum Generation {
+pub enum ApiGeneration {
     /// The "Call log" document: always HTTP 200, no totals, error 3 past the limit, no `sort`.
     #[value(name = "v0.1")]
     V01,

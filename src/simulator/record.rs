@@ -6,7 +6,7 @@ use chrono::{DateTime, NaiveDateTime, TimeDelta, TimeZone, Utc};
 use chrono_tz::Asia::Jerusalem;
 use serde_json::{Map, Value, json};
 
-use super::calls::{Entry, Kind};
+use super::calls::{CallKind, Entry};
 use super::people::{self, Representative};
 use super::random::Random;
 
@@ -129,13 +129,16 @@ impl Record {
     }
 
     /// Who spoke with whom, by the kind of call.
-    fn join_parties(&mut self, kind: Kind, answered: bool, shared: &mut Random) {
+    fn join_parties(&mut self, kind: CallKind, answered: bool, shared: &mut Random) {
         let (customer, prefix) = people::phone(shared);
         let agent = people::representative(shared);
         let department = people::department(shared);
         self.did = department.did.to_owned();
         match kind {
-            Kind::Outgoing | Kind::Click2CallLeg2 | Kind::ProductiveLeg2 | Kind::AttendedLeg2 => {
+            CallKind::Outgoing
+            | CallKind::Click2CallLeg2
+            | CallKind::ProductiveLeg2
+            | CallKind::AttendedLeg2 => {
                 self.caller_number = agent.department.did.to_owned();
                 self.caller_extension = agent.extension.clone();
                 self.target_number = customer;
@@ -143,13 +146,16 @@ impl Record {
                 self.did = String::new();
                 self.credit(&agent);
             }
-            Kind::Click2CallLeg1 | Kind::ProductiveLeg1 | Kind::AttendedLeg1 | Kind::Transfer => {
+            CallKind::Click2CallLeg1
+            | CallKind::ProductiveLeg1
+            | CallKind::AttendedLeg1
+            | CallKind::Transfer => {
                 self.caller_number = customer;
                 self.target_number = agent.extension.clone();
                 self.target_extension = agent.extension.clone();
                 self.credit(&agent);
             }
-            Kind::Queue | Kind::Click2QueueIncoming => {
+            CallKind::Queue | CallKind::Click2QueueIncoming => {
                 self.caller_number = customer;
                 self.target_number = department.did.to_owned();
                 self.queue_name = department.queue.to_owned();
@@ -168,7 +174,7 @@ impl Record {
                 }
             }
         }
-        if matches!(kind, Kind::ProductiveLeg1 | Kind::ProductiveLeg2) {
+        if matches!(kind, CallKind::ProductiveLeg1 | CallKind::ProductiveLeg2) {
             self.campaign_id = Some(shared.between(71, 74));
         }
     }
@@ -208,7 +214,7 @@ impl Record {
             self.price = if since >= priced { Some(last) } else { first };
         }
         let mut custom = Map::new();
-        if entry.kind == Kind::Transfer {
+        if entry.kind == CallKind::Transfer {
             custom.insert("OriginalIvrUniqueID".to_owned(), original_call_id(entry).into());
         }
         // Drawn whether or not it shows yet: what follows must not depend on when it is looked at.
@@ -217,7 +223,9 @@ impl Record {
             custom.insert("AiExists".to_owned(), found.into());
         }
         self.custom_data = Value::Object(custom);
-        if matches!(entry.kind, Kind::Incoming | Kind::Queue | Kind::Click2IvrIncoming) && own.chance(0.5) {
+        if matches!(entry.kind, CallKind::Incoming | CallKind::Queue | CallKind::Click2IvrIncoming)
+            && own.chance(0.5)
+        {
             let pressed = own.between(1, 3);
             self.dtmf_data = (1..=pressed)
                 .map(|layer| {
@@ -234,7 +242,7 @@ const LONGEST_AHEAD: u64 = 8;
 
 /// A transfer is a call of its own.
 fn call_id(entry: &Entry) -> String {
-    let tail = if entry.kind == Kind::Transfer { entry.call.rotate_left(32) } else { entry.call };
+    let tail = if entry.kind == CallKind::Transfer { entry.call.rotate_left(32) } else { entry.call };
     format!("{}{tail:016x}5c", call_id_time(entry))
 }
 

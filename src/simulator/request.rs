@@ -3,7 +3,7 @@
 use chrono::NaiveDateTime;
 use serde_json::{Map, Value};
 
-use super::options::Generation;
+use super::options::ApiGeneration;
 use super::wire::Field;
 
 /// What a request asks for, as the simulator understood it.
@@ -55,7 +55,7 @@ pub(crate) struct Request {
 
 /// The rule that a request breaks.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Broken {
+pub(crate) enum BadRequest {
     /// Anything but the date range.
     #[error("bad request: {0}")]
     Rule(String),
@@ -64,16 +64,16 @@ pub(crate) enum Broken {
     Range(&'static str),
 }
 
-fn rule<T>(text: impl Into<String>) -> Result<T, Broken> {
-    Err(Broken::Rule(text.into()))
+fn rule<T>(text: impl Into<String>) -> Result<T, BadRequest> {
+    Err(BadRequest::Rule(text.into()))
 }
 
 const IDENTITIES: [&str; 4] = ["Account", "Hierarchical", "Department", "User"];
 
 /// Reads a JSON body, without its `code`.
-pub(crate) fn from_body(body: Map<String, Value>, generation: Generation) -> Result<Request, Broken> {
+pub(crate) fn from_body(body: Map<String, Value>, generation: ApiGeneration) -> Result<Request, BadRequest> {
     let mut request = Request::default();
-    let current = generation == Generation::Current;
+    let current = generation == ApiGeneration::Current;
     for (key, value) in body {
         match key.as_str() {
             "format" => request.html = format_is_html(&text("format", value)?)?,
@@ -97,7 +97,10 @@ pub(crate) fn from_body(body: Map<String, Value>, generation: Generation) -> Res
 }
 
 /// Reads a query, without its `code`: the same names flat, arrays by repeating the key.
-pub(crate) fn from_query(query: Vec<(String, String)>, generation: Generation) -> Result<Request, Broken> {
+pub(crate) fn from_query(
+    query: Vec<(String, String)>,
+    generation: ApiGeneration,
+) -> Result<Request, BadRequest> {
     let mut request = Request::default();
     let mut fields = Vec::new();
     let mut seen: Vec<String> = Vec::new();
@@ -110,13 +113,13 @@ pub(crate) fn from_query(query: Vec<(String, String)>, generation: Generation) -
         match key.as_str() {
             "format" => request.html = format_is_html(&value)?,
             "fields" => fields.push(value),
-            "version" if generation == Generation::Current => {}
+            "version" if generation == ApiGeneration::Current => {}
             "extension" => request.search.extensions.push(value),
             "extensions" => return rule("unknown key: extensions (in a query it is written extension)"),
             "phones" => request.search.phones.push(value),
             "cdrTypes" | "campaignID" | "queueID" => {
                 let number: i64 =
-                    value.parse().map_err(|_| Broken::Rule(format!("{key} must be a number")))?;
+                    value.parse().map_err(|_| BadRequest::Rule(format!("{key} must be a number")))?;
                 append(&mut request.search, &key, number, generation)?;
             }
             _ => criterion(&mut request.search, &key, Value::String(value), generation)?,
@@ -130,18 +133,23 @@ pub(crate) fn from_query(query: Vec<(String, String)>, generation: Generation) -
     Ok(request)
 }
 
-fn append(search: &mut Search, key: &str, number: i64, generation: Generation) -> Result<(), Broken> {
+fn append(search: &mut Search, key: &str, number: i64, generation: ApiGeneration) -> Result<(), BadRequest> {
     let list = match (key, generation) {
-        ("cdrTypes", Generation::Current) => &mut search.cdr_types,
-        ("campaignID", Generation::Current) => &mut search.campaigns,
-        ("queueID", Generation::Current) => &mut search.queues,
+        ("cdrTypes", ApiGeneration::Current) => &mut search.cdr_types,
+        ("campaignID", ApiGeneration::Current) => &mut search.campaigns,
+        ("queueID", ApiGeneration::Current) => &mut search.queues,
         _ => return rule(format!("unknown key: {key}")),
     };
     list.push(number);
     Ok(())
 }
 
-fn criterion(search: &mut Search, key: &str, value: Value, generation: Generation) -> Result<(), Broken> {
+fn criterion(
+    search: &mut Search,
+    key: &str,
+    value: Value,
+    generation: ApiGeneration,
+) -> Result<(), BadRequest> {
     match (key, generation) {
         ("fromdate", _) => search.from = Some(date(key, value)?),
         ("todate", _) => search.to = Some(date(key, value)?),
@@ -154,8 +162,8 @@ fn criterion(search: &mut Search, key: &str, value: Value, generation: Generatio
             }
             search.identity = Some(identity);
         }
-        ("callID", Generation::Current) => search.call_id = Some(text(key, value)?),
-        ("cdrTypes" | "campaignID" | "queueID", Generation::Current) => {
+        ("callID", ApiGeneration::Current) => search.call_id = Some(text(key, value)?),
+        ("cdrTypes" | "campaignID" | "queueID", ApiGeneration::Current) => {
             let Value::Array(items) = value else {
                 return rule(format!("{key} must be an array of numbers"));
             };
@@ -171,10 +179,10 @@ fn criterion(search: &mut Search, key: &str, value: Value, generation: Generatio
     Ok(())
 }
 
-fn check_range(search: &Search) -> Result<(), Broken> {
+fn check_range(search: &Search) -> Result<(), BadRequest> {
     match (search.from, search.to) {
-        (Some(from), Some(to)) if from > to => Err(Broken::Range("fromdate is after todate")),
-        (Some(from), Some(to)) if from == to => Err(Broken::Range("fromdate and todate are the same")),
+        (Some(from), Some(to)) if from > to => Err(BadRequest::Range("fromdate is after todate")),
+        (Some(from), Some(to)) if from == to => Err(BadRequest::Range("fromdate and todate are the same")),
         (Some(_), Some(_)) => Ok(()),
         (None, None) if search.call_id.is_some() => Ok(()),
         (None, _) => rule("fromdate is missing"),
@@ -183,7 +191,7 @@ fn check_range(search: &Search) -> Result<(), Broken> {
 }
 
 /// Seconds or minutes, never a zone: neither document shows one in a request.
-fn date(key: &str, value: Value) -> Result<NaiveDateTime, Broken> {
+fn date(key: &str, value: Value) -> Result<NaiveDateTime, BadRequest> {
     let text = text(key, value)?;
     let form = match text.len() {
         16 => "%Y-%m-%dT%H:%M",
@@ -196,7 +204,7 @@ fn date(key: &str, value: Value) -> Result<NaiveDateTime, Broken> {
     }
 }
 
-fn format_is_html(format: &str) -> Result<bool, Broken> {
+fn format_is_html(format: &str) -> Result<bool, BadRequest> {
     match format {
         "JSON" => Ok(false),
         "HTML" => Ok(true),
@@ -204,7 +212,7 @@ fn format_is_html(format: &str) -> Result<bool, Broken> {
     }
 }
 
-fn field_list(names: &[String], generation: Generation) -> Result<Vec<Field>, Broken> {
+fn field_list(names: &[String], generation: ApiGeneration) -> Result<Vec<Field>, BadRequest> {
     let mut fields = Vec::new();
     for name in names {
         // These stand in the document's list of fields, though they are search criteria.
@@ -219,12 +227,12 @@ fn field_list(names: &[String], generation: Generation) -> Result<Vec<Field>, Br
     Ok(fields)
 }
 
-fn sort_keys(value: Value) -> Result<Vec<SortKey>, Broken> {
+fn sort_keys(value: Value) -> Result<Vec<SortKey>, BadRequest> {
     let Value::Array(items) = value else { return rule("sort must be an array of {field, order}") };
     items.into_iter().map(sort_key).collect()
 }
 
-fn sort_key(item: Value) -> Result<SortKey, Broken> {
+fn sort_key(item: Value) -> Result<SortKey, BadRequest> {
     let Value::Object(item) = item else { return rule("sort must be an array of {field, order}") };
     let mut field = None;
     let mut descending = false;
@@ -232,7 +240,7 @@ fn sort_key(item: Value) -> Result<SortKey, Broken> {
         match key.as_str() {
             "field" => {
                 let name = text("field", value)?;
-                let found = Field::named(&name, Generation::Current).filter(|field| field.can_sort());
+                let found = Field::named(&name, ApiGeneration::Current).filter(|field| field.can_sort());
                 match found {
                     Some(found) => field = Some(found),
                     None => return rule(format!("sort: cannot sort by {name}")),
@@ -252,14 +260,14 @@ fn sort_key(item: Value) -> Result<SortKey, Broken> {
     }
 }
 
-fn text(key: &str, value: Value) -> Result<String, Broken> {
+fn text(key: &str, value: Value) -> Result<String, BadRequest> {
     match value {
         Value::String(text) => Ok(text),
         _ => rule(format!("{key} must be a string")),
     }
 }
 
-fn texts(key: &str, value: Value) -> Result<Vec<String>, Broken> {
+fn texts(key: &str, value: Value) -> Result<Vec<String>, BadRequest> {
     match value {
         Value::Array(items) => items.into_iter().map(|item| text(key, item)).collect(),
         _ => rule(format!("{key} must be an array of strings")),
@@ -272,7 +280,7 @@ mod tests {
 
     use super::*;
 
-    fn refusal(body: Value, generation: Generation) -> String {
+    fn refusal(body: Value, generation: ApiGeneration) -> String {
         let Value::Object(body) = body else { panic!("an object") };
         from_body(body, generation).expect_err("must be refused").to_string()
     }
@@ -282,7 +290,7 @@ mod tests {
         let range = json!({"fromdate": "2026-01-01T00:00", "todate": "2026-01-02T00:00"});
         for (key, value) in [("sort", json!([])), ("version", json!("2")), ("Format", json!("JSON"))] {
             let body = json!({"search": range, key: value});
-            assert_eq!(refusal(body, Generation::V01), format!("bad request: unknown key: {key}"));
+            assert_eq!(refusal(body, ApiGeneration::V01), format!("bad request: unknown key: {key}"));
         }
         for (search, expected) in [
             (json!({"cdrTypes": [1]}), "bad request: unknown key: cdrTypes"),
@@ -300,7 +308,7 @@ mod tests {
             ),
             (json!([]), "bad request: search must be an object"),
         ] {
-            let refusal = refusal(json!({"search": search}), Generation::V01);
+            let refusal = refusal(json!({"search": search}), ApiGeneration::V01);
             assert!(refusal.starts_with(expected), "{refusal}");
         }
         for (key, value, expected) in [
@@ -310,11 +318,11 @@ mod tests {
             ("sort", json!([{"field": "Nonsense"}]), "bad request: sort: cannot sort by Nonsense"),
             ("sort", json!([{"field": "Date", "order": "up"}]), "bad request: sort: order must be"),
         ] {
-            let refusal = refusal(json!({"search": range, key: value}), Generation::Current);
+            let refusal = refusal(json!({"search": range, key: value}), ApiGeneration::Current);
             assert!(refusal.starts_with(expected), "{refusal}");
         }
         assert_eq!(
-            refusal(json!({"search": range, "fields": ["CdrType"]}), Generation::V01),
+            refusal(json!({"search": range, "fields": ["CdrType"]}), ApiGeneration::V01),
             "bad request: unknown field: CdrType"
         );
     }

@@ -29,7 +29,7 @@ pub struct RequestEntry {
     /// Its `sort`.
     pub sort: Vec<SortKey>,
     /// How it was answered.
-    pub outcome: Outcome,
+    pub outcome: RequestOutcome,
     /// Records in the answer.
     pub returned: usize,
     /// Records that match, as far as they were counted.
@@ -38,7 +38,7 @@ pub struct RequestEntry {
 
 /// How a request was answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub enum RequestOutcome {
     /// All records that match.
     Answered,
     /// Those up to the limit, with ERROR_NUMBER 0.

@@ -3,21 +3,21 @@
 use chrono::NaiveDateTime;
 use serde_json::Value;
 
-use super::answer::ApiError;
+use super::answer::WireError;
 use super::api::Ask;
 use super::options::RefusalOptions;
 use super::request::Search;
 
 /// Refuses a request that uses a key, a field or a spelling in `sort` that this server does not know.
-pub(crate) fn check_names(refusals: &RefusalOptions, ask: &Ask) -> Result<(), ApiError> {
+pub(crate) fn check_names(refusals: &RefusalOptions, ask: &Ask) -> Result<(), WireError> {
     if refusals.names.is_empty() {
         return Ok(());
     }
     let used = used(ask);
     match used.iter().find(|used| refusals.names.iter().any(|name| used.is(name))) {
         None => Ok(()),
-        Some(_) if refusals.unspecific => Err(ApiError::new(90, "bad request")),
-        Some(used) => Err(ApiError::new(90, format!("bad request: unknown {}: {}", used.kind, used.name))),
+        Some(_) if refusals.unspecific => Err(WireError::new(90, "bad request")),
+        Some(used) => Err(WireError::new(90, format!("bad request: unknown {}: {}", used.kind, used.name))),
     }
 }
 
@@ -26,7 +26,7 @@ pub(crate) fn check_range(
     refusals: &RefusalOptions,
     search: &Search,
     now: NaiveDateTime,
-) -> Result<(), ApiError> {
+) -> Result<(), WireError> {
     let (Some(from), Some(to)) = (search.from, search.to) else { return Ok(()) };
     let too_long = refusals.longest_range.is_some_and(|longest| to - from > longest);
     let too_old = refusals.horizon.is_some_and(|horizon| from < now - horizon);
@@ -37,18 +37,18 @@ pub(crate) fn check_range(
     ];
     match broken.into_iter().find(|(is_broken, _)| *is_broken) {
         None => Ok(()),
-        Some(_) if refusals.unspecific => Err(ApiError::new(5, "Date range is not valid.")),
-        Some((_, text)) => Err(ApiError::new(5, format!("date range invalid: {text}"))),
+        Some(_) if refusals.unspecific => Err(WireError::new(5, "Date range is not valid.")),
+        Some((_, text)) => Err(WireError::new(5, format!("date range invalid: {text}"))),
     }
 }
 
 /// A name that a request uses.
-struct Used {
+struct UsedBudget {
     kind: &'static str,
     name: String,
 }
 
-impl Used {
+impl UsedBudget {
     fn is(&self, refused: &str) -> bool {
         match refused.strip_prefix("sort=") {
             Some(spelling) => self.kind == "sort field" && self.name == spelling,
@@ -57,8 +57,8 @@ impl Used {
     }
 }
 
-fn used(ask: &Ask) -> Vec<Used> {
-    let used = |kind, name: &str| Used { kind, name: name.to_owned() };
+fn used(ask: &Ask) -> Vec<UsedBudget> {
+    let used = |kind, name: &str| UsedBudget { kind, name: name.to_owned() };
     let body = match ask {
         Ask::Query(query) => {
             let name = |(key, value): &(String, String)| match key.as_str() {

@@ -5,7 +5,7 @@ use std::cmp::Ordering;
 use chrono::{DateTime, Utc};
 
 use super::dialect::Dialect;
-use super::options::{Generation, OverLimit, SimulatorOptions, SortBehaviour};
+use super::options::{ApiGeneration, OverLimit, SimulatorOptions, SortBehaviour};
 use super::people::same_number;
 use super::random::Random;
 use super::record::Record;
@@ -49,7 +49,7 @@ pub(crate) fn find(
     let total = hits.len();
     let over = total > options.record_limit;
     let refuses = match options.over_limit {
-        OverLimit::Documented => options.generation == Generation::V01,
+        OverLimit::Documented => options.generation == ApiGeneration::V01,
         OverLimit::Error => true,
         OverLimit::Cut => false,
     };

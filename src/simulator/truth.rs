@@ -6,7 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Map, Value, json};
 
 use super::dialect::Dialect;
-use super::options::Generation;
+use super::options::ApiGeneration;
 use super::record::Record;
 use super::world::World;
 
@@ -73,7 +73,7 @@ pub(crate) fn rows(
 impl TruthRow {
     fn of(record: &Record, dialect: &Dialect) -> Self {
         let text = |text: &String| (!text.is_empty()).then(|| text.clone());
-        let current = dialect.generation == Generation::Current;
+        let current = dialect.generation == ApiGeneration::Current;
         Self {
             call_id: record.call_id.clone(),
             r#type: record.call_type.clone(),

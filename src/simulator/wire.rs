@@ -4,7 +4,7 @@ use std::io::Write;
 
 use super::dialect::Dialect;
 use super::faults::Fault;
-use super::options::Generation;
+use super::options::ApiGeneration;
 use super::record::{Empties, Record};
 
 /// The fields of a CDR.
@@ -105,16 +105,16 @@ impl Field {
     }
 
     /// The field that a client asks for; letter case does not matter (the document writes `date`).
-    pub(crate) fn named(name: &str, generation: Generation) -> Option<Self> {
+    pub(crate) fn named(name: &str, generation: ApiGeneration) -> Option<Self> {
         let found = Field::ALL.into_iter().find(|field| field.name().eq_ignore_ascii_case(name));
-        found.filter(|field| generation == Generation::Current || !field.is_newer())
+        found.filter(|field| generation == ApiGeneration::Current || !field.is_newer())
     }
 
     /// What is sent when a request does not say.
     pub(crate) fn sent_unasked(dialect: &Dialect) -> Vec<Self> {
         let sent = |field: &Field| match field {
             Field::DateEpoch => dialect.date_epoch,
-            field => dialect.generation == Generation::Current || !field.is_newer(),
+            field => dialect.generation == ApiGeneration::Current || !field.is_newer(),
         };
         Field::ALL.into_iter().filter(sent).collect()
     }

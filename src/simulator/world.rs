@@ -44,11 +44,11 @@ pub(crate) struct Shown {
     pub(crate) started: DateTime<Utc>,
     /// When it appeared: the order in which an unsorted answer comes.
     pub(crate) appeared: (i64, u64),
-    source: Source,
+    source: CallSource,
 }
 
 #[derive(Clone, Debug)]
-enum Source {
+enum CallSource {
     Generated(Arc<[Entry]>, usize),
     ByHand(Arc<Record>),
 }
@@ -57,11 +57,11 @@ impl Shown {
     /// All its fields, as they are at `at`.
     pub(crate) fn record(&self, at: DateTime<Utc>) -> Record {
         match &self.source {
-            Source::Generated(hour, index) => match hour.get(*index) {
+            CallSource::Generated(hour, index) => match hour.get(*index) {
                 Some(entry) => Record::of(entry, at.timestamp()),
                 None => Record::new("", "", self.started),
             },
-            Source::ByHand(record) => record.as_ref().clone(),
+            CallSource::ByHand(record) => record.as_ref().clone(),
         }
     }
 }
@@ -198,7 +198,7 @@ impl World {
         let versions = numbered.filter_map(|(number, versions)| {
             let record = version_at(versions, at)?;
             let appeared = versions.first().map_or(0, |(since, _)| *since);
-            let source = Source::ByHand(Arc::clone(record));
+            let source = CallSource::ByHand(Arc::clone(record));
             Some(Shown { started: record.started_at, appeared: (appeared, number), source })
         });
         versions.collect()
@@ -214,7 +214,7 @@ impl World {
                 visit(Shown {
                     started: super::record::instant(date),
                     appeared: (entry.appears, entry.id),
-                    source: Source::Generated(Arc::clone(&hour), index),
+                    source: CallSource::Generated(Arc::clone(&hour), index),
                 });
             }
         }

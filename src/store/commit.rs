@@ -7,7 +7,7 @@ use sqlx::PgConnection;
 
 pub use super::change::{Claim, Commit, Committed, RemovalRules};
 use super::ledger::{self, Locked};
-use super::merge::{self, MergeParams, Merged, Source};
+use super::merge::{self, MergeParams, MergeSource, Merged};
 use super::missing::{self, Removal, Shields};
 use super::rejected;
 use super::stage::{self, Folded};
@@ -129,12 +129,12 @@ impl Store {
             watched.begins(&tx);
             let many = stage::is_large(&batch.winners);
             let source = if halving {
-                Source::Halving(&batch.winners)
+                MergeSource::Halving(&batch.winners)
             } else if many && stage::may_create_temporary_tables(&mut tx).await? {
                 Box::pin(stage::copy(&mut tx, &batch.winners, &watched)).await?;
-                Source::Copied
+                MergeSource::Copied
             } else {
-                Source::Inline(&batch.winners)
+                MergeSource::Inline(&batch.winners)
             };
             let locking = ledger::lock(&mut tx, commit.account, commit.fence, commit.count);
             let locked = self.soon(locking).await?;
@@ -188,7 +188,7 @@ async fn last_steps(
     commit: &Commit<'_>,
     whole: &Folded<'_>,
     batch: &Folded<'_>,
-    source: Source<'_>,
+    source: MergeSource<'_>,
     locked: &Locked,
 ) -> Result<Committed, StoreError> {
     settle_twins(conn, commit).await?;
@@ -207,7 +207,7 @@ async fn store_records(
     conn: &mut PgConnection,
     commit: &Commit<'_>,
     batch: &Folded<'_>,
-    source: Source<'_>,
+    source: MergeSource<'_>,
     locked: &Locked,
 ) -> Result<Committed, StoreError> {
     let merged = merge_batch(conn, commit, batch, source, locked).await?;
@@ -233,7 +233,7 @@ async fn merge_batch(
     conn: &mut PgConnection,
     commit: &Commit<'_>,
     batch: &Folded<'_>,
-    source: Source<'_>,
+    source: MergeSource<'_>,
     locked: &Locked,
 ) -> Result<Merged, StoreError> {
     if batch.winners.is_empty() {

@@ -11,7 +11,7 @@ use crate::window::Window;
 
 /// Where the merge finds the records.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Source<'a> {
+pub(super) enum MergeSource<'a> {
     /// In its own parameter.
     Inline(&'a [&'a Cdr]),
     /// The same, of which PostgreSQL refuses some: it takes what it takes.
@@ -83,12 +83,12 @@ impl Merged {
 pub(super) async fn merge(
     conn: &mut PgConnection,
     terms: &MergeParams<'_>,
-    source: Source<'_>,
+    source: MergeSource<'_>,
 ) -> Result<Merged, StoreError> {
     match source {
-        Source::Inline(records) => merge_at_once(conn, terms, Some(records)).await,
-        Source::Copied => merge_at_once(conn, terms, None).await,
-        Source::Halving(records) => merge_halving(conn, terms, records).await,
+        MergeSource::Inline(records) => merge_at_once(conn, terms, Some(records)).await,
+        MergeSource::Copied => merge_at_once(conn, terms, None).await,
+        MergeSource::Halving(records) => merge_halving(conn, terms, records).await,
     }
 }
 

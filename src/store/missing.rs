@@ -167,7 +167,7 @@ pub(super) struct Removal<'a> {
 
 /// What a claim's comparison found.
 #[derive(Debug, Default)]
-pub(super) struct Found {
+pub(super) struct FoundMissing {
     pub removed: u64,
     pub new: u64,
     pub suspicious: bool,
@@ -176,8 +176,8 @@ pub(super) struct Found {
 
 impl Removal<'_> {
     /// Compares, notes what is missing, and marks what has been missing for long enough.
-    pub(super) async fn judge(mut self, conn: &mut PgConnection) -> Result<Found, StoreError> {
-        let mut found = Found::default();
+    pub(super) async fn judge(mut self, conn: &mut PgConnection) -> Result<FoundMissing, StoreError> {
+        let mut found = FoundMissing::default();
         if let Some(horizon) = self.shown_horizon(conn).await? {
             self.move_up(conn, horizon, &mut found).await?;
         }
@@ -197,7 +197,7 @@ impl Removal<'_> {
         &mut self,
         conn: &mut PgConnection,
         horizon: DateTime<Utc>,
-        found: &mut Found,
+        found: &mut FoundMissing,
     ) -> Result<(), StoreError> {
         move_horizon(conn, self.commit.account, horizon).await?;
         (self.horizon, found.horizon) = (Some(horizon), Some(horizon));

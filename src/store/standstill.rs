@@ -73,17 +73,19 @@ pub(super) async fn of(store: &Store, watched: &Watched) {
         }
         let mut patience = DEAF;
         let (since, is_over) = match look(store, backend).await {
-            Ok(Seen::Gone) => return,
+            Ok(WaitState::Gone) => return,
             // The answer to COMMIT, and the process serves nobody or somebody else.
-            Ok(Seen::Idle(since)) if waits.seen(since, sent, 1) => return,
-            Ok(Seen::Idle(since)) => (Some(since), false),
-            Ok(Seen::Waiting(since)) => (Some(since), waits.seen(since, sent, watched.looks_at_statement())),
-            Ok(Seen::Reading(since)) => (Some(since), waits.seen(since, sent, LOOKS_AT_COPY)),
-            Ok(Seen::Busy) => {
+            Ok(WaitState::Idle(since)) if waits.seen(since, sent, 1) => return,
+            Ok(WaitState::Idle(since)) => (Some(since), false),
+            Ok(WaitState::Waiting(since)) => {
+                (Some(since), waits.seen(since, sent, watched.looks_at_statement()))
+            }
+            Ok(WaitState::Reading(since)) => (Some(since), waits.seen(since, sent, LOOKS_AT_COPY)),
+            Ok(WaitState::Busy) => {
                 (waits, seen_at) = (Waits::default(), Instant::now());
                 continue;
             }
-            Ok(Seen::Nothing) | Err(StoreError::NotAdmitted { .. }) => {
+            Ok(WaitState::Nothing) | Err(StoreError::NotAdmitted { .. }) => {
                 patience = BLIND;
                 (None, false)
             }
@@ -119,7 +121,7 @@ impl Waits {
     }
 }
 
-enum Seen {
+enum WaitState {
     /// Its connection ended, and we have not heard of it.
     Gone,
     /// In no transaction since then: ours has ended.
@@ -138,7 +140,7 @@ async fn is_there(store: &Store) -> bool {
     matches!(connecting, Ok(Ok(()) | Err(StoreError::NotAdmitted { .. })))
 }
 
-async fn look(store: &Store, backend: i32) -> Result<Seen, StoreError> {
+async fn look(store: &Store, backend: i32) -> Result<WaitState, StoreError> {
     type Row = (Option<String>, Option<bool>, Option<DateTime<Utc>>);
     let watcher = store.watcher();
     let looking = async {
@@ -154,14 +156,14 @@ async fn look(store: &Store, backend: i32) -> Result<Seen, StoreError> {
     };
     let row = tokio::time::timeout(LOOKING, looking).await;
     let Some((state, reads, Some(since))) = row.map_err(|_| StoreError::silent(LOOKING))?? else {
-        return Ok(Seen::Gone);
+        return Ok(WaitState::Gone);
     };
     Ok(match state.as_deref() {
-        None | Some("disabled") => Seen::Nothing,
-        Some("idle") => Seen::Idle(since),
-        Some(state) if state.starts_with("idle") => Seen::Waiting(since),
-        Some(_) if reads == Some(true) => Seen::Reading(since),
-        Some(_) => Seen::Busy,
+        None | Some("disabled") => WaitState::Nothing,
+        Some("idle") => WaitState::Idle(since),
+        Some(state) if state.starts_with("idle") => WaitState::Waiting(since),
+        Some(_) if reads == Some(true) => WaitState::Reading(since),
+        Some(_) => WaitState::Busy,
     })
 }
 

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::Account;
 use crate::cdr::{Cdr, CdrKey, Column, Rejected};
-use crate::plan::ledger::Progress;
+use crate::plan::ledger::LedgerChange;
 use crate::read::evidence::Evidence;
 use crate::read::request::{Hold, Request};
 use crate::store::commit::{Claim, Commit, Committed, RemovalRules};
@@ -90,16 +90,16 @@ impl CarriedKeys {
         lacking: Lacking,
         read_at: DateTime<Utc>,
     ) -> Option<CarriedKeys> {
-        let mut held = match hold {
+        let mut carried = match hold {
             Hold::Nothing => return None,
             Hold::ThisAnswer => CarriedKeys { read_at: Some(read_at), ..CarriedKeys::default() },
             Hold::AndEarlier => CarriedKeys { read_at: self.read_at.or(Some(read_at)), ..self },
         };
-        held.keys.extend(answer.records.iter().map(|record| record.key.clone()));
+        carried.keys.extend(answer.records.iter().map(|record| record.key.clone()));
         let textless = |rejected: &Rejected| Rejected { raw: String::new(), ..rejected.clone() };
-        held.rejected.extend(answer.rejected.iter().map(textless));
-        held.lacking = held.lacking.union(lacking);
-        Some(held)
+        carried.rejected.extend(answer.rejected.iter().map(textless));
+        carried.lacking = carried.lacking.union(lacking);
+        Some(carried)
     }
 }
 
@@ -157,7 +157,7 @@ pub(super) struct PendingBatch {
     /// What the answer was not asked for.
     pub lacking: Lacking,
     pub earlier: CarriedKeys,
-    pub progress: Progress,
+    pub change: LedgerChange,
     pub knowledge: Option<Value>,
     pub error: String,
     pub removal_after: TimeDelta,
@@ -181,7 +181,7 @@ impl PendingBatch {
         other_fields.extend(self.answer.iter().flat_map(|answer| answer.other_fields.iter().cloned()));
         let claims = self.claims();
         let opened: Vec<NewGap<'_>> = self
-            .progress
+            .change
             .gaps
             .iter()
             .map(|gap| NewGap {
@@ -204,10 +204,10 @@ impl PendingBatch {
                 claims: &claims,
                 earlier_keys: &self.earlier.keys,
                 earlier_rejected: &self.earlier.rejected,
-                lowered: &self.progress.lowered,
-                uncover: &self.progress.uncover,
+                lowered: &self.change.lowered,
+                uncover: &self.change.uncover,
                 open_gaps: &opened,
-                close_gaps: &self.progress.closed_gaps,
+                close_gaps: &self.change.closed_gaps,
                 knowledge: self.knowledge.as_ref(),
                 window_read: Some(self.window_read()),
                 removal: RemovalRules::new(self.removal_after),
@@ -219,7 +219,7 @@ impl PendingBatch {
     }
 
     fn claims(&self) -> Vec<Claim> {
-        let may_mark = self.answer.is_some() && self.progress.uncover.is_empty() && !self.progress.by_count;
+        let may_mark = self.answer.is_some() && self.change.uncover.is_empty() && !self.change.by_count;
         let read_at = self.earlier.read_at.unwrap_or(self.read_at);
         let claim = |claim: &crate::window::coverage::Stretch| Claim {
             window: claim.window,
@@ -228,7 +228,7 @@ impl PendingBatch {
             read_at,
             may_mark,
         };
-        self.progress.claims.iter().map(claim).collect()
+        self.change.claims.iter().map(claim).collect()
     }
 
     fn window_read(&self) -> WindowRead<'_> {
@@ -238,7 +238,7 @@ impl PendingBatch {
             window: self.request.window,
             requests: self.requests,
             seen: self.answer.as_ref().map_or(0, |answer| answer.listed as u64),
-            outcome: self.progress.outcome.as_str(),
+            outcome: self.change.outcome.as_str(),
             started_at: self.read_at,
             elapsed: self.elapsed,
         }

@@ -68,7 +68,7 @@ pub struct Engine {
     planner: Planner,
     count: Arc<CommitCount>,
     learned: Option<serde_json::Value>,
-    held: BTreeMap<Lane, CarriedKeys>,
+    carried: BTreeMap<Lane, CarriedKeys>,
     storing: Option<JoinHandle<Result<Committed, StoreError>>>,
     /// The missing records that were asked for by CallID of late: when, and whether they are gone.
     looked_up: BTreeMap<CdrKey, (DateTime<Utc>, bool)>,
@@ -87,10 +87,10 @@ impl Engine {
         clock: Clock,
         leases: &Leases,
         mode: Mode,
-        board: ProgressWatch,
+        watch: ProgressWatch,
     ) -> Result<Self, SyncError> {
-        board.heart.beats_within(OPENING);
-        let leadership = leases.take(&account.name, &board.heart).await?;
+        watch.heart.beats_within(OPENING);
+        let leadership = leases.take(&account.name, &watch.heart).await?;
         let now = clock.now();
         let start = match account.start {
             Start::Before(age) => crate::store::account::Start::Default(now - age),
@@ -117,11 +117,11 @@ impl Engine {
             loading::load(&store, &account, now).await?;
         let planner = Planner::new(account.settings.clone(), mode, ledger, now);
         let unread = planner.unread(now);
-        board.update(|progress| {
+        watch.update(|progress| {
             progress.unread = unread;
             progress.unread_at_start = unread;
         });
-        let mut fetcher = Fetcher::new(account, clock, &remembered, board);
+        let mut fetcher = Fetcher::new(account, clock, &remembered, watch);
         fetcher.zone.ids_refuted_at = ids_refuted_at;
         fetcher.lease = Some(leadership.good_until());
         fetcher.patience = (mode != Mode::Daemon).then_some(PATIENCE);
@@ -132,7 +132,7 @@ impl Engine {
             planner,
             count: Arc::new(count),
             learned: None,
-            held: BTreeMap::new(),
+            carried: BTreeMap::new(),
             storing: None,
             looked_up: BTreeMap::new(),
             clocks: ClockWatch::default(),
@@ -166,7 +166,7 @@ impl Engine {
     /// returns; the next turn waits for that before it stores its own.
     pub async fn tick(&mut self) -> Result<TickOutcome, SyncError> {
         self.fetcher.check_lease()?;
-        self.fetcher.board.heart.beats_within(TURN);
+        self.fetcher.watch.heart.beats_within(TURN);
         let now = self.fetcher.clock.now();
         if self.comparison.is_due(now) {
             self.compare(now).await?;
@@ -181,7 +181,7 @@ impl Engine {
         }
         match next {
             Next::Request(request) => {
-                self.fetcher.board.update(|progress| {
+                self.fetcher.watch.update(|progress| {
                     progress.reading = Some((request.lane, request.window));
                     progress.caught_up = false;
                 });
@@ -195,7 +195,7 @@ impl Engine {
             Next::Wait(until) => {
                 // What the commit says about missing records may be due before `until`.
                 let stored = self.settle().await?;
-                self.fetcher.board.update(|progress| {
+                self.fetcher.watch.update(|progress| {
                     progress.reading = None;
                     progress.caught_up = true;
                 });
@@ -203,7 +203,7 @@ impl Engine {
             }
             Next::Done => {
                 self.settle().await?;
-                self.fetcher.board.update(|progress| progress.reading = None);
+                self.fetcher.watch.update(|progress| progress.reading = None);
                 match self.planner.behind() {
                     Some(until) => Err(SyncError::ApiClock { until, now }),
                     None => Ok(TickOutcome::Done),
@@ -247,22 +247,22 @@ impl Engine {
         if let Some(answer) = &fetched.answer {
             self.clocks.look(&self.fetcher.account.name, answer, fetched.read_at);
         }
-        let earlier = self.held.remove(&request.lane).unwrap_or_default();
+        let earlier = self.carried.remove(&request.lane).unwrap_or_default();
         self.planner
             .note_fields(fetched.lacking.union(earlier.lacking), self.fetcher.session.refused_fields());
-        let progress = self.planner.absorb(&request, &fetched.reply, fetched.read_at);
-        let failure = fetched.failure(progress.outcome);
+        let change = self.planner.absorb(&request, &fetched.reply, fetched.read_at);
+        let failure = fetched.failure(change.outcome);
         match &fetched.answer {
             Some(answer) => {
-                let held = earlier.clone().after(progress.hold, answer, fetched.lacking, fetched.read_at);
-                self.held.extend(held.map(|held| (request.lane, held)));
+                let carried = earlier.clone().after(change.hold, answer, fetched.lacking, fetched.read_at);
+                self.carried.extend(carried.map(|carried| (request.lane, carried)));
             }
             // Its proof did not come yet; the retry may still bring it.
-            None if progress.quarantined.is_none() => drop(self.held.insert(request.lane, earlier.clone())),
+            None if change.quarantined.is_none() => drop(self.carried.insert(request.lane, earlier.clone())),
             None => {}
         }
         let knowledge = self.learned_anew();
-        let parcel = PendingBatch {
+        let batch = PendingBatch {
             account: self.fetcher.account.name.clone(),
             fence: self.leadership.fence,
             count: Arc::clone(&self.count),
@@ -273,7 +273,7 @@ impl Engine {
             lacking: fetched.lacking,
             error: fetched.error,
             earlier,
-            progress,
+            change,
             knowledge,
             removal_after: self.fetcher.account.removal_after,
             ignored: self.fetcher.account.ignored_changes.clone(),
@@ -282,9 +282,9 @@ impl Engine {
             request,
         };
         self.settle().await?;
-        let (store, clock, board) =
-            (self.store.clone(), self.fetcher.clock.clone(), self.fetcher.board.clone());
-        let storing = storing::store_parcel(store, clock, parcel, board);
+        let (store, clock, watch) =
+            (self.store.clone(), self.fetcher.clock.clone(), self.fetcher.watch.clone());
+        let storing = storing::store_batch(store, clock, batch, watch);
         let span = tracing::info_span!("store", account = self.fetcher.account.name);
         self.storing = Some(tokio::spawn(storing.instrument(span)));
         if let Some(error) = &failure {
@@ -344,7 +344,7 @@ impl Engine {
         let rechecks = rechecks.map(|recheck| Recheck { window: recheck.window, due_at: recheck.due_at });
         self.planner.set_rechecks(rechecks.collect());
         let unread = self.planner.unread(self.fetcher.clock.now());
-        self.fetcher.board.update(|progress| progress.unread = unread);
+        self.fetcher.watch.update(|progress| progress.unread = unread);
         Ok(true)
     }
 

@@ -35,7 +35,7 @@ pub(super) struct Fetcher {
     pub account: Account,
     pub clock: Clock,
     pub session: Session,
-    pub board: ProgressWatch,
+    pub watch: ProgressWatch,
     /// Until when the lease holds; `None` for commands that only read.
     pub lease: Option<watch::Receiver<Instant>>,
     /// How many failures in a row a single pass endures; a daemon goes on for ever.
@@ -81,10 +81,10 @@ impl Fetched {
 }
 
 impl Fetcher {
-    pub fn new(account: Account, clock: Clock, remembered: &Remembered, board: ProgressWatch) -> Self {
+    pub fn new(account: Account, clock: Clock, remembered: &Remembered, watch: ProgressWatch) -> Self {
         let session = Session::new(account.client.method(), remembered);
         let zone = ZoneWatch::default();
-        Self { account, clock, session, board, lease: None, patience: None, zone, failures: 0 }
+        Self { account, clock, session, watch, lease: None, patience: None, zone, failures: 0 }
     }
 
     /// How many requests in a row had no usable answer.
@@ -213,7 +213,7 @@ impl Fetcher {
             let memory = self.ready_with_memory(idle).await?;
             self.check_lease()?;
             // Once for the API, once for memory amid the answer.
-            self.board.heart.beats_within(self.account.timeout * 2 + TURN);
+            self.watch.heart.beats_within(self.account.timeout * 2 + TURN);
             let read_at = self.clock.now();
             let sent = Instant::now();
             let span = tracing::info_span!("request", otel.kind = "client", outcome = tracing::field::Empty);
@@ -221,9 +221,9 @@ impl Fetcher {
             let outcome = result.as_ref().err().map_or("ok", ApiError::name);
             span.record("outcome", outcome);
             drop(span);
-            self.board.metrics.request(outcome, sent.elapsed());
+            self.watch.metrics.request(outcome, sent.elapsed());
             *requests += 1;
-            self.board.update(|progress| {
+            self.watch.update(|progress| {
                 progress.requests += 1;
                 progress.waiting = None;
             });
@@ -287,7 +287,7 @@ impl Fetcher {
     async fn ready(&mut self) -> Result<(), SyncError> {
         self.retry_while_unavailable(|fetcher| {
             let (rate_limit, clock) = (fetcher.account.rate_limit.clone(), fetcher.clock.clone());
-            let heart = fetcher.board.heart.clone();
+            let heart = fetcher.watch.heart.clone();
             async move { rate_limit.ready(&clock, |wait| heart.beats_within(wait + TURN)).await }
         })
         .await
@@ -320,7 +320,7 @@ impl Fetcher {
     pub async fn after(&mut self, failure: Option<String>) -> Result<(), SyncError> {
         let Some(last) = failure else {
             self.failures = 0;
-            self.board.update(|progress| (progress.failing_for, progress.given_up) = (Duration::ZERO, None));
+            self.watch.update(|progress| (progress.failing_for, progress.given_up) = (Duration::ZERO, None));
             return Ok(());
         };
         self.failures += 1;
@@ -328,17 +328,17 @@ impl Fetcher {
             return Err(SyncError::Failing { failures: self.failures, last });
         }
         let wait = self.account.backoff.wait(self.failures, fastrand::f64(), None);
-        self.board.update(|progress| progress.failing_for += wait);
+        self.watch.update(|progress| progress.failing_for += wait);
         self.waits("after_failure", wait, &last);
         self.clock.sleep(wait).await;
         Ok(())
     }
 
     fn waits(&self, why: &str, wait: Duration, error: &str) {
-        self.board.heart.beats_within(wait + TURN);
+        self.watch.heart.beats_within(wait + TURN);
         let until = self.clock.now() + TimeDelta::from_std(wait).unwrap_or_default();
         tracing::info!(event = "waiting", account = self.account.name, why, seconds = wait.as_secs(), %until, error);
-        self.board.update(|progress| {
+        self.watch.update(|progress| {
             progress.waiting = Some((format!("{}: {error}", why.replace('_', " ")), until))
         });
     }

@@ -41,8 +41,8 @@ impl Share {
     }
 
     /// Returns once `account` is to be given up: its requests fail here, and there is another daemon for it.
-    pub async fn relieves(&self, account: &str, board: &ProgressWatch) {
-        let fails = || board.read().failing_for >= FAILING;
+    pub async fn relieves(&self, account: &str, watch: &ProgressWatch) {
+        let fails = || watch.read().failing_for >= FAILING;
         until(&self.given_up, |accounts| accounts.contains(account) && fails()).await;
     }
 
@@ -57,12 +57,12 @@ impl Share {
         store: &Store,
         clock: &Clock,
         holder: &Holder,
-        boards: &BTreeMap<String, ProgressWatch>,
+        watches: &BTreeMap<String, ProgressWatch>,
     ) {
         loop {
             let now = clock.now();
             let accounts: Vec<(&str, Progress)> =
-                boards.iter().map(|(account, board)| (account.as_str(), board.read())).collect();
+                watches.iter().map(|(account, watch)| (account.as_str(), watch.read())).collect();
             // Nobody hands over an account to a daemon that cannot read it.
             let able = accounts.iter().filter(|(_, progress)| is_able(progress, now));
             let able: Vec<&str> = able.map(|(account, _)| *account).collect();

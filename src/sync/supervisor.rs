@@ -40,20 +40,20 @@ pub struct Common {
 pub async fn run(
     accounts: Vec<Account>,
     common: Common,
-    boards: BTreeMap<String, ProgressWatch>,
+    watches: BTreeMap<String, ProgressWatch>,
     stop: CancellationToken,
 ) -> bool {
     let mut sound = true;
     let share = Share::default();
     let sharing = {
-        let (share, common, boards) = (share.clone(), common.clone(), boards.clone());
-        async move { share.watch(&common.store, &common.clock, &common.leases.holder, &boards).await }
+        let (share, common, watches) = (share.clone(), common.clone(), watches.clone());
+        async move { share.watch(&common.store, &common.clock, &common.leases.holder, &watches).await }
     };
     let _sharing = AbortOnDropHandle::new(tokio::spawn(sharing));
     let mut tasks = JoinSet::new();
     for account in accounts {
-        let board = boards.get(&account.name).cloned().unwrap_or_default();
-        tasks.spawn(keep_in_sync(account, common.clone(), board, share.clone(), stop.clone()));
+        let watch = watches.get(&account.name).cloned().unwrap_or_default();
+        tasks.spawn(keep_in_sync(account, common.clone(), watch, share.clone(), stop.clone()));
     }
     while let Some(ended) = tasks.join_next().await {
         if let Err(error) = ended {
@@ -80,7 +80,7 @@ struct Wait {
 async fn keep_in_sync(
     account: Account,
     common: Common,
-    board: ProgressWatch,
+    watch: ProgressWatch,
     share: Share,
     stop: CancellationToken,
 ) {
@@ -91,12 +91,12 @@ async fn keep_in_sync(
             () = share.may_lead(&account.name) => {}
         }
         let began = common.clock.now();
-        let read_before = board.read().windows;
-        let ended = AssertUnwindSafe(lead(&account, &common, &board, &share, &stop)).catch_unwind().await;
-        board.metrics.leads(false);
-        board.heart.rests();
+        let read_before = watch.read().windows;
+        let ended = AssertUnwindSafe(lead(&account, &common, &watch, &share, &stop)).catch_unwind().await;
+        watch.metrics.leads(false);
+        watch.heart.rests();
         // What was going on when it ended is not going on any more.
-        board.update(|progress| {
+        watch.update(|progress| {
             (progress.reading, progress.waiting, progress.leads) = (None, None, false);
             progress.troubled = is_trouble(&ended) || progress.troubled && progress.windows == read_before;
         });
@@ -105,7 +105,7 @@ async fn keep_in_sync(
             failures = 0;
         }
         // An answer between two refusals: the credential was right for a while.
-        if board.read().windows > read_before {
+        if watch.read().windows > read_before {
             refusals = 0;
         }
         let wait = match ended {
@@ -133,7 +133,7 @@ async fn keep_in_sync(
                     failures,
                     "this is a bug; the account is started again"
                 );
-                board.metrics.panicked();
+                watch.metrics.panicked();
                 let wait = account.backoff.wait(failures, fastrand::f64(), None);
                 note(&account, &common, &SyncError::Panicked, wait).await
             }
@@ -221,23 +221,23 @@ async fn resumed(account: &Account, common: &Common, wait: Wait) {
 async fn lead(
     account: &Account,
     common: &Common,
-    board: &ProgressWatch,
+    watch: &ProgressWatch,
     share: &Share,
     stop: &CancellationToken,
 ) -> Result<Ending, SyncError> {
     let Common { store, clock, leases } = common;
     // What is boxed here and below takes up memory while it goes on, and not for as long as the account is led.
     let opening =
-        Engine::open(account.clone(), store.clone(), clock.clone(), leases, Mode::Daemon, board.clone());
+        Engine::open(account.clone(), store.clone(), clock.clone(), leases, Mode::Daemon, watch.clone());
     let opening = Box::pin(opening);
     let mut engine = tokio::select! {
         () = stop.cancelled() => return Ok(Ending::Stopped),
         opened = opening => opened?,
     };
-    board.metrics.leads(true);
-    board.update(|progress| (progress.leads, progress.failing_for) = (true, Duration::ZERO));
+    watch.metrics.leads(true);
+    watch.update(|progress| (progress.leads, progress.failing_for) = (true, Duration::ZERO));
     tracing::info!(event = "leading", account = account.name, "this process keeps the account in sync");
-    let ended = turn_until(&mut engine, account, common, board, share, stop).await;
+    let ended = turn_until(&mut engine, account, common, watch, share, stop).await;
     // Commit is the only truth: what does not end in time is simply read again.
     match tokio::time::timeout(CLOSING, Box::pin(engine.close())).await {
         Ok(closed) => ended.and_then(|ending| closed.map(|()| ending)),
@@ -263,7 +263,7 @@ async fn turn_until(
     engine: &mut Engine,
     account: &Account,
     Common { clock, .. }: &Common,
-    board: &ProgressWatch,
+    watch: &ProgressWatch,
     share: &Share,
     stop: &CancellationToken,
 ) -> Result<Ending, SyncError> {
@@ -273,10 +273,10 @@ async fn turn_until(
             biased;
             () = stop.cancelled() => return Ok(Ending::Stopped),
             turn = Box::pin(engine.tick()) => turn?,
-            () = board.heart.stops() => return Err(SyncError::Stuck),
-            () = share.relieves(&account.name, board) => {
+            () = watch.heart.stops() => return Err(SyncError::Stuck),
+            () = share.relieves(&account.name, watch) => {
                 let now = clock.now();
-                board.update(|progress| {
+                watch.update(|progress| {
                     progress.given_up = Some(given_up(progress.given_up, now));
                     progress.failing_for = Duration::ZERO;
                 });
@@ -289,7 +289,7 @@ async fn turn_until(
                 memory::give_back();
             }
             let wait = (until - clock.now()).to_std().unwrap_or_default();
-            board.heart.beats_within(wait + TURN);
+            watch.heart.beats_within(wait + TURN);
             tokio::select! {
                 () = stop.cancelled() => return Ok(Ending::Stopped),
                 // Only now: nothing that was read is lost thereby.

@@ -88,7 +88,7 @@ impl Verified {
 ///
 /// Two records may share a key; the one with the later Date is the row, and on a tie either may be.
 #[derive(Clone, Debug)]
-struct Shown {
+struct ApiVersion {
     started_at: DateTime<Utc>,
     forms: Vec<u64>,
     /// The first of the forms, kept where details are asked for.
@@ -101,7 +101,7 @@ pub async fn verify(
     store: &Store,
     clock: Clock,
     span: Window,
-    board: ProgressWatch,
+    watch: ProgressWatch,
     details: bool,
 ) -> Result<Verified, SyncError> {
     let Loaded { mut ledger, remembered, ids_refuted_at, .. } =
@@ -112,7 +112,7 @@ pub async fn verify(
     let mut planner = Planner::new(account.settings.clone(), Mode::Asked, ledger, clock.now());
     planner.ask_for(span);
     let settled = clock.now() - UNSETTLED;
-    let mut fetcher = Fetcher::new(account, clock, &remembered, board);
+    let mut fetcher = Fetcher::new(account, clock, &remembered, watch);
     fetcher.patience = Some(engine::PATIENCE);
     fetcher.zone.ids_refuted_at = ids_refuted_at;
     fetcher.look_at_zone().await?;
@@ -122,7 +122,7 @@ pub async fn verify(
         let fetched = fetcher.fetch(&request).await?;
         let outcome = planner.absorb(&request, &fetched.reply, fetched.read_at).outcome;
         if let Some(answer) = &fetched.answer {
-            fetcher.board.update(|progress| {
+            fetcher.watch.update(|progress| {
                 progress.windows += 1;
                 progress.records += answer.listed as u64;
             });
@@ -131,7 +131,7 @@ pub async fn verify(
         }
         fetcher.after(fetched.failure(outcome)).await?;
     }
-    shown.retain(|_, shown: &mut Shown| span.contains(shown.started_at));
+    shown.retain(|_, shown: &mut ApiVersion| span.contains(shown.started_at));
     verified.at_the_api = shown.len() as u64;
     verified.unread =
         planner.ledger().coverage.holes(span).into_iter().filter(|hole| hole.from() < settled).collect();
@@ -139,9 +139,9 @@ pub async fn verify(
     Ok(verified)
 }
 
-fn show(shown: &mut BTreeMap<CdrKey, Shown>, record: &Cdr, details: bool) {
+fn show(shown: &mut BTreeMap<CdrKey, ApiVersion>, record: &Cdr, details: bool) {
     let form = fingerprint(record);
-    let first = || Shown {
+    let first = || ApiVersion {
         started_at: record.started_at,
         forms: vec![form],
         record: details.then(|| Box::new(record.clone())),
@@ -156,7 +156,7 @@ fn show(shown: &mut BTreeMap<CdrKey, Shown>, record: &Cdr, details: bool) {
 
 async fn compare(
     verified: &mut Verified,
-    mut shown: BTreeMap<CdrKey, Shown>,
+    mut shown: BTreeMap<CdrKey, ApiVersion>,
     store: &Store,
     account: &str,
     span: Window,

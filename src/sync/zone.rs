@@ -4,7 +4,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::SyncError;
 use super::fetch::Fetcher;
-use crate::voicenter::zone_check::{self, Asked, Contradiction, Shown, ZoneVerdict};
+use crate::voicenter::zone_check::{self, AskedBounds, Contradiction, ZoneSigns, ZoneVerdict};
 use crate::voicenter::{Action, Answer, Form, Question};
 
 /// How often the newest calls and a day ahead are looked at.
@@ -95,7 +95,7 @@ impl Fetcher {
             if answer.listed == 0 {
                 continue;
             }
-            if zone_check::refutes_call_ids(&Shown::from(&answer), self.asked(&question)) {
+            if zone_check::refutes_call_ids(&ZoneSigns::from(&answer), self.asked(&question)) {
                 self.zone.ids_refuted_at = Some(now);
             }
             match self.check_zone(&answer, &question, true).await? {
@@ -162,9 +162,9 @@ impl Fetcher {
         }
     }
 
-    fn asked(&self, question: &Question) -> Asked {
+    fn asked(&self, question: &Question) -> AskedBounds {
         let (zone, now) = (self.account.client.timezone(), self.clock.now());
-        Asked { from: question.from, to: question.to, zone, now }
+        AskedBounds { from: question.from, to: question.to, zone, now }
     }
 
     /// What an answer shows of the zone. `newest`: the absence of future dates counts.
@@ -174,7 +174,7 @@ impl Fetcher {
         question: &Question,
         newest: bool,
     ) -> Result<Shows, SyncError> {
-        let (asked, shown) = (self.asked(question), Shown::from(answer));
+        let (asked, shown) = (self.asked(question), ZoneSigns::from(answer));
         let verdict = match newest && question.to > asked.now {
             true => zone_check::judge_newest(&shown, asked),
             false => zone_check::judge(&shown, asked),
@@ -239,7 +239,7 @@ impl Fetcher {
             }
         }
         Ok(match looked {
-            Looked::Answered(answered) => Some(zone_check::finds(&Shown::from(&answered.1), call)),
+            Looked::Answered(answered) => Some(zone_check::finds(&ZoneSigns::from(&answered.1), call)),
             _ => None,
         })
     }

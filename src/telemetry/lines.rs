@@ -17,10 +17,10 @@ const AGAIN: Duration = Duration::from_millis(20);
 
 /// A queue of lines and the thread that writes them. A clone shares both.
 #[derive(Clone, Debug)]
-pub(crate) struct Lines(Arc<Shared>);
+pub(crate) struct Lines(Arc<SharedLines>);
 
 #[derive(Debug, Default)]
-struct Shared {
+struct SharedLines {
     queue: Mutex<Queue>,
     arrived: Condvar,
     drained: Condvar,
@@ -110,7 +110,7 @@ impl Write for &Lines {
     }
 }
 
-impl Shared {
+impl SharedLines {
     fn lock(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }

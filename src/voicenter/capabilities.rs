@@ -158,7 +158,7 @@ pub enum Reception {
 
 /// What to do next about a question.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Step {
+pub enum AttemptStep {
     /// Ask it in this form.
     Request(Form),
     /// Take the last reply to a form that was taken.
@@ -276,7 +276,7 @@ impl Capabilities {
     }
 
     /// Takes in what came of the form that was sent last.
-    pub fn absorb(&mut self, attempt: &mut Attempt, reception: Reception, now: DateTime<Utc>) -> Step {
+    pub fn absorb(&mut self, attempt: &mut Attempt, reception: Reception, now: DateTime<Utc>) -> AttemptStep {
         match reception {
             Reception::Taken => self.taken(attempt, now),
             Reception::Refused(_) | Reception::Failed if !attempt.essential.is_bare() => {
@@ -294,7 +294,7 @@ impl Capabilities {
         }
     }
 
-    fn taken(&mut self, attempt: &mut Attempt, now: DateTime<Utc>) -> Step {
+    fn taken(&mut self, attempt: &mut Attempt, now: DateTime<Utc>) -> AttemptStep {
         self.proven = self.proven.union(attempt.sent);
         self.strikes = 0;
         attempt.taken = true;
@@ -304,10 +304,10 @@ impl Capabilities {
             self.struck = self.struck.minus(attempt.essential);
         }
         match attempt.phase {
-            Phase::InForce => Step::Take,
+            Phase::InForce => AttemptStep::Take,
             Phase::Named { without } => {
                 self.drop(without.minus(attempt.essential), now);
-                Step::Take
+                AttemptStep::Take
             }
             Phase::Bare => {
                 // Something of all this is to blame, or nothing any more: each is tried.
@@ -323,7 +323,7 @@ impl Capabilities {
         }
     }
 
-    fn refused(&mut self, attempt: &mut Attempt, named: Form, at_once: bool) -> Step {
+    fn refused(&mut self, attempt: &mut Attempt, named: Form, at_once: bool) -> AttemptStep {
         if let Phase::Trying { base, group } = attempt.phase {
             let named = named.both(group);
             if !named.is_bare() {
@@ -342,7 +342,7 @@ impl Capabilities {
                     return attempt.outcome();
                 }
                 if at_once && self.strikes == 1 && !known {
-                    return Step::Request(attempt.sent); // a passing trouble, perhaps
+                    return AttemptStep::Request(attempt.sent); // a passing trouble, perhaps
                 }
                 // While the API is in trouble, most questions are not worth a second request.
                 if self.strikes != 2 && !self.strikes.is_multiple_of(4) {
@@ -358,29 +358,29 @@ impl Capabilities {
         }
     }
 
-    fn without(&self, attempt: &mut Attempt, without: Form) -> Step {
+    fn without(&self, attempt: &mut Attempt, without: Form) -> AttemptStep {
         attempt.phase = Phase::Named { without };
         attempt.sent = attempt.wanted.minus(self.dropped).minus(without).on_the_wire();
-        Step::Request(attempt.sent)
+        AttemptStep::Request(attempt.sent)
     }
 
-    fn bare(&self, attempt: &mut Attempt) -> Step {
+    fn bare(&self, attempt: &mut Attempt) -> AttemptStep {
         attempt.phase = Phase::Bare;
         attempt.sent = Form::BARE;
-        Step::Request(attempt.sent)
+        AttemptStep::Request(attempt.sent)
     }
 
     /// Refused by name twice while all else works; or refused, another question taken, and refused again: it is not to
     /// be had.
-    fn essential_refused(&mut self, attempt: &mut Attempt, named: Form, now: DateTime<Utc>) -> Step {
+    fn essential_refused(&mut self, attempt: &mut Attempt, named: Form, now: DateTime<Utc>) -> AttemptStep {
         let carried = named.both(attempt.sent.union(attempt.essential));
         if !carried.is_bare() && carried.both(attempt.essential).is_bare() {
-            return Step::GiveUp; // it complains of something else, which the next plain question settles
+            return AttemptStep::GiveUp; // it complains of something else, which the next plain question settles
         }
         let repeated = matches!(attempt.phase, Phase::Named { .. });
         if !carried.is_bare() && self.proven.holds(attempt.sent) && !repeated {
             attempt.phase = Phase::Named { without: attempt.essential };
-            return Step::Request(attempt.sent);
+            return AttemptStep::Request(attempt.sent);
         }
         if repeated || self.struck.holds(attempt.essential) && self.taken_since_struck {
             self.drop(attempt.essential, now);
@@ -388,11 +388,11 @@ impl Capabilities {
         } else {
             (self.struck, self.taken_since_struck) = (attempt.essential, false);
         }
-        Step::GiveUp
+        AttemptStep::GiveUp
     }
 
     /// The next group of dropped ones to try beside `base`, which works or is in force.
-    fn next(&mut self, attempt: &mut Attempt, base: Form) -> Step {
+    fn next(&mut self, attempt: &mut Attempt, base: Form) -> AttemptStep {
         let mut left = VecDeque::new();
         let mut step = None;
         while let Some(untried) = self.untried.pop_front() {
@@ -405,7 +405,7 @@ impl Capabilities {
                 left.extend(Some(untried.minus(group)).filter(|rest| !rest.is_bare()));
                 attempt.phase = Phase::Trying { base, group };
                 attempt.sent = base.union(group).on_the_wire();
-                step = Some(Step::Request(attempt.sent));
+                step = Some(AttemptStep::Request(attempt.sent));
                 break;
             } else if !untried.is_bare() {
                 left.push_back(untried);
@@ -419,11 +419,11 @@ impl Capabilities {
             return step;
         }
         if attempt.taken {
-            return Step::Take;
+            return AttemptStep::Take;
         }
         attempt.phase = Phase::InForce;
         attempt.sent = base.on_the_wire();
-        Step::Request(attempt.sent)
+        AttemptStep::Request(attempt.sent)
     }
 
     fn drop(&mut self, form: Form, now: DateTime<Utc>) {
@@ -433,8 +433,8 @@ impl Capabilities {
 }
 
 impl Attempt {
-    fn outcome(&self) -> Step {
-        if self.taken { Step::Take } else { Step::GiveUp }
+    fn outcome(&self) -> AttemptStep {
+        if self.taken { AttemptStep::Take } else { AttemptStep::GiveUp }
     }
 }
 

@@ -22,7 +22,7 @@ use super::question::{Method, Question};
 use super::said::{explaining, printable};
 use super::wire::{self, DateForm};
 use crate::memory::{AccountMemory, AnswerMemory, ReservedMemory};
-use connections::Connections;
+use connections::HttpConnections;
 use decoding::on_another_thread;
 use response::RawResponse;
 pub use settings::{ClientError, ClientSettings, Credential};
@@ -56,27 +56,27 @@ pub fn install_crypto() {
 
 /// What the clients of one process share.
 #[derive(Clone, Debug)]
-pub struct Shared {
-    connections: Connections,
+pub struct ClientResources {
+    connections: HttpConnections,
     memory: AnswerMemory,
 }
 
-impl Shared {
+impl ClientResources {
     /// For clients whose answers are at most `largest` bytes each.
     pub fn for_answers_of(largest: u64) -> Self {
-        Self { connections: Connections::default(), memory: AnswerMemory::for_answers_of(largest) }
+        Self { connections: HttpConnections::default(), memory: AnswerMemory::for_answers_of(largest) }
     }
 }
 
 impl Client {
     /// A client that shares nothing.
     pub fn new(settings: ClientSettings) -> Result<Self, ClientError> {
-        let shared = Shared::for_answers_of(settings.max_response_bytes);
+        let shared = ClientResources::for_answers_of(settings.max_response_bytes);
         Self::sharing(settings, &shared)
     }
 
     /// A client for one account of several.
-    pub fn sharing(settings: ClientSettings, shared: &Shared) -> Result<Self, ClientError> {
+    pub fn sharing(settings: ClientSettings, shared: &ClientResources) -> Result<Self, ClientError> {
         let mut bearer = None;
         if let Credential::Token(token) = &settings.credential {
             let mut header = HeaderValue::from_str(&format!("Bearer {}", token.expose_secret()))
@@ -134,7 +134,7 @@ impl Client {
     /// Asks a question whose answer begins with `memory` reserved for it.
     pub async fn ask_within(&self, question: &Question, memory: ReservedMemory) -> Result<Answer, ApiError> {
         let (came, memory) = self.send(question, memory).await?;
-        let Decoded { came, memory, envelope } = self.decode(came, memory).await;
+        let DecodedBody { came, memory, envelope } = self.decode(came, memory).await;
         let envelope = envelope.map_err(|bad| self.unreadable(&came, bad))?;
         if let Some(error) = self.refusal(&envelope, &came).or_else(|| contradiction(&envelope, &came)) {
             return Err(error.dated(came.server_date));
@@ -157,7 +157,7 @@ impl Client {
     /// The API's own HTML page for a question with `Format::Html`.
     pub async fn ask_html(&self, question: &Question) -> Result<String, ApiError> {
         let (came, memory) = self.send(question, self.memory.nothing()).await?;
-        let Decoded { came, envelope, memory: _held } = self.decode(came, memory).await;
+        let DecodedBody { came, envelope, memory: _held } = self.decode(came, memory).await;
         if let Ok(envelope) = &envelope
             && let Some(error) = self.refusal(envelope, &came)
         {
@@ -170,13 +170,13 @@ impl Client {
     }
 
     /// Decodes a body; a large one on another thread, for probes must be answered meanwhile.
-    async fn decode(&self, came: RawResponse, memory: ReservedMemory) -> Decoded {
+    async fn decode(&self, came: RawResponse, memory: ReservedMemory) -> DecodedBody {
         let keep = if self.keeps_items { Keep::Items } else { Keep::Records };
         let zone = self.settings.timezone;
         if came.body.len() < LARGE {
-            return Decoded::from(came, memory, zone, keep);
+            return DecodedBody::from(came, memory, zone, keep);
         }
-        on_another_thread(&self.memory, move || Decoded::from(came, memory, zone, keep)).await
+        on_another_thread(&self.memory, move || DecodedBody::from(came, memory, zone, keep)).await
     }
 
     /// The error that the API itself names: it counts before any status.
@@ -419,13 +419,13 @@ struct Deadline {
 }
 
 /// A body decoded, and the memory that it takes up in either form.
-struct Decoded {
+struct DecodedBody {
     came: RawResponse,
     memory: ReservedMemory,
     envelope: Result<Envelope, BadBody>,
 }
 
-impl Decoded {
+impl DecodedBody {
     fn from(mut came: RawResponse, memory: ReservedMemory, zone: Tz, keep: Keep) -> Self {
         let envelope = decode_keeping(&came.body, came.charset(), zone, keep);
         came.size = came.body.len();

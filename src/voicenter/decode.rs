@@ -115,7 +115,7 @@ pub(super) fn decode_keeping(
     zone: Tz,
     keep: Keep,
 ) -> Result<Envelope, BadBody> {
-    let charset::Decoded { text, invalid_bytes } = charset::text(body, charset);
+    let charset::DecodedText { text, invalid_bytes } = charset::text(body, charset);
     let trimmed = text.trim();
     if trimmed.is_empty() {
         return Err(BadBody::Empty);

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::capabilities::{Attempt, Capabilities, Capability, Form, Reception, Remembered, Step};
+use super::capabilities::{Attempt, AttemptStep, Capabilities, Capability, Form, Reception, Remembered};
 use super::error::ApiError;
 use super::question::{Fields, Method, Question};
 use crate::window::lacking::Lacking;
@@ -100,12 +100,12 @@ impl Session {
             failed = Some(result);
         }
         match self.capabilities.absorb(&mut asking.attempt, reception, now) {
-            Step::Request(form) => {
+            AttemptStep::Request(form) => {
                 asking.question.form = form;
                 None
             }
-            Step::Take => asking.taken.take().or(failed),
-            Step::GiveUp => failed.or(asking.taken.take()),
+            AttemptStep::Take => asking.taken.take().or(failed),
+            AttemptStep::GiveUp => failed.or(asking.taken.take()),
         }
     }
 

@@ -68,7 +68,7 @@ pub enum Sign {
 
 /// What of an answer tells of its zone.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Shown {
+pub struct ZoneSigns {
     /// What the dates show.
     pub zones: ZoneEvidence,
     /// When the calls started, as it was read; ascending.
@@ -79,7 +79,7 @@ pub struct Shown {
     pub server_date: Option<DateTime<Utc>>,
 }
 
-impl From<&Answer> for Shown {
+impl From<&Answer> for ZoneSigns {
     fn from(answer: &Answer) -> Self {
         let mut dates: Vec<_> = answer.records.iter().map(|record| record.started_at).collect();
         dates.sort_unstable();
@@ -94,7 +94,7 @@ impl From<&Answer> for Shown {
 
 /// A question's bounds, and the host's clock at its answer.
 #[derive(Clone, Copy, Debug)]
-pub struct Asked {
+pub struct AskedBounds {
     /// `fromdate`.
     pub from: DateTime<Utc>,
     /// `todate`.
@@ -106,8 +106,8 @@ pub struct Asked {
 }
 
 /// What an answer to an ordinary question shows.
-pub fn judge(shown: &Shown, asked: Asked) -> ZoneVerdict {
-    let facts = Facts { shown, asked };
+pub fn judge(shown: &ZoneSigns, asked: AskedBounds) -> ZoneVerdict {
+    let facts = ZoneFacts { shown, asked };
     facts
         .signs_disagree()
         .or_else(|| facts.off_the_epoch())
@@ -120,7 +120,7 @@ pub fn judge(shown: &Shown, asked: Asked) -> ZoneVerdict {
 }
 
 /// What an answer about the newest calls and a day ahead shows: the absence of future dates, too.
-pub fn judge_newest(shown: &Shown, asked: Asked) -> ZoneVerdict {
+pub fn judge_newest(shown: &ZoneSigns, asked: AskedBounds) -> ZoneVerdict {
     match judge(shown, asked) {
         ZoneVerdict::Silent if shown.dates.len() >= SEVERAL && hint(shown).is_none() => ZoneVerdict::Fits,
         verdict => verdict,
@@ -129,9 +129,9 @@ pub fn judge_newest(shown: &Shown, asked: Asked) -> ZoneVerdict {
 
 /// Returns `true` if the newest calls refute what CallIDs say of the zone: one is younger than the difference allows, or
 /// calls go on where there could be none.
-pub fn refutes_call_ids(shown: &Shown, asked: Asked) -> bool {
+pub fn refutes_call_ids(shown: &ZoneSigns, asked: AskedBounds) -> bool {
     let Some(shift) = shown.zones.call_id else { return false };
-    let latest = Facts { shown, asked }.latest();
+    let latest = ZoneFacts { shown, asked }.latest();
     let ages = shown.dates.iter().map(|date| latest - *date).filter(|age| *age >= -FUTURE);
     if shift.quarters > 0 {
         return ages.min().is_some_and(|age| age < shift.span() - FUTURE);
@@ -171,7 +171,7 @@ fn elsewhere(zone: Tz, call: DateTime<Utc>) -> Tz {
 }
 
 /// Whether the answer to such a question holds a call of those minutes: it was found where it is.
-pub fn finds(shown: &Shown, call: DateTime<Utc>) -> bool {
+pub fn finds(shown: &ZoneSigns, call: DateTime<Utc>) -> bool {
     let (from, to) = around(call);
     shown.dates.iter().any(|date| from - SLACK <= *date && *date <= to + SLACK)
 }
@@ -183,7 +183,7 @@ pub fn not_found(call: DateTime<Utc>, zone: Tz) -> Contradiction {
 }
 
 /// CallIDs say that another zone is in use, and nothing has refuted them.
-pub fn by_call_ids_alone(shown: &Shown) -> Option<Contradiction> {
+pub fn by_call_ids_alone(shown: &ZoneSigns) -> Option<Contradiction> {
     let shift = shown.zones.call_id.filter(|shift| shift.contradicts() && shift.of >= MANY)?;
     Some(Contradiction {
         sign: Sign::CallId,
@@ -249,7 +249,7 @@ fn span_text(span: TimeDelta) -> String {
 }
 
 /// How far CallIDs hint that dates are read wrongly, for people; `None` where they do not.
-pub fn hint(shown: &Shown) -> Option<String> {
+pub fn hint(shown: &ZoneSigns) -> Option<String> {
     let shift = shown.zones.call_id.filter(|shift| shift.contradicts() && shift.of >= SEVERAL)?;
     Some(span_text(shift.span().abs()))
 }
@@ -260,12 +260,12 @@ fn offset(zone: Tz, instant: DateTime<Utc>) -> TimeDelta {
     TimeDelta::seconds(offset.local_minus_utc().into())
 }
 
-struct Facts<'a> {
-    shown: &'a Shown,
-    asked: Asked,
+struct ZoneFacts<'a> {
+    shown: &'a ZoneSigns,
+    asked: AskedBounds,
 }
 
-impl Facts<'_> {
+impl ZoneFacts<'_> {
     /// The later of the two clocks.
     fn latest(&self) -> DateTime<Utc> {
         self.shown.server_date.map_or(self.asked.now, |theirs| theirs.max(self.asked.now))

@@ -196,13 +196,13 @@ async fn a_server_that_refuses_only_sort_costs_a_few_requests_and_no_field() {
         let refused = picky.with(|manners| manners.refused.len());
         assert!((1..=6).contains(&refused), "{refused} requests were refused");
         // Everything once more costs nothing more.
-        let board = ProgressWatch::default();
-        let mut engine = scene.engine(Mode::Daemon, board.clone()).await;
+        let watch = ProgressWatch::default();
+        let mut engine = scene.engine(Mode::Daemon, watch.clone()).await;
         let before = picky.with(|manners| manners.refused.len());
         scene.live(&mut engine, scene.now() + hours(3)).await;
         engine.close().await.unwrap();
         let refused = picky.with(|manners| manners.refused.len()) - before;
-        assert!(board.read().requests > 15 && refused <= 6, "{refused} of {}", board.read().requests);
+        assert!(watch.read().requests > 15 && refused <= 6, "{refused} of {}", watch.read().requests);
         let last = picky
             .with(|manners| manners.passed.iter().rev().find(|body| body.get("sort").is_some()).cloned());
         assert_eq!(last.map(|body| body["sort"][0]["field"].clone()), spelling.map(Value::from));

@@ -163,7 +163,7 @@ async fn one_refused_account_waits_while_the_other_goes_on() {
     let good = Scene::on(Arc::clone(&database), clock.clone(), setup("good", "a")).await;
     let refused = Scene::on(Arc::clone(&database), clock.clone(), setup("refused", "b")).await;
     refused.simulator.faults().always(Fault::AuthorizationFailed);
-    let boards: BTreeMap<String, ProgressWatch> =
+    let watches: BTreeMap<String, ProgressWatch> =
         ["good", "refused"].map(|name| (name.to_owned(), ProgressWatch::default())).into();
     let stop = CancellationToken::new();
     let common = Common {
@@ -172,8 +172,8 @@ async fn one_refused_account_waits_while_the_other_goes_on() {
         leases: Leases::new(&good.store),
     };
     let accounts = vec![good.account.clone(), refused.account.clone()];
-    let daemon = tokio::spawn(supervisor::run(accounts, common, boards.clone(), stop.clone()));
-    until("the good account", async || boards["good"].read().caught_up).await;
+    let daemon = tokio::spawn(supervisor::run(accounts, common, watches.clone(), stop.clone()));
+    until("the good account", async || watches["good"].read().caught_up).await;
     until("the refusal", async || refused.waits_until(clock.now() + TimeDelta::seconds(5)).await).await;
     good.assert_mirrors().await;
     let asked = (good.simulator.requests().len(), refused.simulator.requests().len());
@@ -203,7 +203,7 @@ async fn one_refused_account_waits_while_the_other_goes_on() {
         .await;
     refused.simulator.faults().clear();
     clock.advance(minutes(5));
-    until("the account that works again", async || boards["refused"].read().caught_up).await;
+    until("the account that works again", async || watches["refused"].read().caught_up).await;
     // A success between them: the next refusal is tried again after 5 s.
     refused.simulator.faults().always(Fault::AuthorizationFailed);
     clock.advance(minutes(1));
@@ -225,8 +225,8 @@ async fn being_asked_to_wait_is_no_failure_and_makes_every_lane_wait() {
         // Eight failures would end a pass; so many refusals in a row must not.
         scene.simulator.faults().next_times(fault, 10);
         let clock = scene.clock.clone();
-        let board = ProgressWatch::default();
-        let mut engine = scene.engine(Mode::Pass, board.clone()).await;
+        let watch = ProgressWatch::default();
+        let mut engine = scene.engine(Mode::Pass, watch.clone()).await;
         // Time goes on by a second whenever nothing else does.
         let time = async {
             loop {

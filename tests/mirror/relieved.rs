@@ -37,9 +37,9 @@ async fn an_account_whose_requests_fail_here_goes_to_a_daemon_that_can_make_them
             clock: Clock::Manual(clock.clone()),
             leases: Leases::new(&scene.store),
         };
-        let board = ProgressWatch::default();
-        let boards = BTreeMap::from([("main".to_owned(), board.clone())]);
-        (board, tokio::spawn(supervisor::run(vec![account], common, boards, stop.clone())))
+        let watch = ProgressWatch::default();
+        let watches = BTreeMap::from([("main".to_owned(), watch.clone())]);
+        (watch, tokio::spawn(supervisor::run(vec![account], common, watches, stop.clone())))
     };
     let (cut_off, first) = daemon(cut_off);
     until("the first leads", async || cut_off.read().leads).await;

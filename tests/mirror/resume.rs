@@ -22,15 +22,15 @@ async fn a_refused_account_and_a_paused_credential_go_on_within_seconds_when_the
     let mut scene = Scene::of(Setup { history: days(1), ..Setup::new(simulator) }).await;
     let hour = Duration::from_secs(3600);
     scene.account.backoff = Backoff { min: hour, max: hour };
-    let (clock, board, stop) = (scene.clock.clone(), ProgressWatch::default(), CancellationToken::new());
+    let (clock, watch, stop) = (scene.clock.clone(), ProgressWatch::default(), CancellationToken::new());
     let common = Common {
         store: scene.store.clone(),
         clock: Clock::Manual(clock.clone()),
         leases: Leases::new(&scene.store),
     };
-    let boards = BTreeMap::from([("main".to_owned(), board.clone())]);
+    let watches = BTreeMap::from([("main".to_owned(), watch.clone())]);
     scene.simulator.faults().always(Fault::AuthorizationFailed);
-    let daemon = tokio::spawn(supervisor::run(vec![scene.account.clone()], common, boards, stop.clone()));
+    let daemon = tokio::spawn(supervisor::run(vec![scene.account.clone()], common, watches, stop.clone()));
     let end = clock.now() + TimeDelta::hours(1);
     until("the refusal", async || scene.waits_until(end).await).await;
     scene.simulator.faults().clear();
@@ -47,7 +47,7 @@ async fn a_refused_account_and_a_paused_credential_go_on_within_seconds_when_the
     let resumed = async {
         until("error 1", async || scene.simulator.requests().len() >= 2).await;
         until("the pause", async || scene.account.rate_limit.resume().await.unwrap().pause.is_some()).await;
-        until("its calls", async || board.read().caught_up).await;
+        until("its calls", async || watch.read().caught_up).await;
     };
     tokio::select! {
         () = time => {}

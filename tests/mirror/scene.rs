@@ -143,10 +143,10 @@ impl Scene {
         Window::new(self.start, self.now()).unwrap()
     }
 
-    pub async fn engine(&self, mode: Mode, board: ProgressWatch) -> Engine {
+    pub async fn engine(&self, mode: Mode, watch: ProgressWatch) -> Engine {
         let clock = Clock::Manual(self.clock.clone());
         let leases = Leases::new(&self.store);
-        Engine::open(self.account.clone(), self.store.clone(), clock, &leases, mode, board).await.unwrap()
+        Engine::open(self.account.clone(), self.store.clone(), clock, &leases, mode, watch).await.unwrap()
     }
 
     /// One pass, as `sync` makes it.
@@ -160,12 +160,12 @@ impl Scene {
     }
 
     async fn run(&self, mode: Mode, span: Option<Window>) -> Progress {
-        let board = ProgressWatch::default();
-        let mut engine = self.engine(mode, board.clone()).await;
+        let watch = ProgressWatch::default();
+        let mut engine = self.engine(mode, watch.clone()).await;
         span.into_iter().for_each(|span| engine.ask_for(span));
         engine.run().await.unwrap();
         engine.close().await.unwrap();
-        board.read()
+        watch.read()
     }
 
     /// A daemon's turns until `end`; the clock jumps to whatever is due next.

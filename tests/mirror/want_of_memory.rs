@@ -5,7 +5,7 @@ use std::time::Duration;
 use cdr_sync::plan::Mode;
 use cdr_sync::simulator::{Generation, SimulatorOptions, WorldOptions};
 use cdr_sync::sync::status::ProgressWatch;
-use cdr_sync::voicenter::{Client, ClientSettings, Credential, Granularity, Method, Shared};
+use cdr_sync::voicenter::{Client, ClientResources, ClientSettings, Credential, Granularity, Method};
 use chrono_tz::Tz;
 use sqlx::{Connection, PgConnection};
 
@@ -22,7 +22,7 @@ async fn an_answer_without_memory_waits_its_turn_and_is_no_failure() {
     let simulator = SimulatorOptions { world, ..simulated(Generation::Current) };
     let code = simulator.code.clone();
     let mut scene = Scene::new(simulator).await;
-    let shared = Shared::for_answers_of(LARGEST);
+    let shared = ClientResources::for_answers_of(LARGEST);
     let client = |timeout| {
         let settings = ClientSettings {
             url: scene.simulator.url().parse().unwrap(),
@@ -45,8 +45,8 @@ async fn an_answer_without_memory_waits_its_turn_and_is_no_failure() {
     let memory = own.memory().clone();
     scene.account.client = own;
 
-    let board = ProgressWatch::default();
-    let mut engine = scene.engine(Mode::Pass, board.clone()).await;
+    let watch = ProgressWatch::default();
+    let mut engine = scene.engine(Mode::Pass, watch.clone()).await;
     let pass = async {
         engine.run().await.unwrap();
         engine.close().await.unwrap();
@@ -58,12 +58,12 @@ async fn an_answer_without_memory_waits_its_turn_and_is_no_failure() {
         drop((pool, privilege));
     };
     let both = tokio::time::timeout(Duration::from_secs(60), async { tokio::join!(pass, others) }).await;
-    assert!(both.is_ok(), "still waiting: {:?}", board.read());
+    assert!(both.is_ok(), "still waiting: {:?}", watch.read());
     let mut connection = PgConnection::connect(scene.database.url()).await.unwrap();
     let failed = "select count(*) from cdr_sync.window_read where outcome = 'failed'";
     let failed: i64 = sqlx::query_scalar(failed).fetch_one(&mut connection).await.unwrap();
     assert_eq!(failed, 0);
-    assert!(board.read().requests > board.read().windows, "the answer was given up and asked for again");
+    assert!(watch.read().requests > watch.read().windows, "the answer was given up and asked for again");
     scene.assert_mirrors().await;
     scene.assert_complete().await;
 }

@@ -51,7 +51,7 @@ fn a_daemon_asks_for_what_lies_past_the_apis_clock_at_polls_at_most_until_it_was
     let mut coverage = Coverage::new();
     coverage.claim(window(NOW - 2 * DAY, NOW - 60), TimeDelta::zero());
     let mut planner = Planner::new(
-        Settings::default(),
+        PlanSettings::default(),
         Mode::Daemon,
         Ledger { coverage, ..Ledger::new(at(NOW - 2 * DAY)) },
         at(NOW),
@@ -88,7 +88,7 @@ fn daemon(days: i64, date: impl Fn(i64, i64) -> i64) -> (Calls, Vec<Vec<i64>>, u
     coverage.claim(window(from, NOW), TimeDelta::zero());
     coverage.claim(window(from, NOW - DAY), TimeDelta::days(1));
     coverage.claim(window(from, NOW - 7 * DAY), TimeDelta::days(7));
-    let settings = Settings { poll_interval: TimeDelta::minutes(5), ..Settings::default() };
+    let settings = PlanSettings { poll_interval: TimeDelta::minutes(5), ..PlanSettings::default() };
     let ledger = Ledger { coverage, ..Ledger::new(at(from)) };
     let mut planner = Planner::new(settings, Mode::Daemon, ledger, at(NOW));
     let (mut now, mut number, mut rereads) = (NOW, 0, 0);
@@ -175,7 +175,7 @@ fn a_pass_ends_where_one_nodes_clock_leaves_re_reads_unserved() {
     // Polls come from a node whose clock is right, re-reads from one whose clock stands still.
     for stuck in [1, 100] {
         let ledger = Ledger { coverage: coverage.clone(), ..Ledger::new(at(NOW - 9 * DAY)) };
-        let planner = Planner::new(Settings::default(), Mode::Pass, ledger, at(NOW));
+        let planner = Planner::new(PlanSettings::default(), Mode::Pass, ledger, at(NOW));
         let mut left = stuck;
         let run = run(planner, 40, |request, _| {
             let is_behind = request.reason == Reason::Reconcile && left > 0;

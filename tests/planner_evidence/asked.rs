@@ -27,7 +27,7 @@ fn serve_with(
     coverage.claim(window(NOW - 7 * DAY, NOW - DAY), TimeDelta::days(1));
     coverage.claim(window(NOW - DAY, NOW - 3 * HOUR), TimeDelta::hours(3));
     let ledger = Ledger { coverage, gaps, ..Ledger::new(at(NOW - 10 * DAY)) };
-    let mut planner = Planner::new(Settings::default(), Mode::Daemon, ledger, at(NOW));
+    let mut planner = Planner::new(PlanSettings::default(), Mode::Daemon, ledger, at(NOW));
     planner.ask_for(span);
     let (mut now, mut read) = (NOW, Coverage::new());
     let mut served = Served { finished_at: None, dropped: Vec::new(), planner: planner.clone() };

@@ -76,8 +76,8 @@ impl World {
     }
 }
 
-fn settings() -> Settings {
-    Settings { poll_interval: TimeDelta::minutes(20), ..Settings::default() }
+fn settings() -> PlanSettings {
+    PlanSettings { poll_interval: TimeDelta::minutes(20), ..PlanSettings::default() }
 }
 
 #[test]
@@ -162,13 +162,13 @@ fn a_page_that_an_outage_left_unproven_is_claimed_at_the_age_it_was_shown_at() {
         let mut found = calls.found(&request);
         let total = found.len();
         found.truncate(100);
-        if request.lane == Lane::Backfill && request == 1 {
+        if request.lane == Lane::Backfill && nth == 1 {
             planner.absorb(&request, &Reply::Unreachable, at(now));
             now += 2 * DAY;
             continue;
         }
         planner.absorb(&request, &evidence(&calls, &found, Some(total)), at(now));
-        if request > 1 && request.lane == Lane::Backfill {
+        if nth > 1 && request.lane == Lane::Backfill {
             break;
         }
     }

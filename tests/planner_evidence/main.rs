@@ -12,7 +12,7 @@ mod trouble;
 use std::collections::BTreeSet;
 
 use cdr_sync::plan::ledger::{Gap, Ledger};
-use cdr_sync::plan::{Mode, Next, Planner, Settings};
+use cdr_sync::plan::{Mode, Next, PlanSettings, Planner};
 use cdr_sync::read::ReadingSettings;
 use cdr_sync::read::evidence::Evidence;
 use cdr_sync::read::partition::FilterPartition;
@@ -38,7 +38,7 @@ fn window(from: i64, to: i64) -> Window {
 }
 
 fn planner(mode: Mode, start: i64, now: i64) -> Planner {
-    Planner::new(Settings::default(), mode, Ledger::new(at(start)), at(now))
+    Planner::new(PlanSettings::default(), mode, Ledger::new(at(start)), at(now))
 }
 
 /// Seconds at which calls started, ascending.
@@ -372,7 +372,7 @@ fn what_takes_too_long_is_asked_for_in_shorter_spans_which_a_restart_remembers()
     run.assert_whole(&calls, NOW - 30 * DAY);
     let mut ledger = run.planner.ledger().clone();
     ledger.coverage = Coverage::new();
-    let mut again = Planner::new(Settings::default(), Mode::Pass, ledger, at(NOW));
+    let mut again = Planner::new(PlanSettings::default(), Mode::Pass, ledger, at(NOW));
     let Next::Request(first) = again.next(at(NOW)) else { panic!("nothing to ask") };
     assert!(first.window.len() <= TimeDelta::days(5), "{first:?}");
 }
@@ -402,7 +402,7 @@ fn the_newest_minutes_do_not_wait_for_a_burst() {
         }]),
         ..Ledger::new(at(NOW - DAY))
     };
-    let mut planner = Planner::new(Settings::default(), Mode::Daemon, ledger, at(NOW));
+    let mut planner = Planner::new(PlanSettings::default(), Mode::Daemon, ledger, at(NOW));
     let mut newest = None;
     // Two seconds a request, as 30 a minute allow.
     for request in 0..60 {
@@ -436,7 +436,7 @@ fn a_gap_shrinks_by_whatever_reads_it_and_never_bars_the_newest_hours_for_long()
     };
     // As an earlier version left them: all of history and the newest minutes in one.
     let ledger = Ledger { gaps: vec![gap(NOW - DAY, NOW)], ..Ledger::new(at(NOW - DAY)) };
-    let run = run(Planner::new(Settings::default(), Mode::Pass, ledger, at(NOW)), 20, |request, _| {
+    let run = run(Planner::new(PlanSettings::default(), Mode::Pass, ledger, at(NOW)), 20, |request, _| {
         whole(&calls, request)
     });
     run.assert_whole(&calls, NOW - DAY);

@@ -84,7 +84,7 @@ fn an_outage_that_begins_while_a_window_is_narrowed_opens_no_gap() {
                 coverage.claim(window(NOW - 3 * DAY, NOW - covered_until), TimeDelta::zero());
             }
             let ledger = Ledger { coverage, ..Ledger::new(at(NOW - 3 * DAY)) };
-            let mut planner = Planner::new(Settings::default(), Mode::Daemon, ledger, at(NOW));
+            let mut planner = Planner::new(PlanSettings::default(), Mode::Daemon, ledger, at(NOW));
             let away = NOW + begins..NOW + begins + 2 * HOUR;
             let answers = |now| !away.contains(&now);
             let spells = Spells { calls: &calls, answers: &answers, poison: Some(poison), wait: &backoff };

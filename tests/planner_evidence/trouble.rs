@@ -56,11 +56,11 @@ fn refusals_that_were_trouble_do_not_excuse_a_silent_cut() {
     let calls = Calls::every(1080, 30);
     let mut planner = planner(Mode::Pass, NOW - 30 * DAY, NOW);
     let mut given = BTreeSet::<usize>::new();
-    for request in 0..300 {
+    for nth in 0..300 {
         let Next::Request(request) = planner.next(at(NOW)) else { break };
         let mut found = calls.found(&request);
         found.truncate(730);
-        let reply = match request {
+        let reply = match nth {
             ..12 => Reply::TooMany { exact: true },
             _ => {
                 given.extend(&found);
@@ -70,7 +70,7 @@ fn refusals_that_were_trouble_do_not_excuse_a_silent_cut() {
         for claim in planner.absorb(&request, &reply, at(NOW)).claims {
             let inside = |index: &usize| claim.window.contains(at(calls.0[*index]));
             let unread = (0..calls.0.len()).filter(inside).find(|index| !given.contains(index));
-            assert_eq!(unread, None, "claimed by request {request}");
+            assert_eq!(unread, None, "claimed by request {nth}");
         }
     }
     assert_eq!(given.len(), calls.0.len());
@@ -84,9 +84,9 @@ fn a_second_that_holds_a_call_that_is_never_shown_ends_as_a_gap() {
     calls.0.extend((0..26 * 60).map(|n| NOW - DAY + n / 26));
     calls.0.sort_unstable();
     let hidden = NOW - DAY + 30;
-    let settings = Settings::default();
+    let settings = PlanSettings::default();
     let slice = FilterPartition { cdr_types: vec![1, 4], ..FilterPartition::default() };
-    let settings = Settings { reading: ReadingSettings { slice, ..settings.reading }, ..settings };
+    let settings = PlanSettings { reading: ReadingSettings { slice, ..settings.reading }, ..settings };
     let planner = Planner::new(settings, Mode::Pass, Ledger::new(at(NOW - 2 * DAY)), at(NOW));
     let run = run(planner, 400, |request, _| {
         let mut found = calls.found(request);
@@ -195,7 +195,7 @@ fn what_is_overdue_under_a_gap_hurries_no_other_re_read() {
     };
     let coverage = covered(NOW - 10 * DAY, TimeDelta::hours(3));
     let ledger = Ledger { coverage, gaps: vec![gap], ..Ledger::new(at(NOW - 10 * DAY)) };
-    let mut planner = Planner::new(Settings::default(), Mode::Daemon, ledger, at(NOW));
+    let mut planner = Planner::new(PlanSettings::default(), Mode::Daemon, ledger, at(NOW));
     let requests = watch(&mut planner, 4, |request, _| whole(&calls, request).0);
     assert!(requests <= 20, "{requests} requests");
 }
@@ -206,7 +206,7 @@ fn a_history_that_ends_below_what_was_read_is_found_out_by_its_re_reads() {
     let calls = Calls::every(1080, 8);
     let coverage = covered(NOW - 8 * DAY, TimeDelta::days(1));
     let ledger = Ledger { coverage, ..Ledger::new(at(NOW - 8 * DAY)) };
-    let mut planner = Planner::new(Settings::default(), Mode::Daemon, ledger, at(NOW));
+    let mut planner = Planner::new(PlanSettings::default(), Mode::Daemon, ledger, at(NOW));
     let requests =
         watch(&mut planner, 6, |request, now| match second(request.sent.from) < now - 13 * DAY / 2 {
             true => Reply::Invalid { server_date: Some(at(now)) },

@@ -1,7 +1,7 @@
 //! The role `voicenter_reader`: what it may, and how it comes to be. It belongs to the whole cluster, so what
 //! depends on its absence has a cluster of its own.
 
-use cdr_sync::private_postgres::{Cluster, Options, Source};
+use cdr_sync::private_postgres::{Cluster, Options, ProgramSource};
 use futures_util::future::join_all;
 use serde_json::json;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
@@ -52,7 +52,7 @@ async fn a_reader_reads_all_of_voicenter_and_nothing_else() {
 }
 
 async fn cluster() -> Cluster {
-    let start = || Cluster::start(Options { source: Source::from_env(), ..Options::default() });
+    let start = || Cluster::start(Options { source: ProgramSource::from_env(), ..Options::default() });
     tokio::task::spawn_blocking(start).await.unwrap().unwrap()
 }
 

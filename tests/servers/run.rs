@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use cdr_sync::plan::ledger::{Gap, Ledger};
-use cdr_sync::plan::{Mode, Next, Planner, Settings};
+use cdr_sync::plan::{Mode, Next, PlanSettings, Planner};
 use cdr_sync::read::ReadingSettings;
 use cdr_sync::read::partition::FilterPartition;
 use cdr_sync::read::request::{Outcome, Request};
@@ -88,12 +88,12 @@ pub fn run(drawn: Drawn, verbose: bool) -> Verdict {
     run.verdict
 }
 
-fn settings(drawn: &Drawn) -> Settings {
-    let defaults = Settings::default();
+fn settings(drawn: &Drawn) -> PlanSettings {
+    let defaults = PlanSettings::default();
     let limits = AnswerLimits { records: drawn.configured_limit, ..AnswerLimits::default() };
     let slice = FilterPartition { cdr_types: TYPES.to_vec(), ..FilterPartition::default() };
     let reading = ReadingSettings { limits, partition: slice, ..defaults.reading };
-    Settings { reading, poll_interval: TimeDelta::seconds(drawn.poll_interval), ..defaults }
+    PlanSettings { reading, poll_interval: TimeDelta::seconds(drawn.poll_interval), ..defaults }
 }
 
 impl Run {

@@ -6,7 +6,7 @@ use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
-use cdr_sync::private_postgres::{Cluster, Options, Source};
+use cdr_sync::private_postgres::{Cluster, Options, ProgramSource};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
@@ -30,7 +30,7 @@ impl Postgres {
     /// temporary files.
     pub async fn start(settings: &[(&str, &str)], home: Option<PathBuf>) -> Self {
         let settings = settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-        let options = Options { data: home, settings: settings.collect(), source: Source::from_env() };
+        let options = Options { data: home, settings: settings.collect(), source: ProgramSource::from_env() };
         let cluster = tokio::task::spawn_blocking(|| Cluster::start(options)).await.unwrap().unwrap();
         let line = fs::read_to_string(format!("/proc/{}/cmdline", cluster.server_pid())).unwrap();
         let line = line.split_terminator('\0').map(str::to_owned).collect();

@@ -44,7 +44,7 @@ impl Engine {
         let (mut days, mut rows) = (0, 0);
         let mut from_newest = self.comparison.below.is_none();
         loop {
-            self.fetcher.board.heart.beats_within(TURN);
+            self.fetcher.watch.heart.beats_within(TURN);
             let Some(compared) = self.compare_some().await? else { break };
             days += compared.lost_days;
             rows += compared.lost_rows;

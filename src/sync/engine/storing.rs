@@ -14,37 +14,37 @@ use crate::sync::status::ProgressWatch;
 const LOOK_EVERY: Duration = Duration::from_secs(20);
 
 /// Stores a parcel, waiting for as long as the database is away or too slow: the answer is not asked for twice.
-pub(super) async fn store_parcel(
+pub(super) async fn store_batch(
     store: Store,
     clock: Clock,
-    parcel: PendingBatch,
-    board: ProgressWatch,
+    batch: PendingBatch,
+    watch: ProgressWatch,
 ) -> Result<Committed, StoreError> {
     let mut failures = 0;
     let committed = loop {
         let began = Instant::now();
-        let result = committed(&parcel, &store, &board).await;
+        let result = committed(&batch, &store, &watch).await;
         if result.is_ok() {
-            board.metrics.stored(began.elapsed());
+            watch.metrics.stored(began.elapsed());
         }
         match result {
             Err(error) if error.is_unavailable() || error.is_too_slow() => {
                 failures += 1;
                 let wait = DATABASE.wait(failures, fastrand::f64(), None);
                 if error.is_too_slow() && (failures == NOTED_FROM || failures % NOTED_EVERY == 0) {
-                    note(&store, &clock, &parcel.account, &error).await;
+                    note(&store, &clock, &batch.account, &error).await;
                 }
-                tracing::warn!(event = "database_away", account = parcel.account, seconds = wait.as_secs(), %error, "holding the answer");
-                board.heart.stores_within(wait + TURN);
+                tracing::warn!(event = "database_away", account = batch.account, seconds = wait.as_secs(), %error, "holding the answer");
+                watch.heart.stores_within(wait + TURN);
                 clock.sleep(wait).await;
             }
             result => {
-                board.heart.has_stored();
+                watch.heart.has_stored();
                 break result?;
             }
         }
     };
-    events::report(&parcel, &committed, &board);
+    events::report(&batch, &committed, &watch);
     Ok(committed)
 }
 
@@ -58,16 +58,16 @@ async fn note(store: &Store, clock: &Clock, account: &str, error: &StoreError) {
 
 /// One try. A slow database may take many transactions for it, each in time.
 async fn committed(
-    parcel: &PendingBatch,
+    batch: &PendingBatch,
     store: &Store,
-    board: &ProgressWatch,
+    watch: &ProgressWatch,
 ) -> Result<Committed, StoreError> {
-    let mut committing = std::pin::pin!(parcel.commit(store));
+    let mut committing = std::pin::pin!(batch.commit(store));
     let mut begun = None;
     loop {
-        if begun != Some(parcel.count.begun()) {
-            begun = Some(parcel.count.begun());
-            board.heart.stores_within(TURN);
+        if begun != Some(batch.count.begun()) {
+            begun = Some(batch.count.begun());
+            watch.heart.stores_within(TURN);
         }
         if let Ok(result) = tokio::time::timeout(LOOK_EVERY, &mut committing).await {
             return result;

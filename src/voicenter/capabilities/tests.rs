@@ -54,9 +54,9 @@ fn ask(
             answered = Some(sent);
         }
         match capabilities.absorb(&mut attempt, reception, at) {
-            Step::Request(form) => sent = form,
-            Step::Take => return answered,
-            Step::GiveUp => return None,
+            AttemptStep::Request(form) => sent = form,
+            AttemptStep::Take => return answered,
+            AttemptStep::GiveUp => return None,
         }
     }
     panic!("asked without end");
@@ -195,7 +195,7 @@ fn a_question_without_use_for_a_part_neither_tries_nor_drops_it() {
 fn look_up(capabilities: &mut Capabilities, taken: bool, at: DateTime<Utc>) {
     let (mut attempt, _) = capabilities.begin(Form::FULL, Form::of([Capability::CallId]), at);
     let reception = if taken { Reception::Taken } else { Reception::Refused(Form::BARE) };
-    assert!(!matches!(capabilities.absorb(&mut attempt, reception, at), Step::Request(_)));
+    assert!(!matches!(capabilities.absorb(&mut attempt, reception, at), AttemptStep::Request(_)));
 }
 
 #[test]
@@ -236,7 +236,9 @@ fn a_criterion_refused_by_name_twice_is_dropped_while_all_else_works() {
             ask(&mut capabilities, &mut server, plain(), now());
         }
         let (mut attempt, _) = capabilities.begin(plain(), call_id, now());
-        while let Step::Request(_) = capabilities.absorb(&mut attempt, Reception::Refused(call_id), now()) {}
+        while let AttemptStep::Request(_) =
+            capabilities.absorb(&mut attempt, Reception::Refused(call_id), now())
+        {}
         assert_eq!(capabilities.dropped(), dropped);
     }
 }

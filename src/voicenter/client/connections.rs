@@ -14,7 +14,7 @@ const IDLE: usize = 32;
 
 /// The connections of one configuration. Nothing of an account is in them; a new configuration reads its certificates anew.
 #[derive(Clone, Debug, Default)]
-pub struct Connections {
+pub struct HttpConnections {
     made: Arc<Mutex<Vec<(Key, reqwest::Client)>>>,
 }
 
@@ -26,7 +26,7 @@ struct Key {
     ca_file: Option<PathBuf>,
 }
 
-impl Connections {
+impl HttpConnections {
     /// What connects as these settings want it.
     pub(super) fn for_settings(&self, settings: &ClientSettings) -> Result<reqwest::Client, ClientError> {
         let key = Key {

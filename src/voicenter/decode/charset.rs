@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use encoding_rs::{DecoderResult, Encoding, UTF_8, UTF_16BE, UTF_16LE};
 
 /// A body's text, and how many of its bytes stand for nothing in its charset.
-pub(super) struct Decoded<'a> {
+pub(super) struct DecodedText<'a> {
     pub text: Cow<'a, str>,
     pub invalid_bytes: u64,
 }
@@ -14,7 +14,7 @@ pub(super) struct Decoded<'a> {
 ///
 /// Bytes that are UTF-8 throughout are taken for UTF-8 whatever is declared: JSON is (RFC 8259, 8.1), servers declare
 /// their own default without looking, and hardly a text in another charset happens to be UTF-8.
-pub(super) fn text<'a>(body: &'a [u8], charset: Option<&str>) -> Decoded<'a> {
+pub(super) fn text<'a>(body: &'a [u8], charset: Option<&str>) -> DecodedText<'a> {
     if let Some((encoding, mark)) = Encoding::for_bom(body) {
         return decode(body.get(mark..).unwrap_or_default(), encoding);
     }
@@ -25,17 +25,17 @@ pub(super) fn text<'a>(body: &'a [u8], charset: Option<&str>) -> Decoded<'a> {
         _ => {}
     }
     if let Ok(text) = std::str::from_utf8(body) {
-        return Decoded { text: Cow::Borrowed(text), invalid_bytes: 0 };
+        return DecodedText { text: Cow::Borrowed(text), invalid_bytes: 0 };
     }
     let declared = charset.and_then(|label| Encoding::for_label(label.as_bytes()));
     // UTF-16 would have shown itself above.
     decode(body, declared.filter(|declared| declared.is_ascii_compatible()).unwrap_or(UTF_8))
 }
 
-fn decode<'a>(body: &'a [u8], encoding: &'static Encoding) -> Decoded<'a> {
+fn decode<'a>(body: &'a [u8], encoding: &'static Encoding) -> DecodedText<'a> {
     let (text, had_errors) = encoding.decode_without_bom_handling(body);
     let invalid_bytes = if had_errors { count_invalid(body, encoding) } else { 0 };
-    Decoded { text, invalid_bytes }
+    DecodedText { text, invalid_bytes }
 }
 
 fn count_invalid(body: &[u8], encoding: &'static Encoding) -> u64 {
@@ -59,7 +59,7 @@ mod tests {
     const HEBREW: &str = "{\"a\":\"שלום\"}";
 
     fn read(body: &[u8], charset: Option<&str>) -> (String, u64) {
-        let Decoded { text, invalid_bytes } = text(body, charset);
+        let DecodedText { text, invalid_bytes } = text(body, charset);
         (text.into_owned(), invalid_bytes)
     }
 

@@ -10,21 +10,21 @@ fn utc(text: &str) -> DateTime<Utc> {
 }
 
 /// From 10 to 11 o'clock UTC in January, asked when that was over.
-fn asked(zone: Tz) -> Asked {
+fn asked(zone: Tz) -> AskedBounds {
     let (from, to) = (utc("2026-01-10T10:00:00Z"), utc("2026-01-10T11:00:00Z"));
-    Asked { from, to, zone, now: to }
+    AskedBounds { from, to, zone, now: to }
 }
 
 /// Records at these minutes after 10 o'clock.
-fn zoneless(minutes: &[i64]) -> Shown {
+fn zoneless(minutes: &[i64]) -> ZoneSigns {
     let dates = minutes.iter().map(|minute| asked(Tz::UTC).from + TimeDelta::minutes(*minute)).collect();
     let zones = ZoneEvidence { zoneless: minutes.len(), ..ZoneEvidence::default() };
-    Shown { zones, dates, exact_bounds: true, server_date: None }
+    ZoneSigns { zones, dates, exact_bounds: true, server_date: None }
 }
 
-fn zoned(minutes: &[i64]) -> Shown {
+fn zoned(minutes: &[i64]) -> ZoneSigns {
     let zones = ZoneEvidence { zoned: minutes.len(), ..ZoneEvidence::default() };
-    Shown { zones, ..zoneless(minutes) }
+    ZoneSigns { zones, ..zoneless(minutes) }
 }
 
 fn shift(quarters: i32, agreeing: usize, of: usize) -> Option<Shift> {
@@ -64,7 +64,7 @@ fn records_beside_the_span_asked_show_how_far_the_api_s_clock_is_off() {
     // A server that minds no bounds, and a record or two at the edge, say nothing of a zone.
     assert_eq!(contradicted(judge(&zoned(&[-50, 10, 30, 90]), asked(Tz::UTC))), None);
     assert_eq!(judge(&zoned(&[5, 10, 30, 75]), asked(Tz::UTC)), ZoneVerdict::Fits);
-    let widened = Shown { exact_bounds: false, ..zoned(&[121, 150]) };
+    let widened = ZoneSigns { exact_bounds: false, ..zoned(&[121, 150]) };
     assert_eq!(contradicted(judge(&widened, asked(Tz::UTC))), None);
 }
 
@@ -79,7 +79,7 @@ fn dates_with_z_leave_the_zone_of_the_bounds_open_until_a_call_shows_it() {
         assert!(!finds(&zoned(&[]), call) && !finds(&zoned(&[160]), call));
         // A quarter of an hour that shows a call leaves no room.
         let newest =
-            Asked { from: utc("2026-01-10T10:30:00Z"), to: utc("2026-01-10T10:44:00Z"), ..asked(zone) };
+            AskedBounds { from: utc("2026-01-10T10:30:00Z"), to: utc("2026-01-10T10:44:00Z"), ..asked(zone) };
         assert_eq!(judge(&zoned(&[40]), newest), ZoneVerdict::Fits);
     }
     let call = utc("2026-01-10T10:40:00Z");
@@ -96,17 +96,18 @@ fn signs_that_contradict_each_other_prove_no_zone() {
     assert_eq!(contradicted(judge(&shown, asked(Jerusalem))), Some((Sign::Disagreeing, 120)));
     let mut shown = zoneless(&[70, 80, 90]);
     (shown.zones.epoch, shown.zones.call_id) = (shift(0, 3, 3), shift(-8, 3, 3));
-    let ahead = Asked { to: utc("2026-01-11T11:00:00Z"), ..asked(Tz::UTC) };
+    let ahead = AskedBounds { to: utc("2026-01-11T11:00:00Z"), ..asked(Tz::UTC) };
     assert_eq!(contradicted(judge(&shown, ahead)), Some((Sign::Disagreeing, 120)));
 }
 
 #[test]
 fn zoneless_dates_later_than_both_clocks_show_a_zone_that_is_behind() {
-    let ahead = Asked { to: utc("2026-01-11T11:00:00Z"), ..asked(Tz::UTC) };
+    let ahead = AskedBounds { to: utc("2026-01-11T11:00:00Z"), ..asked(Tz::UTC) };
     let found = judge(&zoneless(&[20, 70, 100, 178]), ahead);
     assert_eq!(contradicted(found), Some((Sign::Future, 120)));
     // One clock explains them.
-    let theirs = Shown { server_date: Some(utc("2026-01-10T13:00:00Z")), ..zoneless(&[20, 70, 100, 178]) };
+    let theirs =
+        ZoneSigns { server_date: Some(utc("2026-01-10T13:00:00Z")), ..zoneless(&[20, 70, 100, 178]) };
     assert_eq!(contradicted(judge(&theirs, ahead)), None);
     // An odd one among many, however far ahead, is odd.
     let odd = zoneless(&[1, 2, 3, 4, 5, 6, 178]);
@@ -122,7 +123,7 @@ fn zoneless_dates_later_than_both_clocks_show_a_zone_that_is_behind() {
 #[test]
 fn many_call_ids_that_nothing_refutes_put_the_zone_in_doubt() {
     let (from, to) = (utc("2026-01-09T11:00:00Z"), utc("2026-01-11T11:00:00Z"));
-    let ahead = Asked { from, to, ..asked(Jerusalem) };
+    let ahead = AskedBounds { from, to, ..asked(Jerusalem) };
     let minutes: Vec<i64> = (-180..-60).step_by(6).collect();
     let mut shown = zoneless(&minutes);
     assert_eq!(judge_newest(&shown, ahead), ZoneVerdict::Fits, "as far as can be told");
