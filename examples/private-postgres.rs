@@ -7,7 +7,7 @@
 
 use std::process::{Command, ExitCode};
 
-use cdr_sync::private_postgres::{Options, SERVER_VARIABLE, Server, Source};
+use cdr_sync::private_postgres::{Options, SERVER_VARIABLE, Server, ProgramSource};
 use secrecy::{ExposeSecret, SecretString};
 
 fn main() -> ExitCode {
@@ -17,7 +17,7 @@ fn main() -> ExitCode {
         return ExitCode::from(2);
     };
     let given = std::env::var("DATABASE_URL").ok().filter(|url| !url.is_empty()).map(SecretString::from);
-    let options = Options { source: Source::from_env(), ..Options::default() };
+    let options = Options { source: ProgramSource::from_env(), ..Options::default() };
     let server = match Server::obtain(given, options) {
         Ok(server) => server,
         Err(error) => {

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test stops where it is wrong")]
 
 use cdr_sync::clock::{Clock, ManualClock};
-use cdr_sync::http::{AccountSettings, Settings, Web, serve};
+use cdr_sync::http::{AccountSettings, PageSettings, Web, serve};
 use cdr_sync::metrics::Metrics;
 use cdr_sync::private_postgres::TestDatabase;
 use cdr_sync::store::{DatabaseSettings, Store};
@@ -36,7 +36,7 @@ impl Scene {
         let metrics = Metrics::new().unwrap();
         let sales =
             AccountSettings { requests_per_minute: 30, watch: ProgressWatch::new(metrics.account("sales")) };
-        let settings = Settings {
+        let settings = PageSettings {
             poll_interval: TimeDelta::seconds(60),
             hosts: vec!["calls.example.com".into()],
             accounts: [("sales".into(), sales)].into(),
@@ -236,7 +236,7 @@ async fn a_name_that_nobody_configured_is_refused_except_for_probes() {
 async fn what_is_shown_can_be_replaced_while_it_is_served() {
     let scene = Scene::with_ledger().await;
     cdr_sync::voicenter::install_crypto();
-    let settings = Settings { hosts: vec!["other.example.com".into()], ..Settings::default() };
+    let settings = PageSettings { hosts: vec!["other.example.com".into()], ..Settings::default() };
     scene.web.show(scene.store.clone(), Metrics::new().unwrap(), settings);
     assert_eq!(scene.get("/readyz").await.0, 503, "not migrated");
     scene.web.migrated();
