@@ -10,15 +10,20 @@ ENV RUSTFLAGS="-C target-feature=+crt-static -C strip=symbols"
 
 # The dependencies first: a layer that stays as long as Cargo.lock does.
 COPY Cargo.toml Cargo.lock ./
+COPY crates/private-postgres/Cargo.toml crates/private-postgres/
+COPY crates/voicenter-simulator/Cargo.toml crates/voicenter-simulator/
 COPY benches benches
-RUN mkdir src && echo 'fn main() {}' > src/main.rs && : > src/lib.rs \
+RUN mkdir -p src crates/private-postgres/src crates/voicenter-simulator/src \
+    && for crate in . crates/private-postgres crates/voicenter-simulator; do : > $crate/src/lib.rs; done \
+    && echo 'fn main() {}' > src/main.rs \
     && cargo build --quiet --locked --release --bin cdr-sync --target "$(rustc -vV | sed -n 's/^host: //p')" \
-    && rm -r src
+    && rm -r src crates/*/src
 
 COPY migrations migrations
+COPY crates crates
 COPY src src
 # Cargo goes by times: those of the copied files may be older than the stubs that were just built.
-RUN touch src/main.rs src/lib.rs \
+RUN touch src/main.rs src/lib.rs crates/*/src/lib.rs \
     && cargo build --quiet --locked --release --bin cdr-sync --target "$(rustc -vV | sed -n 's/^host: //p')" \
     && install -D target/*/release/cdr-sync /image/cdr-sync \
     && install -D -m 644 /etc/ssl/certs/ca-certificates.crt /image/etc/ssl/certs/ca-certificates.crt \

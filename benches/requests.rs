@@ -11,9 +11,9 @@ use cdr_sync::plan::ledger::Ledger;
 use cdr_sync::plan::{Mode, Next, PlanSettings, Planner};
 use cdr_sync::read::evidence::Evidence;
 use cdr_sync::read::request::{Reply, Request};
-use cdr_sync::simulator::{Simulator, SimulatorOptions, WorldOptions, fewest_possible};
 use cdr_sync::window::{Order, Window};
 use chrono::{DateTime, TimeDelta, Timelike, Utc};
+use voicenter_simulator::{Simulator, SimulatorOptions, WorldOptions, fewest_possible};
 
 const CALLS_PER_DAY: f64 = 3_000.0;
 const MAX_WINDOW: TimeDelta = TimeDelta::days(31);

@@ -11,7 +11,7 @@ use serde_json::Value;
 /// What identifies a CDR within an account.
 ///
 /// The two legs of a call share a CallID; `Type` tells them apart (API document, "Answer").
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct CdrKey {
     /// `CallID` as sent.
     pub call_id: String,
@@ -20,7 +20,7 @@ pub struct CdrKey {
 }
 
 /// One call detail record, a row of `voicenter.cdr`. An absent, null or empty value is `None`.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Default)]
 pub struct Cdr {
     /// CallID and Type.
     pub key: CdrKey,

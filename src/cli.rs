@@ -29,10 +29,10 @@ use crate::clock::Clock;
 use crate::config::{Config, ConfigError, LogConfig, Sources};
 use crate::demo::DemoArgs;
 use crate::output;
-use crate::simulator::SimulateArgs;
 use crate::sync::SyncError;
 use crate::telemetry;
 use crate::window::Window;
+use voicenter_simulator::SimulateArgs;
 
 /// Keeps a PostgreSQL table an exact, fresh mirror of Voicenter's call detail records.
 #[derive(Debug, Parser)]
@@ -270,7 +270,7 @@ impl Cli {
         match self.command {
             Command::Simulate(args) => {
                 telemetry::install(&LogConfig { format: None, level: "info".into() });
-                let ended = crate::simulator::run(args, clock, run::stop_signal()).await;
+                let ended = voicenter_simulator::run(args, clock, run::stop_signal()).await;
                 return ended.map(|()| Exit::Done).map_err(|error| CliError::Failed(error.to_string()));
             }
             Command::Demo(args) => {

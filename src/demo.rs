@@ -18,8 +18,6 @@ use crate::config::{Config, ConfigError, LogConfig, Sources};
 use crate::http::{self, AccountSettings, BindError, Web};
 use crate::metrics::{Metrics, MetricsError};
 use crate::plan::Mode;
-use crate::private_postgres::{self, Options, ProgramSource, Server};
-use crate::simulator::{Record, Simulator, SimulatorError, SimulatorOptions, WorldOptions};
 use crate::store::{Store, StoreError};
 use crate::sync::SyncError;
 use crate::sync::engine::Engine;
@@ -29,6 +27,8 @@ use crate::sync::supervisor::{self, Common};
 use crate::sync::verify::{Verified, verify};
 use crate::telemetry;
 use crate::window::Window;
+use private_postgres::{self, Options, ProgramSource, Server};
+use voicenter_simulator::{ApiClock, Record, Simulator, SimulatorError, SimulatorOptions, WorldOptions};
 
 /// Calls of the last days that the simulator starts with: enough for the page to show a week before the last two.
 const DAYS: TimeDelta = TimeDelta::days(9);
@@ -302,8 +302,14 @@ const QUERIES: [&str; 3] = [
     "select day, calls, incoming, missed, answer_rate, talk_seconds / 3600 as talk_hours from voicenter.calls_daily order by day",
 ];
 
+impl From<Clock> for ApiClock {
+    fn from(clock: Clock) -> Self {
+        ApiClock::new(move || clock.now())
+    }
+}
+
 /// A short call every other second, whatever the hour, besides those of the simulated company.
-async fn ring(world: crate::simulator::World, clock: Clock) {
+async fn ring(world: voicenter_simulator::World, clock: Clock) {
     let mut number = 0_u32;
     loop {
         clock.sleep(Duration::from_secs(2)).await;

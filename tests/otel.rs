@@ -11,10 +11,10 @@ use axum::Router;
 use axum::body::Bytes;
 use axum::routing::post;
 use cdr_sync::clock::Clock;
-use cdr_sync::private_postgres::TestDatabase;
-use cdr_sync::simulator::{Simulator, SimulatorOptions};
+use private_postgres::TestDatabase;
 use tokio::net::TcpListener;
 use tokio::process::Command;
+use voicenter_simulator::{Simulator, SimulatorOptions};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_pass_sends_a_span_for_each_window_request_and_commit() {

@@ -1,0 +1,27 @@
+//! The time that a simulated API goes by: given to it, so that whoever tests with it can drive it.
+
+use std::fmt;
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+
+/// Returns the present instant whenever the API needs it.
+#[derive(Clone)]
+pub struct ApiClock(Arc<dyn Fn() -> DateTime<Utc> + Send + Sync>);
+
+impl ApiClock {
+    /// A clock that shows what `now` returns.
+    pub fn new(now: impl Fn() -> DateTime<Utc> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(now))
+    }
+
+    pub(crate) fn now(&self) -> DateTime<Utc> {
+        (self.0)()
+    }
+}
+
+impl fmt::Debug for ApiClock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ApiClock({})", self.now())
+    }
+}

@@ -1,0 +1,173 @@
+//! A Voicenter API to try things on: in-process for tests and `cdr-sync demo`, and as `cdr-sync simulate`.
+//!
+//! It is as strict as the documents and as nasty as the real servers. It writes and reads the wire format by
+//! itself and knows nothing of the daemon's decoder, so that both cannot share a mistake.
+//!
+//! Error numbers are those of the documents; whatever else a request does wrong is error 90, with the rule it
+//! broke in ERROR_DESCRIPTION.
+
+mod answer;
+mod api;
+mod calls;
+mod clock;
+mod command;
+mod connection;
+mod dialect;
+mod faults;
+mod options;
+mod people;
+mod random;
+mod record;
+mod request;
+mod request_log;
+mod rules;
+mod schedule;
+mod search;
+mod truth;
+mod wire;
+mod world;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::Router;
+use chrono::{DateTime, Utc};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+pub use clock::ApiClock;
+pub use command::{SimulateArgs, run};
+pub use faults::{Fault, Faults};
+pub use options::{
+    ApiGeneration, DateForm, DialectOptions, OverLimit, RateClock, RefusalOptions, SimulatorOptions,
+    SortBehaviour, TotalCounts, WorldOptions,
+};
+pub use record::{Empties, Record};
+pub use request::{Search, SortKey};
+pub use request_log::{RequestEntry, RequestLog, RequestOutcome};
+pub use truth::{TruthRow, fewest_possible};
+pub use world::World;
+
+use api::Api;
+use connection::Door;
+use dialect::Dialect;
+use request_log::RateLimit;
+
+/// Why a simulator could not start or run.
+#[derive(Debug, thiserror::Error)]
+pub enum SimulatorError {
+    /// The address is taken, or not this host's.
+    #[error("cannot listen on {address}: {source}; choose another address with --listen")]
+    Listen {
+        /// What was asked for.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// A running Voicenter API. Dropping it stops it.
+#[derive(Debug)]
+pub struct Simulator {
+    address: SocketAddr,
+    api: Arc<Api>,
+    server: Option<JoinHandle<()>>,
+}
+
+impl Simulator {
+    /// Starts answering.
+    ///
+    /// # Errors
+    ///
+    /// When `options.listen` cannot be listened on.
+    pub async fn start(
+        options: SimulatorOptions,
+        clock: impl Into<ApiClock>,
+    ) -> Result<Self, SimulatorError> {
+        let failed = |source| SimulatorError::Listen { address: options.listen, source };
+        let listener = TcpListener::bind(options.listen).await.map_err(failed)?;
+        let address = listener.local_addr().map_err(failed)?;
+        let api = Arc::new(Api {
+            world: World::new(options.world.clone()),
+            log: RequestLog::default(),
+            faults: Faults::new(options.world.seed),
+            rate: RateLimit::new(options.requests_per_minute, options.rate_clock),
+            stopped: CancellationToken::new(),
+            clock: clock.into(),
+            options,
+        });
+        let app = Router::new().fallback(api::handle).with_state(Arc::clone(&api));
+        let service = app.into_make_service_with_connect_info::<connection::Peer>();
+        let stopped = api.stopped.clone().cancelled_owned();
+        let server = tokio::spawn(async move {
+            // It ends only when told to: axum goes on after every other error.
+            let _ = axum::serve(Door(listener), service).with_graceful_shutdown(stopped).await;
+        });
+        Ok(Self { address, api, server: Some(server) })
+    }
+
+    /// Where it listens.
+    pub fn addr(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// What to configure as `api.url`.
+    pub fn url(&self) -> String {
+        format!("http://{}/hub/cdr/", self.address)
+    }
+
+    /// Its records.
+    pub fn world(&self) -> &World {
+        &self.api.world
+    }
+
+    /// All requests so far.
+    pub fn requests(&self) -> &RequestLog {
+        &self.api.log
+    }
+
+    /// What shall go wrong.
+    pub fn faults(&self) -> &Faults {
+        &self.api.faults
+    }
+
+    /// What it was started with.
+    pub fn options(&self) -> &SimulatorOptions {
+        &self.api.options
+    }
+
+    /// The rows that an exact mirror holds at `at` with `started_at` in `[from, to)`, ordered by key.
+    ///
+    /// What it purged is not among them: whether a mirror keeps that is the mirror's decision.
+    ///
+    /// It is taken for granted that the mirror asks for all fields that are not refused.
+    pub fn truth(&self, at: DateTime<Utc>, from: DateTime<Utc>, to: DateTime<Utc>) -> Vec<TruthRow> {
+        let options = &self.api.options;
+        let at = at + options.clock_offset;
+        let mut rows = truth::rows(&self.api.world, &Dialect::of(options), at, from, to);
+        for name in &options.refusals.names {
+            rows.iter_mut().for_each(|row| row.forget(name));
+        }
+        if let Some(kept) = options.refusals.purged_after {
+            rows.retain(|row| row.started_at >= at - kept);
+        }
+        rows
+    }
+
+    /// Stops: open requests get no answer, connections are closed.
+    pub async fn stop(mut self) {
+        self.api.stopped.cancel();
+        if let Some(server) = self.server.take() {
+            // It only fails when the server panicked, which its log already tells.
+            let _ = server.await;
+        }
+    }
+}
+
+impl Drop for Simulator {
+    fn drop(&mut self) {
+        self.api.stopped.cancel();
+    }
+}

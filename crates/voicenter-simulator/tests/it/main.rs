@@ -1,0 +1,8 @@
+//! The simulator from outside: raw HTTP, compared with the documents and with what it says is true.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test fails by panicking")]
+
+mod clock;
+mod faults;
+mod rules;
+mod wire;

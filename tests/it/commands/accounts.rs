@@ -1,0 +1,80 @@
+//! `account rename` and `account forget`.
+
+use sqlx::{Connection, PgConnection};
+
+use crate::commands::scene::{Ledger, printed, program};
+
+const LEDGER: &str = "
+insert into cdr_sync.account (name, scope, scope_since, history_start)
+values ('sales', '{}', now(), now()), ('old', '{}', now(), now()), ('led', '{}', now(), now()),
+    ('left', '{}', now(), now());
+insert into cdr_sync.cursor (account) values ('sales'), ('old'), ('led'), ('left');
+insert into cdr_sync.lease (account, holder, holder_name, taken_at, expires_at)
+values ('led', 'x', 'host-1, process 7', now(), now() + interval '90 seconds');
+insert into voicenter.cdr (account, call_id, type, started_at, first_seen_at, updated_at)
+select 'old', n::text, '', now(), now(), now() from generate_series(1, 1500) as n;
+";
+
+#[tokio::test]
+async fn renamed_and_forgotten() {
+    let ledger = Ledger::new(LEDGER).await;
+    let mut all = String::new();
+    for arguments in [
+        &["account", "rename", "old", "sales"][..],
+        &["account", "rename", "odl", "new"],
+        &["account", "rename", "led", "new"],
+        &["account", "rename", "old", "new"],
+        &["account", "forget", "led", "--delete"],
+        &["account", "forget", "sales"],
+        &["account", "forget", "new"],
+        // Its rows are there, its ledger is not.
+        &["account", "forget", "new"],
+        &["account", "rename", "left", "new"],
+    ] {
+        all.push_str(&format!("$ cdr-sync {}\n{}", arguments.join(" "), ledger.printed(arguments).await));
+    }
+    assert_eq!(ledger.count("select count(*) from voicenter.cdr where account = 'new'").await, 1500);
+    for arguments in [
+        &["account", "forget", "new", "--delete"][..],
+        &["account", "forget", "new", "--delete"],
+        &["account", "rename", "left", "new"],
+    ] {
+        all.push_str(&format!("$ cdr-sync {}\n{}", arguments.join(" "), ledger.printed(arguments).await));
+    }
+    assert_eq!(ledger.count("select count(*) from voicenter.cdr").await, 0);
+    insta::assert_snapshot!(all);
+}
+
+#[tokio::test]
+async fn nobody_can_lead_an_account_while_it_is_renamed_or_forgotten_also_when_it_was_paused() {
+    let ledger = Ledger::new(LEDGER).await;
+    ledger.execute("update cdr_sync.account set paused_until = now() + interval '1 hour'").await;
+    for (arguments, account) in [
+        (["account", "rename", "old", "new"].as_slice(), "old"),
+        (&["account", "forget", "new", "--delete"], "new"),
+    ] {
+        // The command stands at its first row until the lock is let go.
+        let mut connection = PgConnection::connect(ledger.0.url()).await.unwrap();
+        let mut lock = connection.begin().await.unwrap();
+        sqlx::raw_sql("lock table voicenter.cdr_history in exclusive mode")
+            .execute(&mut *lock)
+            .await
+            .unwrap();
+        let working = program(arguments, &[("DATABASE_URL", ledger.0.url()), ("VOICENTER_CODE", "x")]);
+        let working = tokio::spawn(printed(working));
+        let leads =
+            "select count(*) from cdr_sync.lease where account in ('old', 'new') and expires_at > now()";
+        let began = std::time::Instant::now();
+        while ledger.count(leads).await == 0 {
+            assert!(began.elapsed().as_secs() < 30 && !working.is_finished(), "it takes no lease");
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+        let other = ledger.printed(&["account", "forget", account]).await;
+        assert!(other.contains("in sync: stop it first") && other.ends_with("exit status 1\n"), "{other}");
+        lock.rollback().await.unwrap();
+        let done = working.await.unwrap();
+        assert!(done.ends_with("exit status 0\n"), "{done}");
+        assert_eq!(ledger.count("select count(*) from cdr_sync.lease where account <> 'led'").await, 0);
+    }
+    assert_eq!(ledger.count("select count(*) from voicenter.cdr").await, 0);
+}

@@ -1,0 +1,64 @@
+//! `query` in every format.
+
+use chrono::{DateTime, Utc};
+
+use crate::commands::scene::{printed, program, simulator, steady};
+
+fn now() -> DateTime<Utc> {
+    "2026-11-18T12:00:00Z".parse().unwrap()
+}
+
+async fn asked(more: &[&str], code: &str) -> String {
+    let simulator = simulator(now(), |_| {}).await;
+    let arguments =
+        [&["query", "--from", "2026-11-18T08:00:00Z", "--to", "2026-11-18T08:04:00Z"], more].concat();
+    let url = simulator.url();
+    let environment = [("VOICENTER_URL", url.as_str()), ("VOICENTER_CODE", code)];
+    printed(program(&arguments, &environment)).await
+}
+
+#[tokio::test]
+async fn as_a_table() {
+    insta::assert_snapshot!(asked(&[], "simulated-code").await);
+}
+
+#[tokio::test]
+async fn as_json() {
+    insta::assert_snapshot!(asked(&["--format", "json"], "simulated-code").await);
+}
+
+#[tokio::test]
+async fn as_csv() {
+    insta::assert_snapshot!(asked(&["--format", "csv", "--method", "get"], "simulated-code").await);
+}
+
+#[tokio::test]
+async fn as_the_apis_own_page() {
+    insta::assert_snapshot!(asked(&["--format", "html"], "simulated-code").await);
+}
+
+#[tokio::test]
+async fn fields_alone_are_shown_as_they_came_though_no_record_could_be_a_row() {
+    for fields in [&["--field", "CallID"] as &[_], &["--field", "callid", "--field", "Duration"]] {
+        let table = asked(fields, "simulated-code").await;
+        assert!(table.ends_with("5 records\n--- exit status 0\n"), "{table}");
+        assert!(table.contains("202611181000058ea7eaa58881f28b5c"), "{table}");
+        let csv = asked(&[fields, &["--format", "csv"]].concat(), "simulated-code").await;
+        assert_eq!(csv.lines().count(), 7, "{csv}");
+        let json = asked(&[fields, &["--format", "json"]].concat(), "simulated-code").await;
+        let json = json.strip_suffix("--- exit status 0\n").unwrap();
+        let records: Vec<serde_json::Map<String, serde_json::Value>> = serde_json::from_str(json).unwrap();
+        let asked_for = fields.iter().filter(|word| **word != "--field").count();
+        assert!(records.len() == 5 && records.iter().all(|record| record.len() == asked_for), "{json}");
+    }
+}
+
+#[tokio::test]
+async fn refused_or_wrong() {
+    let mut all = steady(&asked(&[], "another-code").await);
+    all.push_str(&asked(&["--format", "html"], "another-code").await);
+    all.push_str(&asked(&["--account", "sales"], "simulated-code").await);
+    all.push_str(&asked(&["--format", "xml"], "simulated-code").await);
+    assert!(!all.contains("another-code"));
+    insta::assert_snapshot!(all);
+}

@@ -1,0 +1,230 @@
+//! What deploys it: the systemd unit with its notifications, and the Kubernetes manifests.
+
+use std::fs;
+use std::os::unix::net::UnixDatagram;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use cdr_sync::clock::Clock;
+use chrono::TimeDelta;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use private_postgres::TestDatabase;
+use voicenter_simulator::{Simulator, SimulatorOptions};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Whether `tool` is here; CDR_SYNC_TEST_WITHOUT says when it is not.
+fn here(tool: &str) -> bool {
+    let without = std::env::var("CDR_SYNC_TEST_WITHOUT").unwrap_or_default();
+    let here = !without.split(',').any(|word| word.trim() == tool);
+    if !here {
+        eprintln!("SKIPPED: no {tool} here (CDR_SYNC_TEST_WITHOUT)");
+    }
+    here
+}
+
+/// A directory that goes with the test.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new() -> Self {
+        let path = std::env::temp_dir().join(format!("cdr-sync-deploy-{:x}", fastrand::u64(..)));
+        fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+#[test]
+fn systemd_accepts_the_unit() {
+    if !here("systemd") {
+        return;
+    }
+    let scratch = Scratch::new();
+    let unit = fs::read_to_string("deploy/systemd/cdr-sync.service").unwrap();
+    // The program is not installed here: systemd is to see that the one of this build could be started.
+    let unit = unit.replace("/usr/local/bin/cdr-sync", env!("CARGO_BIN_EXE_cdr-sync"));
+    let file = scratch.0.join("cdr-sync.service");
+    fs::write(&file, unit).unwrap();
+    let verify = Command::new("systemd-analyze").arg("verify").arg(&file).output();
+    let output =
+        verify.expect("systemd-analyze is there: Debian's package systemd, or CDR_SYNC_TEST_WITHOUT=systemd");
+    let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    assert!(output.status.success() && said.is_empty(), "{said}");
+    // 0 is shut off from everything, 10 from nothing.
+    let security = Command::new("systemd-analyze")
+        .args(["security", "--offline=true", "--threshold=15", "--no-pager"])
+        .arg(&file)
+        .output()
+        .unwrap();
+    assert!(security.status.success(), "{}", String::from_utf8_lossy(&security.stdout));
+}
+
+/// The steps at the unit's head, run as they stand, but under a root of the test's own.
+#[test]
+fn the_units_install_steps_put_everything_where_it_looks() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let scratch = Scratch::new();
+    let (from, root) = (scratch.0.join("from"), scratch.0.join("root"));
+    fs::create_dir_all(&from).unwrap();
+    let unit = fs::read_to_string("deploy/systemd/cdr-sync.service").unwrap();
+    for name in ["cdr-sync", "operations.md", "config.toml", "database_url", "voicenter_code"] {
+        fs::write(from.join(name), "x\n").unwrap();
+    }
+    fs::write(from.join("cdr-sync.service"), &unit).unwrap();
+    let steps: Vec<String> = unit
+        .lines()
+        .filter_map(|line| line.strip_prefix("#   install "))
+        .map(|step| format!("install {}", step.replace(" /", &format!(" {}/", root.display()))))
+        .collect();
+    assert!(steps.len() >= 6, "{steps:?}");
+    // On a new system these are there.
+    fs::create_dir_all(root.join("etc")).unwrap();
+    let script = format!("set -e; umask 022; {}", steps.join("; "));
+    let output = Command::new("sh").args(["-c", &script]).current_dir(&from).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    // Whatever the unit names is there. A user of systemd's own runs it: what is not handed over must be readable.
+    let word = |key: &str| {
+        unit.lines()
+            .filter_map(|line| line.strip_prefix(key))
+            .map(|value| value.trim().to_owned())
+            .collect::<Vec<_>>()
+    };
+    let mode = |path: &str| {
+        let file = root.join(path.trim_start_matches('/'));
+        let found = fs::metadata(&file).unwrap_or_else(|error| panic!("{path}: {error}"));
+        found.permissions().mode() & 0o777
+    };
+    let command = word("ExecStart=").remove(0);
+    let mut words = command.split(' ').filter(|word| word.starts_with('/'));
+    assert_eq!(mode(words.next().unwrap()), 0o755);
+    assert_eq!(mode(words.next().unwrap()), 0o644);
+    assert_eq!(mode("/etc/cdr-sync"), 0o755);
+    assert_eq!(mode(word("Documentation=file://").first().unwrap()), 0o644);
+    let credentials = word("LoadCredential=");
+    assert_eq!(credentials.len(), 2);
+    for credential in credentials {
+        let (name, path) = credential.split_once(':').unwrap();
+        assert_eq!(mode(path), 0o600);
+        assert!(unit.contains(&format!("_FILE=%d/{name}\n")), "{name} is handed over and not used");
+    }
+    assert_eq!(mode("/etc/cdr-sync/secrets"), 0o700);
+}
+
+/// What never mends itself is not started again; everything else is, for ever.
+#[test]
+fn a_wrong_configuration_ends_as_the_unit_expects() {
+    let unit = fs::read_to_string("deploy/systemd/cdr-sync.service").unwrap();
+    for line in ["Restart=always", "StartLimitIntervalSec=0"] {
+        assert!(unit.lines().any(|of_unit| of_unit == line), "{line}");
+    }
+    let prevents = unit.lines().find_map(|line| line.strip_prefix("RestartPreventExitStatus=")).unwrap();
+    let scratch = Scratch::new();
+    let config = scratch.0.join("config.toml");
+    fs::write(&config, "[sync]\npoll_intervall = \"60s\"\n").unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_cdr-sync"))
+        .args(["run", "--config"])
+        .arg(&config)
+        .env_clear()
+        .env("DATABASE_URL", "postgres://nobody@127.0.0.1:1/none")
+        .env("VOICENTER_CODE", "simulated-code")
+        .current_dir(&scratch.0)
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code().map(|code| code.to_string()).as_deref(), Some(prevents), "{said}");
+}
+
+#[test]
+fn kubernetes_accepts_the_manifests() {
+    if !here("python3") {
+        return;
+    }
+    let output = Command::new("scripts/check-kubernetes").output().unwrap();
+    let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    assert!(output.status.success(), "{said}");
+}
+
+/// The daemon under a service manager that is this test.
+struct Service {
+    daemon: Child,
+    socket: UnixDatagram,
+}
+
+impl Service {
+    /// What it says next, waiting for as long as it may take.
+    fn says(&self) -> String {
+        let mut buffer = [0; 512];
+        let length = self.socket.recv(&mut buffer).expect("the daemon notifies");
+        String::from_utf8_lossy(&buffer[..length]).trim().to_owned()
+    }
+
+    fn says_until(&self, word: &str) -> Vec<String> {
+        let deadline = Instant::now() + PATIENCE;
+        let mut said = Vec::new();
+        while Instant::now() < deadline {
+            said.push(self.says());
+            if said.last().is_some_and(|last| last == word) {
+                return said;
+            }
+        }
+        panic!("{word} did not come: {said:?}");
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        let _ = self.daemon.kill();
+        let _ = self.daemon.wait();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn systemd_is_told_when_it_is_ready_alive_and_stopping() {
+    let scratch = Scratch::new();
+    let database = TestDatabase::new().await.unwrap();
+    let simulator = Simulator::start(SimulatorOptions::default(), Clock::System).await.unwrap();
+    let path = scratch.0.join("notify");
+    let socket = UnixDatagram::bind(&path).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    let start = Clock::System.now() - TimeDelta::hours(1);
+    let daemon = Command::new(env!("CARGO_BIN_EXE_cdr-sync"))
+        .arg("run")
+        .env_clear()
+        .current_dir(std::env::temp_dir())
+        .env("DATABASE_URL", database.url())
+        .env("VOICENTER_CODE", "simulated-code")
+        .env("VOICENTER_URL", simulator.url())
+        .env("CDR_SYNC__SYNC__START", start.to_rfc3339())
+        .env("CDR_SYNC__HTTP__LISTEN", "")
+        .env("CDR_SYNC__LOG__LEVEL", "error")
+        .env("NOTIFY_SOCKET", &path)
+        .env("WATCHDOG_USEC", "200000")
+        .stdin(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut service = Service { daemon, socket };
+    let before = service.says_until("READY=1");
+    assert!(before.iter().all(|word| word == "READY=1" || word == "WATCHDOG=1"), "{before:?}");
+    // The schema is there by then.
+    let store =
+        cdr_sync::store::Store::open(&cdr_sync::store::DatabaseSettings::new(database.url().into())).unwrap();
+    assert!(store.schema_state().await.unwrap().pending.is_empty());
+    // At half of the watchdog's time each.
+    let began = Instant::now();
+    for _ in 0..10 {
+        service.says_until("WATCHDOG=1");
+    }
+    assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
+    kill(Pid::from_raw(service.daemon.id().try_into().unwrap()), Signal::SIGTERM).unwrap();
+    service.says_until("STOPPING=1");
+    assert!(service.daemon.wait().unwrap().success());
+}

@@ -1,0 +1,244 @@
+//! The endpoints, over a real database.
+
+use cdr_sync::clock::{Clock, ManualClock};
+use cdr_sync::http::{AccountSettings, PageSettings, Web, serve};
+use cdr_sync::metrics::Metrics;
+use cdr_sync::store::{DatabaseSettings, Store};
+use cdr_sync::sync::status::ProgressWatch;
+use chrono::{DateTime, TimeDelta, Utc};
+use private_postgres::TestDatabase;
+use secrecy::SecretString;
+use serde_json::Value;
+use sqlx::{Connection, PgConnection};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
+
+fn now() -> DateTime<Utc> {
+    "2026-11-23T10:20:30Z".parse().unwrap()
+}
+
+struct Scene {
+    database: TestDatabase,
+    store: Store,
+    web: Web,
+    clock: ManualClock,
+    address: String,
+    _server: AbortOnDropHandle<()>,
+}
+
+impl Scene {
+    async fn new() -> Self {
+        let database = TestDatabase::new().await.unwrap();
+        let store = Store::open(&DatabaseSettings::new(SecretString::from(database.url()))).unwrap();
+        let metrics = Metrics::new().unwrap();
+        let sales =
+            AccountSettings { requests_per_minute: 30, watch: ProgressWatch::new(metrics.account("sales")) };
+        let settings = PageSettings {
+            poll_interval: TimeDelta::seconds(60),
+            hosts: vec!["calls.example.com".into()],
+            accounts: [("sales".into(), sales)].into(),
+        };
+        let clock = ManualClock::new(now());
+        let web = Web::new(store.clone(), Clock::Manual(clock.clone()), metrics, settings);
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = format!("http://{}", listener.local_addr().unwrap());
+        let serving = serve(listener, web.clone(), CancellationToken::new());
+        let server = AbortOnDropHandle::new(tokio::spawn(serving));
+        Self { database, store, web, clock, address, _server: server }
+    }
+
+    /// A scene whose database is migrated and holds a ledger.
+    async fn with_ledger() -> Self {
+        let scene = Self::new().await;
+        scene.store.migrate().await.unwrap();
+        scene.web.migrated();
+        scene.execute(LEDGER).await;
+        scene
+    }
+
+    async fn execute(&self, sql: &'static str) {
+        let mut connection = PgConnection::connect(self.database.url()).await.unwrap();
+        sqlx::raw_sql(sql).execute(&mut connection).await.unwrap();
+    }
+
+    /// Status, type and body.
+    async fn get(&self, path: &str) -> (u16, String, String) {
+        cdr_sync::voicenter::install_crypto();
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let response = client.get(format!("{}{path}", self.address)).send().await.unwrap();
+        let kind = response.headers()["content-type"].to_str().unwrap().to_owned();
+        (response.status().as_u16(), kind, response.text().await.unwrap())
+    }
+
+    /// The status of an answer to a request by this name.
+    async fn by_name(&self, path: &str, host: &str) -> (u16, String) {
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let request = client.get(format!("{}{path}", self.address)).header("host", host);
+        let response = request.send().await.unwrap();
+        (response.status().as_u16(), response.text().await.unwrap())
+    }
+
+    async fn json(&self, path: &str) -> (u16, Value) {
+        let (status, kind, body) = self.get(path).await;
+        assert_eq!(kind, "application/json");
+        (status, serde_json::from_str(&body).unwrap())
+    }
+}
+
+const LEDGER: &str = "
+insert into cdr_sync.account (name, scope, scope_since, history_start, last_success_at, last_error, last_error_at)
+values ('sales', '{}', now(), '2026-11-01T00:00Z', '2026-11-23T10:00Z',
+        'the API does not trust the address 192.0.2.7 (error 4: IP address 192.0.2.7 is not trusted.). Ask Voicenter to whitelist this address, or use a bearer token.',
+        '2026-11-23T10:20Z'),
+       ('left over', '{}', now(), '2026-11-01T00:00Z', null, null, null);
+insert into cdr_sync.cursor (account, history_from, synced_until)
+values ('sales', '2026-11-11T00:00Z', '2026-11-23T10:00Z'), ('left over', null, null);
+insert into cdr_sync.coverage (account, span, tier) values ('sales', '[2026-11-11T00:00Z,2026-11-23T10:00Z)', '0');
+insert into cdr_sync.gap (account, span, reason, opened_at, last_tried_at, next_try_at)
+values ('sales', '[2026-11-10T23:45Z,2026-11-11T00:00Z)', 'unreadable', now(), now(), now());
+insert into cdr_sync.rejected (account, content_hash, raw, reason, first_seen_at, last_seen_at)
+values ('sales', 'x', '{\"CallerNumber\":\"0501234567\"}', 'no_call_id', now(), now());
+insert into cdr_sync.lease (account, holder, holder_name, taken_at, expires_at)
+values ('sales', 'x', 'host-1, process 7', now(), now() + interval '1 hour');
+insert into cdr_sync.window_read
+    (account, started_at, lane, span, reason, outcome, requests, seen, inserted, updated, unchanged, removed, rejected, elapsed)
+values ('sales', '2026-11-23T10:00Z', 'live', '[2026-11-23T09:45Z,2026-11-23T10:00Z)', 'newest', 'whole', 2, 9, 9, 0, 0, 0, 0, '1 s'),
+       ('sales', '2026-11-23T10:10Z', 'backfill', '[2026-11-11T00:00Z,2026-11-13T00:00Z)', 'backfill', 'whole', 1, 9, 9, 0, 0, 0, 0, '1 s');
+insert into voicenter.cdr (account, call_id, type, started_at, caller_number, representative_name, first_seen_at, updated_at)
+values ('sales', 'call-1', 'leg1', '2026-11-23T09:10Z', '0501234567', 'Dana Levi', now(), now()),
+       ('sales', 'call-1', 'leg2', '2026-11-23T09:10Z', '0501234567', 'Dana Levi', now(), now()),
+       ('sales', 'call-2', '', '2026-11-16T09:10Z', '0501234567', 'Dana Levi', now(), now());
+";
+
+#[tokio::test]
+async fn ready_means_migrated_and_a_database_that_answers() {
+    let scene = Scene::new().await;
+    assert_eq!(scene.get("/livez").await.0, 200);
+    let (status, _, body) = scene.get("/readyz").await;
+    assert_eq!((status, body.contains("the schema is not up to date yet")), (503, true), "{body}");
+    let (status, health) = scene.json("/healthz").await;
+    assert_eq!((status, &health["ready"], &health["live"]), (503, &false.into(), &true.into()));
+    scene.store.migrate().await.unwrap();
+    scene.web.migrated();
+    assert_eq!(scene.get("/readyz").await.0, 200);
+    // The database goes. A second later that is seen: until then, however many ask, it is not asked again.
+    scene.store.close().await;
+    assert_eq!(scene.get("/readyz").await.0, 200);
+    scene.clock.advance(TimeDelta::seconds(1));
+    let (status, _, body) = scene.get("/readyz").await;
+    assert_eq!((status, body.contains("the database")), (503, true), "{body}");
+    assert_eq!(scene.get("/livez").await.0, 200);
+}
+
+#[tokio::test]
+async fn metrics_tell_what_the_ledger_says_and_go_on_without_the_database() {
+    let scene = Scene::with_ledger().await;
+    let (status, kind, text) = scene.get("/metrics").await;
+    assert_eq!((status, kind.as_str()), (200, "text/plain; version=0.0.4; charset=utf-8"));
+    for line in [
+        "cdr_sync_database_up 1",
+        "cdr_sync_lag_seconds{account=\"sales\"} 1230",
+        "cdr_sync_gaps{account=\"sales\"} 1",
+        "cdr_sync_rejected_records{account=\"sales\"} 1",
+        // From the first to the eleventh day, less the gap.
+        "cdr_sync_unread_seconds{account=\"sales\"} 863100",
+        "cdr_sync_leader{account=\"sales\"} 0",
+        "cdr_sync_gaps{account=\"left over\"} 0",
+        "cdr_sync_table_bytes{table=\"voicenter.cdr\"} ",
+        "cdr_sync_table_bytes{table=\"cdr_sync.window_read\"} ",
+    ] {
+        assert!(text.contains(line), "{line} is not in {text}");
+    }
+    scene.store.close().await;
+    scene.clock.advance(TimeDelta::seconds(70));
+    let (status, _, text) = scene.get("/metrics").await;
+    assert_eq!(status, 200);
+    assert!(text.contains("cdr_sync_database_up 0"), "{text}");
+    assert!(text.contains("cdr_sync_lag_seconds{account=\"sales\"} 1300"), "{text}");
+}
+
+#[tokio::test]
+async fn status_is_the_commands_and_the_overview_says_more() {
+    let scene = Scene::with_ledger().await;
+    let (status, body) = scene.json("/api/status").await;
+    assert_eq!(status, 200);
+    let accounts = scene.store.status().await.unwrap();
+    assert_eq!(body, cdr_sync::http::status::json(&accounts, now()));
+    let (_, overview) = scene.json("/api/overview").await;
+    let sales = &overview["accounts"][1];
+    assert_eq!(sales["status"]["account"], "sales");
+    assert_eq!(sales["standing"], "behind");
+    // The newest minutes are missing: the day must not look read.
+    assert_eq!(sales["calendar"]["days"].as_array().unwrap().last().unwrap()["state"], "partly");
+    assert_eq!(sales["calls"].as_array().unwrap().len(), 48);
+    // Two legs are one call; a week before there was one, too.
+    let nine = &sales["calls"][46];
+    assert_eq!((&nine[0], &nine[1], &nine[2]), (&"2026-11-23T09:00:00Z".into(), &1.into(), &1.into()));
+    assert_eq!(sales["budget"]["lanes"][0]["hour"], 2);
+    // In 20 minutes and 30 seconds two days were read; ten, less the gap, are left.
+    let eta = sales["eta_seconds"].as_i64().unwrap();
+    assert!((3_000..3_300).contains(&eta), "{eta}");
+    let texts: Vec<String> = sales["problems"].as_array().unwrap().iter().map(|p| p.to_string()).collect();
+    let all = texts.join("\n");
+    for expected in ["whitelist 192.0.2.7", "15 minutes could not be read", "no call id", "far behind"] {
+        assert!(all.contains(expected), "{expected} is not in {all}");
+    }
+    assert!(overview["accounts"][0]["problems"][0]["text"].as_str().unwrap().contains("configuration lacks"));
+}
+
+#[tokio::test]
+async fn nothing_shows_a_number_a_name_or_a_call() {
+    let scene = Scene::with_ledger().await;
+    for path in ["/", "/api/status", "/api/overview", "/metrics", "/healthz", "/readyz"] {
+        let (status, _, body) = scene.get(path).await;
+        assert_eq!(status, 200, "{path}");
+        for secret in ["0501234567", "Dana", "call-1", "postgres://"] {
+            assert!(!body.contains(secret), "{path} shows {secret}");
+        }
+    }
+    let (status, _, body) = scene.get("/nothing").await;
+    assert_eq!((status, body.contains("/metrics")), (404, true));
+}
+
+#[tokio::test]
+async fn the_page_lets_nothing_run_but_its_own_script() {
+    let scene = Scene::new().await;
+    cdr_sync::voicenter::install_crypto();
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let response = client.get(&scene.address).send().await.unwrap();
+    let policy = response.headers()["content-security-policy"].to_str().unwrap().to_owned();
+    assert!(policy.starts_with("default-src 'none'; style-src 'sha256-"), "{policy}");
+    assert!(policy.contains("script-src 'sha256-") && !policy.contains("unsafe"), "{policy}");
+}
+
+/// A web site whose name leads to this address would read the page by its visitor's browser.
+#[tokio::test]
+async fn a_name_that_nobody_configured_is_refused_except_for_probes() {
+    let scene = Scene::with_ledger().await;
+    cdr_sync::voicenter::install_crypto();
+    for path in ["/", "/api/status", "/api/overview", "/nothing"] {
+        let (status, body) = scene.by_name(path, "rebound.example:8080").await;
+        assert_eq!((status, body.contains("http.hosts")), (421, true), "{path}: {body}");
+    }
+    for path in ["/livez", "/readyz", "/healthz", "/metrics"] {
+        assert_eq!(scene.by_name(path, "cdr-sync.calls.svc").await.0, 200, "{path}");
+    }
+    for own in ["localhost:8080", "127.0.0.1", "[::1]:8080", "10.0.0.7", "Calls.Example.com."] {
+        assert_eq!(scene.by_name("/api/status", own).await.0, 200, "{own}");
+    }
+}
+
+/// What a configuration that was read again shows.
+#[tokio::test]
+async fn what_is_shown_can_be_replaced_while_it_is_served() {
+    let scene = Scene::with_ledger().await;
+    cdr_sync::voicenter::install_crypto();
+    let settings = PageSettings { hosts: vec!["other.example.com".into()], ..PageSettings::default() };
+    scene.web.show(scene.store.clone(), Metrics::new().unwrap(), settings);
+    assert_eq!(scene.get("/readyz").await.0, 503, "not migrated");
+    scene.web.migrated();
+    assert_eq!(scene.get("/readyz").await.0, 200);
+    assert_eq!(scene.by_name("/api/status", "other.example.com").await.0, 200);
+    assert_eq!(scene.by_name("/api/status", "calls.example.com").await.0, 421);
+}

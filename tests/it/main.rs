@@ -1,0 +1,34 @@
+//! The tests that need more than one module: against a real PostgreSQL, a simulated Voicenter and the real program.
+//!
+//! One binary for all of them, so that there is one to link; `scripts/test -E 'test(/^mirror::/)'` runs a part.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::type_complexity,
+    reason = "a test stops where it is wrong"
+)]
+
+mod architecture;
+mod budget;
+mod canonical_form;
+mod client;
+mod commands;
+mod decode_properties;
+mod deploy;
+mod golden;
+mod http;
+mod kill;
+mod log_events;
+mod mirror;
+mod monitoring;
+mod page;
+mod planner;
+mod planner_evidence;
+mod process;
+mod readers;
+mod servers;
+mod store_postgres;
+mod torture;

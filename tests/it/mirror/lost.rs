@@ -1,0 +1,93 @@
+//! A database that loses commits or rows under a running engine.
+
+use cdr_sync::plan::Mode;
+use cdr_sync::store::StoreError;
+use cdr_sync::sync::SyncError;
+use cdr_sync::sync::engine::TickOutcome;
+use cdr_sync::sync::status::ProgressWatch;
+use sqlx::{Connection, PgConnection};
+use voicenter_simulator::{ApiGeneration, SimulatorOptions};
+
+use crate::mirror::scene::{Scene, Setup, minutes, simulated};
+
+/// Many pages, so that the claims of one answer rest on the rows of those before it.
+fn paged() -> Setup {
+    Setup::new(SimulatorOptions { record_limit: 100, ..simulated(ApiGeneration::Current) })
+}
+
+async fn run(scene: &Scene, text: &'static str) {
+    let mut connection = PgConnection::connect(scene.database.url()).await.unwrap();
+    sqlx::raw_sql(text).execute(&mut connection).await.unwrap();
+}
+
+/// All that a commit may write; the one that runs ends first.
+const SNAPSHOT: &str = "
+create schema before;
+do $$ declare t regclass; begin
+    lock table cdr_sync.cursor in exclusive mode;
+    for t in select c.oid::regclass from pg_class c join pg_namespace n on n.oid = c.relnamespace
+             where n.nspname in ('voicenter', 'cdr_sync') and c.relkind = 'r' loop
+        execute format('create table before.%I as table %s', replace(t::text, '.', '__'), t);
+    end loop;
+end $$";
+
+/// The state of the snapshot, under the programs that went on since.
+const RESTORE: &str = "
+set session_replication_role = replica;
+do $$ declare t regclass; begin
+    lock table cdr_sync.cursor in exclusive mode;
+    for t in select c.oid::regclass from pg_class c join pg_namespace n on n.oid = c.relnamespace
+             where n.nspname in ('voicenter', 'cdr_sync') and c.relkind = 'r' loop
+        execute format('delete from %s', t);
+        execute format('insert into %s overriding system value table before.%I', t, replace(t::text, '.', '__'));
+    end loop;
+end $$";
+
+#[tokio::test]
+async fn commits_that_the_database_lost_are_read_again() {
+    let scene = Scene::of(paged()).await;
+    let mut engine = scene.engine(Mode::Pass, ProgressWatch::default()).await;
+    for _ in 0..5 {
+        engine.tick().await.unwrap();
+    }
+    run(&scene, SNAPSHOT).await;
+    for _ in 0..3 {
+        engine.tick().await.unwrap();
+    }
+    run(&scene, RESTORE).await;
+    let ended = loop {
+        match engine.tick().await {
+            Ok(TickOutcome::Done) => break Ok(()),
+            Ok(_) => {}
+            Err(error) => break Err(error),
+        }
+    };
+    assert!(matches!(ended, Err(SyncError::Store(StoreError::CommitsLost))), "{ended:?}");
+    engine.close().await.unwrap();
+    scene.pass().await;
+    scene.assert_mirrors().await;
+    scene.assert_complete().await;
+}
+
+#[tokio::test]
+async fn rows_that_somebody_deleted_come_back_by_themselves() {
+    let scene = Scene::of(paged()).await;
+    scene.pass().await;
+    let mut engine = scene.engine(Mode::Daemon, ProgressWatch::default()).await;
+    scene.live(&mut engine, scene.now() + minutes(2)).await;
+    run(&scene, "truncate voicenter.cdr").await;
+    let until = scene.now() + minutes(10);
+    let ended = loop {
+        match engine.tick().await {
+            Ok(TickOutcome::Idle(instant)) if instant < until => scene.clock.advance(instant - scene.now()),
+            Ok(TickOutcome::Asked) => {}
+            Ok(_) => break Ok(()),
+            Err(error) => break Err(error),
+        }
+    };
+    assert!(matches!(ended, Err(SyncError::Store(StoreError::RowsLost))), "{ended:?}");
+    engine.close().await.unwrap();
+    scene.pass().await;
+    scene.assert_mirrors().await;
+    scene.assert_complete().await;
+}

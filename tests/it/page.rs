@@ -1,0 +1,214 @@
+//! The status page in a real browser: Debian's Chromium, headless.
+
+use std::process::Stdio;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use axum::extract::Request;
+use axum::middleware::{self, Next};
+use axum::response::Html;
+use axum::routing::get;
+use cdr_sync::clock::{Clock, ManualClock};
+use cdr_sync::http::{AccountSettings, PageSettings, Web};
+use cdr_sync::metrics::Metrics;
+use cdr_sync::store::{DatabaseSettings, Store};
+use cdr_sync::sync::status::ProgressWatch;
+use chrono::{DateTime, TimeDelta, Utc};
+use private_postgres::TestDatabase;
+use secrecy::SecretString;
+use sqlx::{Connection, PgConnection};
+use tokio::net::TcpListener;
+use tokio::process::Command;
+use tokio_util::task::AbortOnDropHandle;
+
+const ACCOUNT: &str = "sales <b>&amp; service</b>";
+
+fn now() -> DateTime<Utc> {
+    "2026-11-23T10:20:30Z".parse().unwrap()
+}
+
+/// A browser, unless CDR_SYNC_TEST_WITHOUT says that there is none.
+fn browser() -> Option<&'static str> {
+    let without = std::env::var("CDR_SYNC_TEST_WITHOUT").unwrap_or_default();
+    if without.split(',').any(|word| word.trim() == "chromium") {
+        eprintln!("SKIPPED: no chromium here (CDR_SYNC_TEST_WITHOUT)");
+        return None;
+    }
+    Some("chromium")
+}
+
+struct Scene {
+    database: TestDatabase,
+    address: String,
+    overviews: Arc<AtomicU32>,
+    _server: AbortOnDropHandle<()>,
+}
+
+impl Scene {
+    /// An account with some days read, shown by the real endpoints. `between` is run when a page asks for its data
+    /// for the third time.
+    async fn new(between: &'static str) -> Self {
+        let database = TestDatabase::new().await.unwrap();
+        let store = Store::open(&DatabaseSettings::new(SecretString::from(database.url()))).unwrap();
+        store.migrate().await.unwrap();
+        let metrics = Metrics::new().unwrap();
+        let account =
+            AccountSettings { requests_per_minute: 30, watch: ProgressWatch::new(metrics.account(ACCOUNT)) };
+        let settings = PageSettings {
+            poll_interval: TimeDelta::seconds(60),
+            hosts: Vec::new(),
+            accounts: [(ACCOUNT.to_owned(), account)].into(),
+        };
+        let clock = ManualClock::new(now());
+        let web = Web::new(store, Clock::Manual(clock.clone()), metrics, settings);
+        web.migrated();
+        let overviews = Arc::new(AtomicU32::new(0));
+        let (counted, url) = (overviews.clone(), database.url().to_owned());
+        let frame = Html(FRAME);
+        let router = web.router().route("/frame", get(async move || frame)).layer(middleware::from_fn(
+            move |request: Request, next: Next| {
+                let (counted, url) = (counted.clone(), url.clone());
+                // The browser's time flies while it waits for nobody, and so does the server's.
+                clock.advance(TimeDelta::seconds(5));
+                async move {
+                    let overview = request.uri().path() == "/api/overview";
+                    if overview && counted.fetch_add(1, Ordering::Relaxed) == 2 && !between.is_empty() {
+                        let mut connection = PgConnection::connect(&url).await.unwrap();
+                        sqlx::raw_sql(between).execute(&mut connection).await.unwrap();
+                    }
+                    next.run(request).await
+                }
+            },
+        ));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = format!("http://{}", listener.local_addr().unwrap());
+        let server = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+        let scene = Self { database, address, overviews, _server: AbortOnDropHandle::new(server) };
+        scene.execute(LEDGER).await;
+        scene
+    }
+
+    async fn execute(&self, sql: &'static str) {
+        let mut connection = PgConnection::connect(self.database.url()).await.unwrap();
+        sqlx::raw_sql(sql).execute(&mut connection).await.unwrap();
+    }
+
+    /// The page's document after it ran for some seconds of the browser's own time.
+    async fn dom(&self, browser: &str, path: &str, seconds: u32) -> String {
+        let profile = tempfile_dir();
+        let run = Command::new(browser)
+            .args(["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--dump-dom"])
+            .arg(format!("--user-data-dir={}", profile.display()))
+            .arg("--window-size=1200,900")
+            .arg(format!("--virtual-time-budget={}", seconds * 1000))
+            .arg(format!("{}{path}", self.address))
+            .stdin(Stdio::null())
+            .stderr(Stdio::null())
+            .kill_on_drop(true)
+            .output();
+        let run = tokio::time::timeout(Duration::from_secs(90), run).await.expect("the browser ends");
+        let output = run.expect("chromium is there: Debian's package, or CDR_SYNC_TEST_WITHOUT=chromium");
+        let _ = std::fs::remove_dir_all(profile);
+        drawn(&String::from_utf8(output.stdout).unwrap())
+    }
+}
+
+/// A document without its script and style, which hold some of the words that tests look for.
+fn drawn(document: &str) -> String {
+    let mut text = document.to_owned();
+    for tag in ["script", "style"] {
+        while let (Some(from), Some(to)) = (text.find(&format!("<{tag}")), text.find(&format!("</{tag}>"))) {
+            text.replace_range(from..to + tag.len() + 3, "");
+        }
+    }
+    text
+}
+
+fn tempfile_dir() -> std::path::PathBuf {
+    std::env::temp_dir().join(format!("cdr-sync-page-{}-{:x}", std::process::id(), fastrand::u64(..)))
+}
+
+/// The page in a phone's width, and how wide its content is there.
+const FRAME: &str = r#"<!doctype html><iframe src="/" width="360" height="740"></iframe><p id="width"></p><script>
+const frame = document.querySelector('iframe');
+setInterval(() => {
+  const page = frame.contentDocument;
+  if (!page || !page.body || !page.body.dataset.updates) return;
+  document.getElementById('width').textContent = 'content is ' + page.documentElement.scrollWidth + ' wide';
+}, 200);
+</script>"#;
+
+const LEDGER: &str = r#"
+insert into cdr_sync.account (name, scope, scope_since, history_start, last_success_at)
+values ('sales <b>&amp; service</b>', '{}', now(), '2026-11-10T00:00Z', '2026-11-23T10:20:00Z');
+insert into cdr_sync.cursor (account, history_from, synced_until)
+values ('sales <b>&amp; service</b>', '2026-11-12T06:00Z', '2026-11-23T10:20:00Z');
+insert into cdr_sync.coverage (account, span, tier)
+values ('sales <b>&amp; service</b>', '[2026-11-12T06:00Z,2026-11-20T00:00Z)', '24:00:00'),
+       ('sales <b>&amp; service</b>', '[2026-11-20T00:00Z,2026-11-23T10:20:00Z)', '0');
+insert into cdr_sync.lease (account, holder, holder_name, taken_at, expires_at)
+values ('sales <b>&amp; service</b>', 'x', 'host-1, process 7', now(), now() + interval '1 hour');
+insert into cdr_sync.window_read
+    (account, started_at, lane, span, reason, outcome, requests, seen, inserted, updated, unchanged, removed, rejected, elapsed)
+values ('sales <b>&amp; service</b>', '2026-11-23T10:20:00Z', 'live', '[2026-11-23T10:05Z,2026-11-23T10:20Z)', 'newest',
+        'whole', 1, 41, 5, 1, 35, 0, 0, '0.3 s');
+insert into voicenter.cdr (account, call_id, type, started_at, caller_number, representative_name, first_seen_at, updated_at)
+select 'sales <b>&amp; service</b>', 'call' || n, leg, '2026-11-23T09:10Z', '0501234567', 'Dana Levi', now(), now()
+from generate_series(1, 321) as n, unnest(array['leg1', 'leg2']) as leg;
+"#;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_page_draws_every_account_as_text() {
+    let Some(browser) = browser() else { return };
+    let scene = Scene::new("").await;
+    let dom = scene.dom(browser, "/", 2).await;
+    // The name is text, not markup.
+    assert!(dom.contains("sales &lt;b&gt;&amp;amp; service&lt;/b&gt;"), "{dom}");
+    assert!(dom.contains("badge fresh"), "{dom}");
+    assert!(dom.contains(": 321 calls"), "calls are counted, not legs: {dom}");
+    assert!(dom.contains("2026-11-10: not yet") && dom.contains("2026-11-12: partly read"), "{dom}");
+    assert!(
+        dom.contains("2026-11-13: read, and again after 1 day\"") && dom.contains("2026-11-21: read\""),
+        "{dom}"
+    );
+    assert!(dom.contains("of 1,800 allowed") && dom.contains("newest calls: 1"), "{dom}");
+    assert!(dom.contains("host-1") && dom.contains("process 7"), "{dom}");
+    for secret in ["0501234567", "Dana Levi", "call17"] {
+        assert!(!dom.contains(secret), "the page shows {secret}");
+    }
+    let outside = dom.split(['"', '\'']).filter(|word| word.starts_with("http")).collect::<Vec<_>>();
+    assert!(outside.iter().all(|url| url.contains("www.w3.org")), "an outside resource: {outside:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_gap_appears_by_itself() {
+    let Some(browser) = browser() else { return };
+    // While the page is open, a gap appears.
+    let scene = Scene::new(
+        "insert into cdr_sync.gap (account, span, reason, opened_at, last_tried_at, next_try_at, last_error)
+         values ('sales <b>&amp; service</b>', '[2026-11-21T08:00Z,2026-11-21T08:07Z)', 'unreadable', now(), now(), now(),
+                 'HTTP 500, and no answer of the API''s: empty')",
+    )
+    .await;
+    let early = scene.dom(browser, "/", 7).await;
+    assert_eq!(scene.overviews.load(Ordering::Relaxed), 2, "the page asks again by itself");
+    assert!(early.contains("data-updates=\"2\"") && !early.contains("could not be read"), "{early}");
+    scene.overviews.store(0, Ordering::Relaxed);
+    let dom = scene.dom(browser, "/", 17).await;
+    assert!(scene.overviews.load(Ordering::Relaxed) >= 4);
+    assert!(dom.contains("7 minutes could not be read in full"), "{dom}");
+    assert!(dom.contains("HTTP 500, and no answer of the API's: empty"), "{dom}");
+    assert!(dom.contains("2026-11-21: 7 min could not be read"), "{dom}");
+    assert!(dom.contains("cdr-sync gaps --retry"), "{dom}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_page_fits_a_phone() {
+    let Some(browser) = browser() else { return };
+    let scene = Scene::new("").await;
+    let dom = scene.dom(browser, "/frame", 4).await;
+    let drawn = dom.split("<p id=\"width\">content is ").nth(1);
+    let width = drawn.and_then(|rest| rest.split(' ').next()).and_then(|word| word.parse::<u32>().ok());
+    assert!(width.is_some_and(|width| width <= 360), "{dom}");
+}

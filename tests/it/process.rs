@@ -1,0 +1,7 @@
+//! The real binary as its user runs it: what it tells of trouble.
+
+mod log;
+mod memory;
+mod outcomes;
+mod scene;
+mod strangers;

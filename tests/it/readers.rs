@@ -1,0 +1,9 @@
+//! What readers of schema voicenter see, in a real PostgreSQL: the views, by hand-written rows, and the role.
+
+mod calls;
+mod charts;
+mod folding;
+mod freshness;
+mod generated;
+mod role;
+mod scene;

@@ -1,0 +1,96 @@
+//! A migrated database, rows written by hand, and what the views make of them.
+
+use cdr_sync::store::{DatabaseSettings, Store};
+use private_postgres::TestDatabase;
+use serde_json::Value;
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
+
+pub struct Scene {
+    /// Dropped with the scene.
+    _database: TestDatabase,
+    pub sql: PgConnection,
+}
+
+impl Scene {
+    pub async fn new() -> Self {
+        let database = TestDatabase::new().await.unwrap();
+        migrate(database.url()).await;
+        let sql = PgConnection::connect(database.url()).await.unwrap();
+        Self { _database: database, sql }
+    }
+
+    /// A database with these rows of `voicenter.cdr`.
+    pub async fn of(rows: Value) -> Self {
+        let mut scene = Self::new().await;
+        scene.add(rows).await;
+        scene
+    }
+
+    /// Adds rows: arrays of objects by column name. What is not said: account `a`, call `c`, an answered
+    /// Incoming Call at ten o'clock on 2024-06-10.
+    pub async fn add(&mut self, rows: Value) {
+        sqlx::query(
+            r#"insert into voicenter.cdr
+               select r.* from jsonb_array_elements($1) e, jsonb_populate_record(null::voicenter.cdr,
+                   '{"account": "a", "call_id": "c", "type": "Incoming Call", "started_at": "2024-06-10T10:00:00Z",
+                     "dial_status": "ANSWER", "first_seen_at": "2024-06-11T00:00:00Z",
+                     "updated_at": "2024-06-11T00:00:00Z"}'::jsonb || e) r"#,
+        )
+        .bind(rows)
+        .execute(&mut self.sql)
+        .await
+        .unwrap();
+    }
+
+    pub async fn run(&mut self, statement: &str) {
+        sqlx::raw_sql(AssertSqlSafe(statement.to_owned())).execute(&mut self.sql).await.unwrap();
+    }
+
+    /// The rows of a query, as an array of objects.
+    pub async fn rows(&mut self, query: &str) -> Value {
+        let statement = format!("select coalesce(jsonb_agg(to_jsonb(t)), '[]') from ({query}) t");
+        plain(sqlx::query_scalar(AssertSqlSafe(statement)).fetch_one(&mut self.sql).await.unwrap())
+    }
+
+    /// The only row of a query.
+    pub async fn row(&mut self, query: &str) -> Value {
+        let mut rows = self.rows(query).await;
+        assert_eq!(rows.as_array().map(Vec::len), Some(1), "{rows}");
+        rows[0].take()
+    }
+
+    /// The plan of a query that is run.
+    pub async fn plan(&mut self, query: &str) -> Value {
+        let statement = format!("explain (analyze, timing off, summary off, format json) {query}");
+        let mut plan: Value =
+            sqlx::query_scalar(AssertSqlSafe(statement)).fetch_one(&mut self.sql).await.unwrap();
+        plan[0]["Plan"].take()
+    }
+}
+
+/// Numbers as `json!` writes them: 1.0 for PostgreSQL's 1.0000.
+fn plain(value: Value) -> Value {
+    match value {
+        Value::Number(n) if n.to_string().contains('.') => n.as_f64().into(),
+        Value::Array(items) => items.into_iter().map(plain).collect(),
+        Value::Object(members) => members.into_iter().map(|(name, value)| (name, plain(value))).collect(),
+        other => other,
+    }
+}
+
+pub async fn migrate(url: &str) {
+    let store = Store::connect(&DatabaseSettings::new(url.to_owned().into())).await.unwrap();
+    store.migrate().await.unwrap();
+}
+
+/// How often the index was looked into, and whether the table was ever read without one.
+pub fn look_ups(plan: &Value, index: &str) -> (u64, bool) {
+    let own = if plan["Index Name"] == index { plan["Actual Loops"].as_u64().unwrap() } else { 0 };
+    let scanned = plan["Node Type"] == "Seq Scan" && plan["Relation Name"] == "cdr";
+    plan["Plans"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|below| look_ups(below, index))
+        .fold((own, scanned), |(loops, scanned), (more, below)| (loops + more, scanned || below))
+}
