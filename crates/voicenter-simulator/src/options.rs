@@ -10,8 +10,8 @@ use secrecy::SecretString;
 /// Everything about a simulated API. `Default` is the current generation as its documents describe it.
 ///
 /// ```
-/// use voicenter_simulator::{Generation, SimulatorOptions};
-/// let options = SimulatorOptions { generation: Generation::V01, record_limit: 500, ..Default::default() };
+/// use voicenter_simulator::{ApiGeneration, SimulatorOptions};
+/// let options = SimulatorOptions { generation: ApiGeneration::V01, record_limit: 500, ..Default::default() };
 /// ```
 #[derive(Clone, Debug)]
 pub struct SimulatorOptions {
