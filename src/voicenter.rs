@@ -7,6 +7,7 @@ pub mod client;
 pub mod dates;
 pub mod decode;
 pub mod error;
+mod outcome;
 pub mod question;
 pub(crate) mod said;
 pub mod session;
@@ -19,6 +20,7 @@ pub use client::{Client, ClientError, ClientResources, ClientSettings, Credentia
 pub use dates::Precision;
 pub use decode::{BadBody, Envelope, decode, decode_as};
 pub use error::{Action, ApiError};
+pub use outcome::RequestOutcome;
 pub use question::{Fields, Filter, Format, Granularity, IdentityCriteria, Method, Question};
 pub use zones::{Shift, ZoneEvidence};
 

@@ -9,6 +9,7 @@ use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::transaction::Trouble;
+use crate::clock::monotonic;
 
 /// A connection that met something odd is not kept for long.
 const LIFETIME: Duration = Duration::from_secs(300);
@@ -131,7 +132,7 @@ impl Connections {
         let mut at = self.room.asked_why_at.lock().unwrap_or_else(PoisonError::into_inner);
         let due = at.is_none_or(|at| at.elapsed() >= ASKING_WHY_EVERY);
         if due {
-            *at = Some(Instant::now());
+            *at = Some(monotonic());
         }
         due
     }
@@ -166,12 +167,12 @@ async fn in_short_tries(pool: &PgPool) -> Result<PoolConnection<Postgres>, sqlx:
 impl Switch {
     fn is_on(&self) -> bool {
         let until = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        until.is_some_and(|until| Instant::now() < until)
+        until.is_some_and(|until| monotonic() < until)
     }
 
     fn set(&self, long: Duration) {
         let mut until = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        *until = (*until).max(Some(Instant::now() + long));
+        *until = (*until).max(Some(monotonic() + long));
     }
 }
 

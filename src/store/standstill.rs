@@ -1,12 +1,13 @@
 //! Work whose connection has died without a word: PostgreSQL waits for our next statement while we wait for its answer.
 
 use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use sqlx::FromRow;
 
 use super::{Store, StoreError, Tx, sql, sql_as};
+use crate::clock::monotonic;
 
 /// How often PostgreSQL is asked; between two statements of ours lie milliseconds.
 const LOOK_EVERY: Duration = Duration::from_secs(3);
@@ -64,12 +65,12 @@ impl Watched {
 /// in the way of another try. Or once nothing could be seen of it for long.
 pub(super) async fn of(store: &Store, watched: &Watched) {
     let mut waits = Waits::default();
-    let mut seen_at = Instant::now();
+    let mut seen_at = monotonic();
     loop {
         tokio::time::sleep(LOOK_EVERY).await;
         let (backend, sent) = (watched.backend.load(Ordering::Relaxed), watched.sent.load(Ordering::Relaxed));
         if backend == 0 {
-            seen_at = Instant::now();
+            seen_at = monotonic();
             continue;
         }
         let mut patience = DEAF;
@@ -83,7 +84,7 @@ pub(super) async fn of(store: &Store, watched: &Watched) {
             }
             Ok(WaitState::Reading(since)) => (Some(since), waits.seen(since, sent, LOOKS_AT_COPY)),
             Ok(WaitState::Busy) => {
-                (waits, seen_at) = (Waits::default(), Instant::now());
+                (waits, seen_at) = (Waits::default(), monotonic());
                 continue;
             }
             Ok(WaitState::Nothing) | Err(StoreError::NotAdmitted { .. }) => {
@@ -99,7 +100,7 @@ pub(super) async fn of(store: &Store, watched: &Watched) {
         };
         match since {
             Some(since) if is_over && end(store, backend, since).await.is_ok() => return,
-            Some(_) => seen_at = Instant::now(),
+            Some(_) => seen_at = monotonic(),
             None if seen_at.elapsed() > patience => return,
             None => {}
         }

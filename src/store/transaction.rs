@@ -10,6 +10,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::connections::{self, One};
 use super::{Store, StoreError};
+use crate::clock::monotonic;
 
 /// A connection that does not even begin a transaction within this is dead without a word.
 const BEGINNING: Duration = Duration::from_secs(4);
@@ -109,7 +110,7 @@ pub(super) struct Trouble(Arc<Mutex<(Option<Instant>, Option<String>)>>);
 impl Trouble {
     /// A connection failed: those that are idle now may lead to the same server that is no more.
     pub fn note(&self) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).0 = Some(Instant::now());
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).0 = Some(monotonic());
     }
 
     /// Whether a connection that was idle for so long saw none.
