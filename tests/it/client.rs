@@ -444,7 +444,7 @@ async fn a_body_that_is_cut_or_too_large_frees_its_memory_and_is_not_expected_ag
         let url = raw(head + &" ".repeat(sent)).await;
         let (client, other) = (sharing(&url, &shared, "one"), sharing(&url, &shared, "two"));
         let before = client.memory().expected();
-        assert_eq!(client.ask(&question(Form::FULL)).await.unwrap_err().name(), error);
+        assert_eq!(client.ask(&question(Form::FULL)).await.unwrap_err().outcome().as_str(), error);
         assert!(is_all_free(&other), "{error}");
         assert_eq!(client.memory().expected(), before, "{error}");
     }
