@@ -38,7 +38,7 @@ pub(super) struct Watched {
 
 impl Watched {
     /// `sends_much`: in single statements.
-    pub fn new(sends_much: bool) -> Self {
+    pub(super) fn new(sends_much: bool) -> Self {
         Self { sends_much, ..Self::default() }
     }
 
@@ -47,16 +47,16 @@ impl Watched {
     }
 
     /// `tx` is what is watched.
-    pub fn begins(&self, tx: &Tx) {
+    pub(super) fn begins(&self, tx: &Tx) {
         self.backend.store(tx.backend, Ordering::Relaxed);
     }
 
     /// Another part of an answer was sent.
-    pub fn sends(&self) {
+    pub(super) fn sends(&self) {
         self.sent.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub fn has_begun(&self) -> bool {
+    pub(super) fn has_begun(&self) -> bool {
         self.backend.load(Ordering::Relaxed) != 0
     }
 }

@@ -61,12 +61,12 @@ pub(super) struct Fetched {
 
 impl Fetched {
     /// It counts as no answer after all.
-    pub fn distrust(&mut self, why: &str) {
+    pub(super) fn distrust(&mut self, why: &str) {
         (self.reply, self.answer, self.error) = (Reply::Failed, None, why.to_owned());
     }
 
     /// What was wrong with it, if it was of no use for planning.
-    pub fn failure(&self, outcome: Outcome) -> Option<String> {
+    pub(super) fn failure(&self, outcome: Outcome) -> Option<String> {
         match self.reply {
             // It stands as a gap, or less is asked for next: nothing to wait for.
             _ if matches!(outcome, Outcome::SplitTooMany | Outcome::Gap) => None,
@@ -84,25 +84,25 @@ impl Fetched {
 }
 
 impl Fetcher {
-    pub fn new(account: Account, clock: Clock, remembered: &Remembered, watch: ProgressWatch) -> Self {
+    pub(super) fn new(account: Account, clock: Clock, remembered: &Remembered, watch: ProgressWatch) -> Self {
         let session = Session::new(account.client.method(), remembered);
         let zone = ZoneWatch::default();
         Self { account, clock, session, watch, lease: None, patience: None, zone, failures: 0 }
     }
 
     /// How many requests in a row had no usable answer.
-    pub fn failures(&self) -> u32 {
+    pub(super) fn failures(&self) -> u32 {
         self.failures
     }
 
     /// A holder stops asking when its lease is over by its own monotonic clock.
-    pub fn check_lease(&self) -> Result<(), SyncError> {
+    pub(super) fn check_lease(&self) -> Result<(), SyncError> {
         let over = self.lease.as_ref().is_some_and(|until| monotonic() >= *until.borrow());
         if over { Err(StoreError::Fenced.into()) } else { Ok(()) }
     }
 
     /// Makes the planned request, as often as it takes to get a reply that means something.
-    pub async fn fetch(&mut self, request: &Request) -> Result<Fetched, SyncError> {
+    pub(super) async fn fetch(&mut self, request: &Request) -> Result<Fetched, SyncError> {
         let mut requests = 0;
         let essential = self.essential(request);
         if !essential.is_bare() && !self.session.has(Capability::CdrTypes) {
@@ -157,7 +157,7 @@ impl Fetcher {
     }
 
     /// Asks a question in the fullest form that the server takes. When the request was sent whose answer it is, and that.
-    pub async fn ask(
+    pub(super) async fn ask(
         &mut self,
         question: Question,
         essential: Form,
@@ -179,7 +179,7 @@ impl Fetcher {
     }
 
     /// The server takes `capability` and does something else.
-    pub fn ignores(&mut self, capability: Capability) {
+    pub(super) fn ignores(&mut self, capability: Capability) {
         let before = self.session.dropped();
         self.session.ignores(capability, self.clock.now());
         self.note_capabilities(before);
@@ -305,7 +305,7 @@ impl Fetcher {
     }
 
     /// Waits after a reply that was of no use; ends a pass after too many in a row.
-    pub async fn after(&mut self, failure: Option<String>) -> Result<(), SyncError> {
+    pub(super) async fn after(&mut self, failure: Option<String>) -> Result<(), SyncError> {
         let Some(last) = failure else {
             self.failures = 0;
             self.watch.update(|progress| (progress.failing_for, progress.given_up) = (Duration::ZERO, None));

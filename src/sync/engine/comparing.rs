@@ -31,7 +31,7 @@ impl Default for Comparison {
 }
 
 impl Comparison {
-    pub fn is_due(&self, now: DateTime<Utc>) -> bool {
+    pub(super) fn is_due(&self, now: DateTime<Utc>) -> bool {
         self.last_at.is_none_or(|at| now - at >= EVERY || now < at)
     }
 }
