@@ -1,6 +1,5 @@
 //! `query`: one question to the API, straight to the terminal.
 
-use std::collections::BTreeMap;
 use std::io::Write as _;
 
 use chrono::{DateTime, Utc};
@@ -11,7 +10,7 @@ use super::pacing::Pacing;
 use super::table::render;
 use super::{CliError, Exit, fields, instant};
 use crate::app::{self, App};
-use crate::cdr::{Cdr, Column};
+use crate::cdr::{Cdr, FieldValue};
 use crate::clock::Clock;
 use crate::config::{self, AccountConfig, Config};
 use crate::voicenter::capabilities::Remembered;
@@ -227,27 +226,26 @@ fn csv(out: impl std::io::Write, answer: &Answer) -> Result<(), CliError> {
         csv::ErrorKind::Io(error) => CliError::Output(error),
         kind => CliError::Failed(format!("{kind:?}")),
     };
-    let key = ["call_id", "type", "started_at"];
-    let columns: Vec<&str> =
-        key.into_iter().chain(Column::ALL.iter().map(|column| column.name())).chain(["extra"]).collect();
     let mut writer = csv::Writer::from_writer(out);
-    writer.write_record(&columns).map_err(failed)?;
+    writer.write_record(Cdr::COLUMNS.map(|(name, _)| name)).map_err(failed)?;
     for record in &answer.records {
-        let object: BTreeMap<String, Value> =
-            serde_json::from_str(&record.canonical_json()).unwrap_or_default();
-        let cell = |column: &&str| match object.get(*column) {
-            None | Some(Value::Null) => String::new(),
-            Some(Value::String(text)) => without_controls(text),
-            Some(Value::Object(empty)) if empty.is_empty() => String::new(),
-            Some(value) => value.to_string(),
-        };
-        writer.write_record(columns.iter().map(cell)).map_err(failed)?;
+        writer.write_record(record.values().map(cell)).map_err(failed)?;
     }
     writer.flush()?;
     for rejected in &answer.rejected {
         eprintln!("cdr-sync: cannot be a row ({}): {}", rejected.reason.as_str(), printable(&rejected.raw));
     }
     Ok(())
+}
+
+fn cell(value: FieldValue<'_>) -> String {
+    match value {
+        FieldValue::Null => String::new(),
+        FieldValue::Text(text) => without_controls(text),
+        FieldValue::Members(members) if members.is_empty() => String::new(),
+        FieldValue::Instant(instant) => instant.to_rfc3339(),
+        other => serde_json::to_string(&other).unwrap_or_default(),
+    }
 }
 
 fn row(record: &Cdr) -> Vec<String> {

@@ -6,13 +6,13 @@ use chrono::{DateTime, Utc};
 use sqlx::{AssertSqlSafe, PgConnection, Row as _};
 
 use super::{StoreError, span, stage};
-use crate::cdr::{Cdr, CdrKey, Column};
+use crate::cdr::{Cdr, CdrKey, Column, Kind};
 use crate::window::Window;
 
 /// Where the merge finds the records.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum MergeSource<'a> {
-    /// In its own parameter.
+    /// In its own parameters.
     Inline(&'a [&'a Cdr]),
     /// The same, of which PostgreSQL refuses some: it takes what it takes.
     Halving(&'a [&'a Cdr]),
@@ -26,7 +26,7 @@ pub(super) struct MergeParams<'a> {
     pub account: &'a str,
     /// The `updated_at` of every row it changes.
     pub stamp: DateTime<Utc>,
-    /// Whether replaced versions are kept. One whose Date changes always is.
+    /// Keeps replaced versions. One whose Date changes is always kept.
     pub history: bool,
     /// Columns that no record of the answer had: their stored values stay.
     pub absent: &'a BTreeSet<Column>,
@@ -109,7 +109,13 @@ async fn merge_at_once(
         .bind(terms.unproven.iter().map(|key| key.call_type.as_str()).collect::<Vec<_>>())
         .bind(terms.ignored);
     let row = match inline {
-        Some(records) => query.bind(stage::as_json(records)).fetch_one(conn).await?,
+        Some(records) => {
+            stage::as_arrays(records)
+                .into_iter()
+                .fold(query, |query, column| query.bind(column))
+                .fetch_one(conn)
+                .await?
+        }
         None => query.fetch_one(conn).await?,
     };
     let count = |name: &str| row.try_get::<i64, _>(name).map(i64::unsigned_abs);
@@ -167,13 +173,17 @@ async fn merge_halving(
 
 /// `prefix.name` for each record column that passes, joined by commas.
 fn list(prefix: &str, keep: impl Fn(&str) -> bool) -> String {
-    let names = stage::COLUMNS.iter().filter(|(name, _)| keep(name));
+    let names = Cdr::COLUMNS.iter().filter(|(name, _)| keep(name));
     names.map(|(name, _)| format!("{prefix}{name}")).collect::<Vec<_>>().join(", ")
 }
 
 /// The record columns as [`super::row::cdr_from_row`] reads them.
 pub(super) fn readable_row() -> String {
-    list("", |_| true).replace("price", "price::text")
+    let numeric = Kind::Numeric.sql_type();
+    // As text: no type of Rust's holds all digits.
+    Cdr::COLUMNS
+        .map(|(name, kind)| if kind == numeric { format!("{name}::text") } else { name.to_owned() })
+        .join(", ")
 }
 
 /// All columns of `voicenter.cdr` that this program knows, each with `prefix`.
@@ -217,7 +227,7 @@ fn loose(extra: &str) -> String {
 }
 
 /// The merge statement: $1 account, $2 stamp, $3 history, $4 the names of the answer's fields, $5 the windows
-/// that it proves, except for the keys $6 and $7, $8 the fields whose changes are ignored, $9 the records as JSON when
+/// that it proves, except for the keys $6 and $7, $8 the fields whose changes are ignored; from $9 on the records, when
 /// inline.
 ///
 /// Made of fixed names only. Every part sees the table as it was before the statement.
@@ -339,7 +349,7 @@ select (select count(*) from inserted) as inserted,
 
 /// The names of the columns that differ between a judged record and its row, null for each that does not.
 fn changes(is_wanted: impl Fn(&str) -> bool) -> String {
-    let names = stage::COLUMNS.iter().map(|(name, _)| name).filter(|name| is_wanted(name));
+    let names = Cdr::COLUMNS.iter().map(|(name, _)| name).filter(|name| is_wanted(name));
     let change = |name| format!("case when j.{name} is distinct from c.{name} then '{name}' end");
     names.map(change).collect::<Vec<_>>().join(", ")
 }
@@ -368,14 +378,16 @@ fn kept_expression(absent: &BTreeSet<Column>) -> String {
     format!("(select array_remove(array[{}], null) from matched)", names.join(", "))
 }
 
-/// The records out of parameter $9. An empty `extra` is no `extra`.
+/// The records out of the parameters from $9 on, an array of texts for each column.
 fn inline_cte() -> String {
-    let columns = list("", |name| name != "extra");
+    let arrays: Vec<String> = (9..).take(Cdr::COLUMNS.len()).map(|n| format!("${n}::text[]")).collect();
     format!(
         "staged as materialized (
-    select {columns}, nullif(extra, '{{}}') as extra
-    from json_to_recordset($9::json) as record({})
+    select {typed}
+    from unnest({arrays}) as sent({names})
 ),",
-        stage::definitions()
+        typed = Cdr::COLUMNS.map(|(name, kind)| format!("{name}::{kind} as {name}")).join(", "),
+        arrays = arrays.join(", "),
+        names = list("", |_| true),
     )
 }

@@ -75,7 +75,7 @@ impl Store {
     }
 }
 
-/// Closed ones are kept for so long.
+/// How long closed ones are kept.
 const CLOSED_KEPT: TimeDelta = TimeDelta::days(30);
 /// Text of open ones that is kept for an account, in bytes: a server that sends what nobody can read must not fill the disk.
 const MOST: i64 = 256 << 20;

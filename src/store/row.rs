@@ -9,10 +9,10 @@ use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, PgConnection, Row as _};
 
 use super::{Store, StoreError, merge, sql_as};
-use crate::cdr::{Cdr, CdrKey};
+use crate::cdr::{Cdr, CdrKey, Column, Slot};
 use crate::window::Window;
 
-/// So many rows are fetched at a time.
+/// Rows fetched at a time.
 const PAGE: i64 = 5_000;
 
 /// The rows of a span, page after page, in the order of date and key. No transaction stays open between pages, so
@@ -82,7 +82,7 @@ impl Rows<'_> {
     }
 }
 
-/// So long the calls of the last weeks may be counted.
+/// How long counting the calls of the last weeks may take.
 const COUNTING: Duration = Duration::from_secs(20);
 
 impl Store {
@@ -148,32 +148,9 @@ async fn counts_of_a_day(
 /// The record of a row that was selected by [`super::merge::readable_row`].
 pub(super) fn cdr_from_row(row: &PgRow) -> Result<Cdr, StoreError> {
     let extra: Option<Value> = row.try_get("extra")?;
-    Ok(Cdr {
+    let mut record = Cdr {
         key: CdrKey { call_id: row.try_get("call_id")?, call_type: row.try_get("type")? },
-        cdr_type: row.try_get("cdr_type")?,
         started_at: row.try_get("started_at")?,
-        duration_seconds: row.try_get("duration_seconds")?,
-        ring_seconds: row.try_get("ring_seconds")?,
-        caller_number: row.try_get("caller_number")?,
-        caller_extension: row.try_get("caller_extension")?,
-        target_number: row.try_get("target_number")?,
-        target_extension: row.try_get("target_extension")?,
-        target_prefix_name: row.try_get("target_prefix_name")?,
-        did: row.try_get("did")?,
-        dial_status: row.try_get("dial_status")?,
-        dial_status2: row.try_get("dial_status2")?,
-        queue_name: row.try_get("queue_name")?,
-        department_id: row.try_get("department_id")?,
-        department_name: row.try_get("department_name")?,
-        representative_code: row.try_get("representative_code")?,
-        representative_name: row.try_get("representative_name")?,
-        user_id: row.try_get("user_id")?,
-        user_name: row.try_get("user_name")?,
-        price: row.try_get("price")?,
-        record_url: row.try_get("record_url")?,
-        record_expected: row.try_get("record_expected")?,
-        dtmf_data: row.try_get("dtmf_data")?,
-        custom_data: row.try_get("custom_data")?,
         extra: match extra {
             // Kept by earlier versions.
             Some(Value::Object(fields)) => {
@@ -181,5 +158,15 @@ pub(super) fn cdr_from_row(row: &PgRow) -> Result<Cdr, StoreError> {
             }
             _ => Default::default(),
         },
-    })
+        ..Cdr::default()
+    };
+    for column in Column::ALL {
+        match record.slot(column) {
+            Slot::Text(slot) => *slot = row.try_get(column.name())?,
+            Slot::Number(slot) => *slot = row.try_get(column.name())?,
+            Slot::Flag(slot) => *slot = row.try_get(column.name())?,
+            Slot::Json(slot) => *slot = row.try_get(column.name())?,
+        }
+    }
+    Ok(record)
 }

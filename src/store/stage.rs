@@ -1,6 +1,9 @@
-//! An answer's records on their way into the database: folded to one a key, then as JSON or by `COPY`.
+//! An answer's records on their way into the database: folded to one a key, then as arrays or by `COPY`.
+//!
+//! Either way each value goes as the same text (`value_text`), so that PostgreSQL reads it with the same function.
 
 mod line;
+mod value_text;
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
@@ -13,46 +16,15 @@ use super::{StoreError, sql_as};
 use crate::cdr::{Cdr, CdrKey, RejectReason, Rejected};
 use line::Line;
 
-/// Up to so many records travel inside the merge statement: no temporary table, no catalog churn at every poll.
+/// At most this many records travel inside the merge statement: no temporary table, no catalog churn at every poll.
 pub const INLINE_RECORDS: usize = 500;
 /// Records of more bytes than this go by `COPY`, however few: piece by piece, so that probes are answered meanwhile.
 const INLINE_BYTES: usize = 4 << 20;
 
-/// A megabit a second brings so much within the time after which silence is a sign, in bytes.
+/// What a megabit a second brings within the time after which silence is a sign, in bytes.
 const LONG_BYTES: usize = 256 << 10;
 /// A `COPY` chunk of about this size is sent at a time, in bytes.
 const COPY_CHUNK: usize = 1 << 20;
-
-/// The columns that come from a record, with their types, in the table's order.
-pub(super) const COLUMNS: [(&str, &str); 27] = [
-    ("call_id", "text"),
-    ("type", "text"),
-    ("cdr_type", "integer"),
-    ("started_at", "timestamptz"),
-    ("duration_seconds", "integer"),
-    ("ring_seconds", "integer"),
-    ("caller_number", "text"),
-    ("caller_extension", "text"),
-    ("target_number", "text"),
-    ("target_extension", "text"),
-    ("target_prefix_name", "text"),
-    ("did", "text"),
-    ("dial_status", "text"),
-    ("dial_status2", "text"),
-    ("queue_name", "text"),
-    ("department_id", "text"),
-    ("department_name", "text"),
-    ("representative_code", "text"),
-    ("representative_name", "text"),
-    ("user_id", "text"),
-    ("user_name", "text"),
-    ("price", "numeric"),
-    ("record_url", "text"),
-    ("record_expected", "boolean"),
-    ("dtmf_data", "jsonb"),
-    ("custom_data", "jsonb"),
-    ("extra", "jsonb"),
-];
 
 /// An answer's records, one a key.
 #[derive(Clone, Debug, Default)]
@@ -116,15 +88,15 @@ pub(super) fn rejected(record: &Cdr, reason: RejectReason) -> Rejected {
     }
 }
 
-/// The columns as a definition list: for the temporary table and for `json_to_recordset`.
-pub(super) fn definitions() -> String {
-    COLUMNS.map(|(name, kind)| format!("{name} {kind}")).join(", ")
-}
-
-/// The records as one JSON array, each under the columns' names.
-pub(super) fn as_json(records: &[&Cdr]) -> String {
-    let texts: Vec<String> = records.iter().map(|record| record.canonical_json()).collect();
-    format!("[{}]", texts.join(","))
+/// The records as an array of texts for each column: they travel as parameters of the merge statement.
+pub(super) fn as_arrays<'a>(records: &[&'a Cdr]) -> Vec<Vec<Option<Cow<'a, str>>>> {
+    let mut arrays: Vec<_> = Cdr::COLUMNS.iter().map(|_| Vec::with_capacity(records.len())).collect();
+    for record in records {
+        for (array, value) in arrays.iter_mut().zip(record.values()) {
+            array.push(value_text::whole(value));
+        }
+    }
+    arrays
 }
 
 /// Returns `true` if the role has the right. It is PUBLIC's by default, and some administrators take it away: an answer
@@ -137,12 +109,12 @@ pub(super) async fn may_create_temporary_tables(conn: &mut PgConnection) -> Resu
 
 /// Returns `true` if the records are too many or too large to travel inside the merge statement.
 pub(super) fn is_large(records: &[&Cdr]) -> bool {
-    records.len() > INLINE_RECORDS || line::takes_more_than(records, INLINE_BYTES)
+    records.len() > INLINE_RECORDS || value_text::takes_more_than(records, INLINE_BYTES)
 }
 
 /// Returns `true` if the records take a while on a slow line.
 pub(super) fn is_long(records: &[&Cdr]) -> bool {
-    line::takes_more_than(records, LONG_BYTES)
+    value_text::takes_more_than(records, LONG_BYTES)
 }
 
 /// Creates `pg_temp.staged` and fills it by `COPY`; it vanishes with the transaction.
@@ -151,7 +123,8 @@ pub(super) async fn copy(
     records: &[&Cdr],
     watched: &Watched,
 ) -> Result<(), StoreError> {
-    let create = format!("create temporary table staged ({}) on commit drop", definitions());
+    let definitions = Cdr::COLUMNS.map(|(name, kind)| format!("{name} {kind}")).join(", ");
+    let create = format!("create temporary table staged ({definitions}) on commit drop");
     sqlx::raw_sql(sqlx::AssertSqlSafe(create)).execute(&mut *conn).await?;
     let mut copy = conn.copy_in_raw("copy pg_temp.staged from stdin").await?;
     let mut chunk = Vec::with_capacity(COPY_CHUNK + (COPY_CHUNK >> 3));

@@ -48,9 +48,9 @@ pub struct Envelope {
     pub listed: usize,
     /// The coarsest form of date.
     pub precision: Option<Precision>,
-    /// Whether a date came without a zone.
+    /// A date came without a zone.
     pub zoneless: bool,
-    /// Whether a date came with a second other than 0, or a fraction of one.
+    /// A date came with a second other than 0, or a fraction of one.
     pub second_dates: bool,
     /// What the dates show of their zone.
     pub(super) zones: ZoneCounter,

@@ -1,6 +1,6 @@
 //! The seed document's requests as written there, and the answers quoted in it decoded to written-out rows.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use cdr_sync::cdr::{Cdr, CdrKey, Column, RejectReason};
 use cdr_sync::voicenter::wire::{self, DateForm};
@@ -98,6 +98,17 @@ fn every_search_parameter_of_today_reaches_the_wire() {
     }
 }
 
+#[test]
+fn every_field_of_the_table_is_requested() {
+    let question = Question { form: Form::FULL, fields: Fields::All, ..seed_question() };
+    let body = wire::body(&question, SECONDS, None);
+    let requested: BTreeSet<&str> =
+        body["fields"].as_array().unwrap().iter().map(|field| field.as_str().unwrap()).collect();
+    let not_columns = ["CallID", "Type", "Date", "DateEpoch"];
+    let table: BTreeSet<&str> = Column::ALL.iter().map(|column| column.field()).chain(not_columns).collect();
+    assert_eq!(requested, table, "see the recipe at the head of src/cdr/fields.rs");
+}
+
 /// The answer quoted in the API document.
 const QUOTED: &str = r#"{"ERROR_NUMBER":0,"ERROR_DESCRIPTION":"OK","STATUS_CODE":200,"TOTAL_HITS":2,"RETURN_HITS":2,
  "CDR_LIST":[{"CallerNumber":"0722776772","TargetNumber":"972501234567","Date":"2024-06-10T09:04:58Z",
@@ -107,34 +118,8 @@ const QUOTED: &str = r#"{"ERROR_NUMBER":0,"ERROR_DESCRIPTION":"OK","STATUS_CODE"
   "RepresentativeName":"…","RepresentativeCode":"87654321","DTMFData":[],"DepartmentName":"Sales"}]}"#;
 
 fn empty(call_id: &str, call_type: &str, started_at: &str) -> Cdr {
-    Cdr {
-        key: CdrKey { call_id: call_id.into(), call_type: call_type.into() },
-        cdr_type: None,
-        started_at: utc(started_at),
-        duration_seconds: None,
-        ring_seconds: None,
-        caller_number: None,
-        caller_extension: None,
-        target_number: None,
-        target_extension: None,
-        target_prefix_name: None,
-        did: None,
-        dial_status: None,
-        dial_status2: None,
-        queue_name: None,
-        department_id: None,
-        department_name: None,
-        representative_code: None,
-        representative_name: None,
-        user_id: None,
-        user_name: None,
-        price: None,
-        record_url: None,
-        record_expected: None,
-        dtmf_data: None,
-        custom_data: None,
-        extra: BTreeMap::new(),
-    }
+    let key = CdrKey { call_id: call_id.into(), call_type: call_type.into() };
+    Cdr { key, started_at: utc(started_at), ..Cdr::default() }
 }
 
 fn quoted_row() -> Cdr {

@@ -3,6 +3,7 @@
 mod budget;
 mod commit;
 mod environment;
+mod fields;
 mod form;
 mod growth;
 mod horizon;

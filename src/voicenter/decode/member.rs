@@ -125,7 +125,7 @@ pub(super) fn number(raw: &str) -> Option<String> {
     is_numeric(&text).then(|| text.into_owned())
 }
 
-/// Whether `text` is a number that PostgreSQL's numeric holds.
+/// Returns `true` if `text` is a number that PostgreSQL's numeric holds.
 fn is_numeric(text: &str) -> bool {
     let unsigned = text.strip_prefix(['-', '+']).unwrap_or(text);
     let (mantissa, exponent) = match unsigned.split_once(['e', 'E']) {

@@ -1,15 +1,13 @@
 //! One item of `CDR_LIST` made into a record, or rejected with the reason.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 
-use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use serde_json::Value;
 
 use super::member::{self, Member};
 use super::text::storable;
-use crate::cdr::{Cdr, CdrKey, Column, RejectReason, Rejected, decimal};
+use crate::cdr::{Cdr, CdrKey, Column, FieldValue, Kind, RejectReason, Rejected, Slot, decimal};
 use crate::voicenter::dates::{self, Written};
 
 /// What became of an item.
@@ -39,38 +37,18 @@ enum Field {
     Other,
 }
 
-fn field(name: &str) -> Field {
-    use Column as C;
-    Field::Column(match name.to_ascii_lowercase().as_str() {
-        "callid" => return Field::CallId,
-        "type" => return Field::Type,
-        "date" => return Field::Date,
-        "dateepoch" => return Field::DateEpoch,
-        "cdrtype" => C::CdrType,
-        "duration" => C::DurationSeconds,
-        "ringtime" => C::RingSeconds,
-        "callernumber" => C::CallerNumber,
-        "callerextension" => C::CallerExtension,
-        "targetnumber" => C::TargetNumber,
-        "targetextension" => C::TargetExtension,
-        "targetprefixname" => C::TargetPrefixName,
-        "did" => C::Did,
-        "dialstatus" => C::DialStatus,
-        "dialstatus2" => C::DialStatus2,
-        "queuename" => C::QueueName,
-        "departmentid" => C::DepartmentId,
-        "departmentname" => C::DepartmentName,
-        "representativecode" => C::RepresentativeCode,
-        "representativename" => C::RepresentativeName,
-        "userid" => C::UserId,
-        "username" => C::UserName,
-        "price" => C::Price,
-        "recordurl" => C::RecordUrl,
-        "recordexpect" => C::RecordExpected,
-        "dtmfdata" => C::DtmfData,
-        "customdata" => C::CustomData,
-        _ => return Field::Other,
-    })
+impl Field {
+    fn named(name: &str) -> Self {
+        let is = |known: &str| name.eq_ignore_ascii_case(known);
+        match Column::of_field(name) {
+            Some(column) => Self::Column(column),
+            None if is("CallID") => Self::CallId,
+            None if is("Type") => Self::Type,
+            None if is("Date") => Self::Date,
+            None if is("DateEpoch") => Self::DateEpoch,
+            None => Self::Other,
+        }
+    }
 }
 
 /// Decodes one item. Zoneless dates are in `zone`.
@@ -90,7 +68,7 @@ pub(super) fn decode_record(item: &str, zone: Tz) -> Decoded {
         .map(|call_id| CdrKey { call_id, call_type: draft.call_type.take().unwrap_or_default() });
     match (key, date, draft.date) {
         (Some(key), Some(started_at), Some(written)) => Decoded::Record {
-            cdr: Box::new(draft.finish(key, started_at)),
+            cdr: Box::new(Cdr { key, started_at, ..std::mem::take(&mut draft.record) }),
             columns: std::mem::take(&mut draft.columns),
             others: std::mem::take(&mut draft.others),
             unfit: std::mem::take(&mut draft.unfit),
@@ -113,18 +91,14 @@ struct Draft {
     /// Fields without a column, with or without a value, in lower case.
     others: Vec<String>,
     unfit: Vec<String>,
-    texts: BTreeMap<Column, String>,
-    integers: BTreeMap<Column, i32>,
-    record_expected: Option<bool>,
-    dtmf_data: Option<Value>,
-    custom_data: Option<Value>,
-    extra: BTreeMap<String, Value>,
+    /// Without its key and date.
+    record: Cdr,
 }
 
 impl Draft {
     /// The first value that a column can hold goes there; whatever else comes is kept in `extra`.
     fn take(&mut self, member: &Member<'_>) {
-        let field = field(&member.name);
+        let field = Field::named(&member.name);
         match field {
             Field::Column(column) if !self.columns.contains(&column) => self.columns.push(column),
             Field::Other => self.others.push(storable_name(&member.name).to_lowercase()),
@@ -143,7 +117,7 @@ impl Draft {
         };
         if !taken {
             if let Field::Column(column) = field
-                && !self.holds(column)
+                && self.record.value(column) == FieldValue::Null
             {
                 self.unfit.push(member.name.clone().into_owned());
             }
@@ -158,16 +132,7 @@ impl Draft {
         }
     }
 
-    fn holds(&self, column: Column) -> bool {
-        match column {
-            Column::RecordExpected => self.record_expected.is_some(),
-            Column::DtmfData => self.dtmf_data.is_some(),
-            Column::CustomData => self.custom_data.is_some(),
-            column => self.texts.contains_key(&column) || self.integers.contains_key(&column),
-        }
-    }
-
-    /// Whether `raw` is the record's date now, in whatever form.
+    /// Returns `true` if `raw` is the record's date now, in whatever form.
     fn take_date(&mut self, raw: &str) -> bool {
         let Some(written) = member::scalar(raw).and_then(|text| dates::parse(&text)) else { return false };
         let first = *self.date.get_or_insert(written);
@@ -183,39 +148,17 @@ impl Draft {
     }
 
     fn take_column(&mut self, column: Column, raw: &str) -> bool {
-        match column {
-            Column::CdrType | Column::DurationSeconds | Column::RingSeconds => {
-                let clock = || member::clock_seconds(raw).filter(|_| column != Column::CdrType);
-                let number =
-                    member::integer(raw).or_else(clock).and_then(|number| i32::try_from(number).ok());
-                match (number, self.integers.contains_key(&column)) {
-                    (Some(number), false) => self.integers.insert(column, number).is_none(),
-                    (Some(number), true) => self.integers.get(&column) == Some(&number),
-                    (None, _) => false,
-                }
+        let kind = column.kind();
+        match self.record.slot(column) {
+            Slot::Number(slot) => {
+                let clock = || member::clock_seconds(raw).filter(|_| kind == Kind::Seconds);
+                let number = member::integer(raw).or_else(clock);
+                put(slot, number.and_then(|number| i32::try_from(number).ok()))
             }
-            Column::RecordExpected => put(&mut self.record_expected, member::boolean(raw)),
-            Column::DtmfData => put_json(&mut self.dtmf_data, raw),
-            Column::CustomData => put_json(&mut self.custom_data, raw),
-            Column::Price => self.put_price(member::number(raw)),
-            _ => self.put_text(column, member::scalar(raw).map(|text| text.into_owned())),
-        }
-    }
-
-    fn put_text(&mut self, column: Column, text: Option<String>) -> bool {
-        match (text, self.texts.get(&column)) {
-            (Some(text), None) => self.texts.insert(column, text).is_none(),
-            (Some(text), Some(there)) => text == *there,
-            (None, _) => false,
-        }
-    }
-
-    /// Kept digit for digit; another spelling of the same number is no other price.
-    fn put_price(&mut self, price: Option<String>) -> bool {
-        let plain = price.as_deref().map(decimal::plain);
-        match self.texts.get(&Column::Price).map(|there| decimal::plain(there)) {
-            Some(there) => plain == Some(there),
-            None => self.put_text(Column::Price, price),
+            Slot::Text(slot) if kind == Kind::Numeric => put_number(slot, member::number(raw)),
+            Slot::Text(slot) => take_text(slot, raw),
+            Slot::Flag(slot) => put(slot, member::boolean(raw)),
+            Slot::Json(slot) => put_json(slot, raw),
         }
     }
 
@@ -229,49 +172,16 @@ impl Draft {
             return;
         }
         let same = |there: &str, wanted: &str| there.to_lowercase() == wanted.to_lowercase();
-        if self.extra.iter().any(|(there, held)| same(there, name) && *held == value) {
+        if self.record.extra.iter().any(|(there, held)| same(there, name) && *held == value) {
             return;
         }
         let mut unique = name.to_owned();
         let mut number = 2;
-        while self.extra.keys().any(|there| same(there, &unique)) {
+        while self.record.extra.keys().any(|there| same(there, &unique)) {
             unique = format!("{name}#{number}");
             number += 1;
         }
-        self.extra.insert(unique, value);
-    }
-
-    fn finish(&mut self, key: CdrKey, started_at: DateTime<Utc>) -> Cdr {
-        let mut text = |column| self.texts.remove(&column);
-        let integer = |column| self.integers.get(&column).copied();
-        Cdr {
-            key,
-            started_at,
-            cdr_type: integer(Column::CdrType),
-            duration_seconds: integer(Column::DurationSeconds),
-            ring_seconds: integer(Column::RingSeconds),
-            caller_number: text(Column::CallerNumber),
-            caller_extension: text(Column::CallerExtension),
-            target_number: text(Column::TargetNumber),
-            target_extension: text(Column::TargetExtension),
-            target_prefix_name: text(Column::TargetPrefixName),
-            did: text(Column::Did),
-            dial_status: text(Column::DialStatus),
-            dial_status2: text(Column::DialStatus2),
-            queue_name: text(Column::QueueName),
-            department_id: text(Column::DepartmentId),
-            department_name: text(Column::DepartmentName),
-            representative_code: text(Column::RepresentativeCode),
-            representative_name: text(Column::RepresentativeName),
-            user_id: text(Column::UserId),
-            user_name: text(Column::UserName),
-            price: text(Column::Price),
-            record_url: text(Column::RecordUrl),
-            record_expected: self.record_expected,
-            dtmf_data: self.dtmf_data.take(),
-            custom_data: self.custom_data.take(),
-            extra: std::mem::take(&mut self.extra),
-        }
+        self.record.extra.insert(unique, value);
     }
 }
 
@@ -284,7 +194,7 @@ fn take_text(slot: &mut Option<String>, raw: &str) -> bool {
     put(slot, member::scalar(raw).map(|text| text.into_owned()))
 }
 
-/// Whether `value` stands in `slot` now.
+/// Returns `true` if `value` stands in `slot` now.
 fn put<T: PartialEq>(slot: &mut Option<T>, value: Option<T>) -> bool {
     let Some(value) = value else { return false };
     match slot {
@@ -293,6 +203,14 @@ fn put<T: PartialEq>(slot: &mut Option<T>, value: Option<T>) -> bool {
             *slot = Some(value);
             true
         }
+    }
+}
+
+/// Kept digit for digit; another spelling of the same number is no other value.
+fn put_number(slot: &mut Option<String>, number: Option<String>) -> bool {
+    match slot.as_deref().map(decimal::plain) {
+        Some(there) => number.as_deref().map(decimal::plain) == Some(there),
+        None => put(slot, number),
     }
 }
 

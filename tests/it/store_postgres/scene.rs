@@ -52,26 +52,14 @@ pub fn cdr(call_id: &str, started_at: DateTime<Utc>) -> Cdr {
         duration_seconds: Some(60),
         ring_seconds: Some(5),
         caller_number: Some("0501234567".into()),
-        caller_extension: None,
         target_number: Some("031234567".into()),
-        target_extension: None,
-        target_prefix_name: None,
-        did: None,
         dial_status: Some("ANSWER".into()),
-        dial_status2: None,
-        queue_name: None,
-        department_id: None,
-        department_name: None,
-        representative_code: None,
         representative_name: Some("דנה כהן".into()),
-        user_id: None,
-        user_name: None,
         price: Some("12.50".into()),
-        record_url: None,
         record_expected: Some(true),
-        dtmf_data: None,
         custom_data: Some(json!({"k": [1, "two"]})),
         extra: [("New".to_owned(), json!("field"))].into(),
+        ..Cdr::default()
     }
 }
 
