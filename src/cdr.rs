@@ -13,7 +13,7 @@ pub use fields::{Cdr, Column, FieldValue, Kind, Slot};
 
 /// What identifies a CDR within an account.
 ///
-/// The two legs of a call share a CallID; `Type` tells them apart (API document, "Answer").
+/// The two legs of a call share a CallID; `Type` tells them apart (docs/voicenter-api.md#callid).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct CdrKey {
     /// `CallID` as sent.
@@ -96,7 +96,7 @@ impl Cdr {
     }
 
     /// Which of two different records with one key is stored: the later Date, and on a tie the larger
-    /// canonical JSON (contract, `cdr_sync.rejected`).
+    /// canonical JSON (docs/contract.md#duplicates).
     pub fn outranks(&self, other: &Cdr) -> Ordering {
         self.started_at
             .cmp(&other.started_at)

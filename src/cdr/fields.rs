@@ -91,7 +91,7 @@ macro_rules! fields {
 
         /// The columns of `voicenter.cdr` that an answer may lack altogether.
         ///
-        /// A field absent from every record of a non-empty answer leaves its column as it is (contract).
+        /// A field absent from every record of a non-empty answer leaves its column as it is (docs/contract.md#absent-fields).
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum Column {
             $(#[doc = concat!("`", $field, "`")] $column,)*

@@ -139,7 +139,7 @@ impl Draft {
         (first.local, first.offset) == (written.local, written.offset)
     }
 
-    /// The same instant as `Date`: it helps to read that, and is never kept (contract, `extra`).
+    /// The same instant as `Date`: it helps to read that, and is never kept (docs/contract.md#extra).
     fn take_epoch(&mut self, raw: &str) -> bool {
         // Milliseconds where seconds would lie beyond the year 5000.
         let epoch = member::integer(raw);
