@@ -31,4 +31,5 @@ mod process;
 mod readers;
 mod servers;
 mod store_postgres;
+mod support;
 mod torture;

@@ -1,6 +1,6 @@
 //! The real binary as its user runs it: what it tells of trouble.
 
-mod log;
+pub mod log;
 mod memory;
 mod outcomes;
 mod scene;
