@@ -174,6 +174,6 @@ mod needs_python {
     fn kubernetes_accepts_the_manifests() {
         let output = Command::new("scripts/check-kubernetes").output().unwrap();
         let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
-        assert!(output.status.success(), "{said}");
+        assert!(output.status.success(), "this test needs python3 with venv, and PyPI: {said}");
     }
 }

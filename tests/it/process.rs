@@ -1,4 +1,4 @@
-//! The real binary as its user runs it: what it tells of trouble.
+//! The real binary as its user runs it: what it reports when something is wrong.
 
 pub mod log;
 mod memory;

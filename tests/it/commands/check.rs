@@ -13,7 +13,7 @@ use crate::commands::scene::{Ledger, printed, program, simulator, steady};
 use crate::support::database::Database;
 use crate::support::folder::Folder;
 
-/// What `check` prints against an API with these options, its clock so far from ours.
+/// What `check` prints against an API with these options, its clock this far from ours.
 async fn checked(
     database: &str,
     change: impl FnOnce(&mut SimulatorOptions),
@@ -102,7 +102,7 @@ async fn accounts_are_left_over_and_share_calls() {
     )
     .await;
     assert!(!text.contains("proxy-password"), "{text}");
-    // What the account reads holds the simulator's port, and is told at length.
+    // What the account reads holds the simulator's port, and is explained at length.
     let text: Vec<&str> = text.lines().filter(|line| !line.contains("what it reads has changed")).collect();
     insta::assert_snapshot!(text.join("\n"));
 }

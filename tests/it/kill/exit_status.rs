@@ -1,4 +1,4 @@
-//! What the program's exit status tells.
+//! What the program's exit status means.
 
 use chrono::TimeDelta;
 use voicenter_simulator::{ApiGeneration, Record, SimulatorOptions};

@@ -7,7 +7,7 @@ use crate::kill::scene::{KillScene, slow_server};
 use crate::support::polling::until;
 use crate::support::program::Running;
 
-/// `CDR_SYNC_KILLS`, or few enough for every run of the tests.
+/// `CDR_SYNC_KILLS`, or as few as every run of the tests can afford.
 fn kills() -> usize {
     std::env::var("CDR_SYNC_KILLS").map_or(6, |text| text.parse().expect("CDR_SYNC_KILLS is a number"))
 }

@@ -24,13 +24,13 @@ use crate::support::dates::{days, hours, instant, minutes};
 struct Manners {
     /// Fields and keys that it refuses.
     refuses: Vec<&'static str>,
-    /// Whether it says which.
+    /// It says which.
     by_name: bool,
     /// Error texts that it answers with first.
     trouble: VecDeque<&'static str>,
-    /// Whether STATUS_CODE, TOTAL_HITS and RETURN_HITS are left out.
+    /// STATUS_CODE, TOTAL_HITS and RETURN_HITS are left out.
     no_extras: bool,
-    /// Whether `callID` is taken and not gone by.
+    /// `callID` is accepted and ignored.
     ignores_call_id: bool,
     /// The bodies of all requests that it refused, and of those that it passed on.
     refused: Vec<Value>,
@@ -332,7 +332,7 @@ async fn a_ledger_of_version_0_1_that_asked_in_the_older_form_heals_by_itself() 
     // The server took the newer form all the time; or only after a first reply that was an error.
     for (generation, bare_hours) in [("v01", 0), ("current", 24)] {
         let (picky, url) = Picky::start(Manners::default()).await;
-        // Another database tells the account's scope and the simulator's truth.
+        // Another database shows the account's scope and the simulator's truth.
         let scratch = scene_at(&picky, &url, Arc::new(Database::new().await)).await;
         let database = Arc::new(Database::new().await);
         old_ledger(&database, &scratch, json!({"generation": generation, "api": api}), bare_hours).await;
@@ -352,7 +352,7 @@ async fn a_ledger_of_version_0_1_that_asked_in_the_older_form_heals_by_itself() 
         assert_eq!(picky.with(|manners| manners.refused.len()), 0);
         let forms = "select count(*) from cdr_sync.account where knowledge ? 'generation' or not knowledge ? 'capabilities'";
         assert_eq!(scene.database.count(forms).await, 0);
-        // Once healed, nothing is read again for it.
+        // Once it is complete, nothing is read again for it.
         let before = picky.with(|manners| manners.passed.len());
         pass(&scene).await;
         // On a quiet day two questions look at the zone; the newest minutes and the lookback are read.

@@ -175,7 +175,7 @@ async fn a_second_that_the_older_api_never_gives_out_is_a_gap_and_all_else_is_th
     scene.pass().await;
     let gaps = scene.store.gaps(Some("main")).await.unwrap();
     assert!(gaps.iter().all(|gap| gap.reason == "overloaded"), "{gaps:?}");
-    // Nobody has told whether bounds are inclusive, so the seconds beside it cannot be asked for without it.
+    // Nothing says whether bounds are inclusive, so the seconds beside it cannot be asked for without it.
     let gap = gaps.iter().map(|gap| gap.window).reduce(|all, one| all.hull(&one)).unwrap();
     assert!(gap.contains(second) && gap.len() <= chrono::TimeDelta::seconds(5), "{gaps:?}");
     let url = scene.database.url();

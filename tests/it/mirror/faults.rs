@@ -51,7 +51,7 @@ async fn removed(scene: &MirrorScene) -> i64 {
 
 #[tokio::test]
 async fn a_sick_server_that_answers_with_nothing_removes_nothing() {
-    // With few calls no single answer lacks so many records that it is suspicious by itself.
+    // With few calls no single answer lacks enough records to be suspicious by itself.
     for (generation, calls_per_day) in [(ApiGeneration::Current, 150.0), (ApiGeneration::V01, 800.0)] {
         let scene = at_work_with(generation, calls_per_day).await;
         let begin = scene.now();
@@ -110,7 +110,7 @@ async fn a_third_of_all_answers_spoilt_in_every_way_loses_nothing() {
     // What a fault garbles is stored as it came; the age of two days reads all of it once more when all is well again.
     scene.account.settings.reconcile = vec![days(1), days(2)];
     let begin = scene.now();
-    // Those that would take real time, that never answer, or that tell the operator to act have tests of their own.
+    // Those that would take real time, that never answer, or that ask the operator to act have tests of their own.
     let apart = [
         Fault::Hang,
         Fault::SlowDrip,
@@ -216,7 +216,7 @@ async fn being_asked_to_wait_is_no_failure_and_makes_every_lane_wait() {
     for (fault, least) in [(Fault::RateLimited, 5), (Fault::RateLimitedRetryAfter, 7)] {
         let mut scene = at_work(ApiGeneration::Current).await;
         scene.account.backoff = Backoff { min: Duration::from_secs(5), max: Duration::from_secs(6) };
-        // Eight failures would end a pass; so many refusals in a row must not.
+        // Eight failures would end a pass; as many refusals in a row must not.
         scene.simulator.faults().next_times(fault, 10);
         let clock = scene.clock.clone();
         let watch = ProgressWatch::default();

@@ -1,4 +1,4 @@
-//! Servers nobody imagined, over HTTP: simulators drawn by a seed from all that they may be told to do. A pass and a
+//! Servers nobody imagined, over HTTP: simulators drawn by a seed from all that they can be set to do. A pass and a
 //! day and a half of the daemon later the table is compared with the truth.
 //!
 //! `SERVERS=200` draws more of them, `SEED=n` runs one.
@@ -249,7 +249,7 @@ async fn judge(
     }
 }
 
-/// Whether some unit in or beside the gap, with its neighbours, holds as many records as an answer may.
+/// Returns `true` if some unit in or beside the gap, with its neighbours, holds as many records as an answer may.
 fn is_crowded(gap: Window, truth: &[TruthRow], options: &SimulatorOptions) -> bool {
     let minutes_only = options.dialect.date_form == Some(DateForm::Minutes);
     let unit = if minutes_only { minutes(1) } else { TimeDelta::seconds(1) };

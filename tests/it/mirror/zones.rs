@@ -27,7 +27,7 @@ fn busy(generation: ApiGeneration) -> SimulatorOptions {
     SimulatorOptions { world, ..simulator }
 }
 
-/// Without DateEpoch, which would give it away at once.
+/// Without DateEpoch, which would reveal it at once.
 fn zoneless(zone: Tz) -> SimulatorOptions {
     let mut simulator = busy(ApiGeneration::V01);
     simulator.dialect.zone = Some(zone);
@@ -146,7 +146,7 @@ async fn dates_with_z_beside_bounds_in_another_zone_are_believed_when_the_calls_
     assert_refused(&scene, "Set api.timezone to Asia/Jerusalem").await;
 }
 
-/// When a day ahead was asked for, in a zone so far ahead of UTC.
+/// When a day ahead was asked for, in a zone that is this far ahead of UTC.
 fn looks(scene: &MirrorScene, zone: TimeDelta) -> Vec<DateTime<Utc>> {
     let ahead = |entry: &RequestEntry| {
         let to = entry.search.as_ref().and_then(|search| search.to);

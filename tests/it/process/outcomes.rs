@@ -1,4 +1,4 @@
-//! What a pass and `verify` tell, and with which exit status.
+//! What a pass and `verify` report, and with which exit status.
 
 use chrono::TimeDelta;
 use voicenter_simulator::{Fault, Record};
@@ -113,7 +113,7 @@ fn a_client_that_goes_away_ends_no_server() {
         client.write_all(ask.repeat(3).as_bytes()).unwrap();
         client.shutdown(Shutdown::Both).unwrap();
     }
-    // One more that is answered tells that it lives, and that it has dealt with those before.
+    // One more that is answered shows that it lives, and that it has dealt with those before.
     let mut last = TcpStream::connect(&address).unwrap();
     last.write_all(ask.as_bytes()).unwrap();
     let mut status = String::new();

@@ -65,7 +65,7 @@ async fn run(cluster: &Cluster, database: &str, statement: &str) {
     }
 }
 
-/// Whether the role is there, and may read the views of the database.
+/// Returns whether the role exists, and whether it may read the views of the database.
 async fn reader(url: &str) -> (bool, bool) {
     let mut sql = sql(url).await;
     sqlx::query_as(

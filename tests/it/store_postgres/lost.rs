@@ -55,7 +55,7 @@ async fn rows_that_somebody_deleted_no_longer_count_as_read() {
     assert_eq!((found.lost_days, found.lost_rows), (1, 10));
     let coverage = scene.store.load(ACCOUNT).await.unwrap().coverage;
     assert_eq!(coverage.holes(day), [day]);
-    // It was told once; what is there is what counts now.
+    // It was reported once; what is there is what counts now.
     assert_eq!(compare().await.lost_rows, 0);
 }
 

@@ -101,7 +101,7 @@ async fn two_hundred_accounts_take_as_many_round_trips_as_two() {
     let many = proxy.count(everything()).await;
     // The pool tests a connection that it takes back, on its own time.
     assert!(many <= few + 1, "{many} round trips for 200 accounts, {few} for one");
-    // And each account is told of by itself.
+    // And each account is reported by itself.
     let overviews = store.overview(at(12, 0)).await.unwrap();
     assert_eq!(overviews.len(), 200);
     for overview in overviews.iter().filter(|overview| overview.account.starts_with("account ")) {

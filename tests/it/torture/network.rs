@@ -134,7 +134,7 @@ pub async fn cut_leader(form: Form) {
             let id = scene.mark();
             let taken_over = scene.arrival(&id, began).await;
             println!("{taken_over:.1?}, in a commit: {stores}");
-            database(scene, leader).mend();
+            database(scene, leader).reconnect();
             scene.recovery().await;
             taken_over
         },
