@@ -4,10 +4,12 @@ use std::time::{Duration, Instant};
 
 use voicenter_simulator::{Fault, RateClock, RequestOutcome, SimulatorOptions};
 
-use crate::kill::program::{Running, Scene, slow_server, until};
+use crate::kill::scene::{KillScene, slow_server};
+use crate::support::polling::until;
+use crate::support::program::Running;
 
 /// Two daemons with an account each, and one credential between them.
-fn two_daemons(scene: &Scene, per_minute: u32) -> [Running; 2] {
+fn two_daemons(scene: &KillScene, per_minute: u32) -> [Running; 2] {
     ["north", "south"].map(|account| {
         let mut command = scene.command("run");
         command
@@ -21,7 +23,7 @@ fn two_daemons(scene: &Scene, per_minute: u32) -> [Running; 2] {
 #[tokio::test]
 async fn two_processes_with_one_credential_share_one_budget() {
     const PER_MINUTE: u32 = 600;
-    let scene = Scene::new(slow_server()).await;
+    let scene = KillScene::new(slow_server()).await;
     let daemons = two_daemons(&scene, PER_MINUTE);
     until("requests of both", async || scene.simulator.requests().len() >= 60).await;
     drop(daemons);
@@ -37,13 +39,13 @@ async fn two_processes_with_one_credential_share_one_budget() {
         }
     }
     let accounts = "select count(distinct account) from cdr_sync.window_read";
-    assert_eq!(scene.count(accounts).await, 2, "both were at work");
+    assert_eq!(scene.database.count(accounts).await, 2, "both were at work");
 }
 
 #[tokio::test]
 async fn after_error_1_both_processes_ask_at_half_the_rate() {
     const PER_MINUTE: u32 = 600;
-    let scene = Scene::new(slow_server()).await;
+    let scene = KillScene::new(slow_server()).await;
     let daemons = two_daemons(&scene, PER_MINUTE);
     until("requests of both", async || scene.simulator.requests().len() >= 20).await;
     scene.simulator.faults().next(Fault::RateLimited);
@@ -75,8 +77,9 @@ async fn after_error_1_both_processes_ask_at_half_the_rate() {
 #[ignore = "takes two and a half minutes"]
 async fn two_processes_at_thirty_a_minute_for_two_and_a_half_minutes() {
     let server = SimulatorOptions { requests_per_minute: 30, rate_clock: RateClock::Real, ..slow_server() };
-    let scene = Scene::new(server).await;
+    let scene = KillScene::new(server).await;
     let daemons = two_daemons(&scene, 30);
+    // Real time is the subject: the server counts the requests of each minute of it.
     tokio::time::sleep(Duration::from_secs(150)).await;
     drop(daemons);
     let requests = scene.simulator.requests();

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use cdr_sync::clock::{Clock, ManualClock};
 use cdr_sync::voicenter::{
     Action, ApiError, Client, ClientResources, ClientSettings, Credential, Fields, Filter, Form, Format,
     Granularity, Method, Question,
@@ -14,10 +13,13 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use voicenter_simulator::{ApiGeneration, DialectOptions, Fault, Simulator, SimulatorOptions, WorldOptions};
 
+use crate::support::dates::instant;
+use crate::support::simulator::standing;
+
 const SECRET: &str = "s3cret-code-of-nobody";
 
 fn now() -> DateTime<Utc> {
-    "2026-06-10T10:00:00Z".parse().unwrap()
+    instant("2026-06-10T10:00:00Z")
 }
 
 async fn api(generation: ApiGeneration) -> Simulator {
@@ -32,7 +34,7 @@ async fn api(generation: ApiGeneration) -> Simulator {
         dialect: DialectOptions { zone: Some(Tz::UTC), ..DialectOptions::default() },
         ..SimulatorOptions::default()
     };
-    Simulator::start(options, Clock::Manual(ManualClock::new(now()))).await.unwrap()
+    standing(options, now()).await
 }
 
 fn client(url: &str, method: Method, credential: Credential) -> Client {

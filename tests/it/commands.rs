@@ -1,6 +1,6 @@
 //! What the commands print, by snapshots: the real binary, a simulated API, a real database.
 //!
-//! `INSTA_UPDATE=always scripts/test --test commands` writes the snapshots anew; look at the difference.
+//! `INSTA_UPDATE=always scripts/test -E 'test(/^commands::/)'` rewrites the snapshots; review the difference.
 
 mod accounts;
 mod check;

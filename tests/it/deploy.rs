@@ -2,78 +2,28 @@
 
 use std::fs;
 use std::os::unix::net::UnixDatagram;
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use cdr_sync::clock::Clock;
+use cdr_sync::store::Store;
 use chrono::TimeDelta;
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
-use private_postgres::TestDatabase;
-use voicenter_simulator::{Simulator, SimulatorOptions};
+use nix::sys::signal::Signal;
+use voicenter_simulator::ApiGeneration;
 
-const PATIENCE: Duration = Duration::from_secs(60);
-
-/// Whether `tool` is here; CDR_SYNC_TEST_WITHOUT says when it is not.
-fn here(tool: &str) -> bool {
-    let without = std::env::var("CDR_SYNC_TEST_WITHOUT").unwrap_or_default();
-    let here = !without.split(',').any(|word| word.trim() == tool);
-    if !here {
-        eprintln!("SKIPPED: no {tool} here (CDR_SYNC_TEST_WITHOUT)");
-    }
-    here
-}
-
-/// A directory that goes with the test.
-struct Scratch(PathBuf);
-
-impl Scratch {
-    fn new() -> Self {
-        let path = std::env::temp_dir().join(format!("cdr-sync-deploy-{:x}", fastrand::u64(..)));
-        fs::create_dir_all(&path).unwrap();
-        Self(path)
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
-#[test]
-fn systemd_accepts_the_unit() {
-    if !here("systemd") {
-        return;
-    }
-    let scratch = Scratch::new();
-    let unit = fs::read_to_string("deploy/systemd/cdr-sync.service").unwrap();
-    // The program is not installed here: systemd is to see that the one of this build could be started.
-    let unit = unit.replace("/usr/local/bin/cdr-sync", env!("CARGO_BIN_EXE_cdr-sync"));
-    let file = scratch.0.join("cdr-sync.service");
-    fs::write(&file, unit).unwrap();
-    let verify = Command::new("systemd-analyze").arg("verify").arg(&file).output();
-    let output =
-        verify.expect("systemd-analyze is there: Debian's package systemd, or CDR_SYNC_TEST_WITHOUT=systemd");
-    let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
-    assert!(output.status.success() && said.is_empty(), "{said}");
-    // 0 is shut off from everything, 10 from nothing.
-    let security = Command::new("systemd-analyze")
-        .args(["security", "--offline=true", "--threshold=15", "--no-pager"])
-        .arg(&file)
-        .output()
-        .unwrap();
-    assert!(security.status.success(), "{}", String::from_utf8_lossy(&security.stdout));
-}
+use crate::support::database::{Database, settings};
+use crate::support::folder::Folder;
+use crate::support::polling::PATIENCE;
+use crate::support::program::{CODE, Running, command, mirroring};
+use crate::support::simulator::{running, unlimited};
 
 /// The steps at the unit's head, run as they stand, but under a root of the test's own.
 #[test]
 fn the_units_install_steps_put_everything_where_it_looks() {
     use std::os::unix::fs::PermissionsExt;
 
-    let scratch = Scratch::new();
-    let (from, root) = (scratch.0.join("from"), scratch.0.join("root"));
+    let scratch = Folder::new();
+    let (from, root) = (scratch.path().join("from"), scratch.path().join("root"));
     fs::create_dir_all(&from).unwrap();
     let unit = fs::read_to_string("deploy/systemd/cdr-sync.service").unwrap();
     for name in ["cdr-sync", "operations.md", "config.toml", "database_url", "voicenter_code"] {
@@ -119,7 +69,7 @@ fn the_units_install_steps_put_everything_where_it_looks() {
     assert_eq!(mode("/etc/cdr-sync/secrets"), 0o700);
 }
 
-/// What never mends itself is not started again; everything else is, for ever.
+/// What never gets better by itself is not started again; everything else is, however often.
 #[test]
 fn a_wrong_configuration_ends_as_the_unit_expects() {
     let unit = fs::read_to_string("deploy/systemd/cdr-sync.service").unwrap();
@@ -127,35 +77,18 @@ fn a_wrong_configuration_ends_as_the_unit_expects() {
         assert!(unit.lines().any(|of_unit| of_unit == line), "{line}");
     }
     let prevents = unit.lines().find_map(|line| line.strip_prefix("RestartPreventExitStatus=")).unwrap();
-    let scratch = Scratch::new();
-    let config = scratch.0.join("config.toml");
-    fs::write(&config, "[sync]\npoll_intervall = \"60s\"\n").unwrap();
-    let output = Command::new(env!("CARGO_BIN_EXE_cdr-sync"))
-        .args(["run", "--config"])
-        .arg(&config)
-        .env_clear()
-        .env("DATABASE_URL", "postgres://nobody@127.0.0.1:1/none")
-        .env("VOICENTER_CODE", "simulated-code")
-        .current_dir(&scratch.0)
-        .output()
-        .unwrap();
+    let scratch = Folder::new();
+    let config = scratch.write("config.toml", "[sync]\npoll_intervall = \"60s\"\n");
+    let mut run = command(["run", "--config"]);
+    run.arg(&config).env("DATABASE_URL", "postgres://nobody@127.0.0.1:1/none").env("VOICENTER_CODE", CODE);
+    let output = run.as_std_mut().output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code().map(|code| code.to_string()).as_deref(), Some(prevents), "{said}");
 }
 
-#[test]
-fn kubernetes_accepts_the_manifests() {
-    if !here("python3") {
-        return;
-    }
-    let output = Command::new("scripts/check-kubernetes").output().unwrap();
-    let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
-    assert!(output.status.success(), "{said}");
-}
-
 /// The daemon under a service manager that is this test.
 struct Service {
-    daemon: Child,
+    daemon: Running,
     socket: UnixDatagram,
 }
 
@@ -180,43 +113,22 @@ impl Service {
     }
 }
 
-impl Drop for Service {
-    fn drop(&mut self) {
-        let _ = self.daemon.kill();
-        let _ = self.daemon.wait();
-    }
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn systemd_is_told_when_it_is_ready_alive_and_stopping() {
-    let scratch = Scratch::new();
-    let database = TestDatabase::new().await.unwrap();
-    let simulator = Simulator::start(SimulatorOptions::default(), Clock::System).await.unwrap();
-    let path = scratch.0.join("notify");
+    let scratch = Folder::new();
+    let database = Database::new().await;
+    let simulator = running(unlimited(ApiGeneration::Current)).await;
+    let path = scratch.path().join("notify");
     let socket = UnixDatagram::bind(&path).unwrap();
     socket.set_read_timeout(Some(PATIENCE)).unwrap();
     let start = Clock::System.now() - TimeDelta::hours(1);
-    let daemon = Command::new(env!("CARGO_BIN_EXE_cdr-sync"))
-        .arg("run")
-        .env_clear()
-        .current_dir(std::env::temp_dir())
-        .env("DATABASE_URL", database.url())
-        .env("VOICENTER_CODE", "simulated-code")
-        .env("VOICENTER_URL", simulator.url())
-        .env("CDR_SYNC__SYNC__START", start.to_rfc3339())
-        .env("CDR_SYNC__HTTP__LISTEN", "")
-        .env("CDR_SYNC__LOG__LEVEL", "error")
-        .env("NOTIFY_SOCKET", &path)
-        .env("WATCHDOG_USEC", "200000")
-        .stdin(Stdio::null())
-        .spawn()
-        .unwrap();
-    let mut service = Service { daemon, socket };
+    let mut command = mirroring(["run"], database.url(), &simulator.url(), start);
+    command.env("NOTIFY_SOCKET", &path).env("WATCHDOG_USEC", "200000");
+    let mut service = Service { daemon: Running::start(command), socket };
     let before = service.says_until("READY=1");
     assert!(before.iter().all(|word| word == "READY=1" || word == "WATCHDOG=1"), "{before:?}");
     // The schema is there by then.
-    let store =
-        cdr_sync::store::Store::open(&cdr_sync::store::DatabaseSettings::new(database.url().into())).unwrap();
+    let store = Store::open(&settings(database.url())).unwrap();
     assert!(store.schema_state().await.unwrap().pending.is_empty());
     // At half of the watchdog's time each.
     let began = Instant::now();
@@ -224,7 +136,44 @@ async fn systemd_is_told_when_it_is_ready_alive_and_stopping() {
         service.says_until("WATCHDOG=1");
     }
     assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
-    kill(Pid::from_raw(service.daemon.id().try_into().unwrap()), Signal::SIGTERM).unwrap();
+    service.daemon.signal(Signal::SIGTERM);
     service.says_until("STOPPING=1");
-    assert!(service.daemon.wait().unwrap().success());
+    assert!(service.daemon.wait().await.0.success());
+}
+
+mod needs_systemd {
+    use super::*;
+
+    #[test]
+    fn systemd_accepts_the_unit() {
+        let scratch = Folder::new();
+        let unit = fs::read_to_string("deploy/systemd/cdr-sync.service").unwrap();
+        // The program is not installed here: systemd is to see that the one of this build could be started.
+        let unit = unit.replace("/usr/local/bin/cdr-sync", env!("CARGO_BIN_EXE_cdr-sync"));
+        let file = scratch.write("cdr-sync.service", &unit);
+        let verify = Command::new("systemd-analyze").arg("verify").arg(&file).output();
+        let output = verify
+            .expect("this test needs systemd-analyze; scripts/test installs systemd or leaves the test out");
+        let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+        assert!(output.status.success() && said.is_empty(), "{said}");
+        // 0 is shut off from everything, 10 from nothing.
+        let security = Command::new("systemd-analyze")
+            .args(["security", "--offline=true", "--threshold=15", "--no-pager"])
+            .arg(&file)
+            .output()
+            .unwrap();
+        assert!(security.status.success(), "{}", String::from_utf8_lossy(&security.stdout));
+    }
+}
+
+/// With its module `venv`, by which the script has its schemas.
+mod needs_python {
+    use super::*;
+
+    #[test]
+    fn kubernetes_accepts_the_manifests() {
+        let output = Command::new("scripts/check-kubernetes").output().unwrap();
+        let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+        assert!(output.status.success(), "this test needs python3 with venv, and PyPI: {said}");
+    }
 }

@@ -3,23 +3,37 @@
 use cdr_sync::clock::{Clock, ManualClock};
 use cdr_sync::http::{AccountSettings, PageSettings, Web, serve};
 use cdr_sync::metrics::Metrics;
-use cdr_sync::store::{DatabaseSettings, Store};
+use cdr_sync::store::Store;
 use cdr_sync::sync::status::ProgressWatch;
 use chrono::{DateTime, TimeDelta, Utc};
-use private_postgres::TestDatabase;
-use secrecy::SecretString;
+use reqwest::Response;
 use serde_json::Value;
-use sqlx::{Connection, PgConnection};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-fn now() -> DateTime<Utc> {
-    "2026-11-23T10:20:30Z".parse().unwrap()
+use crate::support::database::{Database, settings};
+use crate::support::dates::instant;
+
+pub fn now() -> DateTime<Utc> {
+    instant("2026-11-23T10:20:30Z")
 }
 
-struct Scene {
-    database: TestDatabase,
+/// What serves an account that may make 30 requests a minute, under these names.
+pub fn web(store: Store, clock: ManualClock, account: &str, hosts: Vec<String>) -> Web {
+    let metrics = Metrics::new().unwrap();
+    let shown =
+        AccountSettings { requests_per_minute: 30, watch: ProgressWatch::new(metrics.account(account)) };
+    let settings = PageSettings {
+        poll_interval: TimeDelta::seconds(60),
+        hosts,
+        accounts: [(account.to_owned(), shown)].into(),
+    };
+    Web::new(store, Clock::Manual(clock), metrics, settings)
+}
+
+struct WebScene {
+    database: Database,
     store: Store,
     web: Web,
     clock: ManualClock,
@@ -27,20 +41,12 @@ struct Scene {
     _server: AbortOnDropHandle<()>,
 }
 
-impl Scene {
+impl WebScene {
     async fn new() -> Self {
-        let database = TestDatabase::new().await.unwrap();
-        let store = Store::open(&DatabaseSettings::new(SecretString::from(database.url()))).unwrap();
-        let metrics = Metrics::new().unwrap();
-        let sales =
-            AccountSettings { requests_per_minute: 30, watch: ProgressWatch::new(metrics.account("sales")) };
-        let settings = PageSettings {
-            poll_interval: TimeDelta::seconds(60),
-            hosts: vec!["calls.example.com".into()],
-            accounts: [("sales".into(), sales)].into(),
-        };
+        let database = Database::new().await;
+        let store = Store::open(&settings(database.url())).unwrap();
         let clock = ManualClock::new(now());
-        let web = Web::new(store.clone(), Clock::Manual(clock.clone()), metrics, settings);
+        let web = web(store.clone(), clock.clone(), "sales", vec!["calls.example.com".into()]);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
         let serving = serve(listener, web.clone(), CancellationToken::new());
@@ -53,29 +59,28 @@ impl Scene {
         let scene = Self::new().await;
         scene.store.migrate().await.unwrap();
         scene.web.migrated();
-        scene.execute(LEDGER).await;
+        scene.database.execute(LEDGER).await;
         scene
     }
 
-    async fn execute(&self, sql: &'static str) {
-        let mut connection = PgConnection::connect(self.database.url()).await.unwrap();
-        sqlx::raw_sql(sql).execute(&mut connection).await.unwrap();
+    async fn ask(&self, path: &str, host: Option<&str>) -> Response {
+        cdr_sync::voicenter::install_crypto();
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let request = client.get(format!("{}{path}", self.address));
+        let request = host.into_iter().fold(request, |request, host| request.header("host", host));
+        request.send().await.unwrap()
     }
 
     /// Status, type and body.
     async fn get(&self, path: &str) -> (u16, String, String) {
-        cdr_sync::voicenter::install_crypto();
-        let client = reqwest::Client::builder().no_proxy().build().unwrap();
-        let response = client.get(format!("{}{path}", self.address)).send().await.unwrap();
+        let response = self.ask(path, None).await;
         let kind = response.headers()["content-type"].to_str().unwrap().to_owned();
         (response.status().as_u16(), kind, response.text().await.unwrap())
     }
 
-    /// The status of an answer to a request by this name.
+    /// The status and body of an answer to a request by this name.
     async fn by_name(&self, path: &str, host: &str) -> (u16, String) {
-        let client = reqwest::Client::builder().no_proxy().build().unwrap();
-        let request = client.get(format!("{}{path}", self.address)).header("host", host);
-        let response = request.send().await.unwrap();
+        let response = self.ask(path, Some(host)).await;
         (response.status().as_u16(), response.text().await.unwrap())
     }
 
@@ -113,7 +118,7 @@ values ('sales', 'call-1', 'leg1', '2026-11-23T09:10Z', '0501234567', 'Dana Levi
 
 #[tokio::test]
 async fn ready_means_migrated_and_a_database_that_answers() {
-    let scene = Scene::new().await;
+    let scene = WebScene::new().await;
     assert_eq!(scene.get("/livez").await.0, 200);
     let (status, _, body) = scene.get("/readyz").await;
     assert_eq!((status, body.contains("the schema is not up to date yet")), (503, true), "{body}");
@@ -133,7 +138,7 @@ async fn ready_means_migrated_and_a_database_that_answers() {
 
 #[tokio::test]
 async fn metrics_tell_what_the_ledger_says_and_go_on_without_the_database() {
-    let scene = Scene::with_ledger().await;
+    let scene = WebScene::with_ledger().await;
     let (status, kind, text) = scene.get("/metrics").await;
     assert_eq!((status, kind.as_str()), (200, "text/plain; version=0.0.4; charset=utf-8"));
     for line in [
@@ -160,7 +165,7 @@ async fn metrics_tell_what_the_ledger_says_and_go_on_without_the_database() {
 
 #[tokio::test]
 async fn status_is_the_commands_and_the_overview_says_more() {
-    let scene = Scene::with_ledger().await;
+    let scene = WebScene::with_ledger().await;
     let (status, body) = scene.json("/api/status").await;
     assert_eq!(status, 200);
     let accounts = scene.store.status().await.unwrap();
@@ -189,7 +194,7 @@ async fn status_is_the_commands_and_the_overview_says_more() {
 
 #[tokio::test]
 async fn nothing_shows_a_number_a_name_or_a_call() {
-    let scene = Scene::with_ledger().await;
+    let scene = WebScene::with_ledger().await;
     for path in ["/", "/api/status", "/api/overview", "/metrics", "/healthz", "/readyz"] {
         let (status, _, body) = scene.get(path).await;
         assert_eq!(status, 200, "{path}");
@@ -203,10 +208,8 @@ async fn nothing_shows_a_number_a_name_or_a_call() {
 
 #[tokio::test]
 async fn the_page_lets_nothing_run_but_its_own_script() {
-    let scene = Scene::new().await;
-    cdr_sync::voicenter::install_crypto();
-    let client = reqwest::Client::builder().no_proxy().build().unwrap();
-    let response = client.get(&scene.address).send().await.unwrap();
+    let scene = WebScene::new().await;
+    let response = scene.ask("/", None).await;
     let policy = response.headers()["content-security-policy"].to_str().unwrap().to_owned();
     assert!(policy.starts_with("default-src 'none'; style-src 'sha256-"), "{policy}");
     assert!(policy.contains("script-src 'sha256-") && !policy.contains("unsafe"), "{policy}");
@@ -215,8 +218,7 @@ async fn the_page_lets_nothing_run_but_its_own_script() {
 /// A web site whose name leads to this address would read the page by its visitor's browser.
 #[tokio::test]
 async fn a_name_that_nobody_configured_is_refused_except_for_probes() {
-    let scene = Scene::with_ledger().await;
-    cdr_sync::voicenter::install_crypto();
+    let scene = WebScene::with_ledger().await;
     for path in ["/", "/api/status", "/api/overview", "/nothing"] {
         let (status, body) = scene.by_name(path, "rebound.example:8080").await;
         assert_eq!((status, body.contains("http.hosts")), (421, true), "{path}: {body}");
@@ -232,8 +234,7 @@ async fn a_name_that_nobody_configured_is_refused_except_for_probes() {
 /// What a configuration that was read again shows.
 #[tokio::test]
 async fn what_is_shown_can_be_replaced_while_it_is_served() {
-    let scene = Scene::with_ledger().await;
-    cdr_sync::voicenter::install_crypto();
+    let scene = WebScene::with_ledger().await;
     let settings = PageSettings { hosts: vec!["other.example.com".into()], ..PageSettings::default() };
     scene.web.show(scene.store.clone(), Metrics::new().unwrap(), settings);
     assert_eq!(scene.get("/readyz").await.0, 503, "not migrated");

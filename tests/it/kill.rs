@@ -2,6 +2,6 @@
 
 mod exit_status;
 mod kills;
-pub mod program;
+pub mod scene;
 mod signals;
 mod takeover;

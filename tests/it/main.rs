@@ -33,4 +33,5 @@ mod readers;
 mod references;
 mod servers;
 mod store_postgres;
+mod support;
 mod torture;

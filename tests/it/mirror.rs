@@ -3,7 +3,6 @@
 
 mod capabilities;
 mod clocks;
-pub mod compare;
 mod dialects;
 mod faults;
 mod first_sync;

@@ -9,59 +9,34 @@ use axum::extract::Request;
 use axum::middleware::{self, Next};
 use axum::response::Html;
 use axum::routing::get;
-use cdr_sync::clock::{Clock, ManualClock};
-use cdr_sync::http::{AccountSettings, PageSettings, Web};
-use cdr_sync::metrics::Metrics;
-use cdr_sync::store::{DatabaseSettings, Store};
-use cdr_sync::sync::status::ProgressWatch;
-use chrono::{DateTime, TimeDelta, Utc};
-use private_postgres::TestDatabase;
-use secrecy::SecretString;
-use sqlx::{Connection, PgConnection};
+use cdr_sync::clock::ManualClock;
+use cdr_sync::store::Store;
+use chrono::TimeDelta;
 use tokio::net::TcpListener;
 use tokio::process::Command;
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::http::{now, web};
+use crate::support::database::{Database, execute, settings};
+use crate::support::folder::Folder;
+
 const ACCOUNT: &str = "sales <b>&amp; service</b>";
 
-fn now() -> DateTime<Utc> {
-    "2026-11-23T10:20:30Z".parse().unwrap()
-}
-
-/// A browser, unless CDR_SYNC_TEST_WITHOUT says that there is none.
-fn browser() -> Option<&'static str> {
-    let without = std::env::var("CDR_SYNC_TEST_WITHOUT").unwrap_or_default();
-    if without.split(',').any(|word| word.trim() == "chromium") {
-        eprintln!("SKIPPED: no chromium here (CDR_SYNC_TEST_WITHOUT)");
-        return None;
-    }
-    Some("chromium")
-}
-
-struct Scene {
-    database: TestDatabase,
+struct PageScene {
     address: String,
     overviews: Arc<AtomicU32>,
     _server: AbortOnDropHandle<()>,
+    _database: Database,
 }
 
-impl Scene {
+impl PageScene {
     /// An account with some days read, shown by the real endpoints. `between` is run when a page asks for its data
     /// for the third time.
     async fn new(between: &'static str) -> Self {
-        let database = TestDatabase::new().await.unwrap();
-        let store = Store::open(&DatabaseSettings::new(SecretString::from(database.url()))).unwrap();
-        store.migrate().await.unwrap();
-        let metrics = Metrics::new().unwrap();
-        let account =
-            AccountSettings { requests_per_minute: 30, watch: ProgressWatch::new(metrics.account(ACCOUNT)) };
-        let settings = PageSettings {
-            poll_interval: TimeDelta::seconds(60),
-            hosts: Vec::new(),
-            accounts: [(ACCOUNT.to_owned(), account)].into(),
-        };
+        let database = Database::migrated().await;
+        let store = Store::open(&settings(database.url())).unwrap();
         let clock = ManualClock::new(now());
-        let web = Web::new(store, Clock::Manual(clock.clone()), metrics, settings);
+        let web = web(store, clock.clone(), ACCOUNT, Vec::new());
         web.migrated();
         let overviews = Arc::new(AtomicU32::new(0));
         let (counted, url) = (overviews.clone(), database.url().to_owned());
@@ -74,8 +49,7 @@ impl Scene {
                 async move {
                     let overview = request.uri().path() == "/api/overview";
                     if overview && counted.fetch_add(1, Ordering::Relaxed) == 2 && !between.is_empty() {
-                        let mut connection = PgConnection::connect(&url).await.unwrap();
-                        sqlx::raw_sql(between).execute(&mut connection).await.unwrap();
+                        execute(&url, between).await;
                     }
                     next.run(request).await
                 }
@@ -84,22 +58,16 @@ impl Scene {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
         let server = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
-        let scene = Self { database, address, overviews, _server: AbortOnDropHandle::new(server) };
-        scene.execute(LEDGER).await;
-        scene
-    }
-
-    async fn execute(&self, sql: &'static str) {
-        let mut connection = PgConnection::connect(self.database.url()).await.unwrap();
-        sqlx::raw_sql(sql).execute(&mut connection).await.unwrap();
+        database.execute(LEDGER).await;
+        Self { _database: database, address, overviews, _server: AbortOnDropHandle::new(server) }
     }
 
     /// The page's document after it ran for some seconds of the browser's own time.
-    async fn dom(&self, browser: &str, path: &str, seconds: u32) -> String {
-        let profile = tempfile_dir();
-        let run = Command::new(browser)
+    async fn dom(&self, path: &str, seconds: u32) -> String {
+        let profile = Folder::new();
+        let run = Command::new("chromium")
             .args(["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--dump-dom"])
-            .arg(format!("--user-data-dir={}", profile.display()))
+            .arg(format!("--user-data-dir={}", profile.path().display()))
             .arg("--window-size=1200,900")
             .arg(format!("--virtual-time-budget={}", seconds * 1000))
             .arg(format!("{}{path}", self.address))
@@ -108,8 +76,7 @@ impl Scene {
             .kill_on_drop(true)
             .output();
         let run = tokio::time::timeout(Duration::from_secs(90), run).await.expect("the browser ends");
-        let output = run.expect("chromium is there: Debian's package, or CDR_SYNC_TEST_WITHOUT=chromium");
-        let _ = std::fs::remove_dir_all(profile);
+        let output = run.expect("this test needs chromium; scripts/test installs it or leaves the test out");
         drawn(&String::from_utf8(output.stdout).unwrap())
     }
 }
@@ -123,10 +90,6 @@ fn drawn(document: &str) -> String {
         }
     }
     text
-}
-
-fn tempfile_dir() -> std::path::PathBuf {
-    std::env::temp_dir().join(format!("cdr-sync-page-{}-{:x}", std::process::id(), fastrand::u64(..)))
 }
 
 /// The page in a phone's width, and how wide its content is there.
@@ -158,57 +121,58 @@ select 'sales <b>&amp; service</b>', 'call' || n, leg, '2026-11-23T09:10Z', '050
 from generate_series(1, 321) as n, unnest(array['leg1', 'leg2']) as leg;
 "#;
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_page_draws_every_account_as_text() {
-    let Some(browser) = browser() else { return };
-    let scene = Scene::new("").await;
-    let dom = scene.dom(browser, "/", 2).await;
-    // The name is text, not markup.
-    assert!(dom.contains("sales &lt;b&gt;&amp;amp; service&lt;/b&gt;"), "{dom}");
-    assert!(dom.contains("badge fresh"), "{dom}");
-    assert!(dom.contains(": 321 calls"), "calls are counted, not legs: {dom}");
-    assert!(dom.contains("2026-11-10: not yet") && dom.contains("2026-11-12: partly read"), "{dom}");
-    assert!(
-        dom.contains("2026-11-13: read, and again after 1 day\"") && dom.contains("2026-11-21: read\""),
-        "{dom}"
-    );
-    assert!(dom.contains("of 1,800 allowed") && dom.contains("newest calls: 1"), "{dom}");
-    assert!(dom.contains("host-1") && dom.contains("process 7"), "{dom}");
-    for secret in ["0501234567", "Dana Levi", "call17"] {
-        assert!(!dom.contains(secret), "the page shows {secret}");
-    }
-    let outside = dom.split(['"', '\'']).filter(|word| word.starts_with("http")).collect::<Vec<_>>();
-    assert!(outside.iter().all(|url| url.contains("www.w3.org")), "an outside resource: {outside:?}");
-}
+mod needs_chromium {
+    use super::*;
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_gap_appears_by_itself() {
-    let Some(browser) = browser() else { return };
-    // While the page is open, a gap appears.
-    let scene = Scene::new(
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn the_page_draws_every_account_as_text() {
+        let scene = PageScene::new("").await;
+        let dom = scene.dom("/", 2).await;
+        // The name is text, not markup.
+        assert!(dom.contains("sales &lt;b&gt;&amp;amp; service&lt;/b&gt;"), "{dom}");
+        assert!(dom.contains("badge fresh"), "{dom}");
+        assert!(dom.contains(": 321 calls"), "calls are counted, not legs: {dom}");
+        assert!(dom.contains("2026-11-10: not yet") && dom.contains("2026-11-12: partly read"), "{dom}");
+        assert!(
+            dom.contains("2026-11-13: read, and again after 1 day\"") && dom.contains("2026-11-21: read\""),
+            "{dom}"
+        );
+        assert!(dom.contains("of 1,800 allowed") && dom.contains("newest calls: 1"), "{dom}");
+        assert!(dom.contains("host-1") && dom.contains("process 7"), "{dom}");
+        for secret in ["0501234567", "Dana Levi", "call17"] {
+            assert!(!dom.contains(secret), "the page shows {secret}");
+        }
+        let outside = dom.split(['"', '\'']).filter(|word| word.starts_with("http")).collect::<Vec<_>>();
+        assert!(outside.iter().all(|url| url.contains("www.w3.org")), "an outside resource: {outside:?}");
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_gap_appears_by_itself() {
+        // While the page is open, a gap appears.
+        let scene = PageScene::new(
         "insert into cdr_sync.gap (account, span, reason, opened_at, last_tried_at, next_try_at, last_error)
          values ('sales <b>&amp; service</b>', '[2026-11-21T08:00Z,2026-11-21T08:07Z)', 'unreadable', now(), now(), now(),
                  'HTTP 500, and no answer of the API''s: empty')",
     )
     .await;
-    let early = scene.dom(browser, "/", 7).await;
-    assert_eq!(scene.overviews.load(Ordering::Relaxed), 2, "the page asks again by itself");
-    assert!(early.contains("data-updates=\"2\"") && !early.contains("could not be read"), "{early}");
-    scene.overviews.store(0, Ordering::Relaxed);
-    let dom = scene.dom(browser, "/", 17).await;
-    assert!(scene.overviews.load(Ordering::Relaxed) >= 4);
-    assert!(dom.contains("7 minutes could not be read in full"), "{dom}");
-    assert!(dom.contains("HTTP 500, and no answer of the API's: empty"), "{dom}");
-    assert!(dom.contains("2026-11-21: 7 min could not be read"), "{dom}");
-    assert!(dom.contains("cdr-sync gaps --retry"), "{dom}");
-}
+        let early = scene.dom("/", 7).await;
+        assert_eq!(scene.overviews.load(Ordering::Relaxed), 2, "the page asks again by itself");
+        assert!(early.contains("data-updates=\"2\"") && !early.contains("could not be read"), "{early}");
+        scene.overviews.store(0, Ordering::Relaxed);
+        let dom = scene.dom("/", 17).await;
+        assert!(scene.overviews.load(Ordering::Relaxed) >= 4);
+        assert!(dom.contains("7 minutes could not be read in full"), "{dom}");
+        assert!(dom.contains("HTTP 500, and no answer of the API's: empty"), "{dom}");
+        assert!(dom.contains("2026-11-21: 7 min could not be read"), "{dom}");
+        assert!(dom.contains("cdr-sync gaps --retry"), "{dom}");
+    }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_page_fits_a_phone() {
-    let Some(browser) = browser() else { return };
-    let scene = Scene::new("").await;
-    let dom = scene.dom(browser, "/frame", 4).await;
-    let drawn = dom.split("<p id=\"width\">content is ").nth(1);
-    let width = drawn.and_then(|rest| rest.split(' ').next()).and_then(|word| word.parse::<u32>().ok());
-    assert!(width.is_some_and(|width| width <= 360), "{dom}");
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn the_page_fits_a_phone() {
+        let scene = PageScene::new("").await;
+        let dom = scene.dom("/frame", 4).await;
+        let drawn = dom.split("<p id=\"width\">content is ").nth(1);
+        let width = drawn.and_then(|rest| rest.split(' ').next()).and_then(|word| word.parse::<u32>().ok());
+        assert!(width.is_some_and(|width| width <= 360), "{dom}");
+    }
 }

@@ -1,6 +1,6 @@
-//! The real binary as its user runs it: what it tells of trouble.
+//! The real binary as its user runs it: what it reports when something is wrong.
 
-mod log;
+pub mod log;
 mod memory;
 mod outcomes;
 mod scene;

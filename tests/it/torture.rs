@@ -1,4 +1,4 @@
-//! Faults by the hundred against the real program: how fast it recovers, and what it loses (nothing). Each kind of fault
+//! Faults by the hundred against the real program: how fast it recovers, and that it loses nothing. Each kind of fault
 //! makes one row of the table in docs/reliability.md, which `scripts/torture` writes.
 //!
 //! Of each kind there are two tests: the full one for `scripts/torture`, and one for `scripts/torture short`.

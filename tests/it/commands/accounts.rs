@@ -1,8 +1,9 @@
 //! `account rename` and `account forget`.
 
-use sqlx::{Connection, PgConnection};
+use sqlx::Connection;
 
 use crate::commands::scene::{Ledger, printed, program};
+use crate::support::polling::until;
 
 const LEDGER: &str = "
 insert into cdr_sync.account (name, scope, scope_since, history_start)
@@ -33,7 +34,7 @@ async fn renamed_and_forgotten() {
     ] {
         all.push_str(&format!("$ cdr-sync {}\n{}", arguments.join(" "), ledger.printed(arguments).await));
     }
-    assert_eq!(ledger.count("select count(*) from voicenter.cdr where account = 'new'").await, 1500);
+    assert_eq!(ledger.0.count("select count(*) from voicenter.cdr where account = 'new'").await, 1500);
     for arguments in [
         &["account", "forget", "new", "--delete"][..],
         &["account", "forget", "new", "--delete"],
@@ -41,20 +42,20 @@ async fn renamed_and_forgotten() {
     ] {
         all.push_str(&format!("$ cdr-sync {}\n{}", arguments.join(" "), ledger.printed(arguments).await));
     }
-    assert_eq!(ledger.count("select count(*) from voicenter.cdr").await, 0);
+    assert_eq!(ledger.0.count("select count(*) from voicenter.cdr").await, 0);
     insta::assert_snapshot!(all);
 }
 
 #[tokio::test]
 async fn nobody_can_lead_an_account_while_it_is_renamed_or_forgotten_also_when_it_was_paused() {
     let ledger = Ledger::new(LEDGER).await;
-    ledger.execute("update cdr_sync.account set paused_until = now() + interval '1 hour'").await;
+    ledger.0.execute("update cdr_sync.account set paused_until = now() + interval '1 hour'").await;
     for (arguments, account) in [
         (["account", "rename", "old", "new"].as_slice(), "old"),
         (&["account", "forget", "new", "--delete"], "new"),
     ] {
         // The command stands at its first row until the lock is let go.
-        let mut connection = PgConnection::connect(ledger.0.url()).await.unwrap();
+        let mut connection = ledger.0.sql().await;
         let mut lock = connection.begin().await.unwrap();
         sqlx::raw_sql("lock table voicenter.cdr_history in exclusive mode")
             .execute(&mut *lock)
@@ -64,17 +65,17 @@ async fn nobody_can_lead_an_account_while_it_is_renamed_or_forgotten_also_when_i
         let working = tokio::spawn(printed(working));
         let leads =
             "select count(*) from cdr_sync.lease where account in ('old', 'new') and expires_at > now()";
-        let began = std::time::Instant::now();
-        while ledger.count(leads).await == 0 {
-            assert!(began.elapsed().as_secs() < 30 && !working.is_finished(), "it takes no lease");
-            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-        }
+        until("a lease", async || {
+            assert!(!working.is_finished(), "it takes no lease");
+            ledger.0.count(leads).await > 0
+        })
+        .await;
         let other = ledger.printed(&["account", "forget", account]).await;
         assert!(other.contains("in sync: stop it first") && other.ends_with("exit status 1\n"), "{other}");
         lock.rollback().await.unwrap();
         let done = working.await.unwrap();
         assert!(done.ends_with("exit status 0\n"), "{done}");
-        assert_eq!(ledger.count("select count(*) from cdr_sync.lease where account <> 'led'").await, 0);
+        assert_eq!(ledger.0.count("select count(*) from cdr_sync.lease where account <> 'led'").await, 0);
     }
-    assert_eq!(ledger.count("select count(*) from voicenter.cdr").await, 0);
+    assert_eq!(ledger.0.count("select count(*) from voicenter.cdr").await, 0);
 }

@@ -5,14 +5,15 @@ use std::time::Duration;
 
 use cdr_sync::clock::Clock;
 use chrono::TimeDelta;
-use private_postgres::TestDatabase;
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use voicenter_simulator::{ApiGeneration, Record, SimulatorOptions, WorldOptions};
 
-use crate::commands::scene::{Folder, Ledger, printed, program, simulator, steady};
+use crate::commands::scene::{Ledger, printed, program, simulator, steady};
+use crate::support::database::Database;
+use crate::support::folder::Folder;
 
-/// What `check` prints against an API with these options, its clock so far from ours.
+/// What `check` prints against an API with these options, its clock this far from ours.
 async fn checked(
     database: &str,
     change: impl FnOnce(&mut SimulatorOptions),
@@ -46,7 +47,7 @@ async fn everything_is_right() {
 
 #[tokio::test]
 async fn migrations_are_to_come() {
-    let database = TestDatabase::new().await.unwrap();
+    let database = Database::new().await;
     insta::assert_snapshot!(checked(database.url(), |_| {}, TimeDelta::zero(), &[]).await);
 }
 
@@ -101,7 +102,7 @@ async fn accounts_are_left_over_and_share_calls() {
     )
     .await;
     assert!(!text.contains("proxy-password"), "{text}");
-    // What the account reads holds the simulator's port, and is told at length.
+    // What the account reads holds the simulator's port, and is explained at length.
     let text: Vec<&str> = text.lines().filter(|line| !line.contains("what it reads has changed")).collect();
     insta::assert_snapshot!(text.join("\n"));
 }
@@ -179,13 +180,13 @@ async fn the_longest_window_is_tried() {
 
 #[tokio::test]
 async fn what_the_database_is_not_is_said_beforehand_with_what_to_do() {
-    let database = TestDatabase::new().await.unwrap();
+    let database = Database::new().await;
     let ledger = Ledger(database);
-    ledger.execute("create schema voicenter; create table voicenter.cdr (id int)").await;
+    ledger.0.execute("create schema voicenter; create table voicenter.cdr (id int)").await;
     let text = checked(ledger.0.url(), |_| {}, TimeDelta::zero(), &[]).await;
     assert!(text.contains("✗ the database already holds voicenter.cdr (owner "), "{text}");
     assert!(text.contains("→ use another database") && text.ends_with("--- exit status 1"), "{text}");
-    assert_eq!(ledger.count("select count(*) from pg_namespace where nspname = 'cdr_sync'").await, 0);
+    assert_eq!(ledger.0.count("select count(*) from pg_namespace where nspname = 'cdr_sync'").await, 0);
 }
 
 #[tokio::test]
@@ -200,14 +201,14 @@ async fn a_role_that_lacks_rights_learns_which() {
          revoke delete on cdr_sync.gap from {role};
          alter role {role} connection limit 3"
     );
-    ledger.run(sql).await;
+    ledger.0.execute(&sql).await;
     let mut url = url::Url::parse(ledger.0.url()).unwrap();
     url.set_username(&role).unwrap();
     url.set_password(Some("right")).unwrap();
     let text = checked(url.as_str(), |_| {}, TimeDelta::zero(), &[]).await;
     url.set_password(Some("wrong")).unwrap();
     let wrong = checked(url.as_str(), |_| {}, TimeDelta::zero(), &[]).await;
-    ledger.run(format!("drop owned by {role}; drop role {role}")).await;
+    ledger.0.execute(&format!("drop owned by {role}; drop role {role}")).await;
     assert!(text.contains("· the role may not create temporary tables"), "{text}");
     assert!(text.contains("✗ the role may not read and write cdr_sync.gap"), "{text}");
     assert!(text.contains("! the role may have 3 connections at once"), "{text}");
@@ -218,10 +219,10 @@ async fn a_role_that_lacks_rights_learns_which() {
 
 #[tokio::test]
 async fn nothing_is_touched_before_the_whole_configuration_is_valid() {
-    let ledger = Ledger(TestDatabase::new().await.unwrap());
+    let ledger = Ledger(Database::new().await);
     let folder = Folder::new();
     folder.write("empty.pem", "");
-    let authority = folder.0.join("empty.pem");
+    let authority = folder.path().join("empty.pem");
     let without_account = [("DATABASE_URL", ledger.0.url())];
     let without_authority = [
         ("DATABASE_URL", ledger.0.url()),
@@ -234,17 +235,20 @@ async fn nothing_is_touched_before_the_whole_configuration_is_valid() {
             let text = printed(program(&[command], environment)).await;
             assert!(text.ends_with("--- exit status 2\n"), "{command}: {text}");
             let touched = "select count(*) from pg_namespace where nspname in ('cdr_sync', 'voicenter')";
-            assert_eq!(ledger.count(touched).await, 0, "{command}: {text}");
+            assert_eq!(ledger.0.count(touched).await, 0, "{command}: {text}");
         }
     }
 }
 
 #[tokio::test]
 async fn run_waits_for_a_database_that_does_not_let_it_in_and_says_why() {
-    let ledger = Ledger(TestDatabase::new().await.unwrap());
+    let ledger = Ledger(Database::new().await);
     let (name, role) = (ledger.0.name(), format!("waiting_{}", ledger.0.name()));
     ledger
-        .run(format!("create role {role} login password 'other'; grant create on database {name} to {role}"))
+        .0
+        .execute(&format!(
+            "create role {role} login password 'other'; grant create on database {name} to {role}"
+        ))
         .await;
     let mut url = url::Url::parse(ledger.0.url()).unwrap();
     url.set_username(&role).unwrap();
@@ -280,11 +284,11 @@ async fn run_waits_for_a_database_that_does_not_let_it_in_and_says_why() {
     cdr_sync::voicenter::install_crypto();
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
     let unready = client.get(ready).send().await.unwrap().text().await.unwrap();
-    ledger.run(format!("alter role {role} password 'right'")).await;
+    ledger.0.execute(&format!("alter role {role} password 'right'")).await;
     line_with("\"started\"").await;
     daemon.kill().await.unwrap();
     // What it has made goes with the database; the role itself would stay.
-    ledger.run(format!("drop owned by {role} cascade; drop role {role}")).await;
+    ledger.0.execute(&format!("drop owned by {role} cascade; drop role {role}")).await;
     assert!(away.contains("28P01") && away.contains("password"), "{away}");
     assert!(!away.contains("right"), "{away}");
     assert!(

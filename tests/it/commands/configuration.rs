@@ -1,13 +1,16 @@
 //! Configuration errors name key, value, source, and what was expected.
 
-use crate::commands::scene::{Folder, printed, program};
+use futures_util::future::join_all;
+
+use crate::commands::scene::{printed, program};
+use crate::support::folder::Folder;
 
 /// What `config` says of a file.
 async fn of_file(text: &str) -> String {
     let folder = Folder::new();
     folder.write("cdr-sync.toml", text);
     let mut command = program(&["config", "--config", "cdr-sync.toml"], &[]);
-    command.current_dir(&folder.0).env_remove("CDR_SYNC__LOG__LEVEL");
+    command.current_dir(folder.path()).env_remove("CDR_SYNC__LOG__LEVEL");
     printed(command).await
 }
 
@@ -84,7 +87,7 @@ async fn a_secret_with_invisible_characters_is_refused_by_its_files_name_and_a_b
     let said = async |content: &str| {
         folder.write("secret", content);
         let mut command = program(&["config"], &[("VOICENTER_CODE_FILE", "./secret")]);
-        command.current_dir(&folder.0).env_remove("CDR_SYNC__LOG__LEVEL");
+        command.current_dir(folder.path()).env_remove("CDR_SYNC__LOG__LEVEL");
         printed(command).await
     };
     for good in ["\u{feff}s3cr3t\r\n", "s3cr3t\n", " s3cr3t", "\n\u{feff} s3cr3t"] {
@@ -118,10 +121,11 @@ fn at_level(mut command: tokio::process::Command, level: &str) -> tokio::process
 #[tokio::test]
 async fn parameters_of_the_databases_address_that_mean_nothing_are_named_without_their_values() {
     let url = "postgres://u:p@127.0.0.1:1/d?sslmode=disable&sslpassword=s3cr3t&Passwd=s3cr3t";
-    for level in ["info", "warn,sqlx=warn", "debug", "trace"] {
-        let environment =
-            [("DATABASE_URL", url), ("CDR_SYNC__LOG__LEVEL", level), ("CDR_SYNC__LOG__FORMAT", "json")];
-        let said = printed(at_level(program(&["migrate"], &environment), level)).await;
+    let environment = [("DATABASE_URL", url), ("CDR_SYNC__LOG__FORMAT", "json")];
+    let levels = ["info", "warn,sqlx=warn", "debug", "trace"];
+    // All at once: each tries for some seconds to reach that database.
+    let runs = levels.map(|level| printed(at_level(program(&["migrate"], &environment), level)));
+    for (level, said) in levels.iter().zip(join_all(runs).await) {
         assert!(said.contains(r#""parameters":"sslpassword, Passwd""#), "{level}: {said}");
         assert!(!said.contains("s3cr3t"), "{level}: {said}");
     }

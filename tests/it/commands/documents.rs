@@ -1,6 +1,7 @@
 //! `--help`, completions, the man page.
 
-use crate::commands::scene::{Folder, printed, program};
+use crate::commands::scene::{printed, program};
+use crate::support::folder::Folder;
 
 #[tokio::test]
 async fn help_of_every_command() {
@@ -53,8 +54,8 @@ async fn a_page_for_each_command() {
     let folder = Folder::new();
     let page = printed(program(&["man"], &[])).await;
     assert!(page.contains(".TH cdr-sync 1") && page.contains("cdr\\-sync\\-verify(1)"), "{page}");
-    let directory = folder.0.to_str().unwrap();
+    let directory = folder.path().to_str().unwrap();
     assert_eq!(printed(program(&["man", "--dir", directory], &[])).await, "--- exit status 0\n");
-    let verify = std::fs::read_to_string(folder.0.join("cdr-sync-verify.1")).unwrap();
+    let verify = std::fs::read_to_string(folder.path().join("cdr-sync-verify.1")).unwrap();
     assert!(verify.contains("\\-\\-from"), "{verify}");
 }

@@ -2,7 +2,7 @@
 
 use cdr_sync::clock::Clock;
 use chrono_tz::Tz;
-use voicenter_simulator::{ApiGeneration, SimulatorOptions};
+use voicenter_simulator::{ApiGeneration, Simulator, SimulatorOptions};
 
 use crate::commands::scene::{printed, program, simulator};
 
@@ -11,9 +11,8 @@ fn older(options: &mut SimulatorOptions) {
     options.dialect.zone = Some(Tz::UTC);
 }
 
-#[tokio::test]
-async fn check_says_what_the_server_does_not_take() {
-    let simulator = simulator(Clock::System.now(), older).await;
+/// What a command prints of this API.
+async fn of(simulator: &Simulator, arguments: &[&str]) -> String {
     let url = simulator.url();
     let environment = [
         ("VOICENTER_URL", url.as_str()),
@@ -21,7 +20,13 @@ async fn check_says_what_the_server_does_not_take() {
         ("CDR_SYNC__API__REQUESTS_PER_MINUTE", "1000"),
         ("CDR_SYNC__API__BURST", "100"),
     ];
-    let text = printed(program(&["check"], &environment)).await;
+    printed(program(arguments, &environment)).await
+}
+
+#[tokio::test]
+async fn check_says_what_the_server_does_not_take() {
+    let simulator = simulator(Clock::System.now(), older).await;
+    let text = of(&simulator, &["check"]).await;
     assert!(text.contains("✓ account default: the API answers"), "{text}");
     let dropped = "does not take DateEpoch, CdrType, UserName, UserId, version, sort by date, sort by Date: asked without";
     assert!(text.contains(dropped), "{text}");
@@ -32,16 +37,9 @@ async fn check_says_what_the_server_does_not_take() {
 #[tokio::test]
 async fn query_shows_what_the_server_has() {
     let simulator = simulator("2026-11-18T12:00:00Z".parse().unwrap(), older).await;
-    let url = simulator.url();
-    let environment = [
-        ("VOICENTER_URL", url.as_str()),
-        ("VOICENTER_CODE", "simulated-code"),
-        ("CDR_SYNC__API__REQUESTS_PER_MINUTE", "1000"),
-        ("CDR_SYNC__API__BURST", "100"),
-    ];
     let asked = async |more: &[&str]| {
         let span = ["query", "--from", "2026-11-18T08:00:00Z", "--to", "2026-11-18T08:30:00Z"];
-        printed(program(&[&span, more].concat(), &environment)).await
+        of(&simulator, &[&span, more].concat()).await
     };
     for more in [&["--format", "csv"][..], &["--format", "html"], &["--format", "csv", "--method", "get"]] {
         let text = asked(more).await;

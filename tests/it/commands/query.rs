@@ -1,15 +1,10 @@
 //! `query` in every format.
 
-use chrono::{DateTime, Utc};
-
 use crate::commands::scene::{printed, program, simulator, steady};
-
-fn now() -> DateTime<Utc> {
-    "2026-11-18T12:00:00Z".parse().unwrap()
-}
+use crate::support::dates::instant;
 
 async fn asked(more: &[&str], code: &str) -> String {
-    let simulator = simulator(now(), |_| {}).await;
+    let simulator = simulator(instant("2026-11-18T12:00:00Z"), |_| {}).await;
     let arguments =
         [&["query", "--from", "2026-11-18T08:00:00Z", "--to", "2026-11-18T08:04:00Z"], more].concat();
     let url = simulator.url();

@@ -21,7 +21,7 @@ async fn what_makes_an_account_wait_is_lifted_and_told_and_an_unknown_one_is_nam
     );
     let waits = "select count(*) from cdr_sync.account a left join cdr_sync.gap g on g.account = a.name
                  where a.paused_until > now() or g.next_try_at > now()";
-    assert_eq!(ledger.count(waits).await, 0);
+    assert_eq!(ledger.0.count(waits).await, 0);
     assert_eq!(
         ledger.printed(&["resume", "sales"]).await,
         "sales: nothing makes it wait\n--- exit status 0\n"

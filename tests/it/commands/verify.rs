@@ -2,15 +2,15 @@
 
 use cdr_sync::clock::Clock;
 use chrono::TimeDelta;
-use sqlx::{Connection, PgConnection};
 
 use crate::commands::scene::{printed, program, simulator};
+use crate::support::database::Database;
 
 #[tokio::test]
 async fn details_name_the_records_and_the_columns_that_differ() {
     let now = Clock::System.now();
     let simulator = simulator(now, |_| {}).await;
-    let database = private_postgres::TestDatabase::new().await.unwrap();
+    let database = Database::new().await;
     let (url, code) = (simulator.url(), "simulated-code");
     let start = (now - TimeDelta::days(2)).to_rfc3339();
     let environment = [
@@ -23,7 +23,7 @@ async fn details_name_the_records_and_the_columns_that_differ() {
     ];
     let synced = printed(program(&["sync"], &environment)).await;
     assert!(synced.ends_with("exit status 0\n"), "{synced}");
-    let mut connection = PgConnection::connect(database.url()).await.unwrap();
+    let mut connection = database.sql().await;
     let keys: Vec<(String, String)> = sqlx::query_as(
         "with chosen as (
              select call_id, type, row_number() over (order by started_at, call_id, type) as n from voicenter.cdr

@@ -3,16 +3,18 @@
 use cdr_sync::clock::Clock;
 use nix::sys::signal::Signal;
 
-use crate::kill::program::{Running, Scene, slow_server, until};
+use crate::kill::scene::{KillScene, slow_server};
+use crate::support::polling::until;
+use crate::support::program::Running;
 
-/// `CDR_SYNC_KILLS`, or few enough for every run of the tests.
+/// `CDR_SYNC_KILLS`, or as few as every run of the tests can afford.
 fn kills() -> usize {
     std::env::var("CDR_SYNC_KILLS").map_or(6, |text| text.parse().expect("CDR_SYNC_KILLS is a number"))
 }
 
 /// Kills the program again and again in the middle of its work; what it says it has read must be there each time.
 async fn survives_kills(command: &str, seed: u64) {
-    let scene = Scene::new(slow_server()).await;
+    let scene = KillScene::new(slow_server()).await;
     let mut random = fastrand::Rng::with_seed(seed);
     let (kills, mut in_the_middle) = (kills(), 0);
     for number in 0..kills {

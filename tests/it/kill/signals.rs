@@ -1,55 +1,61 @@
 //! SIGTERM and SIGINT; SIGHUP, which reads the configuration again; and those that mean nothing.
 
 use std::fs::{self, File};
-use std::path::PathBuf;
-use std::process::Command;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
-use private_postgres::TestDatabase;
-use sqlx::{Connection, Executor, PgConnection};
+use sqlx::{Executor, PgConnection};
+use tokio::process::Command;
+use voicenter_simulator::SimulatorOptions;
 
-use crate::kill::program::{CODE, Running, Scene, slow_server, until};
+use crate::kill::scene::{KillScene, quiet_server, slow_server};
+use crate::support::database::Database;
+use crate::support::folder::Folder;
+use crate::support::polling::until;
+use crate::support::program::{CODE, Running};
 
-#[tokio::test]
-async fn sigterm_in_the_middle_of_a_first_sync_ends_the_daemon_in_good_order() {
-    let scene = Scene::new(slow_server()).await;
-    let mut daemon = Running::start(scene.command("run"));
-    until("requests", async || scene.simulator.requests().len() > 10).await;
-    daemon.signal(Signal::SIGTERM);
+async fn ends_in_good_order(daemon: &mut Running) {
     let (status, took) = daemon.wait().await;
     assert_eq!(status.code(), Some(0));
     assert!(took < Duration::from_secs(10), "{took:?}");
+}
+
+#[tokio::test]
+async fn sigterm_in_the_middle_of_a_first_sync_ends_the_daemon_in_good_order() {
+    let scene = KillScene::new(slow_server()).await;
+    let mut daemon = Running::start(scene.command("run"));
+    until("requests", async || scene.simulator.requests().len() > 10).await;
+    daemon.signal(Signal::SIGTERM);
+    ends_in_good_order(&mut daemon).await;
     let (from, to) = scene.cursor().await.unwrap();
     scene.assert_mirrors(from, to).await;
-    let leases =
-        scene.count("select count(*) from cdr_sync.lease where expires_at > clock_timestamp()").await;
-    assert_eq!(leases, 0, "the lead was given back");
+    assert_eq!(scene.leases().await, 0, "the lead was given back");
 }
 
 #[tokio::test]
 async fn sigint_ends_a_daemon_that_waits_for_calls() {
-    let mut server = slow_server();
-    server.record_limit = 10_000;
-    server.world.calls_per_day = 100.0;
-    let scene = Scene::new(server).await;
+    let scene = KillScene::new(SimulatorOptions { record_limit: 10_000, ..quiet_server() }).await;
     let mut daemon = Running::start(scene.command("run"));
     until("the first sync", async || scene.cursor().await.is_some_and(|(from, _)| from <= scene.start)).await;
     daemon.signal(Signal::SIGINT);
-    let (status, took) = daemon.wait().await;
-    assert_eq!(status.code(), Some(0));
-    assert!(took < Duration::from_secs(10), "{took:?}");
+    ends_in_good_order(&mut daemon).await;
+}
+
+/// A daemon whose commit waits, and the connection that it waits for.
+async fn cannot_store(scene: &KillScene) -> (Running, PgConnection) {
+    let daemon = Running::start(scene.command("run"));
+    until("rows", async || scene.cursor().await.is_some()).await;
+    let mut blocker = scene.database.sql().await;
+    blocker.execute("begin; lock table voicenter.cdr in access exclusive mode").await.unwrap();
+    let waits = async || scene.database.count("select count(*) from pg_locks where not granted").await > 0;
+    until("a commit that waits", waits).await;
+    (daemon, blocker)
 }
 
 #[tokio::test]
 async fn a_second_signal_ends_a_daemon_at_once_that_cannot_store() {
-    let scene = Scene::new(slow_server()).await;
-    let mut daemon = Running::start(scene.command("run"));
-    until("rows", async || scene.cursor().await.is_some()).await;
-    let mut blocker = PgConnection::connect(scene.database.url()).await.unwrap();
-    blocker.execute("begin; lock table voicenter.cdr in access exclusive mode").await.unwrap();
-    let waits = async || scene.count("select count(*) from pg_locks where not granted").await > 0;
-    until("a commit that waits", waits).await;
+    let scene = KillScene::new(slow_server()).await;
+    let (mut daemon, _blocker) = cannot_store(&scene).await;
     daemon.signal(Signal::SIGTERM);
     // It would end within 10 s; the second signal must not wait for that.
     daemon.signal(Signal::SIGINT);
@@ -60,35 +66,20 @@ async fn a_second_signal_ends_a_daemon_at_once_that_cannot_store() {
 
 #[tokio::test]
 async fn sigterm_ends_a_daemon_within_ten_seconds_even_if_it_cannot_store() {
-    let scene = Scene::new(slow_server()).await;
-    let mut daemon = Running::start(scene.command("run"));
-    until("rows", async || scene.cursor().await.is_some()).await;
-    let mut blocker = PgConnection::connect(scene.database.url()).await.unwrap();
-    blocker.execute("begin; lock table voicenter.cdr in access exclusive mode").await.unwrap();
-    let waits = async || scene.count("select count(*) from pg_locks where not granted").await > 0;
-    until("a commit that waits", waits).await;
+    let scene = KillScene::new(slow_server()).await;
+    let (mut daemon, _blocker) = cannot_store(&scene).await;
     daemon.signal(Signal::SIGTERM);
-    let (status, took) = daemon.wait().await;
-    assert_eq!(status.code(), Some(0));
-    assert!(took < Duration::from_secs(10), "{took:?}");
+    ends_in_good_order(&mut daemon).await;
 }
 
-/// A directory with a configuration, secrets in files, and the log; gone with the test.
-struct Files(PathBuf);
-
-impl Drop for Files {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
+/// The configuration, secrets in files, and the log.
+struct Files(Folder);
 
 const SETTINGS: &str = "[sync]\npoll_interval = \"1s\"\n[database]\nurl_file = \"url\"\n[[accounts]]\nname = \"default\"\ncode_file = \"code\"\n";
 
 impl Files {
     fn new(code: &str, url: &str) -> Self {
-        let dir = std::env::temp_dir().join(format!("cdr-sync-signals-{:x}", fastrand::u64(..)));
-        fs::create_dir(&dir).unwrap();
-        let files = Self(dir);
+        let files = Self(Folder::new());
         files.write("settings.toml", SETTINGS);
         files.write("code", code);
         files.write("url", url);
@@ -96,24 +87,24 @@ impl Files {
     }
 
     fn write(&self, name: &str, text: &str) {
-        fs::write(self.0.join(name), text).unwrap();
+        self.0.write(name, text);
     }
 
     /// The daemon of the scene, configured by these files.
-    fn daemon(&self, scene: &Scene) -> Command {
+    fn daemon(&self, scene: &KillScene) -> Command {
         let mut command = scene.command("run");
         command
             .args(["--config", "settings.toml"])
-            .current_dir(&self.0)
+            .current_dir(self.0.path())
             .env_remove("VOICENTER_CODE")
             .env_remove("DATABASE_URL")
             .env("CDR_SYNC__LOG__LEVEL", "info")
-            .stderr(File::create(self.0.join("log")).unwrap());
+            .stderr(File::create(self.0.path().join("log")).unwrap());
         command
     }
 
     fn log(&self) -> String {
-        fs::read_to_string(self.0.join("log")).unwrap()
+        fs::read_to_string(self.0.path().join("log")).unwrap()
     }
 
     fn says(&self, event: &str) -> bool {
@@ -121,11 +112,9 @@ impl Files {
     }
 }
 
-const LEASES: &str = "select count(*) from cdr_sync.lease where expires_at > clock_timestamp()";
-
 #[tokio::test]
 async fn sighup_takes_up_a_new_credential_and_no_broken_configuration() {
-    let scene = Scene::new(slow_server()).await;
+    let scene = KillScene::new(slow_server()).await;
     let files = Files::new("wr0ng-c0de", scene.database.url());
     let mut daemon = Running::start(files.daemon(&scene));
     until("a refusal", async || files.says("refused")).await;
@@ -148,43 +137,36 @@ async fn sighup_takes_up_a_new_credential_and_no_broken_configuration() {
     until("an answer", async || files.log().contains("nothing has changed")).await;
     assert_eq!(files.log().matches("\"event\":\"leading\"").count(), leading);
     daemon.signal(Signal::SIGTERM);
-    let (status, took) = daemon.wait().await;
-    assert_eq!(status.code(), Some(0));
-    assert!(took < Duration::from_secs(10), "{took:?}");
-    assert_eq!(scene.count(LEASES).await, 0, "the lead was given back");
+    ends_in_good_order(&mut daemon).await;
+    assert_eq!(scene.leases().await, 0, "the lead was given back");
 }
 
 #[tokio::test]
 async fn sighup_moves_to_another_database_once_that_can_be_used() {
-    let scene = Scene::new(slow_server()).await;
-    let other = TestDatabase::new().await.unwrap();
+    let scene = KillScene::new(slow_server()).await;
+    let other = Database::new().await;
     let files = Files::new(CODE, scene.database.url());
     let mut daemon = Running::start(files.daemon(&scene));
     until("rows", async || scene.cursor().await.is_some()).await;
     files.write("url", "postgres://nobody@127.0.0.1:1/none");
     daemon.signal(Signal::SIGHUP);
     until("a refused database", async || files.says("configuration_not_reloaded")).await;
-    assert_eq!(scene.count(LEASES).await, 1, "it goes on with the old one");
+    assert_eq!(scene.leases().await, 1, "it goes on with the old one");
     files.write("url", other.url());
     daemon.signal(Signal::SIGHUP);
     let rows = async || {
-        let mut connection = PgConnection::connect(other.url()).await.unwrap();
-        let table: (bool,) = sqlx::query_as("select to_regclass('voicenter.cdr') is not null")
-            .fetch_one(&mut connection)
-            .await
-            .unwrap();
-        let any = "select exists (select from voicenter.cdr)";
-        table.0 && sqlx::query_as::<_, (bool,)>(any).fetch_one(&mut connection).await.unwrap().0
+        other.count("select count(to_regclass('voicenter.cdr'))").await == 1
+            && other.count("select count(*) from voicenter.cdr").await > 0
     };
     until("rows in the other database", rows).await;
-    assert_eq!(scene.count(LEASES).await, 0, "the lead of the old one was given back");
+    assert_eq!(scene.leases().await, 0, "the lead of the old one was given back");
     daemon.signal(Signal::SIGTERM);
     assert_eq!(daemon.wait().await.0.code(), Some(0));
 }
 
 #[tokio::test]
 async fn sigusr1_and_sigusr2_mean_nothing() {
-    let scene = Scene::new(slow_server()).await;
+    let scene = KillScene::new(slow_server()).await;
     let mut daemon = Running::start(scene.command("run"));
     until("rows", async || scene.cursor().await.is_some()).await;
     for signal in [Signal::SIGUSR1, Signal::SIGUSR2] {

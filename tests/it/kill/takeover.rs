@@ -3,19 +3,22 @@
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
+use voicenter_simulator::SimulatorOptions;
 
-use crate::kill::program::{CODE, Running, Scene, slow_server, until};
+use crate::kill::scene::{KillScene, quiet_server, slow_server};
+use crate::support::polling::until;
+use crate::support::program::{CODE, Running};
 
 /// A lease, and what a taker waits for a commit that stands still: 25 s, and some for a busy machine.
 const TAKEN_OVER: Duration = Duration::from_secs(40);
 
-async fn fence(scene: &Scene) -> i64 {
-    scene.count("select fence from cdr_sync.cursor").await
+async fn fence(scene: &KillScene) -> i64 {
+    scene.database.count("select fence from cdr_sync.cursor").await
 }
 
 /// Stops the leader at a moment, and lets it go on when another has led for a while.
-async fn survives_a_stop(moment: impl AsyncFn(&Scene) -> bool) {
-    let scene = Scene::new(slow_server()).await;
+async fn survives_a_stop(moment: impl AsyncFn(&KillScene) -> bool) {
+    let scene = KillScene::new(slow_server()).await;
     let leader = Running::start(scene.command("run"));
     until("a leader at work", async || scene.simulator.requests().len() > 10).await;
     let standby = Running::start(scene.command("run"));
@@ -41,10 +44,7 @@ async fn survives_a_stop(moment: impl AsyncFn(&Scene) -> bool) {
 
 #[tokio::test]
 async fn accounts_spread_over_the_daemons_that_are_there() {
-    let mut server = slow_server();
-    server.record_limit = 10_000;
-    server.world.calls_per_day = 100.0;
-    let scene = Scene::new(server).await;
+    let scene = KillScene::new(SimulatorOptions { record_limit: 10_000, ..quiet_server() }).await;
     let start = || {
         let mut command = scene.command("run");
         command.env_remove("VOICENTER_CODE");
@@ -57,6 +57,7 @@ async fn accounts_spread_over_the_daemons_that_are_there() {
     // How many accounts the busiest daemon leads, if all are led.
     let most = async || {
         scene
+            .database
             .count(
                 "select coalesce(max(n) filter (where led = 4), 0) from (
                      select count(*) as n, sum(count(*)) over () as led from cdr_sync.lease
@@ -67,7 +68,7 @@ async fn accounts_spread_over_the_daemons_that_are_there() {
     };
     let first = start();
     let tables = "select count(*) from pg_class where relname = 'lease'";
-    until("the tables", async || scene.count(tables).await > 0).await;
+    until("the tables", async || scene.database.count(tables).await > 0).await;
     until("one that leads all", async || most().await == 4).await;
     let mut second = start();
     until("two that lead two each", async || most().await == 2).await;

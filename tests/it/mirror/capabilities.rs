@@ -11,26 +11,26 @@ use axum::http::Response;
 use cdr_sync::clock::ManualClock;
 use cdr_sync::plan::Mode;
 use cdr_sync::sync::status::ProgressWatch;
-use private_postgres::TestDatabase;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use sqlx::{Connection, PgConnection};
 use voicenter_simulator::{ApiGeneration, Record, SimulatorOptions, WorldOptions};
 
-use crate::mirror::scene::{NOW, Scene, Setup, days, hours, instant, minutes, simulated};
+use crate::mirror::scene::{MirrorScene, NOW, Setup, simulated};
+use crate::support::database::Database;
+use crate::support::dates::{days, hours, instant, minutes};
 
 /// What the server before the simulator makes of requests.
 #[derive(Default)]
 struct Manners {
     /// Fields and keys that it refuses.
     refuses: Vec<&'static str>,
-    /// Whether it says which.
+    /// It says which.
     by_name: bool,
     /// Error texts that it answers with first.
     trouble: VecDeque<&'static str>,
-    /// Whether STATUS_CODE, TOTAL_HITS and RETURN_HITS are left out.
+    /// STATUS_CODE, TOTAL_HITS and RETURN_HITS are left out.
     no_extras: bool,
-    /// Whether `callID` is taken and not gone by.
+    /// `callID` is accepted and ignored.
     ignores_call_id: bool,
     /// The bodies of all requests that it refused, and of those that it passed on.
     refused: Vec<Value>,
@@ -111,46 +111,45 @@ impl Picky {
 }
 
 /// Two quiet days behind such a server.
-async fn behind(manners: Manners) -> (Picky, Scene) {
-    let database = Arc::new(TestDatabase::new().await.unwrap());
+async fn behind(manners: Manners) -> (Picky, MirrorScene) {
+    let database = Arc::new(Database::new().await);
     let (picky, url) = Picky::start(manners).await;
     let scene = scene_at(&picky, &url, database).await;
     (picky, scene)
 }
 
-async fn scene_at(picky: &Picky, url: &str, database: Arc<TestDatabase>) -> Scene {
+async fn scene_at(picky: &Picky, url: &str, database: Arc<Database>) -> MirrorScene {
     let simulator = simulated(ApiGeneration::Current);
     let world = WorldOptions { calls_per_day: 400.0, ..simulator.world }.unchanging();
     let setup = Setup::new(SimulatorOptions { world, ..simulator });
     let setup = Setup { history: days(2), ..setup }.with("CDR_SYNC__API__URL", url);
     let setup = setup.with("CDR_SYNC__SYNC__POLL_INTERVAL", "10m");
-    let scene = Scene::on(database, ManualClock::new(instant(NOW)), setup).await;
+    let scene = MirrorScene::on(database, ManualClock::new(instant(NOW)), setup).await;
     picky.simulator.set(scene.simulator.url()).unwrap();
     scene
 }
 
 /// A pass that meets trouble waits for a clock that stands still: it must not.
-async fn pass(scene: &Scene) {
+async fn pass(scene: &MirrorScene) {
     tokio::time::timeout(Duration::from_secs(60), scene.pass()).await.expect("nothing to wait for");
 }
 
 /// The stretches that were read without one of the fields.
-async fn lacking(scene: &Scene) -> Vec<String> {
-    let mut connection = PgConnection::connect(scene.database.url()).await.unwrap();
-    sqlx::query_scalar("select concat_ws(' ', span, fields) from cdr_sync.lacking")
-        .fetch_all(&mut connection)
-        .await
-        .unwrap()
+async fn lacking(scene: &MirrorScene) -> Vec<String> {
+    scene.database.lines("select concat_ws(' ', span, fields) from cdr_sync.lacking").await
 }
 
 /// Nothing was read without a field, and no row is without one.
-async fn assert_nothing_lacks(scene: &Scene) {
+async fn assert_nothing_lacks(scene: &MirrorScene) {
     assert_eq!((lacking(scene).await, bare_rows(scene).await), (vec![], 0));
 }
 
 /// Rows without a single field of those that not every server has.
-async fn bare_rows(scene: &Scene) -> i64 {
-    scene.count("select count(*) from voicenter.cdr where cdr_type is null and user_id is null").await
+async fn bare_rows(scene: &MirrorScene) -> i64 {
+    scene
+        .database
+        .count("select count(*) from voicenter.cdr where cdr_type is null and user_id is null")
+        .await
 }
 
 #[tokio::test]
@@ -218,13 +217,13 @@ async fn a_refused_field_is_read_again_once_the_server_takes_it() {
             behind(Manners { refuses: vec!["UserId"], by_name: false, ..Manners::default() }).await;
         pass(&scene).await;
         let without = "select count(*) from cdr_sync.lacking where fields <> '{UserId}'";
-        assert_eq!(scene.count(without).await, 0);
+        assert_eq!(scene.database.count(without).await, 0);
         assert!(!lacking(&scene).await.is_empty());
         let named = |field| format!("select count(*) from voicenter.cdr where {field} is not null");
         let some: &'static str = named("user_name").leak();
-        assert!(scene.count(some).await > 0, "only the refused field is left out");
+        assert!(scene.database.count(some).await > 0, "only the refused field is left out");
         let none: &'static str = named("user_id").leak();
-        assert_eq!(scene.count(none).await, 0);
+        assert_eq!(scene.database.count(none).await, 0);
         // A daemon that goes on notices it at the latest after a day.
         let mut engine = scene.engine(Mode::Daemon, ProgressWatch::default()).await;
         scene.live(&mut engine, scene.now() + minutes(12)).await;
@@ -245,6 +244,7 @@ async fn a_start_tries_again_what_was_refused() {
     pass(&scene).await;
     assert!(bare_rows(&scene).await > 0);
     let known = scene
+        .database
         .count(
             "select jsonb_array_length(knowledge #> '{capabilities,dropped}')::bigint from cdr_sync.account",
         )
@@ -259,8 +259,8 @@ async fn a_start_tries_again_what_was_refused() {
 }
 
 /// A ledger as version 0.1 left it: both its migrations, its words for what it learned, rows without the newer fields.
-async fn old_ledger(database: &TestDatabase, scene: &Scene, knowledge: Value, bare_until: i64) {
-    let mut connection = PgConnection::connect(database.url()).await.unwrap();
+async fn old_ledger(database: &Database, scene: &MirrorScene, knowledge: Value, bare_until: i64) {
+    let mut connection = database.sql().await;
     sqlx::raw_sql(
         "create schema cdr_sync;
          create table cdr_sync.migration (name text primary key, checksum text not null,
@@ -332,14 +332,15 @@ async fn a_ledger_of_version_0_1_that_asked_in_the_older_form_heals_by_itself() 
     // The server took the newer form all the time; or only after a first reply that was an error.
     for (generation, bare_hours) in [("v01", 0), ("current", 24)] {
         let (picky, url) = Picky::start(Manners::default()).await;
-        // Another database tells the account's scope and the simulator's truth.
-        let scratch = scene_at(&picky, &url, Arc::new(TestDatabase::new().await.unwrap())).await;
-        let database = Arc::new(TestDatabase::new().await.unwrap());
+        // Another database shows the account's scope and the simulator's truth.
+        let scratch = scene_at(&picky, &url, Arc::new(Database::new().await)).await;
+        let database = Arc::new(Database::new().await);
         old_ledger(&database, &scratch, json!({"generation": generation, "api": api}), bare_hours).await;
-        let scene = Scene { simulator: scratch.simulator, ..scene_on(&url, Arc::clone(&database)).await };
+        let scene =
+            MirrorScene { simulator: scratch.simulator, ..scene_on(&url, Arc::clone(&database)).await };
         pass(&scene).await;
         assert_nothing_lacks(&scene).await;
-        let kept = scene.count("select count(*) from voicenter.cdr where cdr_type = 99").await;
+        let kept = scene.database.count("select count(*) from voicenter.cdr where cdr_type = 99").await;
         if generation == "v01" {
             scene.assert_mirrors().await;
         } else {
@@ -350,8 +351,8 @@ async fn a_ledger_of_version_0_1_that_asked_in_the_older_form_heals_by_itself() 
         assert!(requests <= 12, "{requests} requests");
         assert_eq!(picky.with(|manners| manners.refused.len()), 0);
         let forms = "select count(*) from cdr_sync.account where knowledge ? 'generation' or not knowledge ? 'capabilities'";
-        assert_eq!(scene.count(forms).await, 0);
-        // Once healed, nothing is read again for it.
+        assert_eq!(scene.database.count(forms).await, 0);
+        // Once it is complete, nothing is read again for it.
         let before = picky.with(|manners| manners.passed.len());
         pass(&scene).await;
         // On a quiet day two questions look at the zone; the newest minutes and the lookback are read.
@@ -361,9 +362,9 @@ async fn a_ledger_of_version_0_1_that_asked_in_the_older_form_heals_by_itself() 
 }
 
 /// A scene whose server has its simulator already.
-async fn scene_on(url: &str, database: Arc<TestDatabase>) -> Scene {
+async fn scene_on(url: &str, database: Arc<Database>) -> MirrorScene {
     let setup = Setup { history: days(2), ..Setup::new(simulated(ApiGeneration::Current)) };
-    Scene::on(database, ManualClock::new(instant(NOW)), setup.with("CDR_SYNC__API__URL", url)).await
+    MirrorScene::on(database, ManualClock::new(instant(NOW)), setup.with("CDR_SYNC__API__URL", url)).await
 }
 
 #[tokio::test]
@@ -383,7 +384,7 @@ async fn a_removal_is_marked_where_the_server_ignores_or_refuses_call_ids() {
         scene.live(&mut engine, scene.now() + minutes(90)).await;
         engine.close().await.unwrap();
         let marked = "select count(*) from voicenter.cdr where removed_at is not null";
-        assert_eq!(scene.count(marked).await, 1);
+        assert_eq!(scene.database.count(marked).await, 1);
         let by_id =
             |bodies: &[Value]| bodies.iter().filter(|body| body["search"].get("callID").is_some()).count();
         let asked = picky.with(|manners| by_id(&manners.passed) + by_id(&manners.refused));

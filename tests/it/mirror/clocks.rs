@@ -10,7 +10,8 @@ use cdr_sync::sync::status::ProgressWatch;
 use chrono::{DateTime, TimeDelta, Utc};
 use voicenter_simulator::{ApiGeneration, Fault, SimulatorOptions};
 
-use crate::mirror::scene::{Scene, Setup, days, hours, instant, minutes, simulated};
+use crate::mirror::scene::{MirrorScene, Setup, simulated};
+use crate::support::dates::{days, hours, instant, minutes};
 
 /// A Tuesday noon: the middle of a working day.
 const TUESDAY: &str = "2026-06-16T09:00:00Z";
@@ -22,8 +23,8 @@ fn quiet() -> SimulatorOptions {
     simulator
 }
 
-async fn scene(simulator: SimulatorOptions) -> Scene {
-    Scene::of(Setup { now: instant(TUESDAY), history: days(1), ..Setup::new(simulator) }).await
+async fn scene(simulator: SimulatorOptions) -> MirrorScene {
+    MirrorScene::of(Setup { now: instant(TUESDAY), history: days(1), ..Setup::new(simulator) }).await
 }
 
 /// Turns until nothing is due for now; returns until when.
@@ -36,14 +37,14 @@ async fn caught_up(engine: &mut Engine) -> DateTime<Utc> {
 }
 
 /// Goes on to the next poll, after which everything is there.
-async fn to_the_next_poll(scene: &Scene, engine: &mut Engine) {
+async fn to_the_next_poll(scene: &MirrorScene, engine: &mut Engine) {
     let until = caught_up(engine).await;
     scene.clock.advance((until - scene.now()).max(TimeDelta::zero()));
     caught_up(engine).await;
 }
 
 /// How many requests leave while this much time passes.
-async fn requests_during(scene: &Scene, engine: &mut Engine, length: TimeDelta) -> usize {
+async fn requests_during(scene: &MirrorScene, engine: &mut Engine, length: TimeDelta) -> usize {
     let (before, end) = (scene.simulator.requests().len(), scene.now() + length);
     scene.live(engine, end).await;
     scene.simulator.requests().len() - before

@@ -5,14 +5,17 @@ use std::sync::Arc;
 use cdr_sync::clock::ManualClock;
 use chrono::DateTime;
 use chrono_tz::Tz;
-use private_postgres::TestDatabase;
 use secrecy::SecretString;
 use voicenter_simulator::{
     ApiGeneration, DateForm, DialectOptions, Empties, OverLimit, Record, SimulatorOptions, SortBehaviour,
     WorldOptions,
 };
 
-use crate::mirror::scene::{NOW, Scene, Setup, days, dialect, hours, instant, minutes, simulated};
+use crate::mirror::scene::{MirrorScene, NOW, Setup, simulated};
+use crate::support::compare;
+use crate::support::database::Database;
+use crate::support::dates::{days, hours, instant, minutes};
+use crate::support::simulator::dialect;
 
 /// Two days of a small company, in answers of 300.
 fn small(generation: ApiGeneration) -> SimulatorOptions {
@@ -22,8 +25,8 @@ fn small(generation: ApiGeneration) -> SimulatorOptions {
 }
 
 /// One pass mirrors everything, and reading it again writes nothing.
-async fn is_exact(setup: Setup) -> Scene {
-    let scene = Scene::of(Setup { history: setup.history.min(days(2)), ..setup }).await;
+async fn is_exact(setup: Setup) -> MirrorScene {
+    let scene = MirrorScene::of(Setup { history: setup.history.min(days(2)), ..setup }).await;
     scene.pass().await;
     scene.assert_mirrors().await;
     scene.assert_complete().await;
@@ -137,7 +140,7 @@ async fn lower_case_names_and_numbers_as_text_make_the_same_rows() {
 }
 
 /// A second with this many records of four Types, in the middle of history.
-fn crowd(scene: &Scene, records: usize) {
+fn crowd(scene: &MirrorScene, records: usize) {
     let second = scene.now() - hours(30);
     for number in 0..records {
         let (call_type, cdr_type) =
@@ -152,7 +155,7 @@ fn crowd(scene: &Scene, records: usize) {
 #[tokio::test]
 async fn a_second_with_more_calls_than_an_answer_holds_is_read_by_slices() {
     let simulator = SimulatorOptions { record_limit: 100, ..small(ApiGeneration::Current) };
-    let scene = Scene::of(Setup { history: days(2), ..Setup::new(simulator) }).await;
+    let scene = MirrorScene::of(Setup { history: days(2), ..Setup::new(simulator) }).await;
     crowd(&scene, 250);
     scene.pass().await;
     scene.assert_mirrors().await;
@@ -166,19 +169,19 @@ async fn a_second_with_more_calls_than_an_answer_holds_is_read_by_slices() {
 #[tokio::test]
 async fn a_second_that_the_older_api_never_gives_out_is_a_gap_and_all_else_is_there() {
     let simulator = SimulatorOptions { record_limit: 100, ..small(ApiGeneration::V01) };
-    let scene = Scene::of(Setup { history: days(2), ..Setup::new(simulator) }).await;
+    let scene = MirrorScene::of(Setup { history: days(2), ..Setup::new(simulator) }).await;
     crowd(&scene, 250);
     let second = scene.now() - hours(30);
     scene.pass().await;
     let gaps = scene.store.gaps(Some("main")).await.unwrap();
     assert!(gaps.iter().all(|gap| gap.reason == "overloaded"), "{gaps:?}");
-    // Nobody has told whether bounds are inclusive, so the seconds beside it cannot be asked for without it.
+    // Nothing says whether bounds are inclusive, so the seconds beside it cannot be asked for without it.
     let gap = gaps.iter().map(|gap| gap.window).reduce(|all, one| all.hull(&one)).unwrap();
     assert!(gap.contains(second) && gap.len() <= chrono::TimeDelta::seconds(5), "{gaps:?}");
     let url = scene.database.url();
     let truth = |from, to| scene.simulator.truth(scene.now(), from, to);
     for (from, to) in [(scene.start, gap.from()), (gap.to(), scene.now())] {
-        crate::mirror::compare::assert_mirrors(url, "main", &truth(from, to), from, to).await;
+        compare::assert_mirrors(url, "main", &truth(from, to), from, to).await;
     }
     let cursor = scene.status().await.cursor.unwrap();
     assert!(cursor.from() <= scene.start, "a gap does not end what is known: {cursor}");
@@ -186,7 +189,7 @@ async fn a_second_that_the_older_api_never_gives_out_is_a_gap_and_all_else_is_th
 
 #[tokio::test]
 async fn two_accounts_on_one_database_do_not_mix() {
-    let database = Arc::new(TestDatabase::new().await.unwrap());
+    let database = Arc::new(Database::new().await);
     let clock = ManualClock::new(instant(NOW));
     let setup = |account, code: &str, seed, generation| {
         let mut simulator = small(generation);
@@ -195,10 +198,10 @@ async fn two_accounts_on_one_database_do_not_mix() {
         Setup { account, history: days(2), ..Setup::new(simulator) }
     };
     let north = setup("north", "north's", 1, ApiGeneration::Current);
-    let north = Scene::on(Arc::clone(&database), clock.clone(), north).await;
+    let north = MirrorScene::on(Arc::clone(&database), clock.clone(), north).await;
     // The same calls under other names: keys collide unless the account is part of them.
     let south = setup("south", "south's", 1, ApiGeneration::V01);
-    let south = Scene::on(Arc::clone(&database), clock.clone(), south).await;
+    let south = MirrorScene::on(Arc::clone(&database), clock.clone(), south).await;
     let (first, second) = tokio::join!(north.pass(), south.pass());
     assert!(first.inserted > 1_000 && second.inserted > 1_000, "{first:?} {second:?}");
     for scene in [&north, &south] {
@@ -216,7 +219,7 @@ async fn a_busy_hour_that_the_clock_repeats_is_read_in_few_requests() {
     simulator.dialect.date_form = Some(DateForm::Plain);
     simulator.dialect.zone = Some(Tz::Asia__Jerusalem);
     let now = instant("2026-10-25T04:00:00Z");
-    let scene = Scene::of(Setup { now, history: hours(10), ..Setup::new(simulator) }).await;
+    let scene = MirrorScene::of(Setup { now, history: hours(10), ..Setup::new(simulator) }).await;
     let calls = 1_800;
     for number in 0..calls {
         let date = now - hours(10) + chrono::TimeDelta::seconds(7 + 20 * number);

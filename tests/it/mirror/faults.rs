@@ -12,12 +12,15 @@ use cdr_sync::sync::leadership::Leases;
 use cdr_sync::sync::status::ProgressWatch;
 use cdr_sync::sync::supervisor::{self, Common};
 use chrono::TimeDelta;
-use private_postgres::TestDatabase;
 use secrecy::SecretString;
 use tokio_util::sync::CancellationToken;
 use voicenter_simulator::{ApiGeneration, Fault, RequestOutcome, SimulatorOptions};
 
-use crate::mirror::scene::{Scene, Setup, days, hours, instant, minutes, simulated};
+use crate::mirror::scene::{MirrorScene, Setup, simulated, time_passes};
+use crate::support::compare;
+use crate::support::database::Database;
+use crate::support::dates::{days, hours, instant, minutes};
+use crate::support::polling::until;
 
 /// A Tuesday noon: the middle of a working day.
 const TUESDAY: &str = "2026-06-16T09:00:00Z";
@@ -29,26 +32,26 @@ fn quiet(generation: ApiGeneration, calls_per_day: f64) -> SimulatorOptions {
     simulator
 }
 
-async fn at_work(generation: ApiGeneration) -> Scene {
+async fn at_work(generation: ApiGeneration) -> MirrorScene {
     at_work_with(generation, 800.0).await
 }
 
-async fn at_work_with(generation: ApiGeneration, calls_per_day: f64) -> Scene {
+async fn at_work_with(generation: ApiGeneration, calls_per_day: f64) -> MirrorScene {
     let simulator = quiet(generation, calls_per_day);
     let setup = Setup { now: instant(TUESDAY), history: days(1), ..Setup::new(simulator) };
-    let mut scene = Scene::of(setup.with("CDR_SYNC__SYNC__POLL_INTERVAL", "10m")).await;
+    let mut scene = MirrorScene::of(setup.with("CDR_SYNC__SYNC__POLL_INTERVAL", "10m")).await;
     // The clock stands still while a request is under way, so waiting after a failure takes no time.
     scene.account.backoff = Backoff { min: Duration::ZERO, max: Duration::ZERO };
     scene
 }
 
-async fn removed(scene: &Scene) -> i64 {
-    scene.count("select count(*) from voicenter.cdr where removed_at is not null").await
+async fn removed(scene: &MirrorScene) -> i64 {
+    scene.database.count("select count(*) from voicenter.cdr where removed_at is not null").await
 }
 
 #[tokio::test]
 async fn a_sick_server_that_answers_with_nothing_removes_nothing() {
-    // With few calls no single answer lacks so many records that it is suspicious by itself.
+    // With few calls no single answer lacks enough records to be suspicious by itself.
     for (generation, calls_per_day) in [(ApiGeneration::Current, 150.0), (ApiGeneration::V01, 800.0)] {
         let scene = at_work_with(generation, calls_per_day).await;
         let begin = scene.now();
@@ -65,8 +68,7 @@ async fn a_sick_server_that_answers_with_nothing_removes_nothing() {
         assert_eq!(removed(&scene).await, 0);
         let until = begin + hours(4);
         let truth = scene.simulator.truth(scene.now(), scene.start, until);
-        crate::mirror::compare::assert_mirrors(scene.database.url(), "main", &truth, scene.start, until)
-            .await;
+        compare::assert_mirrors(scene.database.url(), "main", &truth, scene.start, until).await;
     }
 }
 
@@ -89,7 +91,7 @@ async fn a_window_that_always_fails_becomes_a_narrow_gap_that_closes_by_itself()
         let url = scene.database.url();
         for (from, to) in [(scene.start, all.from()), (all.to(), scene.now() - hours(1))] {
             let truth = scene.simulator.truth(scene.now(), from, to);
-            crate::mirror::compare::assert_mirrors(url, "main", &truth, from, to).await;
+            compare::assert_mirrors(url, "main", &truth, from, to).await;
         }
         scene.simulator.faults().clear();
         let due = gaps.iter().map(|gap| gap.next_try_at).max().unwrap();
@@ -97,7 +99,7 @@ async fn a_window_that_always_fails_becomes_a_narrow_gap_that_closes_by_itself()
         engine.close().await.unwrap();
         assert_eq!(scene.status().await.gaps, 0);
         let truth = scene.simulator.truth(scene.now(), scene.start, begin);
-        crate::mirror::compare::assert_mirrors(url, "main", &truth, scene.start, begin).await;
+        compare::assert_mirrors(url, "main", &truth, scene.start, begin).await;
     }
 }
 
@@ -108,7 +110,7 @@ async fn a_third_of_all_answers_spoilt_in_every_way_loses_nothing() {
     // What a fault garbles is stored as it came; the age of two days reads all of it once more when all is well again.
     scene.account.settings.reconcile = vec![days(1), days(2)];
     let begin = scene.now();
-    // Those that would take real time, that never answer, or that tell the operator to act have tests of their own.
+    // Those that would take real time, that never answer, or that ask the operator to act have tests of their own.
     let apart = [
         Fault::Hang,
         Fault::SlowDrip,
@@ -138,31 +140,22 @@ async fn a_third_of_all_answers_spoilt_in_every_way_loses_nothing() {
     engine.close().await.unwrap();
     let settled = scene.now() - hours(30);
     let truth = scene.simulator.truth(scene.now(), scene.start, settled);
-    crate::mirror::compare::assert_mirrors(scene.database.url(), "main", &truth, scene.start, settled).await;
+    compare::assert_mirrors(scene.database.url(), "main", &truth, scene.start, settled).await;
     assert_eq!(scene.status().await.gaps, 0);
     assert_eq!(removed(&scene).await, 0);
 }
 
-/// Waits, in real time, for what other tasks do.
-pub async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
-    let began = std::time::Instant::now();
-    while !holds().await {
-        assert!(began.elapsed() < Duration::from_secs(60), "waited in vain for {what}");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-}
-
 #[tokio::test]
 async fn one_refused_account_waits_while_the_other_goes_on() {
-    let database = Arc::new(TestDatabase::new().await.unwrap());
+    let database = Arc::new(Database::new().await);
     let clock = ManualClock::new(instant(TUESDAY));
     let setup = |account, code: &str| {
         let simulator =
             SimulatorOptions { code: SecretString::from(code), ..quiet(ApiGeneration::Current, 800.0) };
         Setup { account, now: instant(TUESDAY), history: days(1), ..Setup::new(simulator) }
     };
-    let good = Scene::on(Arc::clone(&database), clock.clone(), setup("good", "a")).await;
-    let refused = Scene::on(Arc::clone(&database), clock.clone(), setup("refused", "b")).await;
+    let good = MirrorScene::on(Arc::clone(&database), clock.clone(), setup("good", "a")).await;
+    let refused = MirrorScene::on(Arc::clone(&database), clock.clone(), setup("refused", "b")).await;
     refused.simulator.faults().always(Fault::AuthorizationFailed);
     let watches: BTreeMap<String, ProgressWatch> =
         ["good", "refused"].map(|name| (name.to_owned(), ProgressWatch::default())).into();
@@ -223,20 +216,13 @@ async fn being_asked_to_wait_is_no_failure_and_makes_every_lane_wait() {
     for (fault, least) in [(Fault::RateLimited, 5), (Fault::RateLimitedRetryAfter, 7)] {
         let mut scene = at_work(ApiGeneration::Current).await;
         scene.account.backoff = Backoff { min: Duration::from_secs(5), max: Duration::from_secs(6) };
-        // Eight failures would end a pass; so many refusals in a row must not.
+        // Eight failures would end a pass; as many refusals in a row must not.
         scene.simulator.faults().next_times(fault, 10);
         let clock = scene.clock.clone();
         let watch = ProgressWatch::default();
         let mut engine = scene.engine(Mode::Pass, watch.clone()).await;
-        // Time goes on by a second whenever nothing else does.
-        let time = async {
-            loop {
-                tokio::time::sleep(Duration::from_millis(1)).await;
-                clock.advance(TimeDelta::seconds(1));
-            }
-        };
         tokio::select! {
-            () = time => {}
+            () = time_passes(&clock, TimeDelta::seconds(1)) => {}
             ended = async { while engine.tick().await.unwrap() != TickOutcome::Done {} } => ended,
         }
         engine.close().await.unwrap();

@@ -2,11 +2,11 @@
 
 use voicenter_simulator::{ApiGeneration, SimulatorOptions};
 
-use crate::mirror::scene::{Scene, simulated};
+use crate::mirror::scene::{MirrorScene, simulated};
 
 /// Ten days are read, the table equals the truth, and reading them again writes nothing.
 async fn is_exact(simulator: SimulatorOptions) {
-    let scene = Scene::new(simulator).await;
+    let scene = MirrorScene::new(simulator).await;
     let first = scene.pass().await;
     scene.assert_mirrors().await;
     scene.assert_complete().await;

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use cdr_sync::app::App;
-use cdr_sync::config::{Config, Sources};
 use cdr_sync::plan::Mode;
 use cdr_sync::sync::Account;
 use cdr_sync::sync::status::ProgressWatch;
@@ -11,7 +10,9 @@ use chrono::TimeDelta;
 use serde_json::json;
 use voicenter_simulator::{ApiGeneration, DialectOptions, Record, SimulatorOptions, WorldOptions};
 
-use crate::mirror::scene::{Scene, Setup, days, hours, instant, minutes, simulated};
+use crate::mirror::scene::{MirrorScene, Setup, configuration, simulated};
+use crate::support::compare;
+use crate::support::dates::{days, hours, instant, minutes};
 
 const TUESDAY: &str = "2026-06-16T09:00:00Z";
 
@@ -19,14 +20,14 @@ fn empty(generation: ApiGeneration) -> SimulatorOptions {
     SimulatorOptions { world: WorldOptions::empty(), ..simulated(generation) }
 }
 
-async fn scene(simulator: SimulatorOptions, history: TimeDelta) -> Scene {
+async fn scene(simulator: SimulatorOptions, history: TimeDelta) -> MirrorScene {
     let setup = Setup { now: instant(TUESDAY), history, ..Setup::new(simulator) };
-    Scene::of(setup.with("CDR_SYNC__SYNC__POLL_INTERVAL", "10m")).await
+    MirrorScene::of(setup.with("CDR_SYNC__SYNC__POLL_INTERVAL", "10m")).await
 }
 
 /// The scene's account as another configuration makes it.
 pub async fn configured<const N: usize>(
-    scene: &Scene,
+    scene: &MirrorScene,
     url: String,
     more: [(&'static str, String); N],
 ) -> Account {
@@ -38,18 +39,16 @@ pub async fn configured<const N: usize>(
         ("CDR_SYNC__API__REQUESTS_PER_MINUTE", "1000000".to_owned()),
         ("CDR_SYNC__API__BURST", "1000".to_owned()),
     ];
-    let env = env.into_iter().chain(more).map(|(name, value)| (name.to_owned(), value));
-    let working_dir = std::env::temp_dir().join("cdr-sync-tests-have-no-files");
-    let config = Config::load(Sources { file: None, env, working_dir }).unwrap();
+    let config = configuration(env.into_iter().chain(more));
     App::build(&config, scene.store.clone()).await.unwrap().accounts.remove(0)
 }
 
-async fn open_rejected(scene: &Scene) -> usize {
+async fn open_rejected(scene: &MirrorScene) -> usize {
     scene.store.rejected(Some("main"), 100).await.unwrap().len()
 }
 
 /// A call every twenty minutes from the beginning, so that no window is empty.
-fn background(scene: &Scene) {
+fn background(scene: &MirrorScene) {
     let mut date = scene.start + minutes(5);
     let mut number = 0;
     while date < scene.now() + days(2) {
@@ -93,17 +92,20 @@ async fn twins_far_apart_and_records_that_move_far_forth_and_back_end_as_the_api
             assert_eq!(open_rejected(&scene).await, 1, "{generation:?}: after {hour} hours");
             let truth = scene.simulator.truth(scene.now(), scene.start, begin);
             let url = scene.database.url();
-            crate::mirror::compare::assert_mirrors(url, "main", &truth, scene.start, begin).await;
+            compare::assert_mirrors(url, "main", &truth, scene.start, begin).await;
         }
         // The later twin goes: the other is the row.
         assert!(scene.simulator.world().remove("twin", "Queue", scene.now()), "the first inserted");
         let left = scene.simulator.truth(scene.now() + minutes(1), scene.start, begin);
         scene.live(&mut engine, begin + hours(28)).await;
         engine.close().await.unwrap();
-        crate::mirror::compare::assert_mirrors(scene.database.url(), "main", &left, scene.start, begin).await;
+        compare::assert_mirrors(scene.database.url(), "main", &left, scene.start, begin).await;
         assert_eq!(open_rejected(&scene).await, 0);
-        assert_eq!(scene.count("select count(*) from cdr_sync.twin").await, 0);
-        assert_eq!(scene.count("select count(*) from voicenter.cdr where removed_at is not null").await, 0);
+        assert_eq!(scene.database.count("select count(*) from cdr_sync.twin").await, 0);
+        assert_eq!(
+            scene.database.count("select count(*) from voicenter.cdr where removed_at is not null").await,
+            0
+        );
     }
 }
 
@@ -156,10 +158,11 @@ async fn history_that_the_vendor_no_longer_keeps_is_not_marked_and_a_lost_old_ca
             scene.clock.advance(hours(5));
             scene.pass().await;
         }
-        let marked = scene.count("select count(*) from voicenter.cdr where removed_at is not null").await;
+        let marked =
+            scene.database.count("select count(*) from voicenter.cdr where removed_at is not null").await;
         assert_eq!(marked, 1, "{generation:?}");
         let call = "select count(*) from voicenter.cdr where removed_at is not null and call_id = 'call-100'";
-        assert_eq!(scene.count(call).await, 1);
+        assert_eq!(scene.database.count(call).await, 1);
         assert_eq!(scene.status().await.missing, 0);
         assert_eq!(scene.status().await.horizon, Some(begin - hours(231) + minutes(3)));
     }
@@ -179,7 +182,7 @@ async fn a_server_that_changes_the_form_of_everything_makes_no_row_change() {
         DialectOptions { lower_case_names: true, text_numbers: true, date_epoch: false, ..plain.dialect };
     let other = SimulatorOptions { dialect, ..plain.clone() };
     let first = scene(plain, days(2)).await;
-    let second = Scene::on(
+    let second = MirrorScene::on(
         Arc::clone(&first.database),
         first.clock.clone(),
         Setup { now: instant(TUESDAY), history: days(2), ..Setup::new(other) },
@@ -202,5 +205,5 @@ async fn a_server_that_changes_the_form_of_everything_makes_no_row_change() {
     assert!(again.records > 1_500, "{again:?}");
     assert_eq!((again.inserted, again.updated, again.removed), (0, 0, 0), "{again:?}");
     assert_eq!(scene.tuples().await, tuples);
-    assert_eq!(scene.count("select count(*) from voicenter.cdr where extra ? 'DateEpoch'").await, 0);
+    assert_eq!(scene.database.count("select count(*) from voicenter.cdr where extra ? 'DateEpoch'").await, 0);
 }

@@ -5,10 +5,12 @@ use std::collections::BTreeMap;
 use cdr_sync::plan::Mode;
 use cdr_sync::sync::status::ProgressWatch;
 use chrono::{DateTime, TimeDelta, Utc};
-use sqlx::{Connection, PgConnection};
+use sqlx::PgConnection;
 use voicenter_simulator::{ApiGeneration, SimulatorOptions, TruthRow, World, WorldOptions};
 
-use crate::mirror::scene::{Scene, Setup, days, hours, instant, minutes, simulated};
+use crate::mirror::scene::{MirrorScene, Setup, simulated};
+use crate::support::compare;
+use crate::support::dates::{days, hours, instant, minutes};
 
 /// A Monday, so that the days after it are working days.
 const MONDAY: &str = "2026-06-15T05:00:00Z";
@@ -20,8 +22,8 @@ fn hasty(simulator: SimulatorOptions) -> Setup {
         .with("CDR_SYNC__SYNC__LOOKBACK", "1h")
 }
 
-async fn open(setup: Setup) -> Scene {
-    let mut scene = Scene::of(setup).await;
+async fn open(setup: Setup) -> MirrorScene {
+    let mut scene = MirrorScene::of(setup).await;
     scene.account.settings.reconcile = vec![hours(6), days(1)];
     scene
 }
@@ -41,7 +43,7 @@ fn steady(generation: ApiGeneration) -> SimulatorOptions {
 }
 
 /// What happens to records while they are younger than the last re-read age, decided beforehand.
-pub fn mischief(scene: &Scene, from: DateTime<Utc>, to: DateTime<Utc>) -> BTreeMap<&'static str, u32> {
+pub fn mischief(scene: &MirrorScene, from: DateTime<Utc>, to: DateTime<Utc>) -> BTreeMap<&'static str, u32> {
     let mut random = fastrand::Rng::with_seed(7);
     let mut done = BTreeMap::new();
     let world = scene.simulator.world();
@@ -120,7 +122,7 @@ async fn converges(generation: ApiGeneration) {
     let begin = scene.now();
     let done = mischief(&scene, begin - hours(8), begin + hours(18));
     assert!(done.len() == 5 && done.values().all(|count| *count > 3), "{done:?}");
-    let mut connection = PgConnection::connect(scene.database.url()).await.unwrap();
+    let mut connection = scene.database.sql().await;
     let mut follower = Follower::default();
     let mut engine = scene.engine(Mode::Daemon, ProgressWatch::default()).await;
     for hour in 1..=60 {
@@ -130,18 +132,19 @@ async fn converges(generation: ApiGeneration) {
     engine.close().await.unwrap();
     let settled = begin + hours(30);
     let truth = scene.simulator.truth(scene.now(), scene.start, settled);
-    crate::mirror::compare::assert_mirrors(scene.database.url(), "main", &truth, scene.start, settled).await;
+    compare::assert_mirrors(scene.database.url(), "main", &truth, scene.start, settled).await;
     scene.assert_complete().await;
     follower.follow(&mut connection).await;
     follower.assert_has_all(&mut connection).await;
-    let removed = scene.count("select count(*) from voicenter.cdr where removed_at is not null").await;
+    let removed =
+        scene.database.count("select count(*) from voicenter.cdr where removed_at is not null").await;
     let gone = done["vanishes"] + done["retypes"];
     // A twin that goes leaves the other one in its row.
     assert!(removed >= i64::from(gone * 9 / 10), "{removed} rows are marked, {done:?}");
-    let versions = scene.count("select count(*) from voicenter.cdr_history").await;
+    let versions = scene.database.count("select count(*) from voicenter.cdr_history").await;
     assert!(versions >= i64::from(done.values().sum::<u32>() * 9 / 10), "{versions} versions, {done:?}");
     assert_eq!(
-        scene.count("select count(*) from voicenter.cdr_history where valid_from >= valid_to").await,
+        scene.database.count("select count(*) from voicenter.cdr_history where valid_from >= valid_to").await,
         0
     );
 }
@@ -169,14 +172,14 @@ async fn a_span_read_again_brings_what_changed_after_the_last_age() {
         late_share: 0.05,
         ..simulator.world
     };
-    let scene = Scene::of(Setup { history: days(3), ..Setup::new(simulator) }).await;
+    let scene = MirrorScene::of(Setup { history: days(3), ..Setup::new(simulator) }).await;
     scene.pass().await;
     scene.assert_mirrors().await;
     scene.clock.advance(days(21));
     let old = cdr_sync::window::Window::new(scene.start, scene.start + days(3)).unwrap();
     let (from, to) = (old.from(), old.to());
     let truth = scene.simulator.truth(scene.now(), from, to);
-    let stale = crate::mirror::compare::table(scene.database.url(), "main", from, to).await;
+    let stale = compare::table(scene.database.url(), "main", from, to).await;
     assert!(stale.len() > truth.len(), "some must have vanished");
     scene.read_again(old).await;
     // The second look at what was missing, as the daemon takes it.
@@ -184,5 +187,5 @@ async fn a_span_read_again_brings_what_changed_after_the_last_age() {
     let again = scene.pass().await;
     assert!(again.removed > 0, "{again:?}");
     let truth = scene.simulator.truth(scene.now(), from, to);
-    crate::mirror::compare::assert_mirrors(scene.database.url(), "main", &truth, from, to).await;
+    compare::assert_mirrors(scene.database.url(), "main", &truth, from, to).await;
 }

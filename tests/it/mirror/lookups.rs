@@ -13,7 +13,8 @@ use serde_json::{Value, json};
 use voicenter_simulator::{ApiGeneration, Record, SimulatorOptions, WorldOptions};
 
 use crate::mirror::keys::configured;
-use crate::mirror::scene::{Scene, Setup, hours, instant, minutes, simulated};
+use crate::mirror::scene::{MirrorScene, Setup, simulated};
+use crate::support::dates::{hours, instant, minutes};
 
 /// What stands between the daemon and the simulator.
 #[derive(Default)]
@@ -53,7 +54,7 @@ async fn pass_on(State(odd): State<Arc<Odd>>, body: String) -> String {
 async fn after_a_day(odd: Odd) -> (i64, usize, usize) {
     let simulator = SimulatorOptions { world: WorldOptions::empty(), ..simulated(ApiGeneration::Current) };
     let setup = Setup { now: instant("2026-06-16T09:00:00Z"), history: hours(10), ..Setup::new(simulator) };
-    let mut scene = Scene::of(setup.with("CDR_SYNC__SYNC__POLL_INTERVAL", "10m")).await;
+    let mut scene = MirrorScene::of(setup.with("CDR_SYNC__SYNC__POLL_INTERVAL", "10m")).await;
     let begin = scene.now();
     for number in 0..100 {
         let date = begin - minutes(110) + minutes(number);
@@ -74,7 +75,8 @@ async fn after_a_day(odd: Odd) -> (i64, usize, usize) {
     scene.live(&mut engine, begin + hours(24)).await;
     engine.close().await.unwrap();
     server.abort();
-    let marked = scene.count("select count(*) from voicenter.cdr where removed_at is not null").await;
+    let marked =
+        scene.database.count("select count(*) from voicenter.cdr where removed_at is not null").await;
     (marked, odd.look_ups.load(Ordering::SeqCst), odd.requests.load(Ordering::SeqCst))
 }
 

@@ -5,19 +5,14 @@ use cdr_sync::store::StoreError;
 use cdr_sync::sync::SyncError;
 use cdr_sync::sync::engine::TickOutcome;
 use cdr_sync::sync::status::ProgressWatch;
-use sqlx::{Connection, PgConnection};
 use voicenter_simulator::{ApiGeneration, SimulatorOptions};
 
-use crate::mirror::scene::{Scene, Setup, minutes, simulated};
+use crate::mirror::scene::{MirrorScene, Setup, simulated};
+use crate::support::dates::minutes;
 
 /// Many pages, so that the claims of one answer rest on the rows of those before it.
 fn paged() -> Setup {
     Setup::new(SimulatorOptions { record_limit: 100, ..simulated(ApiGeneration::Current) })
-}
-
-async fn run(scene: &Scene, text: &'static str) {
-    let mut connection = PgConnection::connect(scene.database.url()).await.unwrap();
-    sqlx::raw_sql(text).execute(&mut connection).await.unwrap();
 }
 
 /// All that a commit may write; the one that runs ends first.
@@ -45,16 +40,16 @@ end $$";
 
 #[tokio::test]
 async fn commits_that_the_database_lost_are_read_again() {
-    let scene = Scene::of(paged()).await;
+    let scene = MirrorScene::of(paged()).await;
     let mut engine = scene.engine(Mode::Pass, ProgressWatch::default()).await;
     for _ in 0..5 {
         engine.tick().await.unwrap();
     }
-    run(&scene, SNAPSHOT).await;
+    scene.database.execute(SNAPSHOT).await;
     for _ in 0..3 {
         engine.tick().await.unwrap();
     }
-    run(&scene, RESTORE).await;
+    scene.database.execute(RESTORE).await;
     let ended = loop {
         match engine.tick().await {
             Ok(TickOutcome::Done) => break Ok(()),
@@ -71,11 +66,11 @@ async fn commits_that_the_database_lost_are_read_again() {
 
 #[tokio::test]
 async fn rows_that_somebody_deleted_come_back_by_themselves() {
-    let scene = Scene::of(paged()).await;
+    let scene = MirrorScene::of(paged()).await;
     scene.pass().await;
     let mut engine = scene.engine(Mode::Daemon, ProgressWatch::default()).await;
     scene.live(&mut engine, scene.now() + minutes(2)).await;
-    run(&scene, "truncate voicenter.cdr").await;
+    scene.database.execute("truncate voicenter.cdr").await;
     let until = scene.now() + minutes(10);
     let ended = loop {
         match engine.tick().await {

@@ -13,8 +13,9 @@ use chrono::TimeDelta;
 use tokio_util::sync::CancellationToken;
 use voicenter_simulator::ApiGeneration;
 
-use crate::mirror::faults::until;
-use crate::mirror::scene::{Scene, Setup, days, simulated};
+use crate::mirror::scene::{MirrorScene, Setup, simulated, time_passes};
+use crate::support::dates::days;
+use crate::support::polling::until;
 
 #[tokio::test]
 async fn an_account_whose_requests_fail_here_goes_to_a_daemon_that_can_make_them() {
@@ -23,10 +24,10 @@ async fn an_account_whose_requests_fail_here_goes_to_a_daemon_that_can_make_them
         simulator.world.calls_per_day = 200.0;
         Setup { history: days(1), ..Setup::new(simulator) }
     };
-    let scene = Scene::of(setup()).await;
+    let scene = MirrorScene::of(setup()).await;
     let clock = scene.clock.clone();
-    let Scene { simulator, account, .. } =
-        Scene::on(Arc::clone(&scene.database), clock.clone(), setup()).await;
+    let MirrorScene { simulator, account, .. } =
+        MirrorScene::on(Arc::clone(&scene.database), clock.clone(), setup()).await;
     drop(simulator);
     let cut_off = Account { scope: scene.account.scope.clone(), ..account };
 
@@ -44,15 +45,8 @@ async fn an_account_whose_requests_fail_here_goes_to_a_daemon_that_can_make_them
     let (cut_off, first) = daemon(cut_off);
     until("the first leads", async || cut_off.read().leads).await;
     let (well, second) = daemon(scene.account.clone());
-    // Time goes on by a tenth of a second whenever nothing else does.
-    let time = async {
-        loop {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-            clock.advance(TimeDelta::milliseconds(100));
-        }
-    };
     tokio::select! {
-        () = time => {}
+        () = time_passes(&clock, TimeDelta::milliseconds(100)) => {}
         () = until("its calls", async || well.read().caught_up) => {}
     }
     assert!(!cut_off.read().leads);

@@ -12,14 +12,15 @@ use chrono::TimeDelta;
 use tokio_util::sync::CancellationToken;
 use voicenter_simulator::{ApiGeneration, Fault};
 
-use crate::mirror::faults::until;
-use crate::mirror::scene::{Scene, Setup, days, simulated};
+use crate::mirror::scene::{MirrorScene, Setup, simulated, time_passes};
+use crate::support::dates::days;
+use crate::support::polling::until;
 
 #[tokio::test]
 async fn a_refused_account_and_a_paused_credential_go_on_within_seconds_when_they_are_resumed() {
     let mut simulator = simulated(ApiGeneration::Current);
     simulator.world.calls_per_day = 200.0;
-    let mut scene = Scene::of(Setup { history: days(1), ..Setup::new(simulator) }).await;
+    let mut scene = MirrorScene::of(Setup { history: days(1), ..Setup::new(simulator) }).await;
     let hour = Duration::from_secs(3600);
     scene.account.backoff = Backoff { min: hour, max: hour };
     let (clock, watch, stop) = (scene.clock.clone(), ProgressWatch::default(), CancellationToken::new());
@@ -37,20 +38,13 @@ async fn a_refused_account_and_a_paused_credential_go_on_within_seconds_when_the
     // A little later: it waits for most of an hour still.
     scene.simulator.faults().next(Fault::RateLimited);
     assert_eq!(scene.store.resume_account("main").await.unwrap(), Some(end));
-    // Time goes on by a tenth of a second whenever nothing else does.
-    let time = async {
-        loop {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-            clock.advance(TimeDelta::milliseconds(100));
-        }
-    };
     let resumed = async {
         until("error 1", async || scene.simulator.requests().len() >= 2).await;
         until("the pause", async || scene.account.rate_limit.resume().await.unwrap().pause.is_some()).await;
         until("its calls", async || watch.read().caught_up).await;
     };
     tokio::select! {
-        () = time => {}
+        () = time_passes(&clock, TimeDelta::milliseconds(100)) => {}
         () = resumed => {}
     }
     assert!(clock.now() < end - TimeDelta::minutes(30), "{}", clock.now());

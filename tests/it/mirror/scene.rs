@@ -13,50 +13,21 @@ use cdr_sync::sync::leadership::Leases;
 use cdr_sync::sync::status::{Progress, ProgressWatch};
 use cdr_sync::window::Window;
 use chrono::{DateTime, TimeDelta, Utc};
-use private_postgres::TestDatabase;
 use secrecy::ExposeSecret;
-use sqlx::{Connection, PgConnection};
-use voicenter_simulator::{
-    ApiGeneration, DialectOptions, Record, Simulator, SimulatorOptions, TruthRow, WorldOptions,
-};
+use voicenter_simulator::{ApiGeneration, Record, Simulator, SimulatorOptions, TruthRow, WorldOptions};
 
-use crate::mirror::compare;
+use crate::support::compare;
+use crate::support::database::Database;
+use crate::support::dates::{days, instant};
+use crate::support::simulator::unlimited;
 
 /// A Saturday noon, so that the ten days before it have every kind of day.
 pub const NOW: &str = "2026-06-20T12:00:00Z";
 
-pub fn instant(text: &str) -> DateTime<Utc> {
-    text.parse().unwrap()
-}
-
-pub fn days(n: i64) -> TimeDelta {
-    TimeDelta::days(n)
-}
-
-pub fn hours(n: i64) -> TimeDelta {
-    TimeDelta::hours(n)
-}
-
-pub fn minutes(n: i64) -> TimeDelta {
-    TimeDelta::minutes(n)
-}
-
-/// A simulator of this generation, as its document describes it, that limits no rate.
+/// A server of this generation with enough calls for every kind of answer.
 pub fn simulated(generation: ApiGeneration) -> SimulatorOptions {
-    SimulatorOptions {
-        generation,
-        dialect: dialect(generation),
-        world: WorldOptions { calls_per_day: 3_000.0, ..WorldOptions::default() },
-        requests_per_minute: 0,
-        // Most of a test's time without optimisation.
-        gzip: false,
-        ..SimulatorOptions::default()
-    }
-}
-
-/// The daemon names all fields of the current generation, so each record comes with its epoch.
-pub fn dialect(generation: ApiGeneration) -> DialectOptions {
-    DialectOptions { date_epoch: generation == ApiGeneration::Current, ..DialectOptions::default() }
+    let world = WorldOptions { calls_per_day: 3_000.0, ..WorldOptions::default() };
+    SimulatorOptions { world, ..unlimited(generation) }
 }
 
 /// What a scene begins with.
@@ -80,27 +51,43 @@ impl Setup {
     }
 }
 
-pub struct Scene {
+/// What the program makes of an environment, and of nothing else.
+pub fn configuration(env: impl IntoIterator<Item = (&'static str, String)>) -> Config {
+    let env = env.into_iter().map(|(name, value)| (name.to_owned(), value));
+    let working_dir = std::env::temp_dir().join("cdr-sync-tests-have-no-files");
+    Config::load(Sources { file: None, env, working_dir }).unwrap()
+}
+
+/// Lets time go on by `step` whenever nothing else happens; never ends. That the daemon waits can be seen by nothing but
+/// real time in which it does nothing.
+pub async fn time_passes(clock: &ManualClock, step: TimeDelta) {
+    loop {
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        clock.advance(step);
+    }
+}
+
+pub struct MirrorScene {
     pub simulator: Simulator,
-    pub database: Arc<TestDatabase>,
+    pub database: Arc<Database>,
     pub store: Store,
     pub account: Account,
     pub clock: ManualClock,
     pub start: DateTime<Utc>,
 }
 
-impl Scene {
+impl MirrorScene {
     pub async fn new(simulator: SimulatorOptions) -> Self {
         Self::of(Setup::new(simulator)).await
     }
 
     pub async fn of(setup: Setup) -> Self {
-        let database = Arc::new(TestDatabase::new().await.unwrap());
+        let database = Arc::new(Database::new().await);
         Self::on(database, ManualClock::new(setup.now), setup).await
     }
 
     /// Another account on a database that is there.
-    pub async fn on(database: Arc<TestDatabase>, clock: ManualClock, setup: Setup) -> Self {
+    pub async fn on(database: Arc<Database>, clock: ManualClock, setup: Setup) -> Self {
         let start = setup.now - setup.history;
         let zone = match (setup.simulator.generation, setup.simulator.dialect.zone) {
             (_, Some(zone)) => zone.name(),
@@ -124,9 +111,7 @@ impl Scene {
             ("CDR_SYNC__SYNC__START", start.to_rfc3339()),
         ];
         env.extend(setup.env);
-        let env = env.into_iter().map(|(name, value)| (name.to_owned(), value));
-        let working_dir = std::env::temp_dir().join("cdr-sync-tests-have-no-files");
-        let config = Config::load(Sources { file: None, env, working_dir }).unwrap();
+        let config = configuration(env);
         let store = App::store(&config).unwrap();
         store.migrate().await.unwrap();
         let mut accounts = App::build(&config, store.clone()).await.unwrap().accounts;
@@ -220,23 +205,11 @@ impl Scene {
         self.simulator.world().insert(record, appears_at);
     }
 
-    /// One number from the database.
-    pub async fn count(&self, query: &'static str) -> i64 {
-        let mut connection = PgConnection::connect(self.database.url()).await.unwrap();
-        let (count,): (i64,) = sqlx::query_as(query).fetch_one(&mut connection).await.unwrap();
-        count
-    }
-
     /// A fingerprint of the physical rows: any new, updated, deleted or even locked tuple changes it.
     pub async fn tuples(&self) -> String {
-        let mut connection = PgConnection::connect(self.database.url()).await.unwrap();
-        let (tuples,): (String,) = sqlx::query_as(
+        let tuples =
             "select count(*) || ' ' || md5(string_agg(concat_ws(' ', ctid, xmin, xmax), ',' order by ctid))
-             from voicenter.cdr",
-        )
-        .fetch_one(&mut connection)
-        .await
-        .unwrap();
-        tuples
+                      from voicenter.cdr";
+        self.database.lines(tuples).await.remove(0)
     }
 }

@@ -1,4 +1,4 @@
-//! Servers nobody imagined, over HTTP: simulators drawn by a seed from all that they may be told to do. A pass and a
+//! Servers nobody imagined, over HTTP: simulators drawn by a seed from all that they can be set to do. A pass and a
 //! day and a half of the daemon later the table is compared with the truth.
 //!
 //! `SERVERS=200` draws more of them, `SEED=n` runs one.
@@ -13,14 +13,16 @@ use cdr_sync::sync::status::ProgressWatch;
 use cdr_sync::window::Window;
 use chrono::{DateTime, TimeDelta, Utc};
 use fastrand::Rng;
-use sqlx::{Connection, PgConnection};
+use sqlx::Connection;
 use voicenter_simulator::{
     ApiGeneration, DateForm, Fault, OverLimit, RefusalOptions, SimulatorOptions, SortBehaviour, TotalCounts,
     TruthRow, WorldOptions,
 };
 
-use crate::mirror::compare::{self, Key};
-use crate::mirror::scene::{Scene, Setup, days, dialect, hours, instant, minutes, simulated};
+use crate::mirror::scene::{MirrorScene, Setup, simulated};
+use crate::support::compare::{self, Key};
+use crate::support::dates::{days, hours, instant, minutes};
+use crate::support::simulator::dialect;
 
 const MONDAY: &str = "2026-06-15T05:00:00Z";
 /// Nothing ends well that needs more requests than this.
@@ -111,7 +113,7 @@ struct Verdict {
 }
 
 /// Until `end`, or until a pass is done. Who waits inside a turn is woken by moving the clock on.
-async fn go(scene: &Scene, engine: &mut Engine, end: DateTime<Utc>) -> Result<(), String> {
+async fn go(scene: &MirrorScene, engine: &mut Engine, end: DateTime<Utc>) -> Result<(), String> {
     while scene.now() < end {
         if scene.simulator.requests().len() > MOST_REQUESTS {
             return Err(format!("more than {MOST_REQUESTS} requests"));
@@ -147,7 +149,7 @@ async fn run(seed: u64) -> (SimulatorOptions, Verdict) {
     let setup = Setup { now: instant(MONDAY), history: days(5), ..Setup::new(options.clone()) }
         .with("CDR_SYNC__SYNC__POLL_INTERVAL", "20m")
         .with("CDR_SYNC__SYNC__LOOKBACK", "1h");
-    let mut scene = Scene::of(setup).await;
+    let mut scene = MirrorScene::of(setup).await;
     scene.account.settings.reconcile = vec![hours(6), days(1)];
     scene.account.backoff = Backoff { min: Duration::ZERO, max: Duration::ZERO };
     let begin = scene.now();
@@ -178,7 +180,12 @@ async fn run(seed: u64) -> (SimulatorOptions, Verdict) {
     (options, verdict)
 }
 
-async fn judge(scene: &Scene, options: &SimulatorOptions, settled: DateTime<Utc>, verdict: &mut Verdict) {
+async fn judge(
+    scene: &MirrorScene,
+    options: &SimulatorOptions,
+    settled: DateTime<Utc>,
+    verdict: &mut Verdict,
+) {
     let refusals = &options.refusals;
     let reach = [refusals.horizon, refusals.purged_after].into_iter().flatten().min();
     let oldest = reach.map_or(scene.start, |reach| scene.start.max(scene.now() - reach + hours(1)));
@@ -188,7 +195,7 @@ async fn judge(scene: &Scene, options: &SimulatorOptions, settled: DateTime<Utc>
     let found = compare::table(url, "main", oldest, settled).await;
     let gaps: Vec<Window> =
         scene.store.gaps(Some("main")).await.unwrap().iter().map(|gap| gap.window).collect();
-    let mut connection = PgConnection::connect(url).await.unwrap();
+    let mut connection = scene.database.sql().await;
     let removed: Vec<(String, String, DateTime<Utc>)> =
         sqlx::query_as("select call_id, type, started_at from voicenter.cdr where removed_at is not null")
             .fetch_all(&mut connection)
@@ -242,7 +249,7 @@ async fn judge(scene: &Scene, options: &SimulatorOptions, settled: DateTime<Utc>
     }
 }
 
-/// Whether some unit in or beside the gap, with its neighbours, holds as many records as an answer may.
+/// Returns `true` if some unit in or beside the gap, with its neighbours, holds as many records as an answer may.
 fn is_crowded(gap: Window, truth: &[TruthRow], options: &SimulatorOptions) -> bool {
     let minutes_only = options.dialect.date_form == Some(DateForm::Minutes);
     let unit = if minutes_only { minutes(1) } else { TimeDelta::seconds(1) };

@@ -6,10 +6,10 @@ use cdr_sync::plan::Mode;
 use cdr_sync::sync::status::ProgressWatch;
 use cdr_sync::voicenter::{Client, ClientResources, ClientSettings, Credential, Granularity, Method};
 use chrono_tz::Tz;
-use sqlx::{Connection, PgConnection};
 use voicenter_simulator::{ApiGeneration, SimulatorOptions, WorldOptions};
 
-use crate::mirror::scene::{Scene, simulated};
+use crate::mirror::scene::{MirrorScene, simulated};
+use crate::support::polling::until;
 
 const LARGEST: u64 = 64 << 20;
 /// The pool of a budget for such answers, and what an account expects of its first one.
@@ -21,7 +21,7 @@ async fn an_answer_without_memory_waits_its_turn_and_is_no_failure() {
     let world = WorldOptions { calls_per_day: 200.0, ..WorldOptions::default() };
     let simulator = SimulatorOptions { world, ..simulated(ApiGeneration::Current) };
     let code = simulator.code.clone();
-    let mut scene = Scene::new(simulator).await;
+    let mut scene = MirrorScene::new(simulator).await;
     let shared = ClientResources::for_answers_of(LARGEST);
     let client = |timeout| {
         let settings = ClientSettings {
@@ -52,17 +52,13 @@ async fn an_answer_without_memory_waits_its_turn_and_is_no_failure() {
         engine.close().await.unwrap();
     };
     let others = async {
-        while memory.expected() == FIRST {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
+        until("an answer that was given up", async || memory.expected() != FIRST).await;
         drop((pool, privilege));
     };
     let both = tokio::time::timeout(Duration::from_secs(60), async { tokio::join!(pass, others) }).await;
     assert!(both.is_ok(), "still waiting: {:?}", watch.read());
-    let mut connection = PgConnection::connect(scene.database.url()).await.unwrap();
     let failed = "select count(*) from cdr_sync.window_read where outcome = 'failed'";
-    let failed: i64 = sqlx::query_scalar(failed).fetch_one(&mut connection).await.unwrap();
-    assert_eq!(failed, 0);
+    assert_eq!(scene.database.count(failed).await, 0);
     assert!(watch.read().requests > watch.read().windows, "the answer was given up and asked for again");
     scene.assert_mirrors().await;
     scene.assert_complete().await;

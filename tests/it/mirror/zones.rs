@@ -10,12 +10,13 @@ use cdr_sync::sync::leadership::Leases;
 use cdr_sync::sync::status::ProgressWatch;
 use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
-use private_postgres::TestDatabase;
 use voicenter_simulator::{
     ApiGeneration, DateForm, Fault, RefusalOptions, RequestEntry, SimulatorOptions, WorldOptions,
 };
 
-use crate::mirror::scene::{Scene, Setup, days, hours, instant, minutes, simulated};
+use crate::mirror::scene::{MirrorScene, Setup, simulated};
+use crate::support::database::Database;
+use crate::support::dates::{days, hours, instant, minutes};
 
 /// A Tuesday noon in Israel: the middle of a working day.
 const TUESDAY: &str = "2026-06-16T09:00:00Z";
@@ -26,20 +27,20 @@ fn busy(generation: ApiGeneration) -> SimulatorOptions {
     SimulatorOptions { world, ..simulator }
 }
 
-/// Without DateEpoch, which would give it away at once.
+/// Without DateEpoch, which would reveal it at once.
 fn zoneless(zone: Tz) -> SimulatorOptions {
     let mut simulator = busy(ApiGeneration::V01);
     simulator.dialect.zone = Some(zone);
     simulator
 }
 
-async fn read_in(simulator: SimulatorOptions, zone: &str) -> Scene {
+async fn read_in(simulator: SimulatorOptions, zone: &str) -> MirrorScene {
     let setup = Setup { now: instant(TUESDAY), history: days(2), ..Setup::new(simulator) };
     let setup = setup.with("CDR_SYNC__SYNC__POLL_INTERVAL", "10m");
-    Scene::of(setup.with("CDR_SYNC__API__TIMEZONE", zone)).await
+    MirrorScene::of(setup.with("CDR_SYNC__API__TIMEZONE", zone)).await
 }
 
-async fn open(scene: &Scene, mode: Mode) -> Engine {
+async fn open(scene: &MirrorScene, mode: Mode) -> Engine {
     let clock = Clock::Manual(scene.clock.clone());
     let leases = Leases::new(&scene.store);
     Engine::open(scene.account.clone(), scene.store.clone(), clock, &leases, mode, ProgressWatch::default())
@@ -48,7 +49,7 @@ async fn open(scene: &Scene, mode: Mode) -> Engine {
 }
 
 /// What a pass ends with.
-async fn ends_with(scene: &Scene) -> SyncError {
+async fn ends_with(scene: &MirrorScene) -> SyncError {
     let mut engine = open(scene, Mode::Pass).await;
     let ended = engine.run().await;
     engine.close().await.unwrap();
@@ -56,13 +57,13 @@ async fn ends_with(scene: &Scene) -> SyncError {
 }
 
 /// A pass finds the zone wrong, names the right one, and leaves nothing behind.
-async fn assert_refused(scene: &Scene, named: &str) -> String {
+async fn assert_refused(scene: &MirrorScene, named: &str) -> String {
     let error = ends_with(scene).await;
     assert!(matches!(error, SyncError::WrongZone { .. }), "{error}");
     let message = error.to_string();
     assert!(message.contains(named), "{message}");
-    assert_eq!(scene.count("select count(*) from voicenter.cdr").await, 0);
-    assert_eq!(scene.count("select count(*) from cdr_sync.coverage").await, 0);
+    assert_eq!(scene.database.count("select count(*) from voicenter.cdr").await, 0);
+    assert_eq!(scene.database.count("select count(*) from cdr_sync.coverage").await, 0);
     message
 }
 
@@ -119,14 +120,13 @@ async fn in_whatever_form_dates_come_a_wrong_zone_is_refused() {
 
 #[tokio::test]
 async fn once_the_zone_is_set_right_everything_is_read() {
-    let (database, clock) =
-        (Arc::new(TestDatabase::new().await.unwrap()), ManualClock::new(instant(TUESDAY)));
+    let (database, clock) = (Arc::new(Database::new().await), ManualClock::new(instant(TUESDAY)));
     let setup =
         || Setup { now: instant(TUESDAY), history: days(2), ..Setup::new(busy(ApiGeneration::Current)) };
     let wrong = setup().with("CDR_SYNC__API__TIMEZONE", "America/New_York");
-    let scene = Scene::on(database.clone(), clock.clone(), wrong).await;
+    let scene = MirrorScene::on(database.clone(), clock.clone(), wrong).await;
     assert_refused(&scene, "Set api.timezone to UTC").await;
-    let scene = Scene::on(database, clock, setup()).await;
+    let scene = MirrorScene::on(database, clock, setup()).await;
     scene.pass().await;
     scene.assert_mirrors().await;
     scene.assert_complete().await;
@@ -146,8 +146,8 @@ async fn dates_with_z_beside_bounds_in_another_zone_are_believed_when_the_calls_
     assert_refused(&scene, "Set api.timezone to Asia/Jerusalem").await;
 }
 
-/// When a day ahead was asked for, in a zone so far ahead of UTC.
-fn looks(scene: &Scene, zone: TimeDelta) -> Vec<DateTime<Utc>> {
+/// When a day ahead was asked for, in a zone that is this far ahead of UTC.
+fn looks(scene: &MirrorScene, zone: TimeDelta) -> Vec<DateTime<Utc>> {
     let ahead = |entry: &RequestEntry| {
         let to = entry.search.as_ref().and_then(|search| search.to);
         to.is_some_and(|to| to.and_utc() - zone > entry.at + hours(23))
@@ -187,15 +187,14 @@ async fn a_daemon_looks_a_day_ahead_at_its_start_and_daily() {
 
 #[tokio::test]
 async fn an_api_that_has_nothing_where_calls_are_stored_is_not_believed() {
-    let (database, clock) =
-        (Arc::new(TestDatabase::new().await.unwrap()), ManualClock::new(instant(TUESDAY)));
+    let (database, clock) = (Arc::new(Database::new().await), ManualClock::new(instant(TUESDAY)));
     let setup = |simulator| Setup { now: instant(TUESDAY), history: days(2), ..Setup::new(simulator) };
-    let scene = Scene::on(database.clone(), clock.clone(), setup(busy(ApiGeneration::Current))).await;
+    let scene = MirrorScene::on(database.clone(), clock.clone(), setup(busy(ApiGeneration::Current))).await;
     scene.pass().await;
     let (scope, rows) = (scene.account.scope.clone(), scene.truth().len() as i64);
     clock.advance(TimeDelta::minutes(20));
     let empty = SimulatorOptions { world: WorldOptions::empty(), ..simulated(ApiGeneration::Current) };
-    let mut scene = Scene::on(database, clock, setup(empty)).await;
+    let mut scene = MirrorScene::on(database, clock, setup(empty)).await;
     scene.account.scope = scope;
     scene.account.backoff =
         cdr_sync::rate_limit::Backoff { min: std::time::Duration::ZERO, max: std::time::Duration::ZERO };
@@ -204,5 +203,5 @@ async fn an_api_that_has_nothing_where_calls_are_stored_is_not_believed() {
     assert!(error.to_string().contains("the API has shown none since the start"), "{error}");
     assert_eq!(scene.status().await.cursor.unwrap(), before);
     let there = "select count(*) from voicenter.cdr where removed_at is null";
-    assert_eq!(scene.count(there).await, rows);
+    assert_eq!(scene.database.count(there).await, rows);
 }

@@ -5,11 +5,11 @@ use super::*;
 /// A day of a daemon whose API comes and goes: which gaps open, and how much stays unread.
 struct Spells<'a> {
     calls: &'a Calls,
-    /// Whether the API answers at this second.
+    /// Returns `true` if the API answers at this second.
     answers: &'a dyn Fn(i64) -> bool,
     /// A second that it can never answer for.
     poison: Option<i64>,
-    /// How long the daemon waits after so many failures in a row.
+    /// How long the daemon waits after this many failures in a row.
     wait: &'a dyn Fn(u32) -> i64,
 }
 

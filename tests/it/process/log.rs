@@ -6,15 +6,15 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use nix::fcntl::{FcntlArg, fcntl};
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
-use sqlx::{Connection, PgConnection};
+use nix::sys::signal::Signal;
 use voicenter_simulator::Fault;
 
-use crate::process::scene::{Scene, until};
+use crate::process::scene::{ProcessScene, finish};
+use crate::support::polling::until;
+use crate::support::program::Running;
 
 /// A pipe that takes nothing more: the next to write to it waits for a reader.
-fn full_pipe() -> (PipeReader, PipeWriter) {
+pub fn full_pipe() -> (PipeReader, PipeWriter) {
     let (reader, mut writer) = std::io::pipe().unwrap();
     let size = fcntl(&writer, FcntlArg::F_GETPIPE_SZ).unwrap();
     writer.write_all(&vec![b'\n'; usize::try_from(size).unwrap()]).unwrap();
@@ -23,65 +23,62 @@ fn full_pipe() -> (PipeReader, PipeWriter) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_log_that_nobody_reads_stops_nothing() {
-    let scene = Scene::new(1, 10_000).await;
+    let scene = ProcessScene::new().await;
     let (_reader, writer) = full_pipe();
     let mut command = scene.command(&["run"]);
     command.env("CDR_SYNC__SYNC__POLL_INTERVAL", "1s").env("CDR_SYNC__LOG__LEVEL", "trace").stderr(writer);
-    let mut daemon = command.spawn().unwrap();
+    let mut daemon = Running::start(command);
     until("polls", async || scene.simulator.requests().len() > 5).await;
-    let pid = Pid::from_raw(i32::try_from(daemon.id().unwrap()).unwrap());
-    kill(pid, Signal::SIGTERM).unwrap();
-    let ended = tokio::time::timeout(Duration::from_secs(10), daemon.wait()).await.expect("it ends").unwrap();
-    assert_eq!(ended.code(), Some(0));
-    let mut connection = PgConnection::connect(scene.database.url()).await.unwrap();
+    daemon.signal(Signal::SIGTERM);
+    let (status, took) = daemon.wait().await;
+    assert_eq!(status.code(), Some(0));
+    assert!(took < Duration::from_secs(10), "{took:?}");
     let held = "select count(*) from cdr_sync.lease where expires_at > clock_timestamp()";
-    let (held,): (i64,) = sqlx::query_as(held).fetch_one(&mut connection).await.unwrap();
-    assert_eq!(held, 0, "the lead was given back");
+    assert_eq!(scene.database.count(held).await, 0, "the lead was given back");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_log_on_a_full_disk_stops_nothing() {
-    let scene = Scene::new(1, 10_000).await;
+    let scene = ProcessScene::new().await;
     let mut command = scene.command(&["run"]);
     let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
     command.env("CDR_SYNC__SYNC__POLL_INTERVAL", "1s").env("CDR_SYNC__LOG__LEVEL", "info").stderr(full);
-    let mut daemon = command.spawn().unwrap();
+    let mut daemon = Running::start(command);
     until("polls", async || scene.simulator.requests().len() > 5).await;
-    assert!(daemon.try_wait().unwrap().is_none());
+    assert_eq!(daemon.ended(), None);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_error_that_nobody_reads_ends_the_command_all_the_same() {
-    let scene = Scene::new(1, 10_000).await;
+    let scene = ProcessScene::new().await;
     scene.simulator.faults().always(Fault::HtmlWith200);
     let (_reader, writer) = full_pipe();
     for (arguments, status) in [(vec!["sync"], 1), (vec!["migrate", "--config", "/nonexistent"], 2)] {
         let mut command = scene.command(&arguments);
-        command.env("CDR_SYNC__API__BACKOFF_MIN", "1s").env("CDR_SYNC__API__BACKOFF_MAX", "1s");
+        command.env("CDR_SYNC__API__BACKOFF_MAX", "1s");
         command.stdout(Stdio::null()).stderr(writer.try_clone().unwrap());
-        assert_eq!(scene.finish(command).await.0, Some(status), "{arguments:?}");
+        assert_eq!(finish(command).await.0, Some(status), "{arguments:?}");
     }
 }
 
 /// What is said last is what somebody looks for.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_last_lines_are_written_before_the_end() {
-    let scene = Scene::new(1, 10_000).await;
+    let scene = ProcessScene::new().await;
     scene.simulator.faults().always(Fault::HtmlWith200);
     let mut command = scene.command(&["sync"]);
-    command.env("CDR_SYNC__API__BACKOFF_MIN", "1s").env("CDR_SYNC__API__BACKOFF_MAX", "1s");
-    let (status, said) = scene.finish(command).await;
+    command.env("CDR_SYNC__API__BACKOFF_MAX", "1s");
+    let (status, said) = finish(command).await;
     assert_eq!(status, Some(1));
     assert!(said.contains("request_failed") && said.contains("cdr-sync: account default"), "{said}");
     for signal in [Signal::SIGTERM, Signal::SIGINT] {
         let mut command = scene.command(&["run"]);
         command.env("CDR_SYNC__LOG__LEVEL", "info");
         let asked = scene.simulator.requests().len();
-        let daemon = command.spawn().unwrap();
+        let daemon = Running::start(command);
         until("requests", async || scene.simulator.requests().len() > asked).await;
-        kill(Pid::from_raw(i32::try_from(daemon.id().unwrap()).unwrap()), signal).unwrap();
-        let output = daemon.wait_with_output().await.unwrap();
-        let said = String::from_utf8_lossy(&output.stderr);
+        daemon.signal(signal);
+        let (_, _, said) = daemon.finish().await;
         assert!(said.trim_end().lines().last().unwrap().contains("\"event\":\"stopped\""), "{said}");
     }
 }

@@ -1,38 +1,40 @@
 //! Large answers of several accounts: how much memory they take up together, and that the daemon can be probed meanwhile.
 
-use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use cdr_sync::clock::Clock;
 use chrono::{DateTime, TimeDelta, Utc};
-use private_postgres::TestDatabase;
-use sqlx::{Connection, PgConnection};
-use tokio::process::{Child, Command};
 
-use crate::process::scene::until;
+use crate::support::folder::Folder;
+use crate::support::program::{Running, free_address, mirroring};
+
+use crate::support::database::Database;
+use crate::support::polling::{comes_within, until};
 
 const MB: usize = 1 << 20;
 /// The text that makes a record large: fewer are decoded and stored sooner than many small ones, and more than 500 go by COPY.
 const RECORD: usize = 64 << 10;
 
-struct Scene {
-    database: TestDatabase,
+/// How long storing may take is not the subject, and a busy machine takes its time.
+const STORED: Duration = Duration::from_secs(200);
+
+/// An API of large answers, and a database.
+struct LargeAnswers {
+    database: Database,
     url: String,
     start: DateTime<Utc>,
     records: i64,
 }
 
-impl Scene {
-    /// An API whose one day of calls is an answer of so many bytes. The simulator takes longer to write such an answer
+impl LargeAnswers {
+    /// An API whose one day of calls is an answer of this many bytes. The simulator takes longer to write such an answer
     /// than the daemon to read it.
     async fn new(bytes: usize) -> Self {
-        #[expect(clippy::disallowed_methods, reason = "the binary under test reads the host's clock")]
-        let start = Utc::now() - TimeDelta::hours(20);
+        let start = Clock::System.now() - TimeDelta::hours(20);
         let note = "a note, and what it says \u{5d0} ".repeat(RECORD / 27);
         let record = |number: usize| {
             // Older than what is read again all the time.
@@ -54,23 +56,7 @@ impl Scene {
                 thread::spawn(move || answer(stream, &records));
             }
         });
-        Self { database: TestDatabase::new().await.unwrap(), url, start, records: count }
-    }
-
-    fn configuration(&self, name: &str, accounts: usize) -> PathBuf {
-        let file =
-            PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}.toml", std::process::id()));
-        let account =
-            |number| format!("[[accounts]]\nname = \"account{number}\"\ncode = \"simulated-code\"\n");
-        fs::write(&file, (0..accounts).map(account).collect::<String>()).unwrap();
-        file
-    }
-
-    async fn stored(&self) -> i64 {
-        let mut connection = PgConnection::connect(self.database.url()).await.unwrap();
-        let count = sqlx::query_scalar("SELECT count(*) FROM voicenter.cdr").fetch_one(&mut connection).await;
-        connection.close().await.unwrap();
-        count.unwrap_or(0)
+        Self { database: Database::new().await, url, start, records: count }
     }
 }
 
@@ -103,38 +89,27 @@ fn answer(stream: TcpStream, records: &[(String, String)]) -> Option<()> {
 }
 
 struct Daemon {
-    child: Child,
+    process: Running,
+    _configuration: Folder,
     address: String,
 }
 
 impl Daemon {
-    async fn start(scene: &Scene, accounts: usize, name: &str) -> Self {
-        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
-        let child = Command::new(env!("CARGO_BIN_EXE_cdr-sync"))
-            .args(["run", "--config"])
-            .arg(scene.configuration(name, accounts))
-            .env_clear()
-            .env("DATABASE_URL", scene.database.url())
-            .env("VOICENTER_URL", &scene.url)
-            .env("CDR_SYNC__SYNC__START", scene.start.to_rfc3339())
-            .env("CDR_SYNC__API__REQUESTS_PER_MINUTE", "60000")
-            .env("CDR_SYNC__API__BURST", "1000")
+    async fn start(scene: &LargeAnswers, accounts: usize) -> Self {
+        let (address, folder) = (free_address(), Folder::new());
+        let account =
+            |number| format!("[[accounts]]\nname = \"account{number}\"\ncode = \"simulated-code\"\n");
+        let file = folder.write("accounts.toml", &(0..accounts).map(account).collect::<String>());
+        let mut command = mirroring(["run"], scene.database.url(), &scene.url, scene.start);
+        command
+            .arg("--config")
+            .arg(file)
+            .env_remove("VOICENTER_CODE")
             .env("CDR_SYNC__HTTP__LISTEN", &address)
-            .env("CDR_SYNC__API__MAX_RESPONSE_BYTES", (128 * MB).to_string())
-            .env("CDR_SYNC__LOG__LEVEL", "error")
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap();
-        let daemon = Self { child, address };
+            .env("CDR_SYNC__API__MAX_RESPONSE_BYTES", (128 * MB).to_string());
+        let daemon = Self { process: Running::start(command), _configuration: folder, address };
         until("livez", async || probe(&daemon.address).is_some()).await;
         daemon
-    }
-
-    /// The most memory that was ever resident.
-    fn peak(&self) -> usize {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id().unwrap())).unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
-        line.trim().trim_end_matches(" kB").parse::<usize>().unwrap() * 1024
     }
 }
 
@@ -149,38 +124,44 @@ fn probe(address: &str) -> Option<Duration> {
 }
 
 /// The peak of memory and the slowest probe, until everything of every account is stored.
-async fn measure(accounts: usize, bytes: usize, name: &str) -> (usize, Duration) {
-    let scene = Scene::new(bytes).await;
-    let daemon = Daemon::start(&scene, accounts, name).await;
+async fn measure(accounts: usize, bytes: usize) -> (usize, Duration) {
+    let scene = LargeAnswers::new(bytes).await;
+    let daemon = Daemon::start(&scene, accounts).await;
     let all = scene.records * accounts as i64;
-    let (address, over) = (daemon.address.clone(), Arc::new(AtomicBool::new(false)));
-    let until_over = Arc::clone(&over);
-    // Not on the runtime: what else this test does must not count.
+    let (address, (over, until_over)) = (daemon.address.clone(), mpsc::channel::<()>());
+    // Not on the runtime: what else this test does must not count. A probe every 5 ms, as one at once after the other
+    // would be a load of its own.
     let probing = thread::spawn(move || {
         let mut slowest = Duration::ZERO;
-        while !until_over.load(Ordering::Relaxed) {
+        while until_over.recv_timeout(Duration::from_millis(5)) == Err(mpsc::RecvTimeoutError::Timeout) {
             slowest = slowest.max(probe(&address).unwrap());
-            thread::sleep(Duration::from_millis(5));
         }
         slowest
     });
-    until("everything stored", async || scene.stored().await == all).await;
-    over.store(true, Ordering::Relaxed);
+    // One connection for all looks: a new one each time would load the server more than the daemon does.
+    let mut sql = scene.database.sql().await;
+    let is_stored = comes_within(STORED, async || {
+        // Before the first migration there is no table.
+        let count = sqlx::query_scalar("select count(*) from voicenter.cdr").fetch_one(&mut sql).await;
+        count.unwrap_or(0) == all
+    });
+    assert!(is_stored.await, "not everything is stored after {STORED:?}");
+    drop(over);
     let slowest = probing.join().unwrap();
-    (daemon.peak(), slowest)
+    (daemon.process.memory("VmHWM"), slowest)
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn large_answers_of_several_accounts_are_held_one_at_a_time() {
-    let (one, _) = measure(1, 40 * MB, "memory-one").await;
-    let (four, _) = measure(4, 40 * MB, "memory-four").await;
+    let (one, _) = measure(1, 40 * MB).await;
+    let (four, _) = measure(4, 40 * MB).await;
     eprintln!("one account: {} MB, four: {} MB", one / MB, four / MB);
     assert!(four < one + 110 * MB, "one account: {} MB, four: {} MB", one / MB, four / MB);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn probes_are_answered_while_a_large_answer_is_decoded() {
-    let (_, slowest) = measure(1, 100 * MB, "memory-probe").await;
+    let (_, slowest) = measure(1, 100 * MB).await;
     eprintln!("slowest probe: {slowest:?}");
     assert!(slowest < Duration::from_millis(2_500), "{slowest:?}");
 }

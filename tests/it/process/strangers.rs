@@ -1,27 +1,24 @@
 //! What strangers who reach the page's port can take from the daemon; and proxies that are none of its business.
 
-use std::net::TcpListener;
-
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::process::Child;
 
-use crate::process::scene::{Scene, until};
+use crate::process::scene::{ProcessScene, finish};
+use crate::support::polling::until;
+use crate::support::program::{Running, free_address};
 
 struct Daemon {
-    child: Child,
+    process: Running,
     address: String,
 }
 
 impl Daemon {
     /// One that serves, and syncs every second.
-    async fn start(scene: &Scene) -> Self {
-        let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let address = free.to_string();
+    async fn start(scene: &ProcessScene) -> Self {
+        let address = free_address();
         let mut command = scene.command(&["run"]);
         command.env("CDR_SYNC__HTTP__LISTEN", &address).env("CDR_SYNC__SYNC__POLL_INTERVAL", "1s");
-        let child = command.spawn().unwrap();
-        let daemon = Self { child, address };
+        let daemon = Self { process: Running::start(command), address };
         until("readiness", async || daemon.get("/readyz").await.is_some_and(|text| text.contains(" 200 ")))
             .await;
         daemon
@@ -37,20 +34,13 @@ impl Daemon {
     }
 
     fn descriptors(&self) -> usize {
-        std::fs::read_dir(format!("/proc/{}/fd", self.child.id().unwrap())).unwrap().count()
-    }
-
-    /// Resident memory, in KiB.
-    fn memory(&self) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id().unwrap())).unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-        line.trim().trim_end_matches(" kB").parse().unwrap()
+        std::fs::read_dir(format!("/proc/{}/fd", self.process.id())).unwrap().count()
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn half_open_requests_take_no_descriptors_and_keep_no_probe_out() {
-    let scene = Scene::new(1, 10_000).await;
+    let scene = ProcessScene::new().await;
     let daemon = Daemon::start(&scene).await;
     let mut strangers = Vec::new();
     for _ in 0..400 {
@@ -67,9 +57,9 @@ async fn half_open_requests_take_no_descriptors_and_keep_no_probe_out() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn endless_heads_take_no_memory() {
-    let scene = Scene::new(1, 10_000).await;
+    let scene = ProcessScene::new().await;
     let daemon = Daemon::start(&scene).await;
-    let before = daemon.memory();
+    let before = daemon.process.memory("VmRSS");
     let (mut strangers, line) = (Vec::new(), format!("X: {}\r\n", "y".repeat(4_000)));
     for _ in 0..200 {
         let mut stream = TcpStream::connect(&daemon.address).await.unwrap();
@@ -82,22 +72,23 @@ async fn endless_heads_take_no_memory() {
         strangers.push(stream);
     }
     assert!(daemon.get("/livez").await.unwrap().contains(" 200 "));
-    let grown = daemon.memory().saturating_sub(before);
-    assert!(grown < 24 << 10, "{grown} KiB");
+    let grown = daemon.process.memory("VmRSS").saturating_sub(before);
+    assert!(grown < 24 << 20, "{grown} bytes");
 }
 
 /// Its soft limit of open files does not bind it.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_limit_of_open_files_is_raised() {
-    let scene = Scene::new(1, 10_000).await;
+    let scene = ProcessScene::new().await;
     let mut command = scene.command(&["run"]);
     command.env("CDR_SYNC__SYNC__POLL_INTERVAL", "1s");
     let mut limited = tokio::process::Command::new("sh");
     limited.args(["-c", "ulimit -Sn 64 && exec \"$0\" run"]).arg(command.as_std().get_program());
     limited.env_clear().envs(command.as_std().get_envs().filter_map(|(name, value)| Some((name, value?))));
-    let child = limited.env("PATH", "/usr/bin:/bin").kill_on_drop(true).spawn().unwrap();
+    limited.env("PATH", "/usr/bin:/bin").kill_on_drop(true);
+    let daemon = Running::start(limited);
     until("requests", async || !scene.simulator.requests().is_empty()).await;
-    let limits = std::fs::read_to_string(format!("/proc/{}/limits", child.id().unwrap())).unwrap();
+    let limits = daemon.proc("limits");
     let line = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
     let words: Vec<&str> = line.split_whitespace().collect();
     assert_eq!(words[3], words[4], "{line}");
@@ -106,11 +97,11 @@ async fn the_limit_of_open_files_is_raised() {
 /// A proxy's loopback is not ours.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_api_on_this_host_is_reached_without_the_proxy() {
-    let scene = Scene::new(1, 10_000).await;
+    let scene = ProcessScene::new().await;
     let mut command = scene.command(&["sync"]);
     for name in ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"] {
         command.env(name, "http://127.0.0.1:1");
     }
-    let (status, said) = scene.finish(command).await;
+    let (status, said) = finish(command).await;
     assert_eq!(status, Some(0), "{said}");
 }

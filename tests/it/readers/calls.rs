@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::readers::scene::Scene;
+use crate::readers::scene::ReaderScene;
 
 /// One column of the only call, for each row given.
 async fn each(column: &str, legs: &[Value]) -> Vec<Value> {
@@ -11,14 +11,14 @@ async fn each(column: &str, legs: &[Value]) -> Vec<Value> {
         leg["call_id"] = format!("{n:03}").into();
         leg
     });
-    let mut scene = Scene::of(numbered.collect()).await;
+    let mut scene = ReaderScene::of(numbered.collect()).await;
     let rows = scene.rows(&format!("select {column} as it from voicenter.calls order by call_id")).await;
     rows.as_array().unwrap().iter().map(|row| row["it"].clone()).collect()
 }
 
 #[tokio::test]
 async fn a_call_of_one_leg_says_what_the_leg_says() {
-    let mut scene = Scene::of(json!([{
+    let mut scene = ReaderScene::of(json!([{
         "cdr_type": 8, "type": "Queue", "duration_seconds": 75, "ring_seconds": 12, "caller_number": "0501111111",
         "caller_extension": null, "target_number": "0722222222", "target_extension": "SIP7",
         "target_prefix_name": "Israel", "did": "0722222222", "queue_name": "תמיכה", "department_id": "12",
@@ -43,7 +43,7 @@ async fn a_call_of_one_leg_says_what_the_leg_says() {
 
 #[tokio::test]
 async fn a_leg_without_anything_is_still_a_call() {
-    let mut scene = Scene::of(json!([{"type": "", "dial_status": null}])).await;
+    let mut scene = ReaderScene::of(json!([{"type": "", "dial_status": null}])).await;
     let call = scene
         .row("select answered, missed, talk_seconds, ring_seconds, direction, agent, price, record_urls, types from voicenter.calls")
         .await;

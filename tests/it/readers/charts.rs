@@ -2,11 +2,11 @@
 
 use serde_json::json;
 
-use crate::readers::scene::Scene;
+use crate::readers::scene::ReaderScene;
 
 /// One day of two agents and a caller nobody answered.
-async fn a_day() -> Scene {
-    Scene::of(json!([
+async fn a_day() -> ReaderScene {
+    ReaderScene::of(json!([
         {"call_id": "1", "representative_name": "Dana", "duration_seconds": 100, "ring_seconds": 5, "price": 10},
         {"call_id": "2", "representative_name": "Dana", "duration_seconds": 50, "ring_seconds": 6, "price": 0.5,
          "started_at": "2024-06-10T10:59:59Z"},
@@ -73,7 +73,7 @@ async fn agents_are_counted_and_so_are_calls_of_nobody() {
 
 #[tokio::test]
 async fn two_agents_of_one_name_stay_two() {
-    let mut scene = Scene::of(json!([
+    let mut scene = ReaderScene::of(json!([
         {"call_id": "1", "representative_name": "Dana", "representative_code": "1"},
         {"call_id": "2", "representative_name": "Dana", "representative_code": "2"},
         {"call_id": "3", "representative_name": "Dana", "representative_code": "2"}
@@ -88,7 +88,7 @@ async fn two_agents_of_one_name_stay_two() {
 
 #[tokio::test]
 async fn a_call_over_midnight_belongs_to_its_first_day_in_any_session() {
-    let mut scene = Scene::of(json!([
+    let mut scene = ReaderScene::of(json!([
         {"type": "Incoming Call", "started_at": "2024-06-10T23:59:50Z", "dial_status": "NOANSWER", "ring_seconds": 20},
         {"type": "Queue", "started_at": "2024-06-11T00:00:10Z", "duration_seconds": 300, "queue_name": "Sales"}
     ]))
@@ -109,7 +109,7 @@ async fn a_call_over_midnight_belongs_to_its_first_day_in_any_session() {
 
 #[tokio::test]
 async fn queues_are_counted_with_their_waits() {
-    let mut scene = Scene::of(json!([
+    let mut scene = ReaderScene::of(json!([
         {"call_id": "1", "type": "Queue", "queue_name": "Sales", "duration_seconds": 100, "ring_seconds": 10},
         {"call_id": "2", "type": "Queue", "queue_name": "Sales", "duration_seconds": 60, "ring_seconds": 21},
         // Gave up: what lasted 45 seconds was waiting.
@@ -144,7 +144,7 @@ async fn queues_are_counted_with_their_waits() {
 
 #[tokio::test]
 async fn an_empty_database_has_no_days() {
-    let mut scene = Scene::new().await;
+    let mut scene = ReaderScene::new().await;
     for view in ["calls", "calls_hourly", "calls_daily", "agent_daily", "queue_daily", "sync_state"] {
         assert_eq!(scene.rows(&format!("select * from voicenter.{view}")).await, json!([]), "{view}");
     }
@@ -152,7 +152,7 @@ async fn an_empty_database_has_no_days() {
 
 #[tokio::test]
 async fn a_date_far_away_costs_no_more_than_a_near_one() {
-    let mut scene = Scene::of(json!([
+    let mut scene = ReaderScene::of(json!([
         {"call_id": "1", "started_at": "0001-01-01T00:00:00Z"}, {"call_id": "2", "started_at": "9999-12-31T23:59:59Z"}
     ]))
     .await;

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::readers::scene::{Scene, look_ups};
+use crate::readers::scene::{ReaderScene, look_ups};
 
 fn click2call(first: &str, second: &str) -> Value {
     json!([
@@ -18,7 +18,7 @@ fn click2call(first: &str, second: &str) -> Value {
 
 #[tokio::test]
 async fn two_legs_are_one_call_and_their_talk_is_not_added() {
-    let mut scene = Scene::of(click2call("ANSWER", "ANSWER")).await;
+    let mut scene = ReaderScene::of(click2call("ANSWER", "ANSWER")).await;
     let call = scene
         .row(
             "select started_at = '2024-06-10T10:00:00Z' as earliest, direction, answered, talk_seconds, ring_seconds,
@@ -39,7 +39,7 @@ async fn two_legs_are_one_call_and_their_talk_is_not_added() {
 #[tokio::test]
 async fn reaching_only_ones_own_agent_is_no_answer() {
     let columns = "select answered, missed, talk_seconds, ring_seconds, dial_status, target_number from voicenter.calls";
-    let mut scene = Scene::of(click2call("ANSWER", "NOANSWER")).await;
+    let mut scene = ReaderScene::of(click2call("ANSWER", "NOANSWER")).await;
     let expected = json!({"answered": false, "missed": false, "talk_seconds": 0, "ring_seconds": 8,
                           "dial_status": "NOANSWER", "target_number": "0501111111"});
     assert_eq!(scene.row(columns).await, expected);
@@ -51,7 +51,7 @@ async fn reaching_only_ones_own_agent_is_no_answer() {
 
 #[tokio::test]
 async fn the_answered_leg_with_the_longest_talk_speaks_for_three() {
-    let mut scene = Scene::of(json!([
+    let mut scene = ReaderScene::of(json!([
         {"type": "Incoming Call", "dial_status": "NOANSWER", "ring_seconds": 20, "caller_number": "1",
          "did": "0722222222", "price": 0, "record_url": "https://x.example/b.mp3"},
         {"type": "Queue", "started_at": "2024-06-10T10:00:20Z", "queue_name": "Sales", "duration_seconds": 60,
@@ -83,7 +83,7 @@ async fn the_answered_leg_with_the_longest_talk_speaks_for_three() {
 
 #[tokio::test]
 async fn voicemail_picks_up_but_does_not_answer() {
-    let mut scene = Scene::of(json!([
+    let mut scene = ReaderScene::of(json!([
         {"type": "VoiceMail", "dial_status": "ANSWER", "duration_seconds": 30, "ring_seconds": 0},
         {"type": "Incoming Call", "dial_status": "NOANSWER", "started_at": "2024-06-10T10:00:01Z", "ring_seconds": 20}
     ]))
@@ -98,7 +98,7 @@ async fn voicemail_picks_up_but_does_not_answer() {
 
 #[tokio::test]
 async fn a_call_takes_its_direction_from_its_beginning() {
-    let mut scene = Scene::of(json!([
+    let mut scene = ReaderScene::of(json!([
         {"type": "XferCDR", "started_at": "2024-06-10T10:01:00Z", "duration_seconds": 500},
         {"type": "Incoming Call", "duration_seconds": 60},
         {"type": "Something new", "started_at": "2024-06-10T09:59:00Z", "dial_status": null, "call_id": "d"},
@@ -114,7 +114,7 @@ async fn a_call_takes_its_direction_from_its_beginning() {
 #[tokio::test]
 async fn removed_legs_do_not_exist() {
     let gone = "2024-06-12T00:00:00Z";
-    let mut scene = Scene::of(json!([
+    let mut scene = ReaderScene::of(json!([
         {"call_id": "first gone", "type": "Incoming Call", "removed_at": gone, "price": 9, "duration_seconds": 999},
         {"call_id": "first gone", "type": "Queue", "started_at": "2024-06-10T10:00:07Z", "price": 1, "duration_seconds": 4},
         {"call_id": "all gone", "type": "Incoming Call", "removed_at": gone},
@@ -134,7 +134,7 @@ async fn removed_legs_do_not_exist() {
 
 #[tokio::test]
 async fn accounts_share_nothing() {
-    let mut scene = Scene::of(json!([
+    let mut scene = ReaderScene::of(json!([
         {"account": "a", "duration_seconds": 10}, {"account": "b", "duration_seconds": 20, "type": "Queue"}
     ]))
     .await;
@@ -149,7 +149,7 @@ async fn accounts_share_nothing() {
 
 #[tokio::test]
 async fn a_recent_day_is_read_by_the_index_and_nothing_else_is() {
-    let mut scene = Scene::new().await;
+    let mut scene = ReaderScene::new().await;
     // 100 days, 100 calls a day, every fourth with two legs.
     scene
         .run(

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::readers::scene::Scene;
+use crate::readers::scene::ReaderScene;
 
 const TWO_ACCOUNTS: &str = "
     insert into cdr_sync.account (name, scope, scope_since, history_start, last_success_at, last_error, last_error_at)
@@ -21,7 +21,7 @@ const TWO_ACCOUNTS: &str = "
 
 #[tokio::test]
 async fn an_account_says_how_far_it_is_and_what_is_missing() {
-    let mut scene = Scene::new().await;
+    let mut scene = ReaderScene::new().await;
     scene.run(TWO_ACCOUNTS).await;
     let state = scene
         .row(
@@ -37,7 +37,7 @@ async fn an_account_says_how_far_it_is_and_what_is_missing() {
 
 #[tokio::test]
 async fn an_error_stands_until_a_later_success() {
-    let mut scene = Scene::new().await;
+    let mut scene = ReaderScene::new().await;
     scene.run(TWO_ACCOUNTS).await;
     let columns = "select account, synced_until is null as unread, lag_seconds is null as no_lag, last_error
                    from voicenter.sync_state order by account";

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::readers::scene::Scene;
+use crate::readers::scene::ReaderScene;
 
 /// Thousands of rows: two accounts, four days, every type and status, one to four legs, some removed, many nulls.
 const ROWS: &str = "
@@ -33,7 +33,7 @@ const TOTALS: &str = "account, sum(calls) as calls, sum(incoming) as incoming, s
 #[tokio::test]
 async fn totals_agree() {
     for seed in ["0.1", "-0.7"] {
-        let mut scene = Scene::new().await;
+        let mut scene = ReaderScene::new().await;
         scene.run(&ROWS.replace("SEED", seed)).await;
         let calls = scene
             .rows(
@@ -63,7 +63,7 @@ async fn totals_agree() {
 
 #[tokio::test]
 async fn calls_are_the_keys_of_rows_not_removed_each_once() {
-    let mut scene = Scene::new().await;
+    let mut scene = ReaderScene::new().await;
     scene.run(&ROWS.replace("SEED", "0.4")).await;
     // Folded in another way: by grouping.
     let folded =
@@ -87,7 +87,7 @@ async fn calls_are_the_keys_of_rows_not_removed_each_once() {
 
 #[tokio::test]
 async fn queues_count_each_call_once_in_each_queue() {
-    let mut scene = Scene::new().await;
+    let mut scene = ReaderScene::new().await;
     scene.run(&ROWS.replace("SEED", "0.9")).await;
     let counted = scene
         .rows(

@@ -4,9 +4,10 @@
 use futures_util::future::join_all;
 use private_postgres::{Cluster, Options, ProgramSource};
 use serde_json::json;
-use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use sqlx::{AssertSqlSafe, PgConnection};
 
-use crate::readers::scene::{Scene, migrate};
+use crate::readers::scene::ReaderScene;
+use crate::support::database::{migrate, sql};
 
 const RELATIONS: &str = "
     select format('%I.%I', relnamespace::regnamespace, relname) from pg_class
@@ -22,7 +23,7 @@ const FORBIDDEN: Option<&str> = Some("42501");
 
 #[tokio::test]
 async fn a_reader_reads_all_of_voicenter_and_nothing_else() {
-    let mut scene = Scene::of(json!([{}])).await;
+    let mut scene = ReaderScene::of(json!([{}])).await;
     scene.run("insert into cdr_sync.account (name, scope, scope_since, history_start) values ('a', '{}', now(), now())").await;
     let relations: Vec<String> = sqlx::query_scalar(RELATIONS).fetch_all(&mut scene.sql).await.unwrap();
     assert!(relations.len() > 15, "{relations:?}");
@@ -58,15 +59,15 @@ async fn cluster() -> Cluster {
 
 /// Runs SQL as the superuser.
 async fn run(cluster: &Cluster, database: &str, statement: &str) {
-    let mut sql = PgConnection::connect(&cluster.url(database)).await.unwrap();
+    let mut sql = sql(&cluster.url(database)).await;
     for part in statement.split(';') {
         sqlx::raw_sql(AssertSqlSafe(part.to_owned())).execute(&mut sql).await.unwrap();
     }
 }
 
-/// Whether the role is there, and may read the views of the database.
+/// Returns whether the role exists, and whether it may read the views of the database.
 async fn reader(url: &str) -> (bool, bool) {
-    let mut sql = PgConnection::connect(url).await.unwrap();
+    let mut sql = sql(url).await;
     sqlx::query_as(
         "select count(*) = 1, coalesce(bool_and(not rolcanlogin and has_schema_privilege(oid, 'voicenter', 'usage')
              and has_table_privilege(oid, 'voicenter.calls_daily', 'select')), false)
@@ -102,7 +103,7 @@ async fn whoever_may_not_create_roles_migrates_all_the_same() {
     let (one, two) = (as_user(&cluster, "plain", "one"), as_user(&cluster, "plain", "two"));
     migrate(&one).await;
     assert_eq!(reader(&one).await, (false, false));
-    let mut sql = PgConnection::connect(&one).await.unwrap();
+    let mut sql = sql(&one).await;
     assert_eq!(refusal(&mut sql, "select * from voicenter.calls, voicenter.sync_state").await, None);
     // A role that is there is granted to, whoever made it.
     run(&cluster, "postgres", "create role voicenter_reader nologin").await;
@@ -127,7 +128,7 @@ async fn createrole_is_enough_to_make_the_role() {
 /// A database as the program before this one left it, with a row.
 async fn at_0001(url: &str) {
     let first = include_str!("../../../migrations/0001_schema.sql");
-    let mut sql = PgConnection::connect(url).await.unwrap();
+    let mut sql = sql(url).await;
     let bootstrap = "create schema cdr_sync;
         create table cdr_sync.migration (name text primary key, checksum text not null, applied_at timestamptz not null default now())";
     for statement in [bootstrap, first] {
@@ -160,7 +161,7 @@ async fn a_database_with_rows_is_migrated_and_others_tables_in_it_are_left_alone
     at_0001(&url).await;
     run(&cluster, "old", "create table voicenter.of_the_superuser (n int)").await;
     migrate(&url).await;
-    let mut sql = PgConnection::connect(&url).await.unwrap();
+    let mut sql = sql(&url).await;
     let calls: i64 = sqlx::query_scalar("select sum(calls)::bigint from voicenter.calls_daily")
         .fetch_one(&mut sql)
         .await

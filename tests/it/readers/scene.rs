@@ -1,21 +1,20 @@
 //! A migrated database, rows written by hand, and what the views make of them.
 
-use cdr_sync::store::{DatabaseSettings, Store};
-use private_postgres::TestDatabase;
 use serde_json::Value;
-use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use sqlx::{AssertSqlSafe, PgConnection};
 
-pub struct Scene {
+use crate::support::database::Database;
+
+pub struct ReaderScene {
     /// Dropped with the scene.
-    _database: TestDatabase,
+    _database: Database,
     pub sql: PgConnection,
 }
 
-impl Scene {
+impl ReaderScene {
     pub async fn new() -> Self {
-        let database = TestDatabase::new().await.unwrap();
-        migrate(database.url()).await;
-        let sql = PgConnection::connect(database.url()).await.unwrap();
+        let database = Database::migrated().await;
+        let sql = database.sql().await;
         Self { _database: database, sql }
     }
 
@@ -76,11 +75,6 @@ fn plain(value: Value) -> Value {
         Value::Object(members) => members.into_iter().map(|(name, value)| (name, plain(value))).collect(),
         other => other,
     }
-}
-
-pub async fn migrate(url: &str) {
-    let store = Store::connect(&DatabaseSettings::new(url.to_owned().into())).await.unwrap();
-    store.migrate().await.unwrap();
 }
 
 /// How often the index was looked into, and whether the table was ever read without one.

@@ -41,7 +41,7 @@ const HOURS: [u32; 24] =
 impl Traffic {
     /// All calls from second 0 on, by date; `horizon` is the end of the test's time.
     pub fn calls(&self, horizon: i64, random: &mut Rng) -> Vec<Call> {
-        // History has so many; the days of the test go on at the same rate.
+        // This is the number in history; the days of the test go on at the same rate.
         let per_day = self.ordinary as f64 / self.days as f64;
         let number = (per_day * horizon as f64 / DAY as f64) as usize;
         let mut dates: Vec<i64> = (0..number).map(|_| office_second(horizon, random)).collect();

@@ -190,7 +190,7 @@ impl Run {
         server.keeps.is_some_and(|(keeps, refuses)| !refuses && server.shown(call) < server_now - keeps)
     }
 
-    /// Hidden by so many answers that lied that no client could know.
+    /// Hidden by more answers that lied than any client could see through.
     fn is_denied(&self, index: usize) -> bool {
         let call = &self.drawn.server.calls[index];
         let late = call.appears > call.date + FRESH;
@@ -239,11 +239,11 @@ impl Run {
         }
     }
 
-    /// Whether some reading after the call appeared must have brought it.
+    /// Returns `true` if some reading after the call appeared must have brought it.
     fn is_due(&self, index: usize, history: i64, began: i64) -> bool {
         let server = &self.drawn.server;
         let call = &server.calls[index];
-        // A tenth of the calls with numbers that agree is no sign where no more are expected: the next age heals it.
+        // A tenth of the calls with numbers that agree is no sign where no more are expected: the next age finds it.
         let began = server.cheated[index].map_or(began, |cheated| cheated.max(began));
         let backfilled = server.cheated[index].is_none();
         // Times by our clock.
@@ -275,7 +275,7 @@ impl Run {
             .count()
     }
 
-    /// Whether the server still cannot tell what is in the gap, and the gap is not wider than it must be.
+    /// Returns `true` if the server still cannot say what is in the gap, and the gap is not wider than it must be.
     fn is_explained(&self, gap: &Gap) -> bool {
         let server = &self.drawn.server;
         let (from, to) = (second(gap.window.from()), second(gap.window.to()));

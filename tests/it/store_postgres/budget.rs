@@ -9,7 +9,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 
-use crate::store_postgres::scene::{Scene, at};
+use crate::store_postgres::scene::{StoreScene, at};
+use crate::support::database::settings;
 
 /// Reserves at `now` and returns the instant at which the request leaves.
 async fn sent(store: &Store, credential: &str, rate: (u32, u32), mut now: DateTime<Utc>) -> DateTime<Utc> {
@@ -54,7 +55,7 @@ fn most_within(instants: &[DateTime<Utc>], length: TimeDelta) -> usize {
 #[test]
 fn no_minute_ever_holds_more_requests_than_the_limit() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let scene = runtime.block_on(Scene::new());
+    let scene = runtime.block_on(StoreScene::new());
     // Arrivals of several processes: in no order, in crowds, after pauses.
     let arrivals = proptest::collection::vec(
         prop_oneof![3 => 0..2_000_i64, 1 => 0..30_000_i64, 1 => Just(120_000)],
@@ -92,7 +93,7 @@ fn no_minute_ever_holds_more_requests_than_the_limit() {
 
 #[tokio::test]
 async fn the_budget_is_used_up_not_only_kept() {
-    let scene = Scene::new().await;
+    let scene = StoreScene::new().await;
     let (mut now, mut instants) = (at(0, 0), Vec::new());
     for _ in 0..60 {
         instants.push(sent_once_it_may(&scene.store, "c", (30, 2), &mut now).await);
@@ -104,7 +105,7 @@ async fn the_budget_is_used_up_not_only_kept() {
 
 #[tokio::test]
 async fn a_lowered_rate_adds_waiting_and_never_fills_the_bucket() {
-    let scene = Scene::new().await;
+    let scene = StoreScene::new().await;
     let start = at(0, 0);
     let mut last = start;
     for _ in 0..10 {
@@ -118,7 +119,7 @@ async fn a_lowered_rate_adds_waiting_and_never_fills_the_bucket() {
 
 #[tokio::test]
 async fn credentials_have_budgets_of_their_own() {
-    let scene = Scene::new().await;
+    let scene = StoreScene::new().await;
     for credential in ["a", "b", "c"] {
         assert_eq!(sent(&scene.store, credential, (1, 1), at(0, 0)).await, at(0, 0));
     }
@@ -126,7 +127,7 @@ async fn credentials_have_budgets_of_their_own() {
 
 #[tokio::test]
 async fn a_pause_delays_every_request_and_is_never_shortened() {
-    let scene = Scene::new().await;
+    let scene = StoreScene::new().await;
     scene.store.slow_down("c", 30, Duration::from_secs(600)).await.unwrap();
     scene.store.slow_down("c", 30, Duration::from_secs(5)).await.unwrap();
     let first = wait(&scene.store).await;
@@ -137,7 +138,7 @@ async fn a_pause_delays_every_request_and_is_never_shortened() {
 
 #[tokio::test]
 async fn without_a_pause_the_first_requests_leave_at_once() {
-    let scene = Scene::new().await;
+    let scene = StoreScene::new().await;
     assert_eq!(wait(&scene.store).await, Duration::ZERO);
     assert_eq!(wait(&scene.store).await, Duration::ZERO);
     assert!(wait(&scene.store).await > Duration::from_secs(1));
@@ -155,7 +156,7 @@ async fn eager(store: &Store, start: DateTime<Utc>, length: TimeDelta) -> Vec<Da
 
 #[tokio::test]
 async fn after_error_1_the_rate_is_halved_and_rises_by_one_a_minute() {
-    let scene = Scene::new().await;
+    let scene = StoreScene::new().await;
     let start = at(0, 0);
     sent(&scene.store, "c", (30, 2), start).await;
     let pause = Duration::from_secs(10);
@@ -179,9 +180,9 @@ async fn after_error_1_the_rate_is_halved_and_rises_by_one_a_minute() {
 
 #[tokio::test]
 async fn error_1_again_and_again_leaves_two_requests_a_minute_and_never_fills_the_bucket() {
-    let scene = Scene::new().await;
+    let scene = StoreScene::new().await;
     // Another process on the same database.
-    let other = Store::open(&crate::store_postgres::scene::settings(scene.database.url())).unwrap();
+    let other = Store::open(&settings(scene.database.url())).unwrap();
     let (mut now, mut rates) = (at(0, 0), Vec::new());
     let mut last = sent(&scene.store, "c", (30, 2), now).await;
     for store in [&scene.store, &other, &scene.store, &other, &scene.store] {
@@ -199,18 +200,18 @@ async fn error_1_again_and_again_leaves_two_requests_a_minute_and_never_fills_th
 
 #[tokio::test]
 async fn a_budget_without_the_younger_columns_still_paces() {
-    let scene = Scene::new().await;
-    sqlx::raw_sql("alter table cdr_sync.budget drop column lowered_to, drop column lowered_at")
-        .execute(&mut scene.sql().await)
-        .await
-        .unwrap();
+    let scene = StoreScene::new().await;
+    scene
+        .database
+        .execute("alter table cdr_sync.budget drop column lowered_to, drop column lowered_at")
+        .await;
     assert_eq!(sent(&scene.store, "c", (30, 1), at(0, 0)).await, at(0, 0));
     assert!(sent(&scene.store, "c", (30, 1), at(0, 0)).await > at(0, 0));
 }
 
 #[tokio::test]
 async fn a_budget_that_a_fast_clock_left_in_the_future_is_not_waited_for() {
-    let scene = Scene::new().await;
+    let scene = StoreScene::new().await;
     let right = at(1, 0);
     let fast = right + TimeDelta::hours(2);
     for _ in 0..5 {
@@ -229,7 +230,7 @@ async fn a_budget_that_a_fast_clock_left_in_the_future_is_not_waited_for() {
 
 #[tokio::test]
 async fn a_pause_is_lifted_with_what_was_reserved_for_its_end() {
-    let scene = Scene::new().await;
+    let scene = StoreScene::new().await;
     assert_eq!(scene.store.resume_credential("c").await.unwrap(), Lifted::default());
     scene.store.slow_down("c", 30, Duration::from_secs(600)).await.unwrap();
     for _ in 0..5 {
@@ -251,7 +252,7 @@ async fn slot(store: &Store, now: DateTime<Utc>) -> Slot {
 
 #[tokio::test]
 async fn a_slot_is_void_once_the_row_it_stands_in_was_set_back() {
-    let scene = Scene::new().await;
+    let scene = StoreScene::new().await;
     let store = &scene.store;
     // A little ahead, so that no slot passes meanwhile.
     let now = Clock::System.now() + TimeDelta::seconds(30);

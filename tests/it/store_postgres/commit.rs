@@ -12,11 +12,13 @@ use chrono::TimeDelta;
 use serde_json::json;
 use sqlx::Connection as _;
 
-use crate::store_postgres::scene::{ACCOUNT, Scene, at, cdr, cdrs, claim, hour, minutes, window};
+use crate::store_postgres::scene::{ACCOUNT, StoreScene, at, cdr, cdrs, claim, hour};
+use crate::support::database::settings;
+use crate::support::dates::{minutes, window};
 
 #[tokio::test]
 async fn a_commit_with_another_fence_is_refused_and_changes_nothing() {
-    let scene = Scene::new().await;
+    let scene = StoreScene::new().await;
     let records = cdrs(3, at(1, 0));
     let stale = Commit { fence: 7, ..scene.commit(&records, at(12, 0)) };
     assert_eq!(scene.store.commit(&stale).await, Err(StoreError::Fenced));
@@ -25,11 +27,11 @@ async fn a_commit_with_another_fence_is_refused_and_changes_nothing() {
 
 #[tokio::test]
 async fn claims_move_the_cursor_and_neighbours_of_one_tier_are_one_row() {
-    let scene = Scene::new().await;
+    let scene = StoreScene::new().await;
     scene.read(hour(3), &[], at(12, 0)).await;
     let done = scene.read(hour(4), &[], at(12, 1)).await;
     assert_eq!(done.cursor, Some(window(at(3, 0), at(5, 0))));
-    assert_eq!(scene.count("select count(*) from cdr_sync.coverage").await, 1);
+    assert_eq!(scene.database.count("select count(*) from cdr_sync.coverage").await, 1);
     let claims =
         [cdr_sync::store::commit::Claim { reread_age: TimeDelta::days(1), ..claim(hour(3), at(12, 2)) }];
     let uncover = [window(at(4, 30), at(5, 0))];
@@ -46,7 +48,7 @@ async fn claims_move_the_cursor_and_neighbours_of_one_tier_are_one_row() {
 
 #[tokio::test]
 async fn an_age_that_was_claimed_too_early_is_lowered_and_what_was_read_stays_read() {
-    let scene = Scene::new().await;
+    let scene = StoreScene::new().await;
     let aged = |reread_age| cdr_sync::store::commit::Claim { reread_age, ..claim(hour(3), at(12, 0)) };
     let claims = [aged(TimeDelta::days(7))];
     scene.store.commit(&Commit { claims: &claims, ..scene.commit(&[], at(12, 0)) }).await.unwrap();
@@ -63,7 +65,7 @@ async fn an_age_that_was_claimed_too_early_is_lowered_and_what_was_read_stays_re
 
 #[tokio::test]
 async fn a_gap_is_opened_once_tried_closed_and_bridged_by_the_cursor() {
-    let scene = Scene::new().await;
+    let scene = StoreScene::new().await;
     scene.read(hour(1), &[], at(12, 0)).await;
     scene.read(hour(3), &[], at(12, 0)).await;
     let gap = [NewGap { window: hour(2), reason: "timeout", error: "timed out", next_try_at: at(13, 0) }];
@@ -92,7 +94,7 @@ async fn a_gap_is_opened_once_tried_closed_and_bridged_by_the_cursor() {
 
 #[tokio::test]
 async fn a_commit_writes_its_diary_line_once_and_what_was_learned() {
-    let scene = Scene::new().await;
+    let scene = StoreScene::new().await;
     let records = cdrs(3, at(1, 0));
     let read = WindowRead {
         lane: "live",
@@ -114,8 +116,10 @@ async fn a_commit_writes_its_diary_line_once_and_what_was_learned() {
     for _ in 0..2 {
         scene.store.commit(&commit).await.unwrap();
     }
-    let lines =
-        scene.lines("select concat_ws(' ', lane, span, inserted, elapsed) from cdr_sync.window_read").await;
+    let lines = scene
+        .database
+        .lines("select concat_ws(' ', lane, span, inserted, elapsed) from cdr_sync.window_read")
+        .await;
     assert_eq!(lines, [r#"live ["2024-06-10 01:00:00+00","2024-06-10 02:00:00+00") 3 00:00:01.5"#]);
     assert_eq!(scene.store.load(ACCOUNT).await.unwrap().knowledge, Some(knowledge));
     assert_eq!(scene.store.status().await.unwrap()[0].last_success_at, Some(at(12, 0)));
@@ -123,7 +127,7 @@ async fn a_commit_writes_its_diary_line_once_and_what_was_learned() {
 
 #[tokio::test]
 async fn old_diary_lines_are_summed_by_hour_and_lane() {
-    let scene = Scene::new().await;
+    let scene = StoreScene::new().await;
     for (lane, minute) in [("live", 1), ("live", 2), ("backfill", 3), ("live", 70)] {
         let started_at = at(1, 0) + minutes(minute);
         let read = WindowRead {
@@ -143,15 +147,14 @@ async fn old_diary_lines_are_summed_by_hour_and_lane() {
     let now = at(2, 30) + TimeDelta::days(14);
     assert_eq!(scene.store.compact_window_reads(now).await.unwrap(), 1);
     assert_eq!(scene.store.compact_window_reads(now).await.unwrap(), 0);
-    let lines = scene
-        .lines("select concat_ws(' ', lane, outcome, reads, requests, seen) from cdr_sync.window_read order by started_at, lane")
+    let lines = scene.database.lines("select concat_ws(' ', lane, outcome, reads, requests, seen) from cdr_sync.window_read order by started_at, lane")
         .await;
     assert_eq!(lines, ["backfill summed 1 2 5", "live summed 2 4 10", "live complete 1 2 5"]);
 }
 
 #[tokio::test]
 async fn a_commit_dropped_half_way_leaves_no_broken_connection_and_no_lock() {
-    let scene = Scene::new().await;
+    let scene = StoreScene::new().await;
     let records = cdrs(3_000, at(1, 0));
     let claims = [claim(hour(1), at(12, 0))];
     let commit = Commit { claims: &claims, ..scene.commit(&records, at(12, 0)) };
@@ -173,11 +176,11 @@ async fn a_commit_dropped_half_way_leaves_no_broken_connection_and_no_lock() {
 
 #[tokio::test]
 async fn a_commit_that_the_lock_keeps_waiting_says_away_and_can_be_done_again() {
-    let scene = Scene::new().await;
-    let mut impatient = crate::store_postgres::scene::settings(scene.database.url());
+    let scene = StoreScene::new().await;
+    let mut impatient = settings(scene.database.url());
     impatient.lock_timeout = Duration::from_millis(50);
     let store = cdr_sync::store::Store::connect(&impatient).await.unwrap();
-    let mut conn = scene.sql().await;
+    let mut conn = scene.database.sql().await;
     let mut holder = conn.begin().await.unwrap();
     sqlx::raw_sql("select from cdr_sync.cursor for update").execute(&mut *holder).await.unwrap();
     let records = [cdr("a", at(1, 0))];
@@ -189,7 +192,7 @@ async fn a_commit_that_the_lock_keeps_waiting_says_away_and_can_be_done_again() 
 
 #[tokio::test]
 async fn hours_are_counted_and_rows_are_paged() {
-    let scene = Scene::new().await;
+    let scene = StoreScene::new().await;
     let records: Vec<_> = (0..7).map(|i| cdr(&format!("{i}"), at(1, 0) + minutes(i * 15))).collect();
     scene.store(&records).await;
     let counts = scene.store.hourly_counts(ACCOUNT, at(0, 0), at(5, 0)).await.unwrap();

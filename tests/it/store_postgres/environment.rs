@@ -5,37 +5,27 @@ use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cdr_sync::store::{Store, StoreError};
+use cdr_sync::store::{DatabaseSettings, Store, StoreError};
 use chrono::TimeDelta;
-use private_postgres::TestDatabase;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use sqlx::Connection;
 use url::Url;
 
-use crate::store_postgres::scene::{ACCOUNT, Scene, at, cdrs, settings};
-
-async fn execute(url: &str, sql: String) {
-    let mut connection = PgConnection::connect(url).await.unwrap();
-    sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut connection).await.unwrap();
-    connection.close().await.unwrap();
-}
-
-async fn count(url: &str, sql: &'static str) -> i64 {
-    let mut connection = PgConnection::connect(url).await.unwrap();
-    sqlx::query_scalar(sql).fetch_one(&mut connection).await.unwrap()
-}
+use crate::store_postgres::scene::{ACCOUNT, StoreScene, at, cdrs};
+use crate::support::database::{Database, count, settings, sql};
+use crate::support::polling::until;
 
 /// A role of this test alone, with a password.
 struct Role<'a> {
-    database: &'a TestDatabase,
+    database: &'a Database,
     name: String,
 }
 
 impl<'a> Role<'a> {
-    async fn new(database: &'a TestDatabase) -> Self {
+    async fn new(database: &'a Database) -> Self {
         let name = format!("role_of_{}", database.name());
-        execute(database.url(), format!("create role {name} login password 'right'")).await;
+        database.execute(&format!("create role {name} login password 'right'")).await;
         Self { database, name }
     }
 
@@ -47,11 +37,8 @@ impl<'a> Role<'a> {
     }
 
     async fn change(&self, sql: &str) {
-        execute(
-            self.database.url(),
-            sql.replace("ROLE", &self.name).replace("DATABASE", self.database.name()),
-        )
-        .await;
+        let sql = sql.replace("ROLE", &self.name).replace("DATABASE", self.database.name());
+        self.database.execute(&sql).await;
     }
 
     /// Roles outlive databases.
@@ -69,14 +56,11 @@ fn named(error: &StoreError, words: &[&str]) {
 
 #[tokio::test]
 async fn a_database_in_another_encoding_is_left_as_it_is() {
-    let database = TestDatabase::new().await.unwrap();
+    let database = Database::new().await;
     for encoding in ["LATIN1", "SQL_ASCII", "ISO_8859_8"] {
         let name = format!("{}_{}", database.name(), encoding.to_lowercase());
-        execute(
-            database.url(),
-            format!("create database {name} template template0 encoding '{encoding}' locale 'C'"),
-        )
-        .await;
+        let create = format!("create database {name} template template0 encoding '{encoding}' locale 'C'");
+        database.execute(&create).await;
         let mut url = Url::parse(database.url()).unwrap();
         url.set_path(&name);
         let store = Store::connect(&settings(url.as_str())).await.unwrap();
@@ -87,7 +71,7 @@ async fn a_database_in_another_encoding_is_left_as_it_is() {
         )
         .await;
         store.close().await;
-        execute(database.url(), format!("drop database {name} with (force)")).await;
+        database.execute(&format!("drop database {name} with (force)")).await;
         let error = refused.unwrap_err();
         named(&error, &[encoding, "UTF8", "create database"]);
         assert!(!error.is_unavailable(), "no wait changes an encoding");
@@ -97,25 +81,25 @@ async fn a_database_in_another_encoding_is_left_as_it_is() {
 
 #[tokio::test]
 async fn tables_of_somebody_else_are_named_and_left_alone() {
-    let database = TestDatabase::new().await.unwrap();
+    let database = Database::new().await;
     let theirs =
         "create schema voicenter; create table voicenter.cdr (id int); insert into voicenter.cdr values (1)";
-    execute(database.url(), theirs.into()).await;
+    database.execute(theirs).await;
     let store = Store::connect(&settings(database.url())).await.unwrap();
     let error = store.migrate().await.unwrap_err();
     named(&error, &["voicenter.cdr (owner ", "no ledger", "another database"]);
-    assert_eq!(count(database.url(), "select count(*) from voicenter.cdr").await, 1);
+    assert_eq!(database.count("select count(*) from voicenter.cdr").await, 1);
     let half_made = "select count(*) from pg_namespace where nspname = 'cdr_sync'";
-    assert_eq!(count(database.url(), half_made).await, 0);
+    assert_eq!(database.count(half_made).await, 0);
     // An empty schema that the role may use is nobody's.
-    execute(database.url(), "drop table voicenter.cdr".into()).await;
+    database.execute("drop table voicenter.cdr").await;
     store.migrate().await.unwrap();
     assert!(store.environment().await.unwrap().obstacles().is_empty());
 }
 
 #[tokio::test]
 async fn without_the_right_to_temporary_tables_a_large_answer_is_stored_all_the_same() {
-    let scene = Scene::new().await;
+    let scene = StoreScene::new().await;
     let role = Role::new(&scene.database).await;
     role.change(
         "revoke temporary on database DATABASE from public;
@@ -136,7 +120,7 @@ async fn without_the_right_to_temporary_tables_a_large_answer_is_stored_all_the_
 
 #[tokio::test]
 async fn a_role_without_rights_to_a_table_learns_which() {
-    let scene = Scene::new().await;
+    let scene = StoreScene::new().await;
     let role = Role::new(&scene.database).await;
     role.change(
         "grant usage on schema voicenter, cdr_sync to ROLE;
@@ -153,7 +137,7 @@ async fn a_role_without_rights_to_a_table_learns_which() {
 
 #[tokio::test]
 async fn a_role_whose_transactions_are_read_only_is_told_so_and_waited_for() {
-    let database = TestDatabase::new().await.unwrap();
+    let database = Database::new().await;
     let role = Role::new(&database).await;
     role.change(
         "grant create on database DATABASE to ROLE; alter role ROLE set default_transaction_read_only = on",
@@ -175,31 +159,24 @@ async fn a_role_whose_transactions_are_read_only_is_told_so_and_waited_for() {
 
 #[tokio::test]
 async fn who_is_not_let_in_waits_with_the_servers_own_reason() {
-    let database = TestDatabase::new().await.unwrap();
+    let database = Database::new().await;
     let role = Role::new(&database).await;
     let open = |url: &str| {
         let settings = settings(url);
-        Store::open(&cdr_sync::store::DatabaseSettings {
-            acquire_timeout: Duration::from_secs(5),
-            ..settings
-        })
-        .unwrap()
+        Store::open(&DatabaseSettings { acquire_timeout: Duration::from_secs(5), ..settings }).unwrap()
     };
     let wrong = open(&role.url("wrong")).ping().await;
     let mut url = Url::parse(&role.url("right")).unwrap();
     url.set_path("there_is_no_such_database");
     let missing = open(url.as_str()).ping().await;
     role.change("alter role ROLE connection limit 1").await;
-    let only = PgConnection::connect(&role.url("right")).await.unwrap();
+    let only = sql(&role.url("right")).await;
     let store = open(&role.url("right"));
     let crowded = store.ping().await;
     let trouble = store.last_trouble();
     only.close().await.unwrap();
     // PostgreSQL counts the connection until its process has ended.
-    let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
-    while store.ping().await.is_err() {
-        assert!(tokio::time::Instant::now() < deadline, "the connection is free again");
-    }
+    until("a free connection", async || store.ping().await.is_ok()).await;
     let calmed = store.last_trouble();
     store.close().await;
     role.drop().await;
@@ -218,10 +195,10 @@ async fn who_is_not_let_in_waits_with_the_servers_own_reason() {
 
 #[tokio::test]
 async fn a_role_with_fewer_connections_than_the_pool_works_with_those() {
-    let database = TestDatabase::new().await.unwrap();
+    let database = Database::new().await;
     let role = Role::new(&database).await;
     role.change("alter role ROLE connection limit 1").await;
-    let store = Store::open(&cdr_sync::store::DatabaseSettings {
+    let store = Store::open(&DatabaseSettings {
         acquire_timeout: Duration::from_secs(5),
         ..settings(&role.url("right"))
     })
@@ -285,7 +262,7 @@ async fn a_certificate_that_is_not_accepted_is_named_with_what_to_do() {
 
 #[tokio::test]
 async fn a_server_without_tls_is_named_when_tls_is_asked_for() {
-    let database = TestDatabase::new().await.unwrap();
+    let database = Database::new().await;
     let url = format!("{}?sslmode=require", database.url());
     let error = Store::open(&settings(&url)).unwrap().try_connecting().await.unwrap_err();
     assert!(error.is_unavailable());
@@ -294,24 +271,22 @@ async fn a_server_without_tls_is_named_when_tls_is_asked_for() {
 
 #[tokio::test]
 async fn days_that_take_too_long_to_count_keep_no_account_from_starting() {
-    let scene = Scene::new().await;
+    let scene = StoreScene::new().await;
     let mut records = cdrs(30, at(1, 0));
     records[10..].iter_mut().for_each(|record| record.started_at += TimeDelta::days(3));
     scene.store(&records).await;
     // Every row older than the third day takes half a minute to look at.
-    execute(
-        scene.database.url(),
-        "alter table voicenter.cdr rename to kept;
+    scene
+        .database
+        .execute(
+            "alter table voicenter.cdr rename to kept;
          create view voicenter.cdr as
          select * from voicenter.kept
-         where case when started_at < '2024-06-12' then pg_sleep(30) is not null else true end"
-            .into(),
-    )
-    .await;
-    let short = cdr_sync::store::DatabaseSettings {
-        statement_timeout: Duration::from_secs(5),
-        ..settings(scene.database.url())
-    };
+         where case when started_at < '2024-06-12' then pg_sleep(30) is not null else true end",
+        )
+        .await;
+    let short =
+        DatabaseSettings { statement_timeout: Duration::from_secs(5), ..settings(scene.database.url()) };
     let store = Store::connect(&short).await.unwrap();
     let (from, to) = (at(0, 0), at(0, 0) + TimeDelta::days(5));
     let counts = store.hourly_counts(ACCOUNT, from, to).await.unwrap();

@@ -8,10 +8,10 @@ use cdr_sync::voicenter::decode;
 use chrono_tz::Tz;
 use serde_json::{Value, json};
 
-use crate::store_postgres::scene::{Scene, at};
+use crate::store_postgres::scene::{StoreScene, at, cdrs};
 
 /// Stores these items as an answer of the API would bring them.
-async fn answer(scene: &Scene, items: Value, minute: u32) -> Committed {
+async fn answer(scene: &StoreScene, items: Value, minute: u32) -> Committed {
     let body = json!({"ERROR_NUMBER": 0, "CDR_LIST": items}).to_string();
     let envelope = decode(body.as_bytes(), Tz::UTC).unwrap();
     assert_eq!(envelope.rejected, []);
@@ -23,13 +23,13 @@ async fn answer(scene: &Scene, items: Value, minute: u32) -> Committed {
     scene.store.commit(&commit).await.unwrap()
 }
 
-async fn extras(scene: &Scene) -> Vec<String> {
-    scene.lines("select extra::text from voicenter.cdr order by call_id").await
+async fn extras(scene: &StoreScene) -> Vec<String> {
+    scene.database.lines("select extra::text from voicenter.cdr order by call_id").await
 }
 
 #[tokio::test]
 async fn a_change_of_form_alone_rewrites_no_row() {
-    let scene = Scene::new().await;
+    let scene = StoreScene::new().await;
     let first = json!([
         {"CallID": "a", "Type": "Queue", "Date": "2024-06-10T01:00:00Z", "DateEpoch": 1717981200, "Duration": 5,
          "Price": 12.5, "RecordExpect": true, "NewField": 7, "Flag": true, "Deep": {"x": [1]}, "CustomData": {"k": 1}},
@@ -54,7 +54,7 @@ async fn a_change_of_form_alone_rewrites_no_row() {
         let done = answer(&scene, form, minute).await;
         assert_eq!((done.updated, done.inserted, done.unchanged), (0, 0, 2), "form {minute}");
     }
-    assert_eq!(scene.count("select count(*) from voicenter.cdr_history").await, 0);
+    assert_eq!(scene.database.count("select count(*) from voicenter.cdr_history").await, 0);
     assert_eq!(
         extras(&scene).await,
         [r#"{"Deep": {"x": [1]}, "Flag": true, "NewField": 7}"#, r#"{"Newest": "x", "Duration": "long"}"#]
@@ -63,7 +63,7 @@ async fn a_change_of_form_alone_rewrites_no_row() {
 
 #[tokio::test]
 async fn a_member_of_extra_keeps_its_first_name_when_its_content_changes() {
-    let scene = Scene::new().await;
+    let scene = StoreScene::new().await;
     let item = |name: &str, value: i32| json!([{"CallID": "a", "Date": "2024-06-10T01:00:00Z", name: value}]);
     answer(&scene, item("NewField", 7), 0).await;
     assert_eq!(answer(&scene, item("newFIELD", 8), 1).await.updated, 1);
@@ -72,7 +72,7 @@ async fn a_member_of_extra_keeps_its_first_name_when_its_content_changes() {
 
 #[tokio::test]
 async fn a_field_without_a_column_that_the_whole_answer_lacks_stays_as_it_is_and_is_reported() {
-    let scene = Scene::new().await;
+    let scene = StoreScene::new().await;
     let items = |fields: [Value; 2]| {
         let [mut a, mut b] = fields;
         (a["CallID"], a["Date"]) = ("a".into(), "2024-06-10T01:00:00Z".into());
@@ -90,13 +90,10 @@ async fn a_field_without_a_column_that_the_whole_answer_lacks_stays_as_it_is_and
 
 #[tokio::test]
 async fn the_epoch_that_earlier_versions_kept_rewrites_nothing_and_goes_with_the_next_change() {
-    let scene = Scene::new().await;
+    let scene = StoreScene::new().await;
     let item = |duration: i32| json!([{"CallID": "a", "Date": "2024-06-10T01:00:00Z", "DateEpoch": 1717981200, "Duration": duration, "New": 1}]);
     answer(&scene, item(5), 0).await;
-    sqlx::raw_sql(r#"update voicenter.cdr set extra = extra || '{"DateEpoch": 1717981200}'"#)
-        .execute(&mut scene.sql().await)
-        .await
-        .unwrap();
+    scene.database.execute(r#"update voicenter.cdr set extra = extra || '{"DateEpoch": 1717981200}'"#).await;
     let done = answer(&scene, item(5), 1).await;
     assert_eq!((done.updated, done.members_kept), (0, vec![]));
     assert_eq!(scene.rows().await[0].extra.keys().collect::<Vec<_>>(), ["New"]);
@@ -106,8 +103,8 @@ async fn the_epoch_that_earlier_versions_kept_rewrites_nothing_and_goes_with_the
 
 #[tokio::test]
 async fn extra_is_compared_alike_in_answers_that_travel_by_copy() {
-    let scene = Scene::new().await;
-    let mut records = crate::store_postgres::scene::cdrs(1_200, at(1, 0));
+    let scene = StoreScene::new().await;
+    let mut records = cdrs(1_200, at(1, 0));
     scene.store(&records).await;
     for record in &mut records {
         record.extra = [("NEW".to_owned(), json!("field"))].into();

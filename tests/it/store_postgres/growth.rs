@@ -5,7 +5,8 @@ use cdr_sync::store::commit::Commit;
 use chrono::TimeDelta;
 use serde_json::json;
 
-use crate::store_postgres::scene::{Scene, at, cdrs, claim, hour, instant};
+use crate::store_postgres::scene::{StoreScene, at, cdrs, claim, hour};
+use crate::support::dates::instant;
 
 /// The same records with another address of their recording, as one with a signature is at each read.
 fn signed(n: usize, signature: u32) -> Vec<Cdr> {
@@ -19,7 +20,7 @@ fn signed(n: usize, signature: u32) -> Vec<Cdr> {
 
 #[tokio::test]
 async fn columns_that_changed_are_counted() {
-    let scene = Scene::new().await;
+    let scene = StoreScene::new().await;
     scene.store(&signed(40, 1)).await;
     let mut records = signed(40, 2);
     records[0].duration_seconds = Some(61);
@@ -31,7 +32,7 @@ async fn columns_that_changed_are_counted() {
 
 #[tokio::test]
 async fn a_row_is_not_written_for_changes_that_are_ignored() {
-    let scene = Scene::new().await;
+    let scene = StoreScene::new().await;
     let ignored = ["recordurl".to_owned(), "new".to_owned()];
     scene.store(&signed(40, 1)).await;
     let records = signed(40, 2);
@@ -60,56 +61,56 @@ fn unreadable(n: u32, dated: bool) -> Vec<Rejected> {
 
 #[tokio::test]
 async fn of_records_that_nobody_can_read_the_newest_are_kept() {
-    let scene = Scene::new().await;
+    let scene = StoreScene::new().await;
     for n in 0..4_u32 {
         let rejected = unreadable(n, false);
         let read_at = at(12, n);
         scene.store.commit(&Commit { rejected: &rejected, ..scene.commit(&[], read_at) }).await.unwrap();
     }
     let open = "select count(*) from cdr_sync.rejected where closed_at is null";
-    assert_eq!(scene.count(open).await, 200);
+    assert_eq!(scene.database.count(open).await, 200);
     assert_eq!(scene.store.trim_rejected_to(at(13, 0), 13_800).await.unwrap(), 100);
     assert_eq!(scene.store.trim_rejected(at(13, 0)).await.unwrap(), 0);
     let newest =
         "select count(*) from cdr_sync.rejected where raw like '%\"of\": 3%' or raw like '%\"of\": 2%'";
-    assert_eq!((scene.count(open).await, scene.count(newest).await), (100, 100));
+    assert_eq!((scene.database.count(open).await, scene.database.count(newest).await), (100, 100));
 }
 
 #[tokio::test]
 async fn a_record_that_could_not_be_read_is_closed_once_a_whole_answer_no_longer_shows_it() {
-    let scene = Scene::new().await;
+    let scene = StoreScene::new().await;
     let rejected = unreadable(0, true);
     scene.store.commit(&Commit { rejected: &rejected, ..scene.commit(&[], at(12, 0)) }).await.unwrap();
     let claims = [claim(hour(8), at(12, 30))];
     scene.store.commit(&Commit { claims: &claims, ..scene.commit(&[], at(12, 30)) }).await.unwrap();
-    assert_eq!(scene.count("select count(*) from cdr_sync.rejected where closed_at is null").await, 0);
+    assert_eq!(
+        scene.database.count("select count(*) from cdr_sync.rejected where closed_at is null").await,
+        0
+    );
     assert_eq!(scene.store.trim_rejected(at(12, 30)).await.unwrap(), 0);
-    assert_eq!(scene.count("select count(*) from cdr_sync.rejected").await, 50);
+    assert_eq!(scene.database.count("select count(*) from cdr_sync.rejected").await, 50);
     let far = instant("2999-01-01T00:00:00Z");
     scene.store.trim_rejected(far).await.unwrap();
     assert_eq!(
-        scene.count("select count(*) from cdr_sync.rejected").await,
+        scene.database.count("select count(*) from cdr_sync.rejected").await,
         50,
         "a clock that is fast deletes nothing"
     );
-    sqlx::raw_sql("update cdr_sync.rejected set closed_at = '2020-01-01Z'")
-        .execute(&mut scene.sql().await)
-        .await
-        .unwrap();
+    scene.database.execute("update cdr_sync.rejected set closed_at = '2020-01-01Z'").await;
     scene.store.trim_rejected(far).await.unwrap();
-    assert_eq!(scene.count("select count(*) from cdr_sync.rejected").await, 0);
+    assert_eq!(scene.database.count("select count(*) from cdr_sync.rejected").await, 0);
 }
 
 #[tokio::test]
 async fn old_versions_are_deleted_and_no_others() {
-    let scene = Scene::new().await;
+    let scene = StoreScene::new().await;
     for n in 1..4 {
         scene.store(&signed(30, n)).await;
     }
     let versions = "select count(*) from voicenter.cdr_history";
     let now = instant("2999-01-01T00:00:00Z");
     assert_eq!(scene.store.trim_history(TimeDelta::days(900_000), now).await.unwrap(), 0);
-    assert_eq!(scene.count(versions).await, 60);
+    assert_eq!(scene.database.count(versions).await, 60);
     assert_eq!(scene.store.trim_history(TimeDelta::zero(), now).await.unwrap(), 60);
-    assert_eq!(scene.count(versions).await, 0);
+    assert_eq!(scene.database.count(versions).await, 0);
 }

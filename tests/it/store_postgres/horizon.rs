@@ -6,7 +6,8 @@ use cdr_sync::store::window_read::WindowRead;
 use cdr_sync::window::Window;
 use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::store_postgres::scene::{ACCOUNT, Scene, at, cdr, window};
+use crate::store_postgres::scene::{ACCOUNT, StoreScene, at, cdr};
+use crate::support::dates::window;
 
 fn day(n: i64) -> DateTime<Utc> {
     at(0, 0) + TimeDelta::days(n)
@@ -14,14 +15,14 @@ fn day(n: i64) -> DateTime<Utc> {
 
 /// An API that shows some of its records, and a reader that follows the rechecks.
 struct Api<'a> {
-    scene: &'a Scene,
+    scene: &'a StoreScene,
     shown: Vec<Cdr>,
     now: DateTime<Utc>,
 }
 
 impl<'a> Api<'a> {
     /// Ninety days of eight calls, all read and stored; now is the day after.
-    async fn new(scene: &'a Scene) -> Self {
+    async fn new(scene: &'a StoreScene) -> Self {
         let calls = (0..90 * 8).map(|n| cdr(&format!("{n:03}"), day(0) + TimeDelta::minutes(n * 180 + 7)));
         let mut api = Self { scene, shown: calls.collect(), now: day(90) };
         api.read(window(day(-300), day(90))).await;
@@ -86,13 +87,13 @@ impl<'a> Api<'a> {
     }
 
     async fn missing(&self) -> i64 {
-        self.scene.count("select count(*) from cdr_sync.missing").await
+        self.scene.database.count("select count(*) from cdr_sync.missing").await
     }
 }
 
 #[tokio::test]
 async fn a_purge_edge_inside_a_window_that_begins_before_the_first_record_marks_nothing() {
-    let scene = Scene::new().await;
+    let scene = StoreScene::new().await;
     let mut api = Api::new(&scene).await;
     api.purge(day(40) + TimeDelta::hours(7));
     let done = api.read(window(day(-300), day(90))).await;
@@ -105,7 +106,7 @@ async fn a_purge_edge_inside_a_window_that_begins_before_the_first_record_marks_
 #[tokio::test]
 async fn a_purge_met_chunk_by_chunk_in_either_direction_marks_nothing() {
     for descending in [true, false] {
-        let scene = Scene::new().await;
+        let scene = StoreScene::new().await;
         let mut api = Api::new(&scene).await;
         api.purge(day(65) + TimeDelta::hours(7));
         let mut chunks: Vec<Window> = (-1..9).map(|n| window(day(n * 10), day(n * 10 + 10))).collect();
@@ -125,7 +126,7 @@ async fn a_purge_met_chunk_by_chunk_in_either_direction_marks_nothing() {
 
 #[tokio::test]
 async fn a_purge_met_in_the_midst_of_rows_that_nobody_reads_again_marks_nothing_and_ends_the_looks() {
-    let scene = Scene::new().await;
+    let scene = StoreScene::new().await;
     let mut api = Api::new(&scene).await;
     // The re-read at 30 days meets a vendor that keeps 29: older rows are never read by themselves.
     for n in 0..6 {
@@ -141,7 +142,7 @@ async fn a_purge_met_in_the_midst_of_rows_that_nobody_reads_again_marks_nothing_
 
 #[tokio::test]
 async fn old_rows_missing_among_older_ones_that_are_shown_are_removed() {
-    let scene = Scene::new().await;
+    let scene = StoreScene::new().await;
     let mut api = Api::new(&scene).await;
     // One call alone, and a whole morning.
     let morning = window(day(41), day(41) + TimeDelta::hours(13));
@@ -161,7 +162,7 @@ async fn old_rows_missing_among_older_ones_that_are_shown_are_removed() {
 
 #[tokio::test]
 async fn the_very_oldest_calls_of_the_account_cannot_be_told_from_a_purge_and_are_not_marked() {
-    let scene = Scene::new().await;
+    let scene = StoreScene::new().await;
     let mut api = Api::new(&scene).await;
     api.purge(day(0) + TimeDelta::hours(4));
     api.read(window(day(0), day(0) + TimeDelta::hours(8))).await;
@@ -172,7 +173,7 @@ async fn the_very_oldest_calls_of_the_account_cannot_be_told_from_a_purge_and_ar
 
 #[tokio::test]
 async fn a_horizon_is_unlearned_when_older_records_are_shown_again() {
-    let scene = Scene::new().await;
+    let scene = StoreScene::new().await;
     let mut api = Api::new(&scene).await;
     let all = api.shown.clone();
     api.purge(day(40));

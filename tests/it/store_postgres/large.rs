@@ -5,12 +5,12 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::store_postgres::scene::{Scene, at, cdr};
+use crate::store_postgres::scene::{StoreScene, at, cdr};
 
 /// A daemon has one thread: what is encoded on it in one piece keeps probes and leases waiting.
 #[tokio::test(flavor = "current_thread")]
 async fn a_record_of_many_megabytes_is_stored_piece_by_piece() {
-    let scene = Scene::new().await;
+    let scene = StoreScene::new().await;
     let mut record = cdr("large", at(1, 0));
     record.extra.insert("Note".into(), json!("a \"note\"\\ ".repeat(3 << 20)));
     let began = Instant::now();

@@ -6,11 +6,11 @@ use cdr_sync::store::commit::Commit;
 use cdr_sync::store::request::WorkRequestState;
 use serde_json::json;
 
-use crate::store_postgres::scene::{ACCOUNT, Scene, at, cdr, cdrs, hour};
+use crate::store_postgres::scene::{ACCOUNT, StoreScene, at, cdr, cdrs, claim, hour};
 
 #[tokio::test]
 async fn the_default_start_is_fixed_at_the_first_start_and_a_configured_one_holds() {
-    let scene = Scene::new().await;
+    let scene = StoreScene::new().await;
     let open = |start| async move {
         let scope = json!({"url": "u"});
         (start, scope)
@@ -32,7 +32,7 @@ async fn the_default_start_is_fixed_at_the_first_start_and_a_configured_one_hold
 
 #[tokio::test]
 async fn a_changed_scope_empties_the_ledger_and_protects_rows_until_they_are_returned() {
-    let scene = Scene::new().await;
+    let scene = StoreScene::new().await;
     let records = cdrs(3, at(1, 0));
     scene.read(hour(1), &records, at(12, 0)).await;
     scene.read(hour(1), &records[1..], at(12, 1)).await;
@@ -51,14 +51,14 @@ async fn a_changed_scope_empties_the_ledger_and_protects_rows_until_they_are_ret
     }
     assert_eq!(scene.removed().await, ["000002"]);
     assert_eq!(
-        scene.lines("select call_id from cdr_sync.earlier_scope order by 1").await,
+        scene.database.lines("select call_id from cdr_sync.earlier_scope order by 1").await,
         ["000000", "000001"]
     );
 }
 
 #[tokio::test]
 async fn an_account_can_be_renamed_and_forgotten() {
-    let scene = Scene::new().await;
+    let scene = StoreScene::new().await;
     let records = cdrs(3, at(1, 0));
     scene.read(hour(1), &records, at(12, 0)).await;
     scene.store.rename_account(ACCOUNT, "other").await.unwrap();
@@ -75,7 +75,7 @@ async fn an_account_can_be_renamed_and_forgotten() {
 
 #[tokio::test]
 async fn status_tells_errors_and_pauses() {
-    let scene = Scene::new().await;
+    let scene = StoreScene::new().await;
     scene.store.note_error(ACCOUNT, "refused", Some(at(12, 5)), at(12, 0)).await.unwrap();
     let status = &scene.store.status().await.unwrap()[0];
     assert_eq!(status.last_error, Some(("refused".into(), at(12, 0))));
@@ -86,7 +86,7 @@ async fn status_tells_errors_and_pauses() {
 
 #[tokio::test]
 async fn work_can_be_asked_for_and_followed() {
-    let scene = Scene::new().await;
+    let scene = StoreScene::new().await;
     let id = scene.store.ask(ACCOUNT, hour(1), "sync").await.unwrap();
     assert_eq!(scene.store.open_requests(ACCOUNT).await.unwrap()[0].window, hour(1));
     let done = WorkRequestState { state: "done".into(), progress: 1.0, error: None };
@@ -97,7 +97,7 @@ async fn work_can_be_asked_for_and_followed() {
 
 #[tokio::test]
 async fn an_error_is_no_success() {
-    let scene = Scene::new().await;
+    let scene = StoreScene::new().await;
     let status = async || scene.store.status().await.unwrap().remove(0);
     scene.store.note_error(ACCOUNT, "the API is down", None, at(12, 0)).await.unwrap();
     assert_eq!(status().await.last_success_at, None);
@@ -111,7 +111,7 @@ async fn an_error_is_no_success() {
 
 #[tokio::test]
 async fn beside_a_record_that_cannot_be_identified_rows_of_another_scope_are_not_missing() {
-    let scene = Scene::new().await;
+    let scene = StoreScene::new().await;
     let records = cdrs(3, at(1, 0));
     scene.read(hour(1), &records, at(12, 0)).await;
     let start = Start::Default(at(0, 0));
@@ -123,10 +123,10 @@ async fn beside_a_record_that_cannot_be_identified_rows_of_another_scope_are_not
         started_at: Some(at(1, 30)),
     }];
     for minute in [10, 30, 50] {
-        let claims = [crate::store_postgres::scene::claim(hour(1), at(12, minute))];
+        let claims = [claim(hour(1), at(12, minute))];
         let commit = scene.commit(&records[2..], at(12, minute));
         scene.store.commit(&Commit { rejected: &rejected, claims: &claims, ..commit }).await.unwrap();
     }
     assert_eq!(scene.removed().await, [""; 0]);
-    assert_eq!(scene.count("select count(*) from cdr_sync.missing").await, 0);
+    assert_eq!(scene.database.count("select count(*) from cdr_sync.missing").await, 0);
 }

@@ -9,7 +9,8 @@ use cdr_sync::window::Window;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::json;
 
-use crate::store_postgres::scene::{ACCOUNT, Scene, at, cdrs, claim, window};
+use crate::store_postgres::scene::{ACCOUNT, StoreScene, at, cdrs, claim};
+use crate::support::dates::window;
 
 const DAYS: i64 = 30;
 
@@ -25,7 +26,7 @@ fn day(n: i64) -> (Window, Vec<Cdr>) {
 }
 
 async fn timed(
-    scene: &Scene,
+    scene: &StoreScene,
     what: &str,
     window: Window,
     records: &[Cdr],
@@ -52,12 +53,12 @@ async fn timed(
 #[tokio::test]
 #[ignore = "measures: prints how long commits take upon 300,000 rows, in each state that costs more"]
 async fn commits_upon_three_hundred_thousand_rows() {
-    let scene = Scene::new().await;
+    let scene = StoreScene::new().await;
     let days: Vec<_> = (0..DAYS).map(day).collect();
     for (_, records) in &days {
         scene.store(records).await;
     }
-    let analyze = || async { sqlx::raw_sql("vacuum analyze").execute(&mut scene.sql().await).await.unwrap() };
+    let analyze = || scene.database.execute("vacuum analyze");
     analyze().await;
     let now = |minute: i64| at(12, 0) + TimeDelta::days(3) + TimeDelta::minutes(minute);
     let (newest, records) = &days[DAYS as usize - 1];
@@ -103,7 +104,7 @@ async fn commits_upon_three_hundred_thousand_rows() {
     timed(&scene, "the same later", *newest, &some(|i| i > 100), now(113)).await;
     timed(&scene, "newest day, whole again", *newest, records, now(114)).await;
     println!("-- every row of this scope");
-    sqlx::raw_sql("truncate cdr_sync.earlier_scope").execute(&mut scene.sql().await).await.unwrap();
+    scene.database.execute("truncate cdr_sync.earlier_scope").await;
     timed(&scene, "newest day but 3,000", *newest, &some(|i| i % 10 > 2), now(201)).await;
     timed(&scene, "poll beside 3,000 missing", poll, &few, now(202)).await;
     timed(&scene, "the same again", *newest, &some(|i| i % 10 > 2), now(203)).await;

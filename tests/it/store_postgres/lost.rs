@@ -5,29 +5,23 @@ use std::time::Duration;
 use cdr_sync::store::commit::Commit;
 use cdr_sync::store::{Store, StoreError};
 use cdr_sync::window::Window;
-use sqlx::AssertSqlSafe;
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
-use crate::store_postgres::scene::{ACCOUNT, Scene, at, cdrs, claim, hour, settings};
+use crate::store_postgres::scene::{ACCOUNT, StoreScene, at, cdrs, claim, hour};
+use crate::support::database::settings;
 
 /// All rows that a comparison may count.
 const ALL: i64 = i64::MAX;
 
-async fn run(scene: &Scene, text: &str) {
-    sqlx::raw_sql(AssertSqlSafe(text.to_owned())).execute(&mut scene.sql().await).await.unwrap();
-}
-
 #[tokio::test]
 async fn a_commit_that_the_database_lost_is_noticed_by_the_next() {
-    let scene = Scene::new().await;
-    run(&scene, "create table before as select * from cdr_sync.cursor").await;
+    let scene = StoreScene::new().await;
+    scene.database.execute("create table before as select * from cdr_sync.cursor").await;
     scene.store(&cdrs(100, at(8, 0))).await;
     // What a failover to a replica that lagged behind leaves, and a restored snapshot.
-    run(
-        &scene,
-        "delete from voicenter.cdr; delete from cdr_sync.day;
+    scene.database.execute("delete from voicenter.cdr; delete from cdr_sync.day;
          update cdr_sync.cursor c set commits = b.commits, updated_at = b.updated_at from before b where b.account = c.account",
     )
     .await;
@@ -43,7 +37,7 @@ async fn a_commit_that_the_database_lost_is_noticed_by_the_next() {
 
 #[tokio::test]
 async fn rows_that_somebody_deleted_no_longer_count_as_read() {
-    let scene = Scene::new().await;
+    let scene = StoreScene::new().await;
     for h in [8, 9] {
         scene.read(hour(h), &cdrs(50, at(h, 0))[..], at(12, 0)).await;
     }
@@ -56,59 +50,61 @@ async fn rows_that_somebody_deleted_no_longer_count_as_read() {
     let day = Window::new(at(0, 0), at(23, 59)).unwrap();
     assert!(!scene.store.load(ACCOUNT).await.unwrap().coverage.stretches().is_empty());
 
-    run(&scene, "delete from voicenter.cdr where call_id < '000010'").await;
+    scene.database.execute("delete from voicenter.cdr where call_id < '000010'").await;
     let found = compare().await;
     assert_eq!((found.lost_days, found.lost_rows), (1, 10));
     let coverage = scene.store.load(ACCOUNT).await.unwrap().coverage;
     assert_eq!(coverage.holes(day), [day]);
-    // It was told once; what is there is what counts now.
+    // It was reported once; what is there is what counts now.
     assert_eq!(compare().await.lost_rows, 0);
 }
 
 #[tokio::test]
 async fn more_rows_than_were_counted_are_no_loss() {
-    let scene = Scene::new().await;
+    let scene = StoreScene::new().await;
     scene.read(hour(8), &cdrs(50, at(8, 0)), at(12, 0)).await;
     // A program of an earlier version stores and does not count.
-    run(
-        &scene,
-        "insert into voicenter.cdr (account, call_id, started_at, first_seen_at, updated_at)
+    scene
+        .database
+        .execute(
+            "insert into voicenter.cdr (account, call_id, started_at, first_seen_at, updated_at)
          select account, call_id || 'x', started_at, now(), now() from voicenter.cdr",
-    )
-    .await;
+        )
+        .await;
     let count = std::sync::Arc::new(scene.store.load(ACCOUNT).await.unwrap().count);
     let found = scene.store.compare_days(ACCOUNT, scene.fence, &count, None, ALL).await.unwrap();
     assert_eq!(found.lost_days, 0);
-    run(&scene, "delete from voicenter.cdr where call_id = '000001x'").await;
+    scene.database.execute("delete from voicenter.cdr where call_id = '000001x'").await;
     let found = scene.store.compare_days(ACCOUNT, scene.fence, &count, None, ALL).await.unwrap();
     assert_eq!((found.lost_days, found.lost_rows), (1, 1));
 }
 
 #[tokio::test]
 async fn a_day_that_only_a_program_of_an_earlier_version_stored_is_compared_as_well() {
-    let scene = Scene::new().await;
+    let scene = StoreScene::new().await;
     scene.read(hour(8), &cdrs(50, at(8, 0)), at(12, 0)).await;
-    run(&scene, "delete from cdr_sync.day").await;
+    scene.database.execute("delete from cdr_sync.day").await;
     let compare = async || {
         let count = std::sync::Arc::new(scene.store.load(ACCOUNT).await.unwrap().count);
         scene.store.compare_days(ACCOUNT, scene.fence, &count, None, ALL).await.unwrap()
     };
     assert_eq!(compare().await.lost_days, 0);
-    run(&scene, "truncate voicenter.cdr").await;
+    scene.database.execute("truncate voicenter.cdr").await;
     let found = compare().await;
     assert_eq!((found.lost_days, found.lost_rows), (1, 50));
 }
 
 #[tokio::test]
 async fn days_of_which_nothing_was_noted_are_not_all_counted_at_once() {
-    let scene = Scene::new().await;
-    run(
-        &scene,
-        "insert into voicenter.cdr (account, call_id, started_at, first_seen_at, updated_at)
+    let scene = StoreScene::new().await;
+    scene
+        .database
+        .execute(
+            "insert into voicenter.cdr (account, call_id, started_at, first_seen_at, updated_at)
          select account, i::text, timestamptz '2026-01-01Z' + i * interval '1 day', now(), now()
          from cdr_sync.cursor, generate_series(1, 100) as i",
-    )
-    .await;
+        )
+        .await;
     let (mut below, mut rounds) = (None, 0);
     loop {
         let count = std::sync::Arc::new(scene.store.load(ACCOUNT).await.unwrap().count);
@@ -120,7 +116,7 @@ async fn days_of_which_nothing_was_noted_are_not_all_counted_at_once() {
         }
     }
     assert_eq!(rounds, 11, "ten days each, and none");
-    assert_eq!(scene.count("select sum(rows)::bigint from cdr_sync.day").await, 100);
+    assert_eq!(scene.database.count("select sum(rows)::bigint from cdr_sync.day").await, 100);
 }
 
 /// As much as a slow disk or somebody's trigger costs: 20 ms a row.
@@ -130,8 +126,8 @@ create trigger slow before insert on voicenter.cdr for each row execute function
 
 #[tokio::test]
 async fn a_merge_that_takes_too_long_is_made_smaller() {
-    let scene = Scene::new().await;
-    run(&scene, SLOW).await;
+    let scene = StoreScene::new().await;
+    scene.database.execute(SLOW).await;
     let mut settings = settings(scene.database.url());
     settings.statement_timeout = Duration::from_secs(1);
     let store = Store::connect(&settings).await.unwrap();
@@ -147,9 +143,9 @@ async fn a_merge_that_takes_too_long_is_made_smaller() {
 
 #[tokio::test]
 async fn a_connection_that_met_a_read_only_database_is_not_used_again() {
-    let scene = Scene::new().await;
-    let name = scene.lines("select current_database()::text").await.remove(0);
-    run(&scene, &format!("alter database {name} set default_transaction_read_only = on")).await;
+    let scene = StoreScene::new().await;
+    let name = scene.database.lines("select current_database()::text").await.remove(0);
+    scene.database.execute(&format!("alter database {name} set default_transaction_read_only = on")).await;
     let mut settings = settings(scene.database.url());
     settings.max_connections = 1;
     let store = Store::open(&settings).unwrap();
@@ -159,13 +155,12 @@ async fn a_connection_that_met_a_read_only_database_is_not_used_again() {
     // A database that only reads is not ready for a daemon that writes.
     assert!(store.takes_writes().await.unwrap_err().is_unavailable());
 
-    run(
-        &scene,
-        &format!(
+    scene
+        .database
+        .execute(&format!(
             "set transaction_read_only = off; alter database {name} reset default_transaction_read_only"
-        ),
-    )
-    .await;
+        ))
+        .await;
     assert_eq!(store.commit(&commit).await.unwrap().inserted, 3);
 }
 
@@ -208,7 +203,7 @@ impl Wire {
 
 #[tokio::test]
 async fn connections_that_died_without_a_word_are_replaced_within_seconds() {
-    let scene = Scene::new().await;
+    let scene = StoreScene::new().await;
     let wire = Wire::to(scene.database.url()).await;
     let store = Store::open(&settings(&wire.url)).unwrap();
     let held = futures_util::future::join_all((0..4).map(|_| store.ping())).await;
@@ -228,8 +223,8 @@ create trigger works after insert on voicenter.cdr for each statement execute fu
 
 #[tokio::test]
 async fn a_connection_that_dies_in_the_middle_of_a_commit_costs_seconds() {
-    let scene = Scene::new().await;
-    run(&scene, AT_WORK).await;
+    let scene = StoreScene::new().await;
+    scene.database.execute(AT_WORK).await;
     let wire = Wire::to(scene.database.url()).await;
     let store = Store::open(&settings(&wire.url)).unwrap();
     let records = cdrs(3, at(8, 0));
@@ -237,7 +232,7 @@ async fn a_connection_that_dies_in_the_middle_of_a_commit_costs_seconds() {
     let began = std::time::Instant::now();
     let (stored, ()) = tokio::join!(store.commit(&commit), async {
         let merging = "select count(*) from pg_stat_activity where wait_event = 'PgSleep' and datname = current_database()";
-        while scene.count(merging).await == 0 {}
+        while scene.database.count(merging).await == 0 {}
         wire.forget_connections();
     });
     assert!(stored.unwrap_err().is_unavailable());
@@ -247,15 +242,15 @@ async fn a_connection_that_dies_in_the_middle_of_a_commit_costs_seconds() {
 
 #[tokio::test]
 async fn work_that_may_take_long_ends_when_its_connection_died_without_a_word() {
-    let scene = Scene::new().await;
+    let scene = StoreScene::new().await;
     let wire = Wire::to(scene.database.url()).await;
     let store = Store::open(&settings(&wire.url)).unwrap();
-    let mut other = scene.sql().await;
+    let mut other = scene.database.sql().await;
     sqlx::raw_sql("begin; select from cdr_sync.cursor for update").execute(&mut other).await.unwrap();
     let began = std::time::Instant::now();
     let (renamed, ()) = tokio::join!(store.rename_account(ACCOUNT, "new"), async {
         let waits = "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()";
-        while scene.count(waits).await == 0 {}
+        while scene.database.count(waits).await == 0 {}
         wire.forget_connections();
         sqlx::raw_sql("commit").execute(&mut other).await.unwrap();
     });

@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use cdr_sync::store::Store;
-use sqlx::AssertSqlSafe;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use url::Url;
 
-use crate::store_postgres::scene::{Scene, at, settings};
+use crate::store_postgres::scene::{StoreScene, at};
+use crate::support::database::settings;
 
 /// Passes a database on and counts its `ReadyForQuery`: one ends each round trip.
 struct Proxy {
@@ -63,9 +63,9 @@ async fn pass_on(client: TcpStream, server: TcpStream, round_trips: Arc<AtomicUs
 }
 
 /// Accounts with something in every table that the page reads.
-async fn add_accounts(scene: &Scene, from: usize, to: usize) {
+async fn add_accounts(scene: &StoreScene, from: usize, to: usize) {
     let text = LEDGER.replace("FROM", &from.to_string()).replace("TO", &to.to_string());
-    sqlx::raw_sql(AssertSqlSafe(text)).execute(&mut scene.sql().await).await.unwrap();
+    scene.database.execute(&text).await;
 }
 
 const LEDGER: &str = "
@@ -85,7 +85,7 @@ select name, format('%s %s', name, n), '', '2024-06-02Z', now(), now() from new,
 
 #[tokio::test]
 async fn two_hundred_accounts_take_as_many_round_trips_as_two() {
-    let scene = Scene::new().await;
+    let scene = StoreScene::new().await;
     let proxy = Proxy::before(scene.database.url()).await;
     let store = Store::connect(&settings(&proxy.url)).await.unwrap();
     let everything = async || {
@@ -101,7 +101,7 @@ async fn two_hundred_accounts_take_as_many_round_trips_as_two() {
     let many = proxy.count(everything()).await;
     // The pool tests a connection that it takes back, on its own time.
     assert!(many <= few + 1, "{many} round trips for 200 accounts, {few} for one");
-    // And each account is told of by itself.
+    // And each account is reported by itself.
     let overviews = store.overview(at(12, 0)).await.unwrap();
     assert_eq!(overviews.len(), 200);
     for overview in overviews.iter().filter(|overview| overview.account.starts_with("account ")) {
@@ -116,12 +116,12 @@ async fn two_hundred_accounts_take_as_many_round_trips_as_two() {
 
 #[tokio::test]
 async fn calls_shared_among_very_many_accounts_are_still_found() {
-    let scene = Scene::new().await;
+    let scene = StoreScene::new().await;
     add_accounts(&scene, 1, 120).await;
     let sql = "insert into voicenter.cdr (account, call_id, type, started_at, first_seen_at, updated_at)
                select account, n::text, '', now(), now(), now()
                from unnest(array['account 7', 'account 70']) as account, generate_series(1, 300) as n";
-    sqlx::raw_sql(sql).execute(&mut scene.sql().await).await.unwrap();
+    scene.database.execute(sql).await;
     let pairs = scene.store.shared_calls().await.unwrap();
     let [pair] = pairs.as_slice() else { panic!("{pairs:?}") };
     assert_eq!((pair.account.as_str(), pair.other.as_str()), ("account 7", "account 70"));
@@ -130,7 +130,7 @@ async fn calls_shared_among_very_many_accounts_are_still_found() {
 
 #[tokio::test]
 async fn the_tables_that_grow_are_measured() {
-    let scene = Scene::new().await;
+    let scene = StoreScene::new().await;
     let sizes = scene.store.table_sizes().await.unwrap();
     let names: Vec<&str> = sizes.iter().map(|(name, _)| name.as_str()).collect();
     assert_eq!(

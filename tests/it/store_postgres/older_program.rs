@@ -10,7 +10,9 @@ use serde_json::json;
 use sqlx::PgConnection;
 use sqlx::postgres::types::{PgInterval, PgRange};
 
-use crate::store_postgres::scene::{ACCOUNT, Scene, at, claim, hour, window};
+use crate::store_postgres::scene::{ACCOUNT, StoreScene, at, claim, hour};
+use crate::support::dates::window;
+use crate::support::polling::until;
 
 const DAY: TimeDelta = TimeDelta::days(1);
 
@@ -63,8 +65,8 @@ async fn old_write(conn: &mut PgConnection, gone: &[Old], come: &[Old]) -> u64 {
 }
 
 /// Hours 1 to 3 of one tier, the middle one read without UserId.
-async fn with_a_field_lacking() -> Scene {
-    let scene = Scene::new().await;
+async fn with_a_field_lacking() -> StoreScene {
+    let scene = StoreScene::new().await;
     let claims = [1, 2, 3].map(|n| Claim {
         lacking: if n == 2 { user_id() } else { Lacking::NONE },
         ..claim(hour(n), at(12, 0))
@@ -74,7 +76,7 @@ async fn with_a_field_lacking() -> Scene {
     scene
 }
 
-async fn loaded(scene: &Scene) -> Vec<Stretch> {
+async fn loaded(scene: &StoreScene) -> Vec<Stretch> {
     scene.store.load(ACCOUNT).await.unwrap().coverage.stretches().to_vec()
 }
 
@@ -85,7 +87,7 @@ fn stretch(window: Window, reread_age: TimeDelta, lacking: Lacking) -> Stretch {
 #[tokio::test]
 async fn it_finds_one_row_where_only_fields_differ_and_replaces_it() {
     let scene = with_a_field_lacking().await;
-    let mut conn = scene.sql().await;
+    let mut conn = scene.database.sql().await;
     let all = (window(at(1, 0), at(4, 0)), TimeDelta::zero());
     assert_eq!(old_read(&mut conn).await, [all], "what it joins in memory is joined in the table");
     // It reads hour 2 again at the age of a day, then hour 4.
@@ -102,28 +104,28 @@ async fn it_finds_one_row_where_only_fields_differ_and_replaces_it() {
     assert_eq!(loaded(&scene).await, expected);
     // A read with the field ends it, whatever stood there.
     scene.read(window(at(1, 0), at(5, 0)), &[], at(12, 5)).await;
-    assert_eq!(scene.count("select count(*) from cdr_sync.lacking").await, 0);
+    assert_eq!(scene.database.count("select count(*) from cdr_sync.lacking").await, 0);
     assert_eq!(old_read(&mut conn).await, [come[0], come[1], longer]);
 }
 
 #[tokio::test]
 async fn what_it_no_longer_counts_as_read_is_not_covered_by_what_was_lacking_there() {
     let scene = with_a_field_lacking().await;
-    let mut conn = scene.sql().await;
+    let mut conn = scene.database.sql().await;
     let all = (window(at(1, 0), at(4, 0)), TimeDelta::zero());
     let first = (hour(1), TimeDelta::zero());
     assert_eq!(old_write(&mut conn, &[all], &[first]).await, 1);
     assert_eq!(loaded(&scene).await, [stretch(hour(1), TimeDelta::zero(), Lacking::NONE)]);
     // The next commit clears what has no meaning any more.
     scene.read(hour(3), &[], at(12, 5)).await;
-    assert_eq!(scene.count("select count(*) from cdr_sync.lacking").await, 0);
+    assert_eq!(scene.database.count("select count(*) from cdr_sync.lacking").await, 0);
     assert_eq!(loaded(&scene).await.len(), 2);
 }
 
 #[tokio::test]
 async fn rows_that_overlap_are_replaced_by_the_next_commit() {
     let scene = with_a_field_lacking().await;
-    let mut conn = scene.sql().await;
+    let mut conn = scene.database.sql().await;
     let around = [(window(at(0, 30), at(2, 30)), TimeDelta::zero()), (window(at(2, 15), at(2, 45)), DAY)];
     old_write(&mut conn, &[], &around).await;
     let expected = [
@@ -139,14 +141,14 @@ async fn rows_that_overlap_are_replaced_by_the_next_commit() {
     scene.store.commit(&commit).await.unwrap();
     let left = [(window(at(0, 30), at(2, 0)), TimeDelta::zero()), (hour(3), TimeDelta::zero())];
     assert_eq!(old_read(&mut conn).await, left);
-    assert_eq!(scene.count("select count(*) from cdr_sync.lacking").await, 0);
+    assert_eq!(scene.database.count("select count(*) from cdr_sync.lacking").await, 0);
 }
 
 #[tokio::test]
 async fn what_it_read_is_doubted_as_far_as_its_form_gives_cause() {
     for (generation, doubted) in [("current", false), ("v01", true)] {
         let scene = with_a_field_lacking().await;
-        let mut conn = scene.sql().await;
+        let mut conn = scene.database.sql().await;
         let all = (window(at(1, 0), at(4, 0)), TimeDelta::zero());
         let longer = (window(at(1, 0), at(5, 0)), TimeDelta::zero());
         assert_eq!(old_write(&mut conn, &[all], &[longer]).await, 1);
@@ -174,7 +176,7 @@ async fn what_it_read_is_doubted_as_far_as_its_form_gives_cause() {
 async fn an_account_that_it_renames_or_forgets_takes_what_is_lacking_along() {
     let scene = with_a_field_lacking().await;
     let lacking = "select account from cdr_sync.lacking";
-    let mut conn = scene.sql().await;
+    let mut conn = scene.database.sql().await;
     for statement in [
         "update cdr_sync.account set name = 'other' where name = 'main'",
         "update cdr_sync.cursor set account = 'other', fence = fence + 1 where account = 'main'",
@@ -182,14 +184,14 @@ async fn an_account_that_it_renames_or_forgets_takes_what_is_lacking_along() {
     ] {
         sqlx::query(statement).execute(&mut conn).await.unwrap();
     }
-    assert_eq!(scene.lines(lacking).await, ["other"]);
+    assert_eq!(scene.database.lines(lacking).await, ["other"]);
     assert_eq!(scene.store.load("other").await.unwrap().coverage.stretches().len(), 3);
     // This program relies on the same.
     scene.store.rename_account("other", "third").await.unwrap();
-    assert_eq!(scene.lines(lacking).await, ["third"]);
+    assert_eq!(scene.database.lines(lacking).await, ["third"]);
     assert_eq!(scene.store.load("third").await.unwrap().coverage.stretches().len(), 3);
     sqlx::query("delete from cdr_sync.account where name = 'third'").execute(&mut conn).await.unwrap();
-    assert_eq!(scene.lines(lacking).await, Vec::<String>::new());
+    assert_eq!(scene.database.lines(lacking).await, Vec::<String>::new());
 }
 
 #[tokio::test]
@@ -200,7 +202,7 @@ async fn a_changed_scope_lacks_nothing() {
         .open_account(ACCOUNT, &json!({"url": "v"}), Start::Default(at(0, 0)), at(12, 2))
         .await
         .unwrap();
-    assert_eq!(scene.count("select count(*) from cdr_sync.lacking").await, 0);
+    assert_eq!(scene.database.count("select count(*) from cdr_sync.lacking").await, 0);
 }
 
 /// Back to before the migration.
@@ -210,27 +212,24 @@ const BACK: &str = "drop table cdr_sync.lacking;
 
 #[tokio::test]
 async fn a_commit_of_a_program_that_still_runs_ends_before_a_migration_begins() {
-    let scene = Scene::new().await;
+    let scene = StoreScene::new().await;
     scene.read(hour(1), &[], at(12, 0)).await;
-    let mut conn = scene.sql().await;
+    let mut conn = scene.database.sql().await;
     sqlx::raw_sql(BACK).execute(&mut conn).await.unwrap();
     // As far as a commit has come when it has read coverage.
     let begun = "begin; select from cdr_sync.cursor for update; select * from cdr_sync.coverage";
     sqlx::raw_sql(begun).execute(&mut conn).await.unwrap();
     let store = scene.store.clone();
     let migrating = tokio::spawn(async move { store.migrate().await });
-    let mut other = scene.sql().await;
-    let waits = "select exists (select from pg_locks where not granted and database = (
-                     select oid from pg_database where datname = current_database()))";
-    while !sqlx::query_scalar::<_, bool>(waits).fetch_one(&mut other).await.unwrap() {
-        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-    }
+    let waits = "select count(*) from pg_locks where not granted and database = (
+                     select oid from pg_database where datname = current_database())";
+    until("the migration to wait", async || scene.database.count(waits).await > 0).await;
     let rest = "delete from cdr_sync.coverage where account = 'main';
                 update cdr_sync.account set last_success_at = now(); commit";
     sqlx::raw_sql(rest).execute(&mut conn).await.unwrap();
     assert_eq!(migrating.await.unwrap().unwrap().pending, ["0006_lacking"]);
     assert_eq!(
-        scene.count("select count(*) from cdr_sync.coverage").await,
+        scene.database.count("select count(*) from cdr_sync.coverage").await,
         0,
         "what it withdrew stays withdrawn"
     );
@@ -238,8 +237,8 @@ async fn a_commit_of_a_program_that_still_runs_ends_before_a_migration_begins() 
 
 #[tokio::test]
 async fn a_ledger_that_kept_the_fields_in_coverage_is_taken_over() {
-    let scene = Scene::new().await;
-    let mut conn = scene.sql().await;
+    let scene = StoreScene::new().await;
+    let mut conn = scene.database.sql().await;
     sqlx::raw_sql(BACK).execute(&mut conn).await.unwrap();
     sqlx::raw_sql(
         // Neighbours that differ in fields, in tier, in nothing; a hole; a row laid over others by 0.1; another account.
@@ -257,7 +256,7 @@ async fn a_ledger_that_kept_the_fields_in_coverage_is_taken_over() {
     .await
     .unwrap();
     assert_eq!(scene.store.migrate().await.unwrap().pending, ["0006_lacking"]);
-    let coverage = scene.lines(
+    let coverage = scene.database.lines(
         "select concat_ws(' ', account, to_char(lower(span) at time zone 'UTC', 'HH24:MI'),
                           to_char(upper(span) at time zone 'UTC', 'HH24:MI'), tier)
          from cdr_sync.coverage order by account, span",
@@ -270,7 +269,7 @@ async fn a_ledger_that_kept_the_fields_in_coverage_is_taken_over() {
         "other 01:00 02:00 00:00:00",
     ];
     assert_eq!(coverage.await, expected);
-    let lacking = scene.lines(
+    let lacking = scene.database.lines(
         "select concat_ws(' ', account, to_char(lower(span) at time zone 'UTC', 'HH24:MI'),
                           to_char(upper(span) at time zone 'UTC', 'HH24:MI'), fields)
          from cdr_sync.lacking order by account, span",

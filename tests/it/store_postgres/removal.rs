@@ -6,11 +6,12 @@ use cdr_sync::cdr::{RejectReason, Rejected};
 use cdr_sync::store::commit::{Claim, Commit, RemovalRules};
 use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::store_postgres::scene::{ACCOUNT, Scene, at, cdr, cdrs, claim, hour, key, minutes, window};
+use crate::store_postgres::scene::{ACCOUNT, StoreScene, at, cdr, cdrs, claim, hour, key};
+use crate::support::dates::{minutes, window};
 
 #[tokio::test]
 async fn a_row_is_removed_when_two_complete_reads_far_enough_apart_lack_it() {
-    let scene = Scene::new().await;
+    let scene = StoreScene::new().await;
     let records = cdrs(5, at(1, 0));
     let before = scene.read(hour(1), &records, at(12, 0)).await;
     let first = scene.read(hour(1), &records[1..], at(12, 1)).await;
@@ -27,15 +28,16 @@ async fn a_row_is_removed_when_two_complete_reads_far_enough_apart_lack_it() {
     assert!(late.updated_at > before.updated_at);
     assert_eq!(scene.removed().await, ["000000"]);
     let marks = scene
+        .database
         .lines("select to_char(removed_at, 'HH24:MI') from voicenter.cdr where removed_at is not null")
         .await;
     assert_eq!(marks, ["12:01"]);
-    assert_eq!(scene.count("select count(*) from voicenter.cdr_history").await, 1);
+    assert_eq!(scene.database.count("select count(*) from voicenter.cdr_history").await, 1);
 }
 
 #[tokio::test]
 async fn the_same_read_committed_twice_is_one_read() {
-    let scene = Scene::new().await;
+    let scene = StoreScene::new().await;
     let records = cdrs(5, at(1, 0));
     scene.read(hour(1), &records, at(12, 0)).await;
     let now =
@@ -50,7 +52,7 @@ async fn the_same_read_committed_twice_is_one_read() {
 
 #[tokio::test]
 async fn a_removed_row_that_comes_back_is_unmarked_and_a_missing_one_is_forgotten() {
-    let scene = Scene::new().await;
+    let scene = StoreScene::new().await;
     let records = cdrs(5, at(1, 0));
     scene.read(hour(1), &records, at(12, 0)).await;
     scene.read(hour(1), &records[2..], at(12, 1)).await;
@@ -65,7 +67,7 @@ async fn a_removed_row_that_comes_back_is_unmarked_and_a_missing_one_is_forgotte
 
 #[tokio::test]
 async fn a_server_that_has_no_record_at_all_removes_nothing_until_it_has_one() {
-    let scene = Scene::new().await;
+    let scene = StoreScene::new().await;
     scene.read(hour(1), &cdrs(2, at(1, 0)), at(12, 0)).await;
     for minute in [1, 20, 40] {
         assert_eq!(scene.read(hour(1), &[], at(12, minute)).await.removed, 0);
@@ -76,7 +78,7 @@ async fn a_server_that_has_no_record_at_all_removes_nothing_until_it_has_one() {
 
 #[tokio::test]
 async fn only_the_claimed_window_is_compared_and_only_if_it_may_be() {
-    let scene = Scene::new().await;
+    let scene = StoreScene::new().await;
     let records = [cdr("in", at(1, 30)), cdr("out", at(2, 0))];
     scene.store(&records).await;
     for (minute, may_mark) in [(0, false), (20, false), (40, true), (50, true)] {
@@ -91,14 +93,14 @@ async fn only_the_claimed_window_is_compared_and_only_if_it_may_be() {
 
 #[tokio::test]
 async fn keys_of_earlier_pages_of_the_same_read_are_not_missing() {
-    let scene = Scene::new().await;
+    let scene = StoreScene::new().await;
     let records = cdrs(4, at(1, 0));
     scene.store(&records).await;
     let earlier = [records[0].key.clone(), records[1].key.clone()];
     let claims = [claim(hour(1), at(12, 0))];
     let commit = Commit { claims: &claims, earlier_keys: &earlier, ..scene.commit(&records[3..], at(12, 0)) };
     assert_eq!(scene.store.commit(&commit).await.unwrap().missing_new, 1);
-    assert_eq!(scene.lines("select call_id from cdr_sync.missing").await, ["000002"]);
+    assert_eq!(scene.database.lines("select call_id from cdr_sync.missing").await, ["000002"]);
 }
 
 fn broken(key: Option<cdr_sync::cdr::CdrKey>, started_at: Option<DateTime<Utc>>) -> Rejected {
@@ -107,7 +109,7 @@ fn broken(key: Option<cdr_sync::cdr::CdrKey>, started_at: Option<DateTime<Utc>>)
 
 #[tokio::test]
 async fn a_rejected_record_shields_only_its_own_key_or_second() {
-    let scene = Scene::new().await;
+    let scene = StoreScene::new().await;
     let records = cdrs(5, at(1, 0));
     scene.read(hour(1), &records, at(12, 0)).await;
     // The first two come in a form that cannot be decoded; the third is gone.
@@ -120,12 +122,12 @@ async fn a_rejected_record_shields_only_its_own_key_or_second() {
         assert_eq!(scene.store.commit(&commit).await.unwrap().removed, removed);
     }
     assert_eq!(scene.removed().await, ["000002"]);
-    assert_eq!(scene.count("select count(*) from cdr_sync.missing").await, 0);
+    assert_eq!(scene.database.count("select count(*) from cdr_sync.missing").await, 0);
 }
 
 #[tokio::test]
 async fn a_record_of_an_earlier_page_that_cannot_be_decoded_shields_its_key_too() {
-    let scene = Scene::new().await;
+    let scene = StoreScene::new().await;
     let records = cdrs(3, at(1, 0));
     scene.read(hour(1), &records, at(12, 0)).await;
     let rejected = [broken(Some(key("000000")), None)];
@@ -142,7 +144,7 @@ async fn a_record_of_an_earlier_page_that_cannot_be_decoded_shields_its_key_too(
 
 #[tokio::test]
 async fn beside_a_record_that_cannot_be_identified_nothing_is_marked_and_a_narrow_read_decides() {
-    let scene = Scene::new().await;
+    let scene = StoreScene::new().await;
     let records = cdrs(4, at(1, 0));
     scene.read(hour(1), &records, at(12, 0)).await;
     let rejected = [broken(None, None)];
@@ -164,7 +166,7 @@ async fn beside_a_record_that_cannot_be_identified_nothing_is_marked_and_a_narro
 
 #[tokio::test]
 async fn beside_a_record_that_cannot_be_identified_the_apis_word_for_the_call_decides() {
-    let scene = Scene::new().await;
+    let scene = StoreScene::new().await;
     let records = cdrs(4, at(1, 0));
     scene.read(hour(1), &records, at(12, 0)).await;
     let rejected = [broken(None, None)];
@@ -187,7 +189,7 @@ async fn beside_a_record_that_cannot_be_identified_the_apis_word_for_the_call_de
 
 #[tokio::test]
 async fn a_duplicate_does_not_shield() {
-    let scene = Scene::new().await;
+    let scene = StoreScene::new().await;
     let records = cdrs(4, at(1, 0));
     scene.store(&records).await;
     let mut doubled = records[1..].to_vec();
@@ -197,7 +199,7 @@ async fn a_duplicate_does_not_shield() {
 
 #[tokio::test]
 async fn what_the_api_does_not_confirm_is_asked_about_ever_more_rarely() {
-    let scene = Scene::new().await;
+    let scene = StoreScene::new().await;
     let records = cdrs(3, at(1, 0));
     scene.read(hour(1), &records, at(12, 0)).await;
     let shown = [records[0].clone(), records[2].clone()];
@@ -218,7 +220,7 @@ async fn what_the_api_does_not_confirm_is_asked_about_ever_more_rarely() {
 
 #[tokio::test]
 async fn very_many_missing_at_once_are_marked_only_by_three_reads_over_six_hours() {
-    let scene = Scene::new().await;
+    let scene = StoreScene::new().await;
     let records = cdrs(60, at(1, 0));
     scene.read(hour(1), &records, at(12, 0)).await;
     let first = scene.read(hour(1), &records[21..], at(12, 0)).await;
@@ -236,7 +238,7 @@ async fn very_many_missing_at_once_are_marked_only_by_three_reads_over_six_hours
 
 #[tokio::test]
 async fn many_missing_of_far_more_rows_are_not_suspicious() {
-    let scene = Scene::new().await;
+    let scene = StoreScene::new().await;
     let records = cdrs(100, at(1, 0));
     scene.read(hour(1), &records, at(12, 0)).await;
     assert!(!scene.read(hour(1), &records[30..], at(12, 1)).await.suspicious);
@@ -245,7 +247,7 @@ async fn many_missing_of_far_more_rows_are_not_suspicious() {
 
 #[tokio::test]
 async fn where_the_api_can_be_asked_only_confirmed_rows_are_marked_and_the_others_wait_another_turn() {
-    let scene = Scene::new().await;
+    let scene = StoreScene::new().await;
     let records = cdrs(4, at(1, 0));
     scene.read(hour(1), &records, at(12, 0)).await;
     scene.read(hour(1), &records[2..], at(12, 1)).await;
@@ -266,7 +268,7 @@ async fn where_the_api_can_be_asked_only_confirmed_rows_are_marked_and_the_other
 
 #[tokio::test]
 async fn a_row_that_moved_to_another_date_is_not_missing() {
-    let scene = Scene::new().await;
+    let scene = StoreScene::new().await;
     scene.read(hour(1), &[cdr("a", at(1, 0))], at(12, 0)).await;
     let moved = scene.read(hour(1), &[cdr("a", at(3, 0))], at(12, 1)).await;
     assert_eq!((moved.updated, moved.missing_new), (1, 0));
@@ -275,7 +277,7 @@ async fn a_row_that_moved_to_another_date_is_not_missing() {
 
 #[tokio::test]
 async fn a_wholly_empty_old_end_of_history_is_the_vendors_horizon() {
-    let scene = Scene::new().await;
+    let scene = StoreScene::new().await;
     let day = TimeDelta::days(1);
     let old = window(at(0, 0), at(12, 0));
     let records = [cdr("a", at(1, 0)), cdr("b", at(11, 0)), cdr("c", at(13, 0))];
@@ -300,7 +302,7 @@ async fn a_window_that_is_young_or_short_or_not_at_the_old_end_shows_no_horizon(
         (hour(0), at(0, 0) + later),
         (window(at(0, 50), at(14, 0)), at(0, 0) + later),
     ] {
-        let scene = Scene::new().await;
+        let scene = StoreScene::new().await;
         scene.read(window(at(0, 0), at(14, 0)), &[cdr("a", at(0, 45)), cdr("b", at(13, 0))], at(14, 0)).await;
         let done = scene.read(asked, &[], read_at).await;
         assert!(done.horizon.is_none() && done.missing_new > 0, "{asked}");
@@ -309,7 +311,7 @@ async fn a_window_that_is_young_or_short_or_not_at_the_old_end_shows_no_horizon(
 
 #[tokio::test]
 async fn a_suspiciously_empty_short_window_at_the_old_end_is_the_horizon_too() {
-    let scene = Scene::new().await;
+    let scene = StoreScene::new().await;
     let records = cdrs(21, at(1, 0));
     scene.read(hour(1), &records, at(12, 0)).await;
     let done = scene.read(hour(1), &[], at(12, 0) + TimeDelta::days(2)).await;

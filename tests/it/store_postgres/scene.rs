@@ -4,16 +4,17 @@ use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
 use cdr_sync::cdr::{Cdr, CdrKey, Column};
+use cdr_sync::store::Store;
 use cdr_sync::store::account::Start;
 use cdr_sync::store::commit::{Claim, Commit, Committed, RemovalRules};
 use cdr_sync::store::commit_count::CommitCount;
-use cdr_sync::store::{DatabaseSettings, Store};
 use cdr_sync::window::Window;
 use cdr_sync::window::lacking::Lacking;
 use chrono::{DateTime, TimeDelta, Utc};
-use private_postgres::TestDatabase;
 use serde_json::json;
-use sqlx::{Connection, PgConnection, Row};
+
+use crate::support::database::{Database, settings};
+use crate::support::dates::{instant, minutes, window};
 
 pub const ACCOUNT: &str = "main";
 
@@ -22,21 +23,9 @@ pub fn at(hour: u32, minute: u32) -> DateTime<Utc> {
     instant("2024-06-10T00:00:00Z") + TimeDelta::hours(hour.into()) + TimeDelta::minutes(minute.into())
 }
 
-pub fn instant(text: &str) -> DateTime<Utc> {
-    text.parse().unwrap()
-}
-
-pub fn window(from: DateTime<Utc>, to: DateTime<Utc>) -> Window {
-    Window::new(from, to).unwrap()
-}
-
 /// The hour from `hour` o'clock.
 pub fn hour(hour: u32) -> Window {
     window(at(hour, 0), at(hour + 1, 0))
-}
-
-pub fn minutes(n: i64) -> TimeDelta {
-    TimeDelta::minutes(n)
 }
 
 pub fn key(call_id: &str) -> CdrKey {
@@ -76,21 +65,17 @@ static ALL_COLUMNS: LazyLock<BTreeSet<Column>> = LazyLock::new(|| Column::ALL.in
 /// What records of [`cdr`] have beyond the columns.
 static OTHERS: LazyLock<BTreeSet<String>> = LazyLock::new(|| ["new".to_owned()].into());
 
-pub fn settings(url: &str) -> DatabaseSettings {
-    DatabaseSettings::new(url.to_owned().into())
-}
-
 /// One account, opened and led.
-pub struct Scene {
+pub struct StoreScene {
     pub store: Store,
-    pub database: TestDatabase,
+    pub database: Database,
     pub fence: i64,
     pub count: CommitCount,
 }
 
-impl Scene {
+impl StoreScene {
     pub async fn new() -> Self {
-        let database = TestDatabase::new().await.unwrap();
+        let database = Database::new().await;
         let store = Store::connect(&settings(database.url())).await.unwrap();
         store.migrate().await.unwrap();
         store.open_account(ACCOUNT, &json!({"url": "u"}), Start::Default(at(0, 0)), at(12, 0)).await.unwrap();
@@ -135,22 +120,6 @@ impl Scene {
         self.store.commit(&Commit { claims: &claims, ..self.commit(records, read_at) }).await.unwrap()
     }
 
-    /// A connection of the test's own.
-    pub async fn sql(&self) -> PgConnection {
-        PgConnection::connect(self.database.url()).await.unwrap()
-    }
-
-    /// The lines of a query whose only column is text.
-    pub async fn lines(&self, query: &'static str) -> Vec<String> {
-        let rows = sqlx::query(query).fetch_all(&mut self.sql().await).await.unwrap();
-        rows.iter().map(|row| row.try_get::<Option<String>, _>(0).unwrap().unwrap_or("null".into())).collect()
-    }
-
-    /// One number.
-    pub async fn count(&self, query: &'static str) -> i64 {
-        sqlx::query_as::<_, (i64,)>(query).fetch_one(&mut self.sql().await).await.unwrap().0
-    }
-
     pub async fn rows(&self) -> Vec<Cdr> {
         let all = window(at(0, 0) - TimeDelta::days(3650), at(0, 0) + TimeDelta::days(3650));
         let (mut rows, mut found) = (self.store.read_span(ACCOUNT, all), Vec::new());
@@ -161,6 +130,6 @@ impl Scene {
     }
 
     pub async fn removed(&self) -> Vec<String> {
-        self.lines("select call_id from voicenter.cdr where removed_at is not null order by 1").await
+        self.database.lines("select call_id from voicenter.cdr where removed_at is not null order by 1").await
     }
 }

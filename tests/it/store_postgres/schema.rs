@@ -2,15 +2,13 @@
 
 use cdr_sync::store::account::Start;
 use cdr_sync::store::{Pooler, Store, StoreError};
-use private_postgres::TestDatabase;
 
-use sqlx::{Connection, PgConnection};
-
-use crate::store_postgres::scene::{Scene, settings};
+use crate::store_postgres::scene::{ACCOUNT, StoreScene, at, cdrs};
+use crate::support::database::{Database, settings};
 
 #[tokio::test]
 async fn several_starts_at_once_migrate_once() {
-    let database = TestDatabase::new().await.unwrap();
+    let database = Database::new().await;
     let url = database.url();
     let all = Store::connect(&settings(url)).await.unwrap().schema_state().await.unwrap().pending.len();
     let start = || async {
@@ -23,31 +21,24 @@ async fn several_starts_at_once_migrate_once() {
 
 #[tokio::test]
 async fn a_database_migrated_by_a_newer_program_is_accepted() {
-    let scene = Scene::new().await;
-    sqlx::raw_sql("insert into cdr_sync.migration values ('9999_later', 'x', now())")
-        .execute(&mut scene.sql().await)
-        .await
-        .unwrap();
+    let scene = StoreScene::new().await;
+    scene.database.execute("insert into cdr_sync.migration values ('9999_later', 'x', now())").await;
     let state = scene.store.migrate().await.unwrap();
     assert_eq!(state.newer, ["9999_later"]);
 }
 
 #[tokio::test]
 async fn an_edited_migration_is_refused_by_name() {
-    let scene = Scene::new().await;
-    sqlx::raw_sql("update cdr_sync.migration set checksum = 'x'")
-        .execute(&mut scene.sql().await)
-        .await
-        .unwrap();
+    let scene = StoreScene::new().await;
+    scene.database.execute("update cdr_sync.migration set checksum = 'x'").await;
     let error = scene.store.migrate().await.unwrap_err();
     assert!(matches!(&error, StoreError::Migration { name, .. } if name == "0001_schema"), "{error}");
 }
 
 #[tokio::test]
 async fn every_table_and_column_says_what_it_means() {
-    let scene = Scene::new().await;
-    let silent = scene
-        .lines(
+    let scene = StoreScene::new().await;
+    let silent = scene.database.lines(
             "select c.oid::regclass || coalesce('.' || a.attname, '')
              from pg_class c
              left join lateral (
@@ -64,30 +55,26 @@ async fn every_table_and_column_says_what_it_means() {
 
 #[tokio::test]
 async fn no_statement_is_named_so_nothing_prepared_outlives_a_transaction() {
-    let database = TestDatabase::new().await.unwrap();
+    let database = Database::new().await;
     let url = database.url();
     let mut pooled = settings(url);
     pooled.max_connections = 1;
     pooled.pooler = Pooler::Transaction;
     let store = Store::connect(&pooled).await.unwrap();
     store.migrate().await.unwrap();
-    let mut other = PgConnection::connect(url).await.unwrap();
     // A trigger sees the store's own session.
-    sqlx::raw_sql(
-        "create table prepared (name text);
+    database
+        .execute(
+            "create table prepared (name text);
          create function note() returns trigger language plpgsql as $$ begin
              insert into prepared select name from pg_prepared_statements; return new; end $$;
          create trigger note before update on cdr_sync.account for each row execute function note();",
-    )
-    .execute(&mut other)
-    .await
-    .unwrap();
+        )
+        .await;
     let now = "2024-06-10T00:00:00Z".parse().unwrap();
     store.open_account("a", &serde_json::json!({}), Start::Default(now), now).await.unwrap();
     store.note_error("a", "refused", None, now).await.unwrap();
-    let named: Vec<(String,)> =
-        sqlx::query_as("select name from prepared").fetch_all(&mut other).await.unwrap();
-    assert_eq!(named, []);
+    assert_eq!(database.lines("select name from prepared").await, Vec::<String>::new());
 }
 
 #[tokio::test]
@@ -105,10 +92,9 @@ async fn no_error_shows_the_password() {
 
 #[tokio::test]
 async fn every_transaction_sets_its_isolation_level_whatever_the_databases_default_is() {
-    let scene = Scene::new().await;
-    let mut other = scene.sql().await;
+    let scene = StoreScene::new().await;
     // Functions see the store's own transaction.
-    sqlx::raw_sql(
+    scene.database.execute(
         "do $$ begin
              execute format('alter database %I set default_transaction_isolation = %L', current_database(), 'serializable');
          end $$;
@@ -118,25 +104,15 @@ async fn every_transaction_sets_its_isolation_level_whatever_the_databases_defau
          create trigger note after insert or update on voicenter.cdr for each statement execute function note();
          create trigger note after update on cdr_sync.account for each statement execute function note();",
     )
-    .execute(&mut other)
-    .await
-    .unwrap();
+    .await;
     let mut pooled = settings(scene.database.url());
     pooled.pooler = Pooler::Transaction;
     for settings in [settings(scene.database.url()), pooled] {
         let store = Store::connect(&settings).await.unwrap();
-        let records = crate::store_postgres::scene::cdrs(2, crate::store_postgres::scene::at(1, 0));
-        store.commit(&scene.commit(&records, crate::store_postgres::scene::at(12, 0))).await.unwrap();
-        store
-            .note_error(
-                crate::store_postgres::scene::ACCOUNT,
-                "refused",
-                None,
-                crate::store_postgres::scene::at(12, 0),
-            )
-            .await
-            .unwrap();
-        store.load(crate::store_postgres::scene::ACCOUNT).await.unwrap();
+        let records = cdrs(2, at(1, 0));
+        store.commit(&scene.commit(&records, at(12, 0))).await.unwrap();
+        store.note_error(ACCOUNT, "refused", None, at(12, 0)).await.unwrap();
+        store.load(ACCOUNT).await.unwrap();
     }
-    assert_eq!(scene.lines("select distinct name from level").await, ["read committed"]);
+    assert_eq!(scene.database.lines("select distinct name from level").await, ["read committed"]);
 }

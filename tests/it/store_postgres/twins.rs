@@ -6,17 +6,18 @@ use cdr_sync::store::commit::{Commit, Committed};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::json;
 
-use crate::store_postgres::scene::{ACCOUNT, Scene, at, cdr, claim, hour, window};
+use crate::store_postgres::scene::{ACCOUNT, StoreScene, at, cdr, claim, hour};
+use crate::support::dates::window;
 
 /// The API as it is: which records it shows at which instant, and a reader that does as it is bid by the rechecks.
 struct Api<'a> {
-    scene: &'a Scene,
+    scene: &'a StoreScene,
     shown: Vec<Cdr>,
     now: DateTime<Utc>,
 }
 
 impl<'a> Api<'a> {
-    fn new(scene: &'a Scene) -> Self {
+    fn new(scene: &'a StoreScene) -> Self {
         Self { scene, shown: Vec::new(), now: at(12, 0) }
     }
 
@@ -51,7 +52,7 @@ impl<'a> Api<'a> {
 #[tokio::test]
 async fn of_twins_in_two_windows_the_later_is_stored_whichever_comes_first_and_no_look_is_left() {
     for order in [[1, 2], [2, 1]] {
-        let scene = Scene::new().await;
+        let scene = StoreScene::new().await;
         let mut api = Api::new(&scene);
         api.shown = vec![cdr("x", at(1, 10)), cdr("x", at(2, 10))];
         for at_hour in order {
@@ -59,14 +60,14 @@ async fn of_twins_in_two_windows_the_later_is_stored_whichever_comes_first_and_n
         }
         assert_eq!((api.row().await, api.open().await), (vec![at(2, 10)], vec![at(1, 10)]), "{order:?}");
         assert!(api.look_again().await > 0, "{order:?}: both dates are read again");
-        let versions = scene.count("select count(*) from voicenter.cdr_history").await;
+        let versions = scene.database.count("select count(*) from voicenter.cdr_history").await;
         for at_hour in [1, 2, 2, 1] {
             let done = api.read(hour(at_hour)).await;
             assert_eq!((done.updated, done.rechecks, done.missing_new), (0, vec![], 0), "{order:?}");
         }
         assert_eq!(api.look_again().await, 0);
         assert_eq!((api.row().await, api.open().await), (vec![at(2, 10)], vec![at(1, 10)]), "{order:?}");
-        assert_eq!(scene.count("select count(*) from voicenter.cdr_history").await, versions);
+        assert_eq!(scene.database.count("select count(*) from voicenter.cdr_history").await, versions);
     }
 }
 
@@ -74,7 +75,7 @@ async fn of_twins_in_two_windows_the_later_is_stored_whichever_comes_first_and_n
 async fn a_record_that_moved_ends_at_its_new_date_with_nothing_rejected_within_one_look() {
     for (before, after) in [((1, 10), (2, 10)), ((2, 10), (1, 10))] {
         let (before, after) = (at(before.0, before.1), at(after.0, after.1));
-        let scene = Scene::new().await;
+        let scene = StoreScene::new().await;
         let mut api = Api::new(&scene);
         api.shown = vec![cdr("x", before)];
         api.read(hour(1)).await;
@@ -99,7 +100,7 @@ async fn a_record_that_moved_ends_at_its_new_date_with_nothing_rejected_within_o
 async fn a_record_that_moved_forth_and_back_between_two_reads_leaves_nothing_behind() {
     for (home, away) in [((1, 10), (2, 10)), ((2, 10), (1, 10))] {
         let (home, away) = (at(home.0, home.1), at(away.0, away.1));
-        let scene = Scene::new().await;
+        let scene = StoreScene::new().await;
         let mut api = Api::new(&scene);
         api.shown = vec![cdr("x", home)];
         api.read(window(at(1, 0), at(3, 0))).await;
@@ -117,7 +118,7 @@ async fn a_record_that_moved_forth_and_back_between_two_reads_leaves_nothing_beh
 
 #[tokio::test]
 async fn a_date_that_moved_within_one_window_is_no_matter_for_a_second_look() {
-    let scene = Scene::new().await;
+    let scene = StoreScene::new().await;
     let mut api = Api::new(&scene);
     for minute in [30, 10, 50] {
         api.shown = vec![cdr("x", at(1, minute))];
@@ -129,7 +130,7 @@ async fn a_date_that_moved_within_one_window_is_no_matter_for_a_second_look() {
 
 #[tokio::test]
 async fn when_the_later_twin_vanishes_the_other_becomes_the_row() {
-    let scene = Scene::new().await;
+    let scene = StoreScene::new().await;
     let mut api = Api::new(&scene);
     api.shown = vec![cdr("x", at(1, 10)), cdr("x", at(2, 10)), cdr("y", at(2, 20))];
     api.read(hour(1)).await;
@@ -150,7 +151,7 @@ async fn when_the_later_twin_vanishes_the_other_becomes_the_row() {
 
 #[tokio::test]
 async fn when_the_earlier_twin_vanishes_nothing_stands_rejected_any_more() {
-    let scene = Scene::new().await;
+    let scene = StoreScene::new().await;
     let mut api = Api::new(&scene);
     api.shown = vec![cdr("x", at(1, 10)), cdr("x", at(2, 10))];
     api.read(window(at(1, 0), at(3, 0))).await;
@@ -171,18 +172,18 @@ async fn when_the_earlier_twin_vanishes_nothing_stands_rejected_any_more() {
 
 #[tokio::test]
 async fn the_row_that_gives_way_stands_in_rejected_in_the_same_transaction_as_it_was() {
-    let scene = Scene::new().await;
+    let scene = StoreScene::new().await;
     let (early, late) = (cdr("x", at(1, 10)), cdr("x", at(2, 10)));
     scene.read(hour(1), std::slice::from_ref(&early), at(12, 0)).await;
     let done = scene.read(hour(2), &[late], at(12, 1)).await;
     assert_eq!((done.updated, done.duplicates), (1, 1));
-    let raw = scene.lines("select raw from cdr_sync.rejected where closed_at is null").await;
+    let raw = scene.database.lines("select raw from cdr_sync.rejected where closed_at is null").await;
     assert_eq!(raw, [early.canonical_json()]);
 }
 
 #[tokio::test]
 async fn dates_of_another_scope_do_not_count() {
-    let scene = Scene::new().await;
+    let scene = StoreScene::new().await;
     let records: Vec<Cdr> = (0..20).map(|minute| cdr(&format!("{minute}"), at(3, minute))).collect();
     let shifted: Vec<Cdr> = records
         .iter()
@@ -207,7 +208,7 @@ async fn dates_of_another_scope_do_not_count() {
 
 #[tokio::test]
 async fn a_read_that_proves_nothing_puts_the_look_off_ever_longer() {
-    let scene = Scene::new().await;
+    let scene = StoreScene::new().await;
     let mut api = Api::new(&scene);
     api.shown = vec![cdr("x", at(1, 10)), cdr("x", at(2, 10))];
     api.read(hour(2)).await;

@@ -1,7 +1,5 @@
 //! Faults of the API and of the way to it.
 
-use std::time::Duration;
-
 use voicenter_simulator::Fault;
 
 use crate::torture::rounds::{Form, Kind, torture};
@@ -14,7 +12,7 @@ async fn spells(place: u32, name: &'static str, fault: Fault, form: Form) {
     let kind = Kind { place, name, times: (10, 1), lanes: 1, within: 10 };
     torture(&kind, form, &Setup::default(), async |scene, _| {
         scene.simulator.faults().always(fault);
-        tokio::time::sleep(Duration::from_millis(scene.random.u64(SPELL))).await;
+        scene.spell(SPELL).await;
         scene.simulator.faults().clear();
         scene.recovery().await
     })
@@ -25,7 +23,7 @@ pub async fn refuses_connections(form: Form) {
     let kind = Kind { place: 11, name: "The API refuses connections", times: (10, 1), lanes: 1, within: 10 };
     torture(&kind, form, &Setup { api_wire: true, ..Setup::default() }, async |scene, _| {
         scene.daemons[0].api.as_mut().unwrap().refuse().await;
-        tokio::time::sleep(Duration::from_millis(scene.random.u64(SPELL))).await;
+        scene.spell(SPELL).await;
         scene.daemons[0].api.as_mut().unwrap().listen().await;
         scene.recovery().await
     })

@@ -4,7 +4,6 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::Duration;
 
 use crate::torture::rounds::{Form, Kind, not_run, torture};
 use crate::torture::scene::Setup;
@@ -15,7 +14,7 @@ struct Disk(PathBuf);
 impl Disk {
     /// `None` where this machine or this user may not mount one.
     fn mount() -> Option<Self> {
-        let path = std::env::temp_dir().join(format!("cdr-sync-torture-disk-{}", std::process::id()));
+        let path = std::env::temp_dir().join(format!("cdr-sync-torture-disk-{:x}", fastrand::u64(..)));
         fs::create_dir(&path).unwrap();
         let mut mount = Command::new("mount");
         mount.args(["-t", "tmpfs", "-o", "size=160m", "tmpfs"]).arg(&path).stderr(Stdio::null());
@@ -72,7 +71,7 @@ pub async fn full_disk(form: Form) {
         for _ in 0..40 {
             scene.disturb();
         }
-        tokio::time::sleep(Duration::from_millis(scene.random.u64(2_000..5_000))).await;
+        scene.spell(2_000..5_000).await;
         fs::remove_file(disk.filler()).unwrap();
         scene.postgres.revive().await;
         scene.recovery().await

@@ -4,8 +4,9 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
-use crate::torture::rounds::{Form, Kind, comes_within, torture};
-use crate::torture::scene::{Scene, Setup};
+use crate::support::polling::comes_within;
+use crate::torture::rounds::{Form, Kind, torture};
+use crate::torture::scene::{Setup, TortureScene};
 use crate::torture::wire::{Moment, STORING, Wire};
 
 /// Each phase of a commit, and what is written beside it.
@@ -31,12 +32,12 @@ const MANY: usize = 520;
 /// Polls come every second, each with a commit; leases are renewed less often.
 const SPRINGS: Duration = Duration::from_secs(12);
 
-fn database(scene: &Scene, daemon: usize) -> &Wire {
+fn database(scene: &TortureScene, daemon: usize) -> &Wire {
     scene.daemons[daemon].database.as_ref().unwrap()
 }
 
 /// Waits until the armed moment has come; false: no transaction came to it in time.
-async fn springs(scene: &mut Scene, daemon: usize, moment: Moment) -> bool {
+async fn springs(scene: &mut TortureScene, daemon: usize, moment: Moment) -> bool {
     scene.disturb();
     if matches!(moment, Moment::Before(COPY) | Moment::During(COPY)) {
         (0..MANY).for_each(|_| drop(scene.mark()));
@@ -92,18 +93,18 @@ pub async fn stopped_leader(form: Form) {
             let moment = MOMENTS.get(number % (MOMENTS.len() + 1));
             let mut stopped = false;
             if let Some(moment) = moment {
-                database(scene, leader).arm_stop(*moment, scene.daemons[leader].id());
+                database(scene, leader).arm_stop(*moment, scene.daemons[leader].process.id());
                 stopped = springs(scene, leader, *moment).await;
             }
             if !stopped {
                 // The answer takes 20 ms.
                 let asked = scene.simulator.requests().len();
                 comes_within(SPRINGS, async || scene.simulator.requests().len() > asked).await;
-                scene.daemons[leader].signal(Signal::SIGSTOP);
+                scene.daemons[leader].process.signal(Signal::SIGSTOP);
             }
             println!("{number}: {moment:?}, {stopped}");
             let taken_over = scene.recovery().await;
-            scene.daemons[leader].signal(Signal::SIGCONT);
+            scene.daemons[leader].process.signal(Signal::SIGCONT);
             database(scene, leader).release();
             // It has noticed, and follows.
             scene.recovery().await;
@@ -133,7 +134,7 @@ pub async fn cut_leader(form: Form) {
             let id = scene.mark();
             let taken_over = scene.arrival(&id, began).await;
             println!("{taken_over:.1?}, in a commit: {stores}");
-            database(scene, leader).mend();
+            database(scene, leader).reconnect();
             scene.recovery().await;
             taken_over
         },

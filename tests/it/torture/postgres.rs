@@ -11,7 +11,7 @@ use nix::unistd::Pid;
 use private_postgres::{Cluster, Options, ProgramSource};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
-use crate::torture::rounds::until;
+use crate::support::polling::until;
 
 /// The program's role; the tests use the superuser.
 pub const ROLE: &str = "mirror";
@@ -81,15 +81,17 @@ impl Postgres {
     /// Starts it again if it is down; returns when it takes connections.
     pub async fn revive(&mut self) {
         let url = self.cluster.url("postgres");
-        let began = std::time::Instant::now();
-        // It may be recovering, or about to give up.
-        while PgConnection::connect(&url).await.is_err() {
-            assert!(began.elapsed() < std::time::Duration::from_secs(60), "the server does not come back");
-            if !self.is_running() {
-                return self.restart().await;
+        until("the server", async || {
+            if PgConnection::connect(&url).await.is_ok() {
+                return true;
             }
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-        }
+            // It may be recovering, or about to give up.
+            if !self.is_running() {
+                self.restart().await;
+            }
+            false
+        })
+        .await;
     }
 
     /// Starts it again after a crash; returns when it takes connections.

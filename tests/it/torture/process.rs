@@ -1,17 +1,18 @@
 //! Faults of the daemon's own process and of the machine around it.
 
 use std::fs;
-use std::io::Write;
-use std::net::TcpListener;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use nix::fcntl::{FcntlArg, fcntl};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
+use crate::process::log::full_pipe;
+use crate::support::folder::Folder;
+use crate::support::polling::comes_within;
+use crate::support::program::free_address;
 use crate::torture::daemon::Daemon;
-use crate::torture::rounds::{Form, Kind, comes_within, not_run, torture};
+use crate::torture::rounds::{Form, Kind, not_run, torture};
 use crate::torture::scene::Setup;
 
 pub async fn killed_daemon(form: Form) {
@@ -21,7 +22,7 @@ pub async fn killed_daemon(form: Form) {
         if number % 2 == 1 {
             comes_within(Duration::from_secs(2), async || scene.is_storing().await).await;
         }
-        scene.daemons[0].kill();
+        scene.daemons[0].process.kill().await;
         scene.daemons.clear();
         let began = Instant::now();
         let id = scene.mark();
@@ -39,7 +40,7 @@ pub async fn flooded_page(form: Form) {
         lanes: 1,
         within: 10,
     };
-    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let address = free_address();
     let env = vec![("CDR_SYNC__HTTP__LISTEN", address.clone())];
     torture(&kind, form, &Setup { env, ..Setup::default() }, async |scene, _| {
         let (mut strangers, line) = (Vec::new(), format!("X: {}\r\n", "y".repeat(4_000)));
@@ -67,10 +68,7 @@ pub async fn unread_log(form: Form) {
         within: 10,
     };
     torture(&kind, form, &Setup::default(), async |scene, _| {
-        // A pipe that takes nothing more: the next to write to it waits for a reader.
-        let (_reader, mut writer) = std::io::pipe().unwrap();
-        let size = fcntl(&writer, FcntlArg::F_GETPIPE_SZ).unwrap();
-        writer.write_all(&vec![b'\n'; usize::try_from(size).unwrap()]).unwrap();
+        let (_reader, writer) = full_pipe();
         scene.daemons.clear();
         let mut command = scene.command(None, None);
         command.env("CDR_SYNC__LOG__LEVEL", "trace").stderr(writer);
@@ -104,7 +102,8 @@ pub async fn stepped_clock(form: Form) {
         not_run(&kind, "libfaketime is not here");
         return;
     };
-    let file = std::env::temp_dir().join(format!("cdr-sync-torture-clock-{}", std::process::id()));
+    let folder = Folder::new();
+    let file = folder.path().join("clock");
     // Replaced at once: a reader never finds half of it.
     let set = |step: &str| {
         let new = file.with_extension("new");
@@ -122,10 +121,9 @@ pub async fn stepped_clock(form: Form) {
     torture(&kind, form, &Setup { env, ..Setup::default() }, async |scene, number| {
         set(STEPS[number % STEPS.len()]);
         scene.disturb();
-        tokio::time::sleep(Duration::from_millis(scene.random.u64(3_000..8_000))).await;
+        scene.spell(3_000..8_000).await;
         set("+0");
         scene.recovery().await
     })
     .await;
-    fs::remove_file(file).unwrap();
 }

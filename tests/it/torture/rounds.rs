@@ -2,12 +2,10 @@
 
 use std::fs;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use crate::torture::scene::{BUDGET, Differences, Scene, Setup};
+use crate::torture::scene::{BUDGET, Differences, Setup, TortureScene};
 
-/// What a condition may take on a busy machine before the test gives up.
-const PATIENCE: Duration = Duration::from_secs(60);
 /// What the table may take to follow after the last fault.
 const SETTLING: Duration = Duration::from_secs(40);
 /// And where there is time to wait for every re-read of the lookback.
@@ -43,7 +41,7 @@ pub struct Kind {
     pub name: &'static str,
     /// How often, in the full and in the short form.
     pub times: (usize, usize),
-    /// In so many scenes at once.
+    /// Scenes at once.
     pub lanes: usize,
     /// Seconds that are promised.
     pub within: u64,
@@ -70,19 +68,19 @@ pub async fn torture(
     kind: &Kind,
     form: Form,
     setup: &Setup,
-    inject: impl AsyncFn(&mut Scene, usize) -> Duration,
+    inject: impl AsyncFn(&mut TortureScene, usize) -> Duration,
 ) {
     let (times, lanes, settling) = match form {
         Form::Short => (kind.times.1, 1, SETTLING),
         Form::Full => (kind.times.0, kind.lanes, RE_READ),
     };
     let lane = async |lane: usize| {
-        let mut scene = Scene::new(setup.clone(), 1 + lane as u64).await;
+        let mut scene = TortureScene::new(setup.clone(), 1 + lane as u64).await;
         let mut recoveries = Vec::new();
         for number in (lane..times).step_by(lanes) {
             scene.disturb();
             // Polls come every second: faults at every moment between.
-            tokio::time::sleep(Duration::from_millis(scene.random.u64(0..1_200))).await;
+            scene.spell(0..1_200).await;
             let recovery = inject(&mut scene, number).await;
             println!("{}, {number}: {recovery:.1?}", kind.name);
             if recovery > Duration::from_secs(kind.within) {
@@ -94,7 +92,7 @@ pub async fn torture(
             }
         }
         let differences = scene.differences(settling).await;
-        // Whether the faults were felt at all.
+        // Shows that the faults were felt at all.
         scene.daemons.iter().for_each(|daemon| println!("{}: {:?}", kind.name, daemon.events()));
         let too_many = scene.simulator.requests().busiest_real_minute().saturating_sub(BUDGET);
         if differences.lost + differences.wrong > 0 {
@@ -139,21 +137,4 @@ fn write(place: u32, row: &str) {
     if let Some(rows) = std::env::var_os(ROWS) {
         fs::write(Path::new(&rows).join(format!("{place:02}")), format!("{row}\n")).unwrap();
     }
-}
-
-/// Waits for a condition of another process, or panics.
-pub async fn until(what: &str, holds: impl AsyncFnMut() -> bool) {
-    assert!(comes_within(PATIENCE, holds).await, "waited in vain for {what}");
-}
-
-/// Waits for a condition of another process; false: it did not come in time.
-pub async fn comes_within(limit: Duration, mut holds: impl AsyncFnMut() -> bool) -> bool {
-    let began = Instant::now();
-    while !holds().await {
-        if began.elapsed() > limit {
-            return false;
-        }
-        tokio::time::sleep(Duration::from_millis(3)).await;
-    }
-    true
 }

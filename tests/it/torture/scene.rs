@@ -1,22 +1,25 @@
 //! A simulator, a PostgreSQL of its own, and one or two daemons between them.
 
 use std::collections::BTreeSet;
-use std::process::Command;
+use std::ops::Range;
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use cdr_sync::clock::Clock;
-use chrono::{DateTime, DurationRound, TimeDelta, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
-use voicenter_simulator::{DialectOptions, Record, Simulator, SimulatorOptions, WorldOptions};
+use tokio::process::Command;
+use voicenter_simulator::{ApiGeneration, Record, Simulator, SimulatorOptions, WorldOptions};
 
-use crate::mirror::compare;
-use crate::torture::daemon::{self, Daemon};
+use crate::support::compare;
+use crate::support::database;
+use crate::support::dates::present;
+use crate::support::polling::until;
+use crate::support::program::{ACCOUNT, mirroring};
+use crate::support::simulator::{running, unlimited};
+use crate::torture::daemon::Daemon;
 use crate::torture::postgres::{Postgres, ROLE};
-use crate::torture::rounds::until;
 use crate::torture::wire::Wire;
 
-/// The one account, under the name that the shorthands give it.
-const ACCOUNT: &str = "default";
 /// Requests in any 60 seconds; more than that are counted as broken promises.
 pub const BUDGET: usize = 120;
 /// Tries of statements that lock many tables beside a daemon that stores: either may be the one to give way.
@@ -31,16 +34,16 @@ pub struct Setup {
     pub settings: Vec<(&'static str, &'static str)>,
     /// Of the program.
     pub env: Vec<(&'static str, String)>,
-    /// Whether each daemon reaches the database through a proxy of its own.
+    /// Each daemon reaches the database through a proxy of its own.
     pub database_wires: bool,
-    /// And the API. Two daemons would have different scopes then.
+    /// The same for the API. Two daemons would have different scopes then.
     pub api_wire: bool,
     pub standby: bool,
     /// Where PostgreSQL keeps its data, if not among the temporary files.
     pub home: Option<std::path::PathBuf>,
 }
 
-pub struct Scene {
+pub struct TortureScene {
     // Ended before what they use.
     pub daemons: Vec<Daemon>,
     pub simulator: Simulator,
@@ -61,9 +64,9 @@ pub struct Differences {
     pub wrong: usize,
 }
 
-impl Scene {
+impl TortureScene {
     pub async fn new(setup: Setup, seed: u64) -> Self {
-        let start = now() - TimeDelta::hours(6);
+        let start = present() - TimeDelta::hours(6);
         // A call that appears later than 15 minutes after its start is found by a re-read, up to 10 minutes later.
         let lag = (TimeDelta::seconds(1), TimeDelta::seconds(30));
         let options =
@@ -71,13 +74,10 @@ impl Scene {
         let world = WorldOptions { long_share: 0.0, ..options };
         let options = SimulatorOptions {
             world: world.unchanging(),
-            dialect: DialectOptions { date_epoch: true, ..DialectOptions::default() },
-            requests_per_minute: 0,
             latency: Duration::from_millis(20),
-            gzip: false,
-            ..SimulatorOptions::default()
+            ..unlimited(ApiGeneration::Current)
         };
-        let simulator = Simulator::start(options, Clock::System).await.unwrap();
+        let simulator = running(options).await;
         let postgres = Postgres::start(&setup.settings, setup.home.clone()).await;
         let mut scene = Self {
             daemons: Vec::new(),
@@ -113,22 +113,17 @@ impl Scene {
 
     /// The program, configured for this scene, not started.
     pub fn command(&self, database: Option<u16>, api: Option<u16>) -> Command {
-        let mut command = daemon::command();
-        let api = api.unwrap_or(self.simulator.addr().port());
+        let api = format!("http://127.0.0.1:{}/hub/cdr/", api.unwrap_or(self.simulator.addr().port()));
+        let mut command = mirroring(["run"], &self.postgres.program_url(database), &api, self.start);
         command
-            .env("DATABASE_URL", self.postgres.program_url(database))
-            .env("VOICENTER_CODE", "simulated-code")
-            .env("VOICENTER_URL", format!("http://127.0.0.1:{api}/hub/cdr/"))
             .env("CDR_SYNC__API__REQUESTS_PER_MINUTE", BUDGET.to_string())
             .env("CDR_SYNC__API__BURST", "10")
             .env("CDR_SYNC__API__TIMEOUT", "5s")
-            .env("CDR_SYNC__API__BACKOFF_MIN", "1s")
             .env("CDR_SYNC__API__BACKOFF_MAX", "5s")
             .env("CDR_SYNC__SYNC__POLL_INTERVAL", "1s")
-            .env("CDR_SYNC__SYNC__START", self.start.to_rfc3339())
-            .env("CDR_SYNC__HTTP__LISTEN", "")
             .env("CDR_SYNC__LOG__LEVEL", "info")
-            .envs(self.setup.env.iter().map(|(name, value)| (*name, value)));
+            .envs(self.setup.env.iter().map(|(name, value)| (*name, value)))
+            .stdout(Stdio::null());
         command
     }
 
@@ -136,7 +131,9 @@ impl Scene {
     pub fn mark(&mut self) -> String {
         self.marks += 1;
         let id = format!("mark{}", self.marks);
-        self.simulator.world().insert(Record::new(&id, "Queue", now() - TimeDelta::seconds(3)), now());
+        self.simulator
+            .world()
+            .insert(Record::new(&id, "Queue", present() - TimeDelta::seconds(3)), present());
         id
     }
 
@@ -144,7 +141,7 @@ impl Scene {
     pub fn disturb(&mut self) {
         if self.marks > 0 {
             let (id, duration) = (format!("mark{}", self.marks), i32::try_from(self.marks).unwrap());
-            self.simulator.world().edit(&id, "Queue", now(), |record| record.duration = Some(duration));
+            self.simulator.world().edit(&id, "Queue", present(), |record| record.duration = Some(duration));
         }
         for _ in 0..5 {
             self.mark();
@@ -167,7 +164,7 @@ impl Scene {
                 break;
             }
             for daemon in &mut self.daemons {
-                if let Some(status) = daemon.ended() {
+                if let Some(status) = daemon.process.ended() {
                     panic!("a daemon ended by itself with {status}:\n{}", daemon.said());
                 }
             }
@@ -212,6 +209,12 @@ impl Scene {
         let _ = sqlx::raw_sql(AssertSqlSafe(text.to_owned())).execute(&mut connection).await;
     }
 
+    /// Lets a fault last, for a random time within these milliseconds. Real time is the subject: what the daemon tries
+    /// meanwhile depends on it, and nothing else says when the fault has lasted long enough.
+    pub async fn spell(&mut self, milliseconds: Range<u64>) {
+        tokio::time::sleep(Duration::from_millis(self.random.u64(milliseconds))).await;
+    }
+
     /// Ends all connections of the daemons.
     pub async fn disconnect(&self) {
         self.execute(&format!(
@@ -220,17 +223,11 @@ impl Scene {
         .await;
     }
 
-    /// One number from the database.
-    pub async fn number(&self, query: &'static str) -> i64 {
-        let mut connection = PgConnection::connect(&self.postgres.url()).await.unwrap();
-        sqlx::query_scalar(query).fetch_one(&mut connection).await.unwrap()
-    }
-
-    /// Whether a daemon is in the middle of a transaction that writes rows.
+    /// Returns `true` while a daemon is in the middle of a transaction that writes rows.
     pub async fn is_storing(&self) -> bool {
         let writing = "select count(*) from pg_locks where mode = 'RowExclusiveLock'
                          and relation = to_regclass('voicenter.cdr')";
-        self.number(writing).await > 0
+        database::count(&self.postgres.url(), writing).await > 0
     }
 
     /// Which of the daemons leads.
@@ -239,8 +236,8 @@ impl Scene {
                     where expires_at > clock_timestamp()";
         let mut leader = None;
         until("a leader", async || {
-            let id = self.number(held).await;
-            leader = self.daemons.iter().position(|daemon| i64::from(daemon.id()) == id);
+            let id = database::count(&self.postgres.url(), held).await;
+            leader = self.daemons.iter().position(|daemon| i64::from(daemon.process.id()) == id);
             leader.is_some()
         })
         .await;
@@ -251,7 +248,7 @@ impl Scene {
     pub async fn differences(&self, settling: Duration) -> Differences {
         let began = Instant::now();
         loop {
-            let to = now();
+            let to = present();
             let expected = self.simulator.truth(to, self.start, to).iter().map(compare::of_truth).collect();
             let found = compare::table(&self.postgres.url(), ACCOUNT, self.start, to).await;
             let Some(report) = compare::differences(&expected, &found) else { return Differences::default() };
@@ -267,14 +264,10 @@ impl Scene {
     }
 }
 
-fn now() -> DateTime<Utc> {
-    Clock::System.now().duration_trunc(TimeDelta::seconds(1)).unwrap()
-}
-
 /// Without this the zeros of the table would say nothing.
 #[tokio::test(flavor = "multi_thread")]
 async fn rows_that_are_lost_and_rows_that_are_wrong_are_counted() {
-    let mut scene = Scene::new(Setup::default(), 1).await;
+    let mut scene = TortureScene::new(Setup::default(), 1).await;
     scene.disturb();
     scene.recovery().await;
     assert_eq!(scene.differences(Duration::from_secs(20)).await, Differences::default());

@@ -1,17 +1,17 @@
 //! Faults of the PostgreSQL server.
 
 use std::cell::Cell;
+use std::ops::Range;
 use std::time::Duration;
 
 use crate::torture::postgres::{PASSWORD, ROLE};
 use crate::torture::rounds::{Form, Kind, torture};
-use crate::torture::scene::{Scene, Setup};
+use crate::torture::scene::{Setup, TortureScene};
 
 /// Stops the server as `pg_ctl stop -m immediate` does and starts it again.
-async fn crash(scene: &mut Scene) -> Duration {
+async fn crash(scene: &mut TortureScene) -> Duration {
     scene.postgres.crash().await;
-    let down = Duration::from_millis(scene.random.u64(0..1_500));
-    tokio::time::sleep(down).await;
+    scene.spell(0..1_500).await;
     scene.postgres.restart().await;
     scene.recovery().await
 }
@@ -100,10 +100,8 @@ pub async fn restored_snapshot(form: Form) {
     .await;
 }
 
-/// How long a spell lasts.
-fn spell(scene: &mut Scene) -> Duration {
-    Duration::from_millis(scene.random.u64(1_500..5_000))
-}
+/// How long a spell lasts, in milliseconds.
+const SPELL: Range<u64> = 1_500..5_000;
 
 pub async fn read_only_spells(form: Form) {
     let kind = Kind {
@@ -118,7 +116,7 @@ pub async fn read_only_spells(form: Form) {
         scene.execute(&format!("alter {whose} set default_transaction_read_only = on")).await;
         scene.execute("select pg_reload_conf()").await;
         scene.disconnect().await;
-        tokio::time::sleep(spell(scene)).await;
+        scene.spell(SPELL).await;
         scene.execute(&format!("alter {whose} reset default_transaction_read_only")).await;
         scene.execute("select pg_reload_conf()").await;
         scene.recovery().await
@@ -147,7 +145,7 @@ pub async fn refused_merges(form: Form) {
             ))
             .await;
         scene.disturb();
-        tokio::time::sleep(spell(scene)).await;
+        scene.spell(SPELL).await;
         scene.execute("drop function public.refuse() cascade").await;
         scene.recovery().await
     })
@@ -194,7 +192,7 @@ pub async fn slow_merges(form: Form) {
             )
             .await;
         scene.disturb();
-        tokio::time::sleep(spell(scene)).await;
+        scene.spell(SPELL).await;
         // It waits for the merge that sleeps.
         scene.execute("drop function public.slow() cascade").await;
         scene.recovery().await
@@ -219,7 +217,7 @@ pub async fn changed_role(form: Form) {
             .clone();
         scene.execute(&format!("alter role {ROLE} {change}")).await;
         scene.disconnect().await;
-        tokio::time::sleep(spell(scene)).await;
+        scene.spell(SPELL).await;
         scene.execute(&format!("alter role {ROLE} {back}")).await;
         scene.recovery().await
     })

@@ -37,7 +37,7 @@ struct State {
     cut: bool,
     /// A client that was stopped is still so: what it sent last has not left it.
     held: bool,
-    /// When a connection dies, its server is told, as when that host's kernel gave it up; else its transaction stays open.
+    /// When a connection dies, its server notices, as when that host's kernel gave it up; else its transaction stays open.
     server_notices: bool,
 }
 
@@ -84,7 +84,7 @@ impl Wire {
         self.port
     }
 
-    /// Whether the server learns that a connection has died; the daemon never does.
+    /// Lets the server notice that a connection has died, or not; the daemon never does.
     pub fn server_notices(&self, notices: bool) {
         self.shared.state.send_modify(|state| state.server_notices = notices);
     }
@@ -94,7 +94,7 @@ impl Wire {
         self.shared.state.send_modify(|state| state.generation += 1);
     }
 
-    /// Nothing passes until `mend`, nor afterwards on what was connected.
+    /// Nothing passes until `reconnect`, nor afterwards on what was connected.
     pub fn cut(&self) {
         self.shared.state.send_modify(|state| {
             state.generation += 1;
@@ -102,7 +102,7 @@ impl Wire {
         });
     }
 
-    pub fn mend(&self) {
+    pub fn reconnect(&self) {
         self.shared.state.send_modify(|state| state.cut = false);
     }
 
@@ -132,7 +132,7 @@ impl Wire {
         self.shared.state.send_modify(|state| state.held = false);
     }
 
-    /// Whether the moment has not come yet.
+    /// Returns `true` until the moment has come.
     pub fn is_armed(&self) -> bool {
         self.shared.trap.lock().unwrap().is_some()
     }

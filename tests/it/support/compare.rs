@@ -14,7 +14,7 @@ pub type Key = (String, String);
 /// A row's columns that hold something, by name.
 pub type Columns = BTreeMap<String, Value>;
 
-/// So many differences are shown.
+/// At most this many differences are shown.
 const SHOWN: usize = 5;
 
 /// Panics with the first differences unless the table holds exactly these rows in `[from, to)`.

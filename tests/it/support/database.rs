@@ -1,0 +1,73 @@
+//! A database of the test's own, and short ways to ask it.
+
+use cdr_sync::store::{DatabaseSettings, Store};
+use private_postgres::TestDatabase;
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
+
+pub struct Database(TestDatabase);
+
+impl Database {
+    pub async fn new() -> Self {
+        Self(TestDatabase::new().await.unwrap())
+    }
+
+    /// One with the program's schema.
+    pub async fn migrated() -> Self {
+        let database = Self::new().await;
+        migrate(database.url()).await;
+        database
+    }
+
+    pub fn url(&self) -> &str {
+        self.0.url()
+    }
+
+    pub fn name(&self) -> &str {
+        self.0.name()
+    }
+
+    /// A connection of the test's own.
+    pub async fn sql(&self) -> PgConnection {
+        sql(self.url()).await
+    }
+
+    pub async fn execute(&self, statements: &str) {
+        execute(self.url(), statements).await;
+    }
+
+    pub async fn count(&self, query: &str) -> i64 {
+        count(self.url(), query).await
+    }
+
+    /// The rows of a query whose only column is text.
+    pub async fn lines(&self, query: &str) -> Vec<String> {
+        let query = sqlx::query_scalar::<_, Option<String>>(AssertSqlSafe(query.to_owned()));
+        let rows = query.fetch_all(&mut self.sql().await).await.unwrap();
+        rows.into_iter().map(|row| row.unwrap_or("null".into())).collect()
+    }
+}
+
+pub fn settings(url: &str) -> DatabaseSettings {
+    DatabaseSettings::new(url.to_owned().into())
+}
+
+pub async fn migrate(url: &str) {
+    let store = Store::connect(&settings(url)).await.unwrap();
+    store.migrate().await.unwrap();
+}
+
+pub async fn sql(url: &str) -> PgConnection {
+    PgConnection::connect(url).await.unwrap()
+}
+
+pub async fn execute(url: &str, statements: &str) {
+    let mut connection = sql(url).await;
+    sqlx::raw_sql(AssertSqlSafe(statements.to_owned())).execute(&mut connection).await.unwrap();
+    connection.close().await.unwrap();
+}
+
+/// The only number of a query.
+pub async fn count(url: &str, query: &str) -> i64 {
+    let query = sqlx::query_scalar(AssertSqlSafe(query.to_owned()));
+    query.fetch_one(&mut sql(url).await).await.unwrap()
+}
