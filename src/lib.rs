@@ -12,6 +12,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod demo;
+pub mod health;
 pub mod http;
 pub mod memory;
 pub mod metrics;

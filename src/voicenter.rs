@@ -2,6 +2,7 @@
 //!
 //! Two generations are in use (API document). What of the newer one a server takes is learned part by part.
 
+pub(crate) mod advice;
 pub mod capabilities;
 pub mod client;
 pub mod dates;

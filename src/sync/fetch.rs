@@ -344,7 +344,7 @@ impl Fetcher {
     }
 
     pub(super) fn refused(&self, error: &ApiError) -> SyncError {
-        let message = format!("{error}. {}", error.advice());
+        let message = error.with_advice();
         tracing::error!(event = "refused", account = self.account.name, error = message);
         SyncError::Refused { message }
     }

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
+use super::advice;
+
 /// What to do about an [`ApiError`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
@@ -207,6 +209,11 @@ impl ApiError {
             ApiError::NoConnection(_) | ApiError::Transport(_) => "unreachable",
             ApiError::Redirected => "redirected",
         }
+    }
+
+    /// The error and what to do about it, in one line.
+    pub(crate) fn with_advice(&self) -> String {
+        advice::join(self, self.advice())
     }
 
     /// What the operator can do about it.
