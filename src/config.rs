@@ -33,7 +33,7 @@ pub use reader::Effective;
 
 use reader::{Reader, Section};
 
-/// The vendor's current address of the API (API document, table of generations).
+/// The vendor's current address of the API (docs/voicenter-api.md#generations).
 pub const CURRENT_API_URL: &str = "https://api.voicenter.com/hub/cdr/";
 
 /// Everything that can be configured, checked.

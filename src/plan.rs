@@ -38,11 +38,11 @@ pub struct PlanSettings {
     pub reading: ReadingSettings,
     /// `sync.poll_interval`.
     pub poll_interval: TimeDelta,
-    /// The newest stretch, read at every poll: 15 minutes (contract, `sync.lookback`).
+    /// The newest stretch, read at every poll: 15 minutes (docs/contract.md#configuration).
     pub newest: TimeDelta,
     /// `sync.lookback`.
     pub lookback: TimeDelta,
-    /// How often the whole lookback is read: 10 minutes (contract).
+    /// How often the whole lookback is read: 10 minutes (docs/contract.md#configuration).
     pub lookback_every: TimeDelta,
     /// `sync.reconcile`, ascending.
     pub reconcile: Vec<TimeDelta>,
@@ -53,7 +53,7 @@ pub struct PlanSettings {
 }
 
 impl Default for PlanSettings {
-    /// The defaults of the configuration, and what the contract fixes.
+    /// The defaults of the configuration, and what docs/contract.md#configuration fixes.
     fn default() -> Self {
         Self {
             reading: ReadingSettings::default(),

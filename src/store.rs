@@ -48,6 +48,7 @@ mod transaction;
 mod twin;
 pub mod window_read;
 
+use std::ops::Bound;
 use std::pin::Pin;
 use std::str::FromStr;
 use std::time::Duration;
@@ -56,7 +57,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::postgres::types::{PgInterval, PgRange};
 use sqlx::postgres::{PgArguments, PgConnectOptions};
-use sqlx::query::{Query, QueryAs};
+use sqlx::query::{Query, QueryAs, QueryScalar};
 use sqlx::{ConnectOptions, Connection, PgConnection, Postgres};
 
 use crate::window::Window;
@@ -204,8 +205,8 @@ impl Store {
     pub async fn takes_writes(&self) -> Result<(), StoreError> {
         self.soon(async {
             let mut tx = self.begin().await?;
-            let (read_only,): (String,) =
-                sql_as("select current_setting('transaction_read_only')").fetch_one(&mut *tx).await?;
+            let read_only: String =
+                sql_value("select current_setting('transaction_read_only')").fetch_one(&mut *tx).await?;
             // Else the connection is not kept.
             if read_only == "off" { tx.commit().await } else { Err(StoreError::read_only()) }
         })
@@ -350,12 +351,46 @@ fn sql<'q>(text: &'static str) -> Query<'q, Postgres, PgArguments> {
     sqlx::query(text).persistent(false)
 }
 
-/// A statement that returns rows as tuples.
+/// A statement that returns rows.
 fn sql_as<'q, O>(text: &'static str) -> QueryAs<'q, Postgres, O, PgArguments>
 where
     O: for<'r> sqlx::FromRow<'r, sqlx::postgres::PgRow>,
 {
     sqlx::query_as(text).persistent(false)
+}
+
+/// A statement that returns one value a row.
+fn sql_value<'q, O>(text: &'static str) -> QueryScalar<'q, Postgres, O, PgArguments>
+where
+    (O,): for<'r> sqlx::FromRow<'r, sqlx::postgres::PgRow>,
+{
+    sqlx::query_scalar(text).persistent(false)
+}
+
+impl TryFrom<PgRange<DateTime<Utc>>> for Window {
+    type Error = StoreError;
+
+    /// The tables' checks keep spans from being empty or without bounds.
+    fn try_from(range: PgRange<DateTime<Utc>>) -> Result<Self, StoreError> {
+        let window = match (range.start, range.end) {
+            (Bound::Included(from), Bound::Excluded(to)) => Window::new(from, to),
+            _ => None,
+        };
+        window.ok_or_else(|| StoreError::Refused {
+            code: "client".into(),
+            message: "the ledger holds an empty span: repair that row by hand".into(),
+        })
+    }
+}
+
+/// What the ledger holds of a length of time: hours and less, never days or months.
+#[derive(Clone, Copy, Debug)]
+struct Length(TimeDelta);
+
+impl From<PgInterval> for Length {
+    fn from(interval: PgInterval) -> Self {
+        Self(TimeDelta::microseconds(interval.microseconds))
+    }
 }
 
 /// The window `[from, to)` as a `tstzrange`.
@@ -371,12 +406,4 @@ fn interval(delta: TimeDelta) -> PgInterval {
 /// A standard duration as a signed one; as long as can be when it does not fit.
 fn delta(duration: Duration) -> TimeDelta {
     TimeDelta::from_std(duration).unwrap_or(TimeDelta::MAX)
-}
-
-/// A window read back from two bounds. The tables' checks keep it from being empty.
-fn window(from: DateTime<Utc>, to: DateTime<Utc>) -> Result<Window, StoreError> {
-    Window::new(from, to).ok_or_else(|| StoreError::Refused {
-        code: "client".into(),
-        message: "the ledger holds an empty span: repair that row by hand".into(),
-    })
 }

@@ -1,6 +1,6 @@
 //! The Voicenter call-log API: questions in its form, answers made into records.
 //!
-//! Two generations are in use (API document). What of the newer one a server takes is learned part by part.
+//! Two generations are in use (docs/voicenter-api.md#generations). What of the newer one a server takes is learned part by part.
 
 pub(crate) mod advice;
 pub mod capabilities;

@@ -103,7 +103,7 @@ fn read_json(read: &RecentRead) -> Value {
         "started_at": read.started_at, "lane": read.lane, "reason": read.reason, "outcome": read.outcome,
         "from": read.window.from(), "to": read.window.to(), "requests": read.requests, "seen": read.seen,
         "inserted": read.inserted, "updated": read.updated, "removed": read.removed, "rejected": read.rejected,
-        "elapsed_ms": read.elapsed.num_milliseconds(),
+        "elapsed_ms": read.elapsed_ms,
     })
 }
 

@@ -2,9 +2,9 @@
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
-use sqlx::Row as _;
+use sqlx::FromRow;
 
-use super::{Store, StoreError, scope, sql, sql_as};
+use super::{Store, StoreError, scope, sql, sql_as, sql_value};
 use crate::window::Window;
 
 /// Where history begins, and who says so.
@@ -35,7 +35,7 @@ pub struct Opened {
     pub first: bool,
 }
 
-/// What `status` tells of an account. No secret, no personal data.
+/// What `status` shows of an account. No secret, no personal data.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AccountStatus {
     /// Its name.
@@ -77,7 +77,7 @@ impl Store {
     ) -> Result<Opened, StoreError> {
         self.in_time(async {
         let mut tx = self.begin().await?;
-        let (first,): (bool,) = sql_as(
+        let first: bool = sql_value(
             "with new as (
                  insert into cdr_sync.account (name, scope, scope_since, history_start) values ($1, $2, $3, $4)
                  on conflict (name) do nothing returning 1
@@ -96,7 +96,7 @@ impl Store {
         sql("select from cdr_sync.cursor where account = $1 for update").bind(name).execute(&mut *tx).await?;
         let scope_changed = scope::change(&mut tx, name, scope, now).await?;
         let configured = matches!(start, Start::Configured(_)).then_some(start.instant());
-        let (history_start,): (DateTime<Utc>,) = sql_as(
+        let history_start: DateTime<Utc> = sql_value(
             // A first start by a fast clock put it too late; the default only ever grows.
             "update cdr_sync.account
              set history_start = case when $2 is not null then $2
@@ -122,12 +122,12 @@ impl Store {
     pub async fn stored_scope(&self, name: &str) -> Result<Option<Value>, StoreError> {
         self.soon(async {
             let mut tx = self.begin().await?;
-            let row: Option<(Value,)> = sql_as("select scope from cdr_sync.account where name = $1")
+            let scope = sql_value("select scope from cdr_sync.account where name = $1")
                 .bind(name)
                 .fetch_optional(&mut *tx)
                 .await?;
             tx.commit().await?;
-            Ok(row.map(|(scope,)| scope))
+            Ok(scope)
         })
         .await
     }
@@ -161,7 +161,7 @@ impl Store {
     pub async fn resume_account(&self, name: &str) -> Result<Option<DateTime<Utc>>, StoreError> {
         self.soon(async {
             let mut tx = self.begin().await?;
-            let row: Option<(Option<DateTime<Utc>>,)> = sql_as(
+            let until: Option<Option<DateTime<Utc>>> = sql_value(
                 "update cdr_sync.account a set paused_until = null
              from (select name, paused_until from cdr_sync.account where name = $1 for update) as before
              where a.name = before.name returning before.paused_until",
@@ -170,7 +170,7 @@ impl Store {
             .fetch_optional(&mut *tx)
             .await?;
             tx.commit().await?;
-            Ok(row.and_then(|(until,)| until))
+            Ok(until.flatten())
         })
         .await
     }
@@ -179,13 +179,13 @@ impl Store {
     pub(crate) async fn waits_until(&self, name: &str) -> Result<Option<DateTime<Utc>>, StoreError> {
         self.soon(async {
             let mut tx = self.begin().await?;
-            let row: Option<(Option<DateTime<Utc>>,)> =
-                sql_as("select paused_until from cdr_sync.account where name = $1")
+            let until: Option<Option<DateTime<Utc>>> =
+                sql_value("select paused_until from cdr_sync.account where name = $1")
                     .bind(name)
                     .fetch_optional(&mut *tx)
                     .await?;
             tx.commit().await?;
-            Ok(row.and_then(|(until,)| until))
+            Ok(until.flatten())
         })
         .await
     }
@@ -207,7 +207,7 @@ impl Store {
     pub async fn status(&self) -> Result<Vec<AccountStatus>, StoreError> {
         self.in_time(async {
         let mut tx = self.begin().await?;
-        let rows = sql("select a.name, a.history_start, a.horizon, a.last_success_at, a.last_error, a.last_error_at,
+        let rows: Vec<StatusRow> = sql_as("select a.name, a.history_start, a.horizon, a.last_success_at, a.last_error, a.last_error_at,
                     a.paused_until, c.history_from, c.synced_until,
                     (select count(*) from cdr_sync.gap g where g.account = a.name and g.closed_at is null) as gaps,
                     (select count(*) from cdr_sync.rejected r
@@ -222,7 +222,7 @@ impl Store {
         .fetch_all(&mut *tx)
         .await?;
 tx.commit().await?;
-        rows.iter().map(status_from_row).collect()
+        Ok(rows.into_iter().map(AccountStatus::from).collect())
         })
         .await
     }
@@ -230,7 +230,7 @@ tx.commit().await?;
     /// How many rows of `voicenter.cdr` an account has, removed ones included.
     pub async fn count_rows(&self, name: &str) -> Result<i64, StoreError> {
         self.at_length(async |mut tx| {
-            let (rows,): (i64,) = sql_as("select count(*) from voicenter.cdr where account = $1")
+            let rows = sql_value("select count(*) from voicenter.cdr where account = $1")
                 .bind(name)
                 .fetch_one(&mut *tx)
                 .await?;
@@ -244,7 +244,7 @@ tx.commit().await?;
     pub async fn has_rows(&self, name: &str) -> Result<bool, StoreError> {
         self.in_time(async {
             let mut tx = self.begin().await?;
-            let (found,): (bool,) = sql_as(
+            let found = sql_value(
                 "select exists (select from voicenter.cdr where account = $1)
                  or exists (select from voicenter.cdr_history where account = $1)",
             )
@@ -261,7 +261,7 @@ tx.commit().await?;
     pub async fn has_calls(&self, name: &str, span: Window) -> Result<bool, StoreError> {
         self.in_time(async {
         let mut tx = self.begin().await?;
-        let (found,): (bool,) = sql_as(
+        let found = sql_value(
             "select exists (select from voicenter.cdr c
                             where account = $1 and started_at >= $2 and started_at < $3 and removed_at is null
                               and not exists (select from cdr_sync.unscoped u
@@ -362,23 +362,39 @@ const FORGET: [&str; 9] = [
     "delete from cdr_sync.request where account = $1",
 ];
 
-fn status_from_row(row: &sqlx::postgres::PgRow) -> Result<AccountStatus, StoreError> {
-    let from: Option<DateTime<Utc>> = row.try_get("history_from")?;
-    let until: Option<DateTime<Utc>> = row.try_get("synced_until")?;
-    let error: Option<String> = row.try_get("last_error")?;
-    let error_at: Option<DateTime<Utc>> = row.try_get("last_error_at")?;
-    Ok(AccountStatus {
-        name: row.try_get("name")?,
-        history_start: row.try_get("history_start")?,
-        cursor: from.zip(until).and_then(|(from, until)| Window::new(from, until)),
-        horizon: row.try_get("horizon")?,
-        last_success_at: row.try_get("last_success_at")?,
-        last_error: error.zip(error_at),
-        paused_until: row.try_get("paused_until")?,
-        gaps: row.try_get("gaps")?,
-        rejected: row.try_get("rejected")?,
-        missing: row.try_get("missing")?,
-        suspicious: row.try_get("suspicious")?,
-        leader: row.try_get("leader")?,
-    })
+#[derive(FromRow)]
+struct StatusRow {
+    name: String,
+    history_start: DateTime<Utc>,
+    horizon: Option<DateTime<Utc>>,
+    last_success_at: Option<DateTime<Utc>>,
+    last_error: Option<String>,
+    last_error_at: Option<DateTime<Utc>>,
+    paused_until: Option<DateTime<Utc>>,
+    history_from: Option<DateTime<Utc>>,
+    synced_until: Option<DateTime<Utc>>,
+    gaps: i64,
+    rejected: i64,
+    missing: i64,
+    suspicious: i64,
+    leader: Option<String>,
+}
+
+impl From<StatusRow> for AccountStatus {
+    fn from(row: StatusRow) -> Self {
+        Self {
+            name: row.name,
+            history_start: row.history_start,
+            cursor: row.history_from.zip(row.synced_until).and_then(|(from, until)| Window::new(from, until)),
+            horizon: row.horizon,
+            last_success_at: row.last_success_at,
+            last_error: row.last_error.zip(row.last_error_at),
+            paused_until: row.paused_until,
+            gaps: row.gaps,
+            rejected: row.rejected,
+            missing: row.missing,
+            suspicious: row.suspicious,
+            leader: row.leader,
+        }
+    }
 }

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use sqlx::FromRow;
 
-use super::{Store, StoreError, Tx, delta, interval, sql, sql_as};
+use super::{Store, StoreError, Tx, delta, interval, sql, sql_as, sql_value};
 
 /// A minute of requests is spread over this long, in microseconds: the 1.5 s more than a minute take up what the
 /// network and the scheduler add to the distance between two requests, or take away from it.
@@ -233,7 +234,7 @@ impl Store {
     pub async fn stands(&self, fingerprint: &str, slot: &Slot) -> Result<bool, StoreError> {
         self.soon(async {
             let mut tx = self.begin().await?;
-            let row: Option<(bool,)> = sql_as(
+            let stands: Option<bool> = sql_value(
                 "select greatest(paused_until, '2000-01-01Z') = $2 and arrival_at >= $3
                  from cdr_sync.budget where credential = $1",
             )
@@ -243,7 +244,7 @@ impl Store {
             .fetch_optional(&mut *tx)
             .await?;
             tx.commit().await?;
-            Ok(row.is_some_and(|(stands,)| stands))
+            Ok(stands == Some(true))
         })
         .await
     }
@@ -296,8 +297,7 @@ impl Store {
     pub async fn salt(&self) -> Result<Vec<u8>, StoreError> {
         self.soon(async {
             let mut tx = self.begin().await?;
-            let (salt,): (Vec<u8>,) =
-                sql_as("select salt from cdr_sync.installation").fetch_one(&mut *tx).await?;
+            let salt = sql_value("select salt from cdr_sync.installation").fetch_one(&mut *tx).await?;
             tx.commit().await?;
             Ok(salt)
         })
@@ -312,23 +312,31 @@ async fn used(
     now: Option<DateTime<Utc>>,
 ) -> Result<Option<(Used, DateTime<Utc>)>, StoreError> {
     let row: Option<UsedRow> = sql_as(
-        "select extract(epoch from spacing)::float8, extract(epoch from allowance)::float8,
-                greatest(arrival_at, '2000-01-01Z'), greatest(last_send_at, '2000-01-01Z'),
-                greatest(paused_until, '2000-01-01Z'), coalesce($2, clock_timestamp())
+        "select extract(epoch from spacing)::float8 as spacing, extract(epoch from allowance)::float8 as allowance,
+                greatest(arrival_at, '2000-01-01Z') as arrival_at, greatest(last_send_at, '2000-01-01Z') as last_send_at,
+                greatest(paused_until, '2000-01-01Z') as paused_until, coalesce($2, clock_timestamp()) as now
          from cdr_sync.budget where credential = $1 for update",
     )
     .bind(fingerprint)
     .bind(now)
     .fetch_optional(&mut **tx)
     .await?;
-    let row = row.map(|(spacing, allowance, arrival_at, last_send_at, paused_until, now)| {
-        let rate = Rate { spacing: seconds(spacing), allowance: seconds(allowance) };
+    Ok(row.map(|row| {
+        let rate = Rate { spacing: seconds(row.spacing), allowance: seconds(row.allowance) };
+        let UsedRow { arrival_at, last_send_at, paused_until, now, .. } = row;
         (Used { rate, arrival_at, last_send_at, paused_until }, now)
-    });
-    Ok(row)
+    }))
 }
 
-type UsedRow = (f64, f64, DateTime<Utc>, DateTime<Utc>, DateTime<Utc>, DateTime<Utc>);
+#[derive(FromRow)]
+struct UsedRow {
+    spacing: f64,
+    allowance: f64,
+    arrival_at: DateTime<Utc>,
+    last_send_at: DateTime<Utc>,
+    paused_until: DateTime<Utc>,
+    now: DateTime<Utc>,
+}
 
 #[expect(clippy::cast_possible_truncation, reason = "the cast saturates")]
 fn seconds(seconds: f64) -> TimeDelta {

@@ -48,7 +48,7 @@ pub struct RemovalRules {
 }
 
 impl RemovalRules {
-    /// The documented rules with this `sync.removal_after`.
+    /// The rules of docs/decisions/0023-removal-needs-two-reads.md with this `sync.removal_after`.
     pub fn new(after: TimeDelta) -> Self {
         Self {
             after,

@@ -182,7 +182,7 @@ struct Rest {
     halving: bool,
 }
 
-/// The steps of the module's documentation, in that order.
+/// The steps that the comment at the head of `store.rs` lists, in that order.
 async fn last_steps(
     conn: &mut PgConnection,
     commit: &Commit<'_>,

@@ -6,10 +6,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use sqlx::PgConnection;
 use sqlx::postgres::types::{PgInterval, PgRange};
+use sqlx::{FromRow, PgConnection};
 
-use super::{StoreError, interval, span, sql, sql_as, window};
+use super::{Length, StoreError, interval, span, sql, sql_as};
+use crate::window::Window;
 use crate::window::coverage::{Coverage, Stretch};
 use crate::window::lacking::Lacking;
 
@@ -20,6 +21,23 @@ pub(super) struct Stored {
     reread_ages: Vec<Stretch>,
     /// `cdr_sync.lacking`: of tier zero.
     lacking: Vec<Stretch>,
+}
+
+#[derive(FromRow)]
+struct CoverageRow {
+    account: String,
+    #[sqlx(try_from = "PgRange<DateTime<Utc>>")]
+    span: Window,
+    #[sqlx(try_from = "PgInterval")]
+    tier: Length,
+}
+
+#[derive(FromRow)]
+struct LackingRow {
+    account: String,
+    #[sqlx(try_from = "PgRange<DateTime<Utc>>")]
+    span: Window,
+    fields: Vec<String>,
 }
 
 pub(super) async fn read(conn: &mut PgConnection, account: &str) -> Result<Stored, StoreError> {
@@ -36,31 +54,28 @@ async fn select(
     account: Option<&str>,
 ) -> Result<BTreeMap<String, Stored>, StoreError> {
     let mut stored = BTreeMap::<String, Stored>::new();
-    type Tier = (String, DateTime<Utc>, DateTime<Utc>, PgInterval);
-    let reread_ages: Vec<Tier> = sql_as(
-        "select account, lower(span), upper(span), tier from cdr_sync.coverage
+    let reread_ages: Vec<CoverageRow> = sql_as(
+        "select account, span, tier from cdr_sync.coverage
          where $1::text is null or account = $1 order by account, span",
     )
     .bind(account)
     .fetch_all(&mut *conn)
     .await?;
-    for (account, from, to, reread_age) in reread_ages {
-        let reread_age = TimeDelta::microseconds(reread_age.microseconds);
-        let stretch = Stretch { window: window(from, to)?, reread_age, lacking: Lacking::NONE };
-        stored.entry(account).or_default().reread_ages.push(stretch);
+    for row in reread_ages {
+        let stretch = Stretch { window: row.span, reread_age: row.tier.0, lacking: Lacking::NONE };
+        stored.entry(row.account).or_default().reread_ages.push(stretch);
     }
-    type Fields = (String, DateTime<Utc>, DateTime<Utc>, Vec<String>);
-    let lacking: Vec<Fields> = sql_as(
-        "select account, lower(span), upper(span), fields from cdr_sync.lacking
+    let lacking: Vec<LackingRow> = sql_as(
+        "select account, span, fields from cdr_sync.lacking
          where $1::text is null or account = $1 order by account, span",
     )
     .bind(account)
     .fetch_all(conn)
     .await?;
-    for (account, from, to, fields) in lacking {
-        let lacking = Lacking::of(fields.iter().map(String::as_str));
-        let stretch = Stretch { window: window(from, to)?, reread_age: TimeDelta::zero(), lacking };
-        stored.entry(account).or_default().lacking.push(stretch);
+    for row in lacking {
+        let lacking = Lacking::of(row.fields.iter().map(String::as_str));
+        let stretch = Stretch { window: row.span, reread_age: TimeDelta::zero(), lacking };
+        stored.entry(row.account).or_default().lacking.push(stretch);
     }
     Ok(stored)
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
-use sqlx::PgConnection;
+use sqlx::{FromRow, PgConnection};
 
 use super::commit_count::CommitCount;
 use super::{Store, StoreError, coverage, ledger, sql, sql_as};
@@ -20,7 +20,8 @@ pub struct Compared {
     pub lost_rows: i64,
 }
 
-/// A day with another number of rows than was stored.
+/// A day, the number of rows that were stored and the number that was found.
+#[derive(FromRow)]
 struct Differing {
     day: NaiveDate,
     stored: i64,
@@ -108,8 +109,8 @@ async fn count_days(
     below: Option<NaiveDate>,
     rows: i64,
 ) -> Result<(Vec<Differing>, Option<NaiveDate>), StoreError> {
-    let counted: Vec<(NaiveDate, i64, i64)> = sql_as(
-        "select due.day, due.rows, found.rows
+    let counted: Vec<Differing> = sql_as(
+        "select due.day, due.rows as stored, found.rows as found
          from (
              -- Nobody knows how many rows are where none were noted.
              select day, rows, sum(weight) over (order by day desc) - weight as before
@@ -130,12 +131,8 @@ async fn count_days(
     .bind(rows)
     .fetch_all(conn)
     .await?;
-    let down_to = counted.last().map(|(day, ..)| *day);
-    let differing = counted
-        .into_iter()
-        .filter(|(_, stored, found)| stored != found)
-        .map(|(day, stored, found)| Differing { day, stored, found });
-    Ok((differing.collect(), down_to))
+    let down_to = counted.last().map(|counted| counted.day);
+    Ok((counted.into_iter().filter(|counted| counted.stored != counted.found).collect(), down_to))
 }
 
 fn whole(day: NaiveDate) -> Option<Window> {

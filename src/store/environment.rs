@@ -1,12 +1,12 @@
 //! What a database must be before anything is written to it, found out without changing anything.
 
 use sqlx::postgres::PgSslMode;
-use sqlx::{PgConnection, Row as _};
+use sqlx::{FromRow, PgConnection};
 
-use super::{Store, StoreError, error, sql};
+use super::{Store, StoreError, error, sql_as};
 
 /// What PostgreSQL says of the database and of this program's role in it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, FromRow)]
 pub struct Environment {
     /// PostgreSQL's version.
     pub version: String,
@@ -175,7 +175,7 @@ impl Store {
 
 /// From the catalog alone: `to_regclass` fails where the role may not use the schema.
 pub(super) async fn read(conn: &mut PgConnection) -> Result<Environment, StoreError> {
-    let row = sql(
+    let environment = sql_as(
         "with relation as (
              select n.nspname, c.relname, c.oid, c.relkind, pg_get_userbyid(c.relowner) as owner
              from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
@@ -204,22 +204,8 @@ pub(super) async fn read(conn: &mut PgConnection) -> Result<Environment, StoreEr
                  where r.rolname = current_user and not r.rolsuper and d.datname = current_database()) as connection_limit,
                 coalesce((select ssl from pg_catalog.pg_stat_ssl where pid = pg_backend_pid()), false) as encrypted",
     )
-    .fetch_one(conn)
-    .await?;
-    Ok(Environment {
-        version: row.try_get("version")?,
-        encoding: row.try_get("encoding")?,
-        in_recovery: row.try_get("in_recovery")?,
-        read_only: row.try_get("read_only")?,
-        may_create: row.try_get("may_create")?,
-        may_stage: row.try_get("may_stage")?,
-        ours: row.try_get("ours")?,
-        relations: row.try_get("relations")?,
-        closed: row.try_get("closed")?,
-        denied: row.try_get("denied")?,
-        connection_limit: row.try_get("connection_limit")?,
-        encrypted: row.try_get("encrypted")?,
-    })
+    .fetch_one(conn);
+    Ok(environment.await?)
 }
 
 #[cfg(test)]

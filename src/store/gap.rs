@@ -1,10 +1,11 @@
 //! Spans that could not be read in full.
 
 use chrono::{DateTime, Utc};
-use sqlx::PgConnection;
+use sqlx::postgres::types::PgRange;
+use sqlx::{FromRow, PgConnection};
 
 use super::change::Commit;
-use super::{Store, StoreError, span, sql, sql_as, window};
+use super::{Store, StoreError, span, sql, sql_as};
 use crate::window::Window;
 
 /// A window given up for now, or once more.
@@ -21,13 +22,14 @@ pub struct NewGap<'a> {
 }
 
 /// A gap that stands open.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, FromRow)]
 pub struct OpenGap {
     /// Its number.
     pub id: i64,
     /// The account.
     pub account: String,
     /// What could not be read.
+    #[sqlx(rename = "span", try_from = "PgRange<DateTime<Utc>>")]
     pub window: Window,
     /// Why, in a word.
     pub reason: String,
@@ -96,32 +98,14 @@ pub(super) async fn all_open(conn: &mut PgConnection) -> Result<Vec<OpenGap>, St
     select(conn, None).await
 }
 
-type GapRow =
-    (i64, String, DateTime<Utc>, DateTime<Utc>, String, i32, DateTime<Utc>, DateTime<Utc>, Option<String>);
-
 async fn select(conn: &mut PgConnection, account: Option<&str>) -> Result<Vec<OpenGap>, StoreError> {
-    let rows: Vec<GapRow> = sql_as(
-        "select id, account, lower(span), upper(span), reason, tries, opened_at, next_try_at, last_error
+    let gaps = sql_as(
+        "select id, account, span, reason, tries, opened_at, next_try_at, last_error
          from cdr_sync.gap
          where closed_at is null and ($1::text is null or account = $1)
          order by account, span",
-    )
-    .bind(account)
-    .fetch_all(conn)
-    .await?;
-    let gap = |(id, account, from, to, reason, tries, opened_at, next_try_at, last_error): GapRow| {
-        Ok(OpenGap {
-            id,
-            account,
-            window: window(from, to)?,
-            reason,
-            tries,
-            opened_at,
-            next_try_at,
-            last_error,
-        })
-    };
-    rows.into_iter().map(gap).collect()
+    );
+    Ok(gaps.bind(account).fetch_all(conn).await?)
 }
 
 /// Closes and opens what the commit says. Opening one that stands open is another try in vain.

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use sqlx::FromRow;
 
-use super::{Store, StoreError, Tx, delta, interval, sql, sql_as};
+use super::{Store, StoreError, Tx, delta, interval, sql, sql_as, sql_value};
 
 /// How long a taker waits for the old leader's running commit before it ends that connection. Who works on a commit has
 /// renewed its lease meanwhile: this one stands still, or its process is gone.
@@ -98,7 +99,7 @@ impl Store {
     /// Raises the account's fence; ends the connection that stands in the way for too long.
     async fn raise_fence(&self, tx: &mut Tx, account: &str) -> Result<i64, StoreError> {
         let own_pid = tx.backend;
-        let raise = sql_as::<(i64,)>(
+        let raise = sql_value(
             "insert into cdr_sync.cursor as c (account, fence) values ($1, 1)
              on conflict (account) do update set fence = c.fence + 1
              returning fence",
@@ -106,7 +107,7 @@ impl Store {
         .bind(account)
         .fetch_one(&mut **tx);
         tokio::pin!(raise);
-        let (fence,) = tokio::select! {
+        let fence = tokio::select! {
             raised = &mut raise => raised?,
             () = tokio::time::sleep(PATIENCE) => {
                 self.end_blockers(own_pid).await?;
@@ -179,14 +180,22 @@ impl Store {
     }
 }
 
+#[derive(Default, FromRow)]
+struct LeaseRow {
+    holder_name: String,
+    expires_at: DateTime<Utc>,
+    now: DateTime<Utc>,
+}
+
 async fn held_by(mut tx: Tx, account: &str) -> Result<Taken, StoreError> {
-    let row: Option<(String, DateTime<Utc>, DateTime<Utc>)> =
-        sql_as("select holder_name, expires_at, clock_timestamp() from cdr_sync.lease where account = $1")
-            .bind(account)
-            .fetch_optional(&mut *tx)
-            .await?;
+    let row: Option<LeaseRow> = sql_as(
+        "select holder_name, expires_at, clock_timestamp() as now from cdr_sync.lease where account = $1",
+    )
+    .bind(account)
+    .fetch_optional(&mut *tx)
+    .await?;
     tx.commit().await?;
     // Released between the two statements: the caller asks again at once.
-    let (name, expires_at, now) = row.unwrap_or_default();
+    let LeaseRow { holder_name: name, expires_at, now } = row.unwrap_or_default();
     Ok(Taken::HeldBy { name, expires_in: (expires_at - now).to_std().unwrap_or_default() })
 }

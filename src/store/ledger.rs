@@ -2,13 +2,13 @@
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
-use sqlx::PgConnection;
+use sqlx::{FromRow, PgConnection};
 
 use super::change::Commit;
 use super::commit_count::CommitCount;
 use super::gap::{self, OpenGap};
 use super::recheck::{self, Recheck};
-use super::{Store, StoreError, coverage, sql, sql_as};
+use super::{Store, StoreError, coverage, sql, sql_as, sql_value};
 use crate::window::Window;
 use crate::window::coverage::{Coverage, cursor};
 use crate::window::lacking::Lacking;
@@ -34,8 +34,17 @@ pub struct Ledger {
     pub count: CommitCount,
 }
 
+#[derive(FromRow)]
+struct AccountRow {
+    history_start: DateTime<Utc>,
+    knowledge: Option<Value>,
+    horizon: Option<DateTime<Utc>>,
+    fence: i64,
+    commits: i64,
+}
+
 /// What a commit learns when it has locked the account.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, FromRow)]
 pub(super) struct Locked {
     /// Greater than any `updated_at` given out before.
     pub stamp: DateTime<Utc>,
@@ -61,13 +70,13 @@ impl Store {
             .bind(account)
             .execute(&mut *tx)
             .await?;
-        let generation: Option<(String,)> = sql_as(
+        let generation: Option<String> = sql_value(
             "select coalesce(knowledge ->> 'generation', '') from cdr_sync.account where name = $1 and knowledge ? 'generation'",
         )
         .bind(account)
         .fetch_optional(&mut *tx)
         .await?;
-        let Some((generation,)) = generation else {
+        let Some(generation) = generation else {
             tx.commit().await?;
             return Ok(false);
         };
@@ -99,7 +108,7 @@ impl Store {
     async fn is_doubtful(&self, account: &str) -> Result<bool, StoreError> {
         self.soon(async {
             let mut tx = self.begin().await?;
-            let (is_doubtful,): (bool,) = sql_as(
+            let is_doubtful: bool = sql_value(
                 "select exists (select from cdr_sync.account where name = $1 and knowledge ? 'generation')",
             )
             .bind(account)
@@ -115,22 +124,28 @@ impl Store {
     pub async fn load(&self, account: &str) -> Result<Ledger, StoreError> {
         self.in_time(async {
             let mut tx = self.begin_of_one_moment().await?;
-            type Facts = (DateTime<Utc>, Option<Value>, Option<DateTime<Utc>>, i64, i64);
-            let facts: Option<Facts> = sql_as(
+            let facts: Option<AccountRow> = sql_as(
                 "select a.history_start, a.knowledge, a.horizon, c.fence, c.commits
              from cdr_sync.account a join cdr_sync.cursor c on c.account = a.name where a.name = $1",
             )
             .bind(account)
             .fetch_optional(&mut *tx)
             .await?;
-            let (history_start, knowledge, horizon, fence, commits) =
-                facts.ok_or_else(|| StoreError::UnknownAccount(account.to_owned()))?;
+            let facts = facts.ok_or_else(|| StoreError::UnknownAccount(account.to_owned()))?;
             let coverage = coverage::read(&mut tx, account).await?.combined();
             let gaps = gap::open(&mut tx, account).await?;
             let rechecks = recheck::rechecks(&mut tx, account).await?;
             tx.commit().await?;
-            let count = CommitCount::after(commits);
-            Ok(Ledger { history_start, coverage, gaps, rechecks, knowledge, horizon, fence, count })
+            Ok(Ledger {
+                history_start: facts.history_start,
+                coverage,
+                gaps,
+                rechecks,
+                knowledge: facts.knowledge,
+                horizon: facts.horizon,
+                fence: facts.fence,
+                count: CommitCount::after(facts.commits),
+            })
         })
         .await
     }
@@ -145,25 +160,24 @@ pub(super) async fn lock(
     count: &CommitCount,
 ) -> Result<Locked, StoreError> {
     // Materialized: the clock is read when the lock is held, not while waiting for it.
-    type Facts = (DateTime<Utc>, i64, Option<DateTime<Utc>>, bool);
-    let row: Option<Facts> = sql_as(
+    let locked: Option<Locked> = sql_as(
         "with locked as materialized (
              select updated_at, commits from cdr_sync.cursor where account = $1 and fence = $2 for update
          )
-         select greatest(clock_timestamp(), updated_at + interval '1 microsecond'), commits,
-                (select horizon from cdr_sync.account where name = $1),
-                exists (select from cdr_sync.unscoped where account = $1)
+         select greatest(clock_timestamp(), updated_at + interval '1 microsecond') as stamp, commits,
+                (select horizon from cdr_sync.account where name = $1) as horizon,
+                exists (select from cdr_sync.unscoped where account = $1) as unscoped
          from locked",
     )
     .bind(account)
     .bind(fence)
     .fetch_optional(conn)
     .await?;
-    let (stamp, commits, horizon, unscoped) = row.ok_or(StoreError::Fenced)?;
-    if !count.admits(commits) {
+    let locked = locked.ok_or(StoreError::Fenced)?;
+    if !count.admits(locked.commits) {
         return Err(StoreError::CommitsLost);
     }
-    Ok(Locked { stamp, horizon, commits, unscoped })
+    Ok(locked)
 }
 
 /// Counts a commit that leaves the ledger as it is.

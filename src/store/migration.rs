@@ -2,7 +2,7 @@
 
 use sha2::{Digest, Sha256};
 
-use super::{Store, StoreError, Tx, sql_as};
+use super::{Store, StoreError, Tx, sql_as, sql_value};
 
 /// The migrations of this program, in order. One that was released is never edited.
 const MIGRATIONS: [(&str, &str); 7] = [
@@ -90,8 +90,8 @@ impl Store {
 
 /// Name and checksum of what was applied; empty on a new database.
 async fn applied(tx: &mut Tx) -> Result<Vec<(String, String)>, StoreError> {
-    let (known,): (bool,) =
-        sql_as("select to_regclass('cdr_sync.migration') is not null").fetch_one(&mut **tx).await?;
+    let known: bool =
+        sql_value("select to_regclass('cdr_sync.migration') is not null").fetch_one(&mut **tx).await?;
     if !known {
         return Ok(Vec::new());
     }

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use chrono::{DateTime, TimeDelta, Utc};
-use sqlx::postgres::types::PgInterval;
-use sqlx::{PgConnection, Row as _};
+use chrono::{DateTime, Utc};
+use sqlx::postgres::types::PgRange;
+use sqlx::{FromRow, PgConnection};
 
 use super::gap::{self, OpenGap};
-use super::{Store, StoreError, coverage, sql, sql_as, window};
+use super::{Store, StoreError, coverage, sql_as, sql_value};
 use crate::window::Window;
 use crate::window::coverage::Coverage;
 
@@ -34,7 +34,7 @@ pub struct Overview {
 }
 
 /// Requests of one lane.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, FromRow)]
 pub struct LaneRequests {
     /// The lane.
     pub lane: String,
@@ -45,7 +45,7 @@ pub struct LaneRequests {
 }
 
 /// Backfill's way back in time during the last hour.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromRow)]
 pub struct Backfill {
     /// When its first request of that hour started.
     pub since: DateTime<Utc>,
@@ -56,12 +56,13 @@ pub struct Backfill {
 }
 
 /// A line of `cdr_sync.window_read`.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, FromRow)]
 #[expect(missing_docs, reason = "the table's comments say it")]
 pub struct RecentRead {
     pub started_at: DateTime<Utc>,
     pub lane: String,
     pub reason: String,
+    #[sqlx(rename = "span", try_from = "PgRange<DateTime<Utc>>")]
     pub window: Window,
     pub outcome: String,
     pub requests: i32,
@@ -70,11 +71,11 @@ pub struct RecentRead {
     pub updated: i64,
     pub removed: i64,
     pub rejected: i64,
-    pub elapsed: TimeDelta,
+    pub elapsed_ms: i64,
 }
 
 /// Calls that started in one hour.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, FromRow)]
 pub struct HourOfCalls {
     /// The account.
     pub account: String,
@@ -89,17 +90,20 @@ impl Store {
     pub async fn overview(&self, now: DateTime<Utc>) -> Result<Vec<Overview>, StoreError> {
         self.in_time(async {
             let mut tx = self.begin_of_one_moment().await?;
-            let names: Vec<(String,)> =
-                sql_as("select name from cdr_sync.account order by name").fetch_all(&mut *tx).await?;
+            let names: Vec<String> =
+                sql_value("select name from cdr_sync.account order by name").fetch_all(&mut *tx).await?;
             // A statement each for all accounts: two hundred accounts cost no more round trips than one.
             let mut coverage = coverage::read_all(&mut tx).await?;
-            let mut gaps = by_account(gap::all_open(&mut tx).await?, |gap| gap.account.clone());
+            let mut gaps = BTreeMap::<String, Vec<OpenGap>>::new();
+            for gap in gap::all_open(&mut tx).await? {
+                gaps.entry(gap.account.clone()).or_default().push(gap);
+            }
             let mut requests = requests(&mut tx, now).await?;
             let backfill = backfill(&mut tx, now).await?;
             let mut recent = recent(&mut tx).await?;
             let mut rejected = rejected(&mut tx).await?;
             tx.commit().await?;
-            let overview = |(account,): (String,)| Overview {
+            let overview = |account: String| Overview {
                 coverage: coverage.remove(&account).map(|stored| stored.combined()).unwrap_or_default(),
                 gaps: gaps.remove(&account).unwrap_or_default(),
                 requests: requests.remove(&account).unwrap_or_default(),
@@ -140,9 +144,9 @@ impl Store {
     ) -> Result<Vec<HourOfCalls>, StoreError> {
         self.in_time(async {
         let mut tx = self.begin().await?;
-        let rows: Vec<(String, DateTime<Utc>, i64)> = sql_as(
+        let hours = sql_as(
             // By account: else the planner may prefer to read the whole table.
-            "select a.name, h.hour, h.calls
+            "select a.name as account, h.hour, h.calls
              from cdr_sync.account a
              cross join lateral (
                  select date_trunc('hour', c.started_at) as hour, count(distinct c.call_id) as calls
@@ -157,7 +161,7 @@ impl Store {
         .fetch_all(&mut *tx)
         .await?;
 tx.commit().await?;
-        Ok(rows.into_iter().map(|(account, hour, calls)| HourOfCalls { account, hour, calls }).collect())
+        Ok(hours)
         })
         .await
     }
@@ -179,11 +183,19 @@ tx.commit().await?;
     }
 }
 
+/// A row, and whose it is.
+#[derive(FromRow)]
+struct OfAccount<T> {
+    account: String,
+    #[sqlx(flatten)]
+    row: T,
+}
+
 /// `rows` by their account, each account's in the order they came.
-fn by_account<T>(rows: Vec<T>, account: impl Fn(&T) -> String) -> BTreeMap<String, Vec<T>> {
+fn by_account<T>(rows: Vec<OfAccount<T>>) -> BTreeMap<String, Vec<T>> {
     let mut sorted = BTreeMap::<String, Vec<T>>::new();
-    for row in rows {
-        sorted.entry(account(&row)).or_default().push(row);
+    for OfAccount { account, row } in rows {
+        sorted.entry(account).or_default().push(row);
     }
     sorted
 }
@@ -192,9 +204,9 @@ async fn requests(
     conn: &mut PgConnection,
     now: DateTime<Utc>,
 ) -> Result<BTreeMap<String, Vec<LaneRequests>>, StoreError> {
-    let rows: Vec<(String, String, i64, i64)> = sql_as(
+    let rows: Vec<OfAccount<LaneRequests>> = sql_as(
         // By account: the index begins with it, and the diary of many accounts is long.
-        "select a.name, r.lane, r.hour, r.five_minutes
+        "select a.name as account, r.lane, r.hour, r.five_minutes
          from cdr_sync.account a
          cross join lateral (
              select lane, sum(requests) as hour,
@@ -207,11 +219,7 @@ async fn requests(
     .bind(now)
     .fetch_all(conn)
     .await?;
-    let mut requests = BTreeMap::<String, Vec<LaneRequests>>::new();
-    for (account, lane, hour, five_minutes) in rows {
-        requests.entry(account).or_default().push(LaneRequests { lane, hour, five_minutes });
-    }
-    Ok(requests)
+    Ok(by_account(rows))
 }
 
 /// History is read from the newest to the oldest, so the windows' upper ends tell how far it has come.
@@ -219,9 +227,8 @@ async fn backfill(
     conn: &mut PgConnection,
     now: DateTime<Utc>,
 ) -> Result<BTreeMap<String, Backfill>, StoreError> {
-    type Row = (String, DateTime<Utc>, DateTime<Utc>, DateTime<Utc>);
-    let rows: Vec<Row> = sql_as(
-        "select a.name, r.since, r.first, c.oldest
+    let rows: Vec<OfAccount<Backfill>> = sql_as(
+        "select a.name as account, r.since, r.first as from, c.oldest as to
          from cdr_sync.account a
          cross join lateral (
              select min(started_at) as since, max(upper(span)) as first from cdr_sync.window_read
@@ -233,41 +240,26 @@ async fn backfill(
     .bind(now)
     .fetch_all(conn)
     .await?;
-    Ok(rows.into_iter().map(|(account, since, from, to)| (account, Backfill { since, from, to })).collect())
+    Ok(rows.into_iter().map(|row| (row.account, row.row)).collect())
 }
 
 async fn recent(conn: &mut PgConnection) -> Result<BTreeMap<String, Vec<RecentRead>>, StoreError> {
-    let rows = sql("select r.started_at, r.lane, r.reason, lower(r.span), upper(r.span), r.outcome,
-                r.requests, r.seen, r.inserted, r.updated, r.removed, r.rejected, r.elapsed, a.name
+    let rows: Vec<OfAccount<RecentRead>> = sql_as(
+        "select a.name as account, r.started_at, r.lane, r.reason, r.span, r.outcome, r.requests, r.seen,
+                r.inserted, r.updated, r.removed, r.rejected,
+                (extract(epoch from r.elapsed) * 1000)::bigint as elapsed_ms
          from cdr_sync.account a
          cross join lateral (
              select * from cdr_sync.window_read w
              where w.account = a.name and w.outcome <> 'summed'
              order by w.started_at desc limit $1
          ) r
-         order by a.name, r.started_at desc")
+         order by a.name, r.started_at desc",
+    )
     .bind(RECENT)
     .fetch_all(conn)
     .await?;
-    let mut recent = BTreeMap::<String, Vec<RecentRead>>::new();
-    for row in &rows {
-        let elapsed: PgInterval = row.try_get(12)?;
-        recent.entry(row.try_get(13)?).or_default().push(RecentRead {
-            started_at: row.try_get(0)?,
-            lane: row.try_get(1)?,
-            reason: row.try_get(2)?,
-            window: window(row.try_get(3)?, row.try_get(4)?)?,
-            outcome: row.try_get(5)?,
-            requests: row.try_get(6)?,
-            seen: row.try_get(7)?,
-            inserted: row.try_get(8)?,
-            updated: row.try_get(9)?,
-            removed: row.try_get(10)?,
-            rejected: row.try_get(11)?,
-            elapsed: TimeDelta::microseconds(elapsed.microseconds),
-        });
-    }
-    Ok(recent)
+    Ok(by_account(rows))
 }
 
 async fn rejected(conn: &mut PgConnection) -> Result<BTreeMap<String, Vec<(String, i64)>>, StoreError> {

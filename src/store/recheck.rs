@@ -1,16 +1,18 @@
 //! Which windows are to be read again, because rows in them are missing or share a key.
 
 use chrono::{DateTime, Utc};
-use sqlx::{AssertSqlSafe, PgConnection};
+use sqlx::postgres::types::PgRange;
+use sqlx::{AssertSqlSafe, FromRow, PgConnection};
 
 use super::missing::{HORIZON_AGE, LIVE};
-use super::{StoreError, interval, window};
+use super::{StoreError, interval};
 use crate::window::Window;
 
 /// A window to be read again because rows in it are missing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromRow)]
 pub struct Recheck {
     /// What to read: whole minutes around the missing rows of one hour.
+    #[sqlx(rename = "span", try_from = "PgRange<DateTime<Utc>>")]
     pub window: Window,
     /// The first instant at which a read can settle it.
     pub due_at: DateTime<Utc>,
@@ -48,20 +50,14 @@ pub(super) async fn rechecks(conn: &mut PgConnection, account: &str) -> Result<V
                  order by near.started_at desc limit 1
              ) as older on wanted.unsure and wanted.oldest < wanted.due_at - $2
          )
-         select date_trunc('minute', case when near then before else oldest end),
-                date_trunc('minute', newest) + interval '1 minute', due_at
+         select tstzrange(date_trunc('minute', case when near then before else oldest end),
+                          date_trunc('minute', newest) + interval '1 minute') as span, due_at
          from before, lateral (select coalesce(before >= oldest - $2, false) as near) as distance
          union all
-         select date_trunc('minute', before), date_trunc('minute', before) + interval '1 minute', due_at
+         select tstzrange(date_trunc('minute', before), date_trunc('minute', before) + interval '1 minute'), due_at
          from before where before < oldest - $2
          order by 1"
     );
-    let rows: Vec<(DateTime<Utc>, DateTime<Utc>, DateTime<Utc>)> = sqlx::query_as(AssertSqlSafe(statement))
-        .persistent(false)
-        .bind(account)
-        .bind(interval(HORIZON_AGE))
-        .fetch_all(conn)
-        .await?;
-    let recheck = |(from, to, due_at)| Ok(Recheck { window: window(from, to)?, due_at });
-    rows.into_iter().map(recheck).collect()
+    let rows = sqlx::query_as(AssertSqlSafe(statement)).persistent(false);
+    Ok(rows.bind(account).bind(interval(HORIZON_AGE)).fetch_all(conn).await?)
 }

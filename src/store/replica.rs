@@ -1,19 +1,21 @@
 //! The daemons on one database, and how many accounts each leads.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
+
+use sqlx::FromRow;
 
 use super::lease::Holder;
 use super::{Store, StoreError, delta, interval, sql, sql_as};
 
 /// A daemon that is there.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, FromRow)]
 pub struct Replica {
     /// The id of its leases.
     pub holder: String,
     /// What it is configured for.
-    pub accounts: BTreeSet<String>,
+    pub accounts: Vec<String>,
     /// How many accounts it leads.
+    #[sqlx(try_from = "i64")]
     pub leads: usize,
 }
 
@@ -40,21 +42,16 @@ impl Store {
             sql("delete from cdr_sync.replica where expires_at <= clock_timestamp()")
                 .execute(&mut *tx)
                 .await?;
-            let rows: Vec<(String, Vec<String>, i64)> = sql_as(
+            let replicas = sql_as(
                 "select r.holder, r.accounts,
                         (select count(*) from cdr_sync.lease l
-                         where l.holder = r.holder and l.expires_at > clock_timestamp())
+                         where l.holder = r.holder and l.expires_at > clock_timestamp()) as leads
                  from cdr_sync.replica r",
             )
             .fetch_all(&mut *tx)
             .await?;
             tx.commit().await?;
-            let replica = |(holder, accounts, leads): (String, Vec<String>, i64)| Replica {
-                holder,
-                accounts: accounts.into_iter().collect(),
-                leads: usize::try_from(leads).unwrap_or_default(),
-            };
-            Ok(rows.into_iter().map(replica).collect())
+            Ok(replicas)
         })
         .await
     }

@@ -2,22 +2,26 @@
 
 use chrono::{DateTime, Utc};
 
-use super::{Store, StoreError, span, sql, sql_as, window};
+use sqlx::FromRow;
+use sqlx::postgres::types::PgRange;
+
+use super::{Store, StoreError, span, sql, sql_as, sql_value};
 use crate::window::Window;
 
 /// Work that waits or runs.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, FromRow)]
 pub struct WorkRequest {
     /// Its number.
     pub id: i64,
     /// What to read again.
+    #[sqlx(rename = "span", try_from = "PgRange<DateTime<Utc>>")]
     pub window: Window,
     /// Why.
     pub reason: String,
 }
 
 /// How a request fares.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, FromRow)]
 pub struct WorkRequestState {
     /// `waiting`, `running`, `done` or `failed`.
     pub state: String,
@@ -32,7 +36,7 @@ impl Store {
     pub async fn ask(&self, account: &str, window: Window, reason: &str) -> Result<i64, StoreError> {
         self.soon(async {
             let mut tx = self.begin().await?;
-            let (id,): (i64,) = sql_as(
+            let id: i64 = sql_value(
                 "insert into cdr_sync.request (account, span, reason) values ($1, $2, $3) returning id",
             )
             .bind(account)
@@ -50,16 +54,15 @@ impl Store {
     pub async fn open_requests(&self, account: &str) -> Result<Vec<WorkRequest>, StoreError> {
         self.soon(async {
             let mut tx = self.begin().await?;
-            let rows: Vec<(i64, DateTime<Utc>, DateTime<Utc>, String)> = sql_as(
-                "select id, lower(span), upper(span), reason from cdr_sync.request
+            let requests = sql_as(
+                "select id, span, reason from cdr_sync.request
              where account = $1 and state in ('waiting', 'running') order by id",
             )
             .bind(account)
             .fetch_all(&mut *tx)
             .await?;
             tx.commit().await?;
-            let request = |(id, from, to, reason)| Ok(WorkRequest { id, window: window(from, to)?, reason });
-            rows.into_iter().map(request).collect()
+            Ok(requests)
         })
         .await
     }
@@ -93,13 +96,12 @@ impl Store {
     pub async fn request_state(&self, id: i64) -> Result<Option<WorkRequestState>, StoreError> {
         self.soon(async {
             let mut tx = self.begin().await?;
-            let row: Option<(String, f32, Option<String>)> =
-                sql_as("select state, progress, error from cdr_sync.request where id = $1")
-                    .bind(id)
-                    .fetch_optional(&mut *tx)
-                    .await?;
+            let state = sql_as("select state, progress, error from cdr_sync.request where id = $1")
+                .bind(id)
+                .fetch_optional(&mut *tx)
+                .await?;
             tx.commit().await?;
-            Ok(row.map(|(state, progress, error)| WorkRequestState { state, progress, error }))
+            Ok(state)
         })
         .await
     }

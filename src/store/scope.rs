@@ -8,7 +8,7 @@ use serde_json::Value;
 use sqlx::PgConnection;
 
 use super::missing::columns;
-use super::{StoreError, span, sql, sql_as};
+use super::{StoreError, span, sql, sql_value};
 use crate::cdr::CdrKey;
 use crate::window::Window;
 
@@ -39,13 +39,13 @@ pub(super) async fn change(
     now: DateTime<Utc>,
 ) -> Result<Option<(Value, Value)>, StoreError> {
     // Compared by PostgreSQL, which does not mind the order of keys.
-    let before: Option<(Value,)> =
-        sql_as("select scope from cdr_sync.account where name = $1 and scope <> $2")
+    let before: Option<Value> =
+        sql_value("select scope from cdr_sync.account where name = $1 and scope <> $2")
             .bind(name)
             .bind(scope)
             .fetch_optional(&mut *conn)
             .await?;
-    let Some((before,)) = before else { return Ok(None) };
+    let Some(before) = before else { return Ok(None) };
     for statement in EMPTY_LEDGER {
         sql(statement).bind(name).execute(&mut *conn).await?;
     }

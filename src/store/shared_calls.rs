@@ -1,6 +1,8 @@
 //! Accounts that see the same calls: one credential configured twice, or a department beside its hierarchy. Every chart
 //! over both would count those calls twice.
 
+use sqlx::FromRow;
+
 use super::{Store, StoreError, sql_as};
 
 /// The newest rows of each account that are looked up under the others: as many as [`LOOKUPS`] allows, at most …
@@ -11,7 +13,7 @@ const LEAST: i64 = 20;
 const LOOKUPS: i64 = 200_000;
 
 /// Two accounts that share CallIDs.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, FromRow)]
 pub struct SharedCalls {
     /// The first by name.
     pub account: String,
@@ -29,7 +31,7 @@ impl Store {
     pub async fn shared_calls(&self) -> Result<Vec<SharedCalls>, StoreError> {
         self.in_time(async {
         let mut tx = self.begin().await?;
-        let rows: Vec<(String, String, i64, i64)> = sql_as(
+        let pairs = sql_as(
             "with newest as materialized (
                  select a.name, c.call_id
                  from cdr_sync.account a
@@ -41,8 +43,8 @@ impl Store {
                             from cdr_sync.account)
                  ) c
              )
-             select least(a.name, b.name), greatest(a.name, b.name),
-                    count(*) filter (where shared.found), count(*)
+             select least(a.name, b.name) as account, greatest(a.name, b.name) as other,
+                    count(*) filter (where shared.found) as shared, count(*) as sampled
              from newest a
              join cdr_sync.account b on a.name <> b.name
              cross join lateral (
@@ -61,8 +63,7 @@ impl Store {
         .fetch_all(&mut *tx)
         .await?;
 tx.commit().await?;
-        let pair = |(account, other, shared, sampled)| SharedCalls { account, other, shared, sampled };
-        Ok(rows.into_iter().map(pair).collect())
+        Ok(pairs)
         })
         .await
     }

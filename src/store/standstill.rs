@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
+use sqlx::FromRow;
 
 use super::{Store, StoreError, Tx, sql, sql_as};
 
@@ -140,13 +141,20 @@ async fn is_there(store: &Store) -> bool {
     matches!(connecting, Ok(Ok(()) | Err(StoreError::NotAdmitted { .. })))
 }
 
+/// A line of `pg_stat_activity`.
+#[derive(FromRow)]
+struct BackendRow {
+    state: Option<String>,
+    reads: Option<bool>,
+    state_change: Option<DateTime<Utc>>,
+}
+
 async fn look(store: &Store, backend: i32) -> Result<WaitState, StoreError> {
-    type Row = (Option<String>, Option<bool>, Option<DateTime<Utc>>);
     let watcher = store.watcher();
     let looking = async {
         let mut tx = watcher.begin().await?;
-        let row: Option<Row> = sql_as(
-            "select state, wait_event = 'ClientRead', state_change from pg_stat_activity where pid = $1",
+        let row: Option<BackendRow> = sql_as(
+            "select state, wait_event = 'ClientRead' as reads, state_change from pg_stat_activity where pid = $1",
         )
         .bind(backend)
         .fetch_optional(&mut *tx)
@@ -155,7 +163,8 @@ async fn look(store: &Store, backend: i32) -> Result<WaitState, StoreError> {
         Ok::<_, StoreError>(row)
     };
     let row = tokio::time::timeout(LOOKING, looking).await;
-    let Some((state, reads, Some(since))) = row.map_err(|_| StoreError::silent(LOOKING))?? else {
+    let row = row.map_err(|_| StoreError::silent(LOOKING))??;
+    let Some(BackendRow { state, reads, state_change: Some(since) }) = row else {
         return Ok(WaitState::Gone);
     };
     Ok(match state.as_deref() {

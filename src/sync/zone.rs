@@ -214,7 +214,7 @@ impl Fetcher {
             return Err(self.wrong_zone(zone_check::not_found(call, zone)));
         }
         match answered {
-            // UTC is what the API documents: records that are found by something else than their date say nothing, and
+            // UTC is what the vendor documents (docs/voicenter-api.md#time-zone): records that are found by something else than their date say nothing, and
             // are not asked about again before the next look.
             2 if zone_check::is_utc(zone, call) => {
                 self.zone.decided = true;

@@ -29,7 +29,7 @@ pub enum Capability {
     UserId,
     /// The key `version`.
     Version,
-    /// The key `sort` with the field `date`, as the vendor's notes spell it.
+    /// The key `sort` with the field `date`, as the vendor spells it (docs/voicenter-api.md#order).
     SortLower,
     /// The key `sort` with the field `Date`.
     SortPascal,

@@ -30,7 +30,7 @@ pub struct Written {
 }
 
 /// Reads `2024-06-10T09:04:58Z`, without zone, with a space for the T, with minutes only, with fractions, and with a
-/// numeric offset (API document, "What real answers do").
+/// numeric offset (docs/voicenter-api.md#dates).
 pub fn parse(text: &str) -> Option<Written> {
     let text = text.trim();
     let (date, rest) = (text.get(..10)?, text.get(10..)?);

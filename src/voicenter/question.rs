@@ -35,7 +35,7 @@ pub enum Format {
 /// `fields` of the request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fields {
-    /// All that are documented, but for those that the form leaves out.
+    /// All that are documented (docs/voicenter-api.md#fields), but for those that the form leaves out.
     All,
     /// These.
     Only(Vec<String>),

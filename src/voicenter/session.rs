@@ -129,7 +129,7 @@ impl Session {
 /// What a question has a use for.
 fn wanted(question: &Question, method: Method) -> Form {
     let mut wanted = if question.fields == Fields::All { Form::FIELDS } else { Form::BARE };
-    // No document says how these look in a query: a GET is asked without.
+    // Nobody says how these look in a query (docs/voicenter-api.md#get): a GET is asked without.
     if method == Method::Post {
         wanted = wanted.union(Form::of([Capability::Version]));
         if question.order.is_some() {

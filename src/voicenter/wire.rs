@@ -8,7 +8,7 @@ use super::dates::{self, Repeated};
 use super::question::{Fields, Format, Granularity, Question};
 use crate::window::Order;
 
-/// The fields of a record that every server gives out: those of the v0.1 document. [`Form::FIELDS`] come beside them.
+/// The fields of a record that every server gives out: those of v0.1 (docs/voicenter-api.md#fields). [`Form::FIELDS`] come beside them.
 const FIELDS: [&str; 23] = [
     "Date",
     "Type",
@@ -143,6 +143,6 @@ pub fn query(question: &Question, form: DateForm, code: Option<&str>) -> Vec<(&'
     pairs.extend(filter.campaign_ids.iter().map(|number| ("campaignID", number.to_string())));
     pairs.extend(filter.queue_ids.iter().map(|number| ("queueID", number.to_string())));
     pairs.extend(fields(question).into_iter().map(|field| ("fields", field)));
-    // No document says how `sort` looks in a query: a GET is asked unsorted, and cut answers are split.
+    // Nobody says how `sort` looks in a query (docs/voicenter-api.md#get): a GET is asked unsorted, and cut answers are split.
     pairs
 }

@@ -20,7 +20,7 @@ pub struct ZoneEvidence {
     /// Zoneless dates, read in the configured zone, minus their DateEpoch: zero where the zone fits.
     pub epoch: Option<Shift>,
     /// The wall time that CallID begins with, read as Israel's, minus the call's date as it was read: zero where the zone
-    /// fits. A hint only: no document promises it.
+    /// fits. A hint only: nobody promises it (docs/voicenter-api.md#callid).
     pub call_id: Option<Shift>,
 }
 

@@ -29,6 +29,7 @@ mod planner;
 mod planner_evidence;
 mod process;
 mod readers;
+mod references;
 mod servers;
 mod store_postgres;
 mod torture;

@@ -13,7 +13,7 @@ use super::wheel;
 /// The environment variable that forces one source: `system`, `wheel`, or a path to a bin directory.
 pub const SOURCE_VARIABLE: &str = "CDR_SYNC_POSTGRES";
 
-/// The oldest major version the database code is written for (contract, `database.url`).
+/// The oldest major version the database code is written for (docs/contract.md#configuration).
 const OLDEST: u32 = 13;
 
 /// Where to take the server programs from.

@@ -1,4 +1,4 @@
-//! The text of an answer: JSON as the documents show it, or the HTML table of `format: HTML`.
+//! The text of an answer: JSON as docs/voicenter-api.md#answer shows it, or the HTML table of `format: HTML`.
 
 use std::io::Write;
 

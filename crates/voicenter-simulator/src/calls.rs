@@ -16,7 +16,7 @@ pub(crate) const LONGEST_AFTER: i64 = 4_800;
 const HOUR: i64 = 3_600;
 const DAY: i64 = 86_400;
 
-/// The Types of the API document, with their CdrTypes.
+/// The Types of docs/voicenter-api.md#types, with their CdrTypes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum CallKind {
     #[default]

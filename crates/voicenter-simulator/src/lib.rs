@@ -1,9 +1,9 @@
 //! A Voicenter API to try things on: in-process for tests and `cdr-sync demo`, and as `cdr-sync simulate`.
 //!
-//! It is as strict as the documents and as nasty as the real servers. It writes and reads the wire format by
+//! It is as strict as the documents (docs/voicenter-api.md) and as nasty as the real servers. It writes and reads the wire format by
 //! itself and knows nothing of the daemon's decoder, so that both cannot share a mistake.
 //!
-//! Error numbers are those of the documents; whatever else a request does wrong is error 90, with the rule it
+//! Error numbers are those of docs/voicenter-api.md#errors; whatever else a request does wrong is error 90, with the rule it
 //! broke in ERROR_DESCRIPTION.
 
 mod answer;

@@ -7,11 +7,11 @@ use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
 use secrecy::SecretString;
 
-/// Everything about a simulated API. `Default` is the current generation as its documents describe it.
+/// Everything about a simulated API. `Default` is the current generation as docs/voicenter-api.md#generations describes it.
 ///
 /// ```
-/// use voicenter_simulator::{Generation, SimulatorOptions};
-/// let options = SimulatorOptions { generation: Generation::V01, record_limit: 500, ..Default::default() };
+/// use voicenter_simulator::{ApiGeneration, SimulatorOptions};
+/// let options = SimulatorOptions { generation: ApiGeneration::V01, record_limit: 500, ..Default::default() };
 /// ```
 #[derive(Clone, Debug)]
 pub struct SimulatorOptions {
@@ -19,9 +19,9 @@ pub struct SimulatorOptions {
     pub listen: SocketAddr,
     /// The calls that there are.
     pub world: WorldOptions,
-    /// Which of the two documents the API follows.
+    /// Which generation of the API it is (docs/voicenter-api.md#generations).
     pub generation: ApiGeneration,
-    /// How records are written, where that differs from the generation's document.
+    /// How records are written, where that differs from the generation's default (docs/voicenter-api.md#generations).
     pub dialect: DialectOptions,
     /// Most records in one answer.
     pub record_limit: usize,

@@ -1,4 +1,4 @@
-//! Reading a request as the documents describe it, and refusing all else by the rule that it breaks.
+//! Reading a request as docs/voicenter-api.md#request describes it, and refusing all else by the rule that it breaks.
 
 use chrono::NaiveDateTime;
 use serde_json::{Map, Value};
@@ -38,7 +38,7 @@ pub struct SortKey {
 }
 
 impl SortKey {
-    /// The field's name as the documents spell it.
+    /// The field's name as docs/voicenter-api.md#fields spells it.
     pub fn field_name(&self) -> &'static str {
         self.field.name()
     }
@@ -190,7 +190,7 @@ fn check_range(search: &Search) -> Result<(), BadRequest> {
     }
 }
 
-/// Seconds or minutes, never a zone: neither document shows one in a request.
+/// Seconds or minutes, never a zone: no generation shows one in a request (docs/voicenter-api.md#dates).
 fn date(key: &str, value: Value) -> Result<NaiveDateTime, BadRequest> {
     let text = text(key, value)?;
     let form = match text.len() {
@@ -215,7 +215,7 @@ fn format_is_html(format: &str) -> Result<bool, BadRequest> {
 fn field_list(names: &[String], generation: ApiGeneration) -> Result<Vec<Field>, BadRequest> {
     let mut fields = Vec::new();
     for name in names {
-        // These stand in the document's list of fields, though they are search criteria.
+        // These stand in the list of docs/voicenter-api.md#fields, though they are search criteria.
         if ["fromdate", "todate", "phones"].contains(&name.as_str()) {
             continue;
         }

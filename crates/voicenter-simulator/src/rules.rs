@@ -1,4 +1,4 @@
-//! What one server refuses although the documents allow it.
+//! What one server refuses although docs/voicenter-api.md#request allows it.
 
 use chrono::NaiveDateTime;
 use serde_json::Value;

@@ -125,7 +125,7 @@ impl TruthRow {
         (self.started_at, self.canonical_json()) > (other.started_at, other.canonical_json())
     }
 
-    /// The row as JSON, its keys in order, NULLs left out: the text by which the contract breaks a tie.
+    /// The row as JSON, its keys in order, NULLs left out: the text that breaks a tie (docs/contract.md#duplicates).
     pub fn canonical_json(&self) -> String {
         let mut all = json!({
             "call_id": self.call_id, "type": self.r#type, "cdr_type": self.cdr_type,

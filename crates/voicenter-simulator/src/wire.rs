@@ -71,7 +71,7 @@ impl Field {
         Field::DateEpoch,
     ];
 
-    /// Its name in the documents.
+    /// Its name in docs/voicenter-api.md#fields.
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Field::CallerNumber => "CallerNumber",
@@ -104,7 +104,7 @@ impl Field {
         }
     }
 
-    /// The field that a client asks for; letter case does not matter (the document writes `date`).
+    /// The field that a client asks for; letter case does not matter (docs/voicenter-api.md#order writes `date`).
     pub(crate) fn named(name: &str, generation: ApiGeneration) -> Option<Self> {
         let found = Field::ALL.into_iter().find(|field| field.name().eq_ignore_ascii_case(name));
         found.filter(|field| generation == ApiGeneration::Current || !field.is_newer())
