@@ -10,7 +10,6 @@ mod leftovers;
 mod pacing;
 mod progress;
 mod query;
-mod reload;
 mod resume;
 mod run;
 mod status;
@@ -24,11 +23,12 @@ use std::process::ExitCode;
 use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
 use clap::{Args, Parser, Subcommand};
 
-use crate::app::{App, AppError};
 use crate::clock::Clock;
 use crate::config::{Config, ConfigError, LogConfig, Sources};
+use crate::daemon::DaemonError;
 use crate::demo::DemoArgs;
 use crate::output;
+use crate::setup::{self, SetupError};
 use crate::sync::SyncError;
 use crate::telemetry;
 use crate::window::Window;
@@ -180,7 +180,9 @@ enum CliError {
     #[error(transparent)]
     Config(#[from] ConfigError),
     #[error(transparent)]
-    App(#[from] AppError),
+    Setup(#[from] SetupError),
+    #[error(transparent)]
+    Daemon(#[from] DaemonError),
     #[error(transparent)]
     Sync(#[from] SyncError),
     #[error(transparent)]
@@ -211,7 +213,10 @@ impl CliError {
         match self {
             CliError::Config(_)
             | CliError::Usage(_)
-            | CliError::App(AppError::Config(_) | AppError::Client(_)) => Exit::Usage,
+            | CliError::Setup(SetupError::Config(_) | SetupError::Client(_))
+            | CliError::Daemon(DaemonError::Setup(SetupError::Config(_) | SetupError::Client(_))) => {
+                Exit::Usage
+            }
             CliError::Sync(SyncError::Refused { .. }) => Exit::Refused,
             CliError::Sync(SyncError::WrongZone { .. }) => Exit::Usage,
             _ => Exit::Failed,
@@ -304,7 +309,7 @@ impl Cli {
             Command::Healthcheck(args) => healthcheck::run(&config, args.live).await,
             Command::Check => check::run(&config, clock).await,
             Command::Migrate => {
-                let state = App::store(&config)?.migrate().await?;
+                let state = setup::open_store(&config)?.migrate().await?;
                 println!("the schema is up to date");
                 for name in &state.newer {
                     println!("{name} is of a newer cdr-sync: this one works with it");

@@ -6,11 +6,11 @@
 #[macro_use]
 mod output;
 
-pub mod app;
 pub mod cdr;
 pub mod cli;
 pub mod clock;
 pub mod config;
+mod daemon;
 pub mod demo;
 pub mod health;
 pub mod http;
@@ -19,6 +19,7 @@ pub mod metrics;
 pub mod plan;
 pub mod rate_limit;
 pub mod read;
+pub mod setup;
 pub mod store;
 pub mod sync;
 pub mod systemd;

@@ -7,9 +7,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::pacing::Pacing;
 use super::table::Paint;
 use super::{CliError, Exit};
-use crate::app::{self, App, AppError};
 use crate::clock::Clock;
 use crate::config::{AccountConfig, Config};
+use crate::setup::{self, SetupError};
 use crate::store::Store;
 use crate::voicenter::capabilities::Remembered;
 use crate::voicenter::session::Session;
@@ -57,9 +57,9 @@ pub(super) async fn run(config: &Config, clock: Clock) -> Result<Exit, CliError>
     let mut findings = Findings { exit: Exit::Done, paint: Paint::for_stdout() };
     findings.good("the configuration is valid");
     proxy(&findings);
-    let store = match App::store(config) {
+    let store = match setup::open_store(config) {
         Ok(store) => database::check(store, &mut findings).await,
-        Err(AppError::Config(_)) => {
+        Err(SetupError::Config(_)) => {
             let mend = "set DATABASE_URL, for example postgres://user:password@host/database";
             findings.bad("no database is configured (database.url)", mend, Exit::Usage);
             None
@@ -113,7 +113,7 @@ async fn api(
     clock: &Clock,
     findings: &mut Findings,
 ) -> Result<(), CliError> {
-    let client = app::client(config, account).map_err(app::AppError::from)?;
+    let client = setup::client(config, account).map_err(SetupError::from)?;
     let pacing = Pacing::new(config, account, &client, store).await;
     let session = Session::new(client.method(), &Remembered::default());
     let mut api = Api { config, account, client, session, pacing, clock };
@@ -307,7 +307,7 @@ impl Api<'_> {
 
     /// One question, in the fullest form that the server takes.
     async fn ask(&mut self, from: DateTime<Utc>, to: DateTime<Utc>) -> Result<Received, ApiError> {
-        let question = Question::for_newest(app::filter(self.account), from, to);
+        let question = Question::for_newest(setup::filter(self.account), from, to);
         let (client, pacing, clock) = (&self.client, &self.pacing, self.clock);
         let ask = async |question: &Question| pacing.send(clock, client.ask(question)).await;
         let asked = self.session.ask(question.clone(), || clock.now(), ask);

@@ -7,10 +7,10 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::sync::pass;
 use super::table::{render, span};
 use super::{CliError, Exit};
-use crate::app::App;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::plan::Mode;
+use crate::setup;
 use crate::window::Window;
 
 /// So many rejected records are listed.
@@ -20,7 +20,7 @@ const AROUND: TimeDelta = TimeDelta::minutes(1);
 
 /// Lists the open gaps, or reads them again.
 pub(super) async fn gaps(config: &Config, retry: bool, clock: Clock) -> Result<Exit, CliError> {
-    let store = App::store(config)?;
+    let store = setup::open_store(config)?;
     let gaps = store.gaps(None).await?;
     if gaps.is_empty() {
         println!("no open gaps");
@@ -56,7 +56,7 @@ pub(super) async fn gaps(config: &Config, retry: bool, clock: Clock) -> Result<E
 
 /// Lists the open rejected records, or reads the time around them again.
 pub(super) async fn rejected(config: &Config, retry: bool, clock: Clock) -> Result<Exit, CliError> {
-    let store = App::store(config)?;
+    let store = setup::open_store(config)?;
     let rejected = store.rejected(None, LISTED).await?;
     if rejected.is_empty() {
         println!("no rejected records");
@@ -130,10 +130,10 @@ impl CellWidth {
 
 /// Reads spans again, each for its account.
 async fn read_again(config: &Config, spans: Vec<(&str, Window)>, clock: Clock) -> Result<Exit, CliError> {
-    let store = App::store(config)?;
-    let app = App::build(config, store).await?;
+    let store = setup::open_store(config)?;
+    let accounts = setup::accounts(config, &store).await?;
     let mut work = Vec::new();
-    for account in app.accounts {
+    for account in accounts {
         let own: Vec<Window> =
             spans.iter().filter(|(name, _)| *name == account.name).map(|(_, span)| *span).collect();
         if !own.is_empty() {
@@ -143,5 +143,5 @@ async fn read_again(config: &Config, spans: Vec<(&str, Window)>, clock: Clock) -
     if work.is_empty() {
         return Err(CliError::Failed("none of these accounts is configured".into()));
     }
-    pass(&app.store, work, Mode::Asked, clock).await
+    pass(&store, work, Mode::Asked, clock).await
 }

@@ -4,16 +4,16 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::table::{Paint, render, span, thousands};
 use super::{CliError, Exit};
-use crate::app::App;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::health::facts::AccountFacts;
 use crate::health::{self, AccountState, Level, Problem, problems};
+use crate::setup;
 use crate::store::account::AccountStatus;
 
 /// Prints a table with what is wrong below it, or JSON.
 pub(super) async fn run(config: &Config, as_json: bool, clock: Clock) -> Result<Exit, CliError> {
-    let store = App::store(config)?;
+    let store = setup::open_store(config)?;
     let now = clock.now();
     let accounts = AccountFacts::read_all(&store, now).await?;
     if as_json {

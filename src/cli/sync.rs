@@ -10,10 +10,10 @@ use super::progress;
 use super::run::stop_signal;
 use super::table::{span as span_text, thousands};
 use super::{CliError, Exit};
-use crate::app::App;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::plan::Mode;
+use crate::setup;
 use crate::store::Store;
 use crate::sync::engine::Engine;
 use crate::sync::leadership::Leases;
@@ -26,12 +26,12 @@ const RELOADS: u32 = 5;
 
 /// Everything up to now, or just `span` again.
 pub(super) async fn run(config: &Config, span: Option<Window>, clock: Clock) -> Result<Exit, CliError> {
-    App::validate(config)?;
-    let store = App::store(config)?;
+    setup::validate(config)?;
+    let store = setup::open_store(config)?;
     store.migrate().await?;
-    let app = App::build(config, store).await?;
-    let work = app.accounts.into_iter().map(|account| (account, span.into_iter().collect()));
-    pass(&app.store, work.collect(), if span.is_some() { Mode::Asked } else { Mode::Pass }, clock).await
+    let accounts = setup::accounts(config, &store).await?;
+    let work = accounts.into_iter().map(|account| (account, span.into_iter().collect()));
+    pass(&store, work.collect(), if span.is_some() { Mode::Asked } else { Mode::Pass }, clock).await
 }
 
 /// One pass over some accounts, each with the spans asked for; all at the same time.

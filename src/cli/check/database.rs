@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::{Exit, Findings};
-use crate::app;
 use crate::config::{AccountConfig, Config};
+use crate::setup;
 use crate::store::environment::{Environment, Transport};
 use crate::store::{SchemaState, Store, StoreError};
 
@@ -168,7 +168,7 @@ pub(super) async fn neighbours(config: &Config, store: &Store, findings: &mut Fi
 /// Whether what the account reads is what the ledger has of it.
 pub(super) async fn scope(account: &AccountConfig, store: Option<&Store>, findings: &mut Findings) {
     let Some(store) = store else { return };
-    let wanted = app::scope(account);
+    let wanted = setup::scope(account);
     match store.stored_scope(&account.name).await {
         Ok(Some(stored)) if stored != wanted => findings.note(&format!(
             "account {}: what it reads has changed, so the next start reads everything again (before: {stored}; now: {wanted})",

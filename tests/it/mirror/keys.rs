@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use cdr_sync::app::App;
 use cdr_sync::config::{Config, Sources};
 use cdr_sync::plan::Mode;
+use cdr_sync::setup;
 use cdr_sync::sync::Account;
 use cdr_sync::sync::status::ProgressWatch;
 use chrono::TimeDelta;
@@ -41,7 +41,7 @@ pub async fn configured<const N: usize>(
     let env = env.into_iter().chain(more).map(|(name, value)| (name.to_owned(), value));
     let working_dir = std::env::temp_dir().join("cdr-sync-tests-have-no-files");
     let config = Config::load(Sources { file: None, env, working_dir }).unwrap();
-    App::build(&config, scene.store.clone()).await.unwrap().accounts.remove(0)
+    setup::accounts(&config, &scene.store).await.unwrap().remove(0)
 }
 
 async fn open_rejected(scene: &Scene) -> usize {

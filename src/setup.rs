@@ -1,4 +1,4 @@
-//! Wiring: a configuration made into accounts, a store and clients.
+//! A configuration made into what commands work with: the database, clients of the API, and accounts.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ const CDR_TYPES: [i32; 15] = [1, 4, 8, 9, 10, 11, 13, 14, 15, 17, 18, 19, 21, 22
 
 /// Why the parts could not be put together.
 #[derive(Debug, thiserror::Error)]
-pub enum AppError {
+pub enum SetupError {
     /// Something is missing in the configuration.
     #[error(transparent)]
     Config(#[from] ConfigError),
@@ -35,53 +35,40 @@ pub enum AppError {
     Store(#[from] StoreError),
 }
 
-/// Everything a command works with.
-#[derive(Clone, Debug)]
-pub struct App {
-    /// The database.
-    pub store: Store,
-    /// The accounts.
-    pub accounts: Vec<Account>,
+/// The database of the configuration; no connection is made yet.
+pub fn open_store(config: &Config) -> Result<Store, SetupError> {
+    Ok(Store::open(&database_settings(config)?)?)
 }
 
-impl App {
-    /// The database of the configuration; no connection is made yet.
-    pub fn store(config: &Config) -> Result<Store, AppError> {
-        Ok(Store::open(&database_settings(config)?)?)
+/// The same database for page, probes and metrics, beside `store`: whoever asks for those must not take connections from
+/// the sync. Where one connection is all there may be, they share it.
+pub(crate) fn page_store(config: &Config, store: &Store) -> Store {
+    if config.database.max_connections == 1 {
+        return store.clone();
     }
-
-    /// The same database for page, probes and metrics, beside `store`: whoever asks for those must not take connections from
-    /// the sync. Where one connection is all there may be, they share it.
-    pub fn page_store(config: &Config, store: &Store) -> Store {
-        if config.database.max_connections == 1 {
-            return store.clone();
-        }
-        // One reads the ledger, one answers probes meanwhile.
-        store.beside(2, Duration::from_secs(30))
-    }
-
-    /// Finds everything that is wrong with the configuration: before anything is touched.
-    pub fn validate(config: &Config) -> Result<(), AppError> {
-        config.require_database()?;
-        let shared = shared(config);
-        for account in config.require_accounts()? {
-            client_sharing(config, account, &shared)?;
-        }
-        Ok(())
-    }
-
-    /// Store and accounts. The database must be migrated: the salt of the credentials' fingerprints is read.
-    pub async fn build(config: &Config, store: Store) -> Result<Self, AppError> {
-        let salt = store.salt().await?;
-        let shared = shared(config);
-        let accounts = config.require_accounts()?.iter();
-        let accounts: Result<Vec<Account>, AppError> =
-            accounts.map(|account| build_account(config, account, &store, &salt, &shared)).collect();
-        Ok(Self { accounts: accounts?, store })
-    }
+    // One reads the ledger, one answers probes meanwhile.
+    store.beside(2, Duration::from_secs(30))
 }
 
-fn database_settings(config: &Config) -> Result<DatabaseSettings, AppError> {
+/// Finds everything that is wrong with the configuration: before anything is touched.
+pub(crate) fn validate(config: &Config) -> Result<(), SetupError> {
+    config.require_database()?;
+    let shared = shared(config);
+    for account in config.require_accounts()? {
+        client_sharing(config, account, &shared)?;
+    }
+    Ok(())
+}
+
+/// The accounts. The database must be migrated: the salt of the credentials' fingerprints is read.
+pub async fn accounts(config: &Config, store: &Store) -> Result<Vec<Account>, SetupError> {
+    let salt = store.salt().await?;
+    let shared = shared(config);
+    let accounts = config.require_accounts()?.iter();
+    accounts.map(|account| build_account(config, account, store, &salt, &shared)).collect()
+}
+
+fn database_settings(config: &Config) -> Result<DatabaseSettings, SetupError> {
     let mut settings = DatabaseSettings::new(config.require_database()?.clone());
     settings.max_connections = config.database.max_connections;
     settings.pooler = match config.database.pooler {
@@ -97,7 +84,7 @@ fn shared(config: &Config) -> ClientResources {
 }
 
 /// The API as `account` sees it, for a command that asks for one account.
-pub fn client(config: &Config, account: &AccountConfig) -> Result<Client, ClientError> {
+pub(crate) fn client(config: &Config, account: &AccountConfig) -> Result<Client, ClientError> {
     client_sharing(config, account, &shared(config))
 }
 
@@ -131,7 +118,7 @@ fn granularity(config: &Config) -> Granularity {
 }
 
 /// What a question of `account` is narrowed to.
-pub fn filter(account: &AccountConfig) -> Filter {
+pub(crate) fn filter(account: &AccountConfig) -> Filter {
     Filter {
         phones: account.phones.clone(),
         extensions: account.extensions.clone(),
@@ -147,7 +134,7 @@ fn build_account(
     store: &Store,
     salt: &[u8],
     shared: &ClientResources,
-) -> Result<Account, AppError> {
+) -> Result<Account, SetupError> {
     let client = client_sharing(config, account, shared)?;
     let fingerprint = client.credential_fingerprint(salt);
     Ok(Account {
@@ -175,7 +162,7 @@ fn build_account(
 }
 
 /// What an account reads. When it changes, everything is read again.
-pub fn scope(account: &AccountConfig) -> Value {
+pub(crate) fn scope(account: &AccountConfig) -> Value {
     json!({
         "url": account.url.as_str(),
         "timezone": account.timezone.name(),
