@@ -6,6 +6,8 @@
 #[macro_use]
 mod output;
 
+mod allocator;
+pub mod answer_memory;
 pub mod cdr;
 pub mod cli;
 pub mod clock;
@@ -14,7 +16,6 @@ mod daemon;
 pub mod demo;
 pub mod health;
 pub mod http;
-pub mod memory;
 pub mod metrics;
 pub mod plan;
 pub mod rate_limit;

@@ -28,8 +28,8 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
+use crate::answer_memory::ReservedMemory;
 use crate::cdr::{Cdr, Column, Rejected};
-use crate::memory::ReservedMemory;
 
 /// An answer with error 0, decoded.
 #[derive(Clone, Debug)]

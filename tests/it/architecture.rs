@@ -5,20 +5,33 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// A module and all that it may name of this crate.
-const MAY_KNOW: [(&str, &[&str]); 17] = [
+const MAY_KNOW: [(&str, &[&str]); 18] = [
     ("clock", &[]),
     ("cdr", &[]),
-    ("memory", &[]),
+    ("allocator", &[]),
+    ("answer_memory", &[]),
     ("window", &[]),
     ("read", &["window"]),
     ("plan", &["read", "window"]),
-    ("voicenter", &["cdr", "window", "memory"]),
+    ("voicenter", &["cdr", "window", "answer_memory"]),
     ("store", &["cdr", "window", "clock"]),
     ("rate_limit", &["store", "clock"]),
     ("metrics", &["window", "read"]),
     (
         "sync",
-        &["cdr", "window", "read", "plan", "voicenter", "store", "rate_limit", "clock", "metrics", "memory"],
+        &[
+            "cdr",
+            "window",
+            "read",
+            "plan",
+            "voicenter",
+            "store",
+            "rate_limit",
+            "clock",
+            "metrics",
+            "answer_memory",
+            "allocator",
+        ],
     ),
     ("health", &["window", "voicenter", "store", "sync", "clock"]),
     ("http", &["window", "store", "sync", "clock", "metrics", "health"]),

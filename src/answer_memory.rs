@@ -1,4 +1,4 @@
-//! Memory: what the answers of all accounts may take up together, and memory given back to the system.
+//! The memory that the answers of all accounts may take up together.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -206,16 +206,6 @@ impl ReservedMemory {
 
 fn units(bytes: u64) -> u64 {
     bytes.div_ceil(UNIT)
-}
-
-/// Gives back what the allocator holds but nobody uses. glibc keeps the peak of a first sync, some 50 MB, for ever
-/// otherwise (mallopt(3): only the top of the heap is trimmed by itself); this takes well below a millisecond.
-pub fn give_back() {
-    #[cfg(all(target_os = "linux", target_env = "gnu"))]
-    #[expect(unsafe_code, reason = "malloc_trim(3) has no condition that a caller could break")]
-    unsafe {
-        libc::malloc_trim(0);
-    }
 }
 
 #[cfg(test)]
