@@ -5,11 +5,12 @@ mod check;
 mod descriptors;
 mod documents;
 mod fields;
+mod gaps;
 mod healthcheck;
-mod leftovers;
 mod pacing;
 mod progress;
 mod query;
+mod rejected;
 mod resume;
 mod run;
 mod status;
@@ -329,8 +330,8 @@ impl Cli {
                 .await
             }
             Command::Status(args) => status::run(&config, args.json, clock).await,
-            Command::Gaps(args) => leftovers::gaps(&config, args.retry, clock).await,
-            Command::Rejected(args) => leftovers::rejected(&config, args.retry, clock).await,
+            Command::Gaps(args) => gaps::run(&config, args.retry, clock).await,
+            Command::Rejected(args) => rejected::run(&config, args.retry, clock).await,
             Command::Resume(args) => resume::run(&config, args, clock).await,
             Command::Account(command) => account::run(&config, command).await,
             Command::Simulate(_) | Command::Demo(_) | Command::Completions(_) | Command::Man(_) => {

@@ -34,8 +34,30 @@ pub(super) async fn run(config: &Config, span: Option<Window>, clock: Clock) -> 
     pass(&store, work.collect(), if span.is_some() { Mode::Asked } else { Mode::Pass }, clock).await
 }
 
+/// Reads spans again, each for its account.
+pub(super) async fn read_again(
+    config: &Config,
+    spans: Vec<(&str, Window)>,
+    clock: Clock,
+) -> Result<Exit, CliError> {
+    let store = setup::open_store(config)?;
+    let accounts = setup::accounts(config, &store).await?;
+    let mut work = Vec::new();
+    for account in accounts {
+        let own: Vec<Window> =
+            spans.iter().filter(|(name, _)| *name == account.name).map(|(_, span)| *span).collect();
+        if !own.is_empty() {
+            work.push((account, own));
+        }
+    }
+    if work.is_empty() {
+        return Err(CliError::Failed("none of these accounts is configured".into()));
+    }
+    pass(&store, work, Mode::Asked, clock).await
+}
+
 /// One pass over some accounts, each with the spans asked for; all at the same time.
-pub(super) async fn pass(
+async fn pass(
     store: &Store,
     work: Vec<(Account, Vec<Window>)>,
     mode: Mode,
