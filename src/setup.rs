@@ -5,17 +5,16 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use serde_json::{Value, json};
 
-use crate::config::{self, AccountConfig, Config, ConfigError};
+use crate::config::{AccountConfig, Config, ConfigError, HistoryStart};
 use crate::plan::PlanSettings;
 use crate::rate_limit::{Backoff, RateLimiter};
 use crate::read::ReadingSettings;
 use crate::read::partition::FilterPartition;
 use crate::read::verdict::AnswerLimits;
-use crate::store::{DatabaseSettings, Pooler, Store, StoreError};
+use crate::store::{DatabaseSettings, Store, StoreError};
 use crate::sync::{Account, Start};
 use crate::voicenter::{
-    Client, ClientError, ClientResources, ClientSettings, Credential, Filter, Granularity, IdentityCriteria,
-    Method,
+    Client, ClientError, ClientResources, ClientSettings, Filter, Granularity, IdentityCriteria,
 };
 
 /// The CdrTypes of the API document: what an overloaded second is divided by when none are configured.
@@ -71,10 +70,7 @@ pub async fn accounts(config: &Config, store: &Store) -> Result<Vec<Account>, Se
 fn database_settings(config: &Config) -> Result<DatabaseSettings, SetupError> {
     let mut settings = DatabaseSettings::new(config.require_database()?.clone());
     settings.max_connections = config.database.max_connections;
-    settings.pooler = match config.database.pooler {
-        config::Pooler::None => Pooler::None,
-        config::Pooler::Transaction => Pooler::Transaction,
-    };
+    settings.pooler = config.database.pooler;
     Ok(settings)
 }
 
@@ -95,14 +91,8 @@ fn client_sharing(
 ) -> Result<Client, ClientError> {
     let settings = ClientSettings {
         url: account.url.clone(),
-        credential: match &account.credential {
-            config::Credential::Code(secret) => Credential::Code(secret.clone()),
-            config::Credential::Token(secret) => Credential::Token(secret.clone()),
-        },
-        method: match config.api.method {
-            config::Method::Post => Method::Post,
-            config::Method::Get => Method::Get,
-        },
+        credential: account.credential.clone(),
+        method: config.api.method,
         timezone: account.timezone,
         granularity: granularity(config),
         timeout: config.api.timeout,
@@ -149,8 +139,8 @@ fn build_account(
         scope: scope(account),
         filter: filter(account),
         start: match account.start {
-            config::HistoryStart::At(instant) => Start::At(instant),
-            config::HistoryStart::Default => Start::Before(config::HistoryStart::DEFAULT_AGE),
+            HistoryStart::At(instant) => Start::At(instant),
+            HistoryStart::Default => Start::Before(HistoryStart::DEFAULT_AGE),
         },
         settings: settings(config, account),
         removal_after: config.sync.removal_after,
