@@ -53,12 +53,12 @@ pub struct AccountMemory {
     /// The privilege, while one of this account's answers holds it: then all of them may grow.
     privilege: Arc<Mutex<Weak<OwnedSemaphorePermit>>>,
     expected: Arc<AtomicU64>,
-    /// What an answer needed that was given up for want of memory: its next try waits for so much.
+    /// What an answer needed that was given up for want of memory: its next try waits for as much.
     wanted: Arc<AtomicU64>,
 }
 
 impl AccountMemory {
-    /// Memory for one answer; none so far.
+    /// Memory for one answer; none yet.
     pub fn nothing(&self) -> ReservedMemory {
         ReservedMemory { account: self.clone(), bytes: 0, pooled: None, privilege: None }
     }

@@ -165,7 +165,7 @@ struct RetryArgs {
     retry: bool,
 }
 
-/// The program's exit status (contract).
+/// The exit status: docs/contract.md#exit-status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Exit {
     Done = 0,
@@ -226,7 +226,7 @@ impl CliError {
 }
 
 impl Cli {
-    /// Runs the command. Errors are told on standard error, with what to do.
+    /// Runs the command. Errors go to standard error, with what to do.
     pub fn run(self) -> ExitCode {
         let exit = match self.start() {
             Ok(exit) => exit,
@@ -347,7 +347,7 @@ impl Command {
         matches!(self, Command::Run | Command::Simulate(_) | Command::Demo(_))
     }
 
-    /// Whether it prints and is done. What serves or syncs writes to sockets, where a peer that went away raises SIGPIPE, too
+    /// Returns `true` if it prints and is done. What serves or syncs writes to sockets, where a peer that went away raises SIGPIPE, too
     /// (hyper's writev), and must not end the process.
     fn only_prints(&self) -> bool {
         match self {

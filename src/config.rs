@@ -1,7 +1,7 @@
 //! The configuration: what every key means, and where its value comes from.
 //!
 //! Layers, later wins: built-in defaults, `config/default.toml`, the file named by `--config` or
-//! `CDR_SYNC_CONFIG`, environment. Every problem is told at once, each with its key, value, source and mend.
+//! `CDR_SYNC_CONFIG`, environment. All problems are reported at once, each with its key, value, source and what to do.
 
 mod account;
 mod changes;
@@ -125,7 +125,7 @@ pub struct SyncConfig {
 /// `[retention]`
 #[derive(Clone, Copy, Debug)]
 pub struct RetentionConfig {
-    /// `retention.history`: how long replaced versions are kept; for ever unless set.
+    /// `retention.history`: how long replaced versions are kept; without it, they are never deleted.
     pub history: Option<TimeDelta>,
 }
 

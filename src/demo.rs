@@ -79,7 +79,7 @@ pub enum DemoError {
     /// Syncing failed.
     #[error(transparent)]
     Sync(#[from] SyncError),
-    /// The database went away.
+    /// The database became unreachable.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// A task panicked.

@@ -17,7 +17,7 @@ use crate::voicenter::{
     Client, ClientError, ClientResources, ClientSettings, Filter, Granularity, IdentityCriteria,
 };
 
-/// The CdrTypes of the API document: what an overloaded second is divided by when none are configured.
+/// The CdrTypes of docs/voicenter-api.md#types: what an overloaded second is divided by when none are configured.
 const CDR_TYPES: [i32; 15] = [1, 4, 8, 9, 10, 11, 13, 14, 15, 17, 18, 19, 21, 22, 23];
 
 /// Why the parts could not be put together.

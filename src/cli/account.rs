@@ -1,4 +1,4 @@
-//! `account rename` and `account forget`: when the configuration names an account anew, or drops one.
+//! `account rename` and `account forget`: for an account that the configuration renames or no longer has.
 
 use std::io::{IsTerminal, Write};
 

@@ -13,7 +13,7 @@ use crate::sync::status::{Progress, ProgressWatch};
 const LINE_EVERY: Duration = Duration::from_secs(10);
 const BAR_EVERY: Duration = Duration::from_millis(200);
 
-/// Whether standard error is a terminal.
+/// Returns `true` if standard error is a terminal.
 pub(super) fn on_terminal() -> bool {
     std::io::stderr().is_terminal()
 }

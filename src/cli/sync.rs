@@ -21,7 +21,7 @@ use crate::sync::status::{Progress, ProgressWatch};
 use crate::sync::{Account, SyncError};
 use crate::window::Window;
 
-/// So often the ledger may turn out not to be what was stored.
+/// A pass gives up when the ledger was found not to be what was stored more often than this.
 const RELOADS: u32 = 5;
 
 /// Everything up to now, or just `span` again.

@@ -1,4 +1,4 @@
-//! Every layer wins over the one before; every problem is a whole sentence; the contract's defaults hold.
+//! Every layer wins over the one before; every problem is a whole sentence; the defaults of docs/contract.md#configuration hold.
 
 use std::fs;
 use std::path::{Path, PathBuf};
