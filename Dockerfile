@@ -1,14 +1,14 @@
-# The image: one program that needs nothing beside it, the public certificates, and a user. `docker build .` makes it;
-# plain instructions only, so that an old builder does as well.
+# The image: one self-contained program, the public certificates, and a user. `docker build .` builds it;
+# it uses basic instructions only, so that old builders work as well.
 ARG RUST_VERSION=1.95
 
 FROM rust:${RUST_VERSION}-slim-bookworm AS build
 WORKDIR /build
 ENV CARGO_INCREMENTAL=0 CARGO_TERM_COLOR=never
-# The C library is linked in, for there is none in the image. With --target these flags leave build scripts alone.
+# The C library is linked statically, because the image has none. With --target, these flags do not apply to build scripts.
 ENV RUSTFLAGS="-C target-feature=+crt-static -C strip=symbols"
 
-# The dependencies first: a layer that stays as long as Cargo.lock does.
+# The dependencies first: their layer is reused until Cargo.lock changes.
 COPY Cargo.toml Cargo.lock ./
 COPY crates/private-postgres/Cargo.toml crates/private-postgres/
 COPY crates/voicenter-simulator/Cargo.toml crates/voicenter-simulator/
@@ -22,7 +22,7 @@ RUN mkdir -p src crates/private-postgres/src crates/voicenter-simulator/src \
 COPY migrations migrations
 COPY crates crates
 COPY src src
-# Cargo goes by times: those of the copied files may be older than the stubs that were just built.
+# Cargo compares modification times: the copied files may be older than the stubs that were just built.
 RUN touch src/main.rs src/lib.rs crates/*/src/lib.rs \
     && cargo build --quiet --locked --release --bin cdr-sync --target "$(rustc -vV | sed -n 's/^host: //p')" \
     && install -D target/*/release/cdr-sync /image/cdr-sync \
@@ -39,7 +39,7 @@ LABEL org.opencontainers.image.title="cdr-sync" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"
 COPY --from=build /image /
-# SSL_CERT_DIR: the certificates of SSL_CERT_FILE, should it name some, are trusted besides these, not in their place.
+# With SSL_CERT_DIR, the certificates in SSL_CERT_FILE, if set, are trusted in addition to these, not instead of them.
 ENV CDR_SYNC__HTTP__LISTEN=0.0.0.0:8080 SSL_CERT_DIR=/etc/ssl/certs
 USER 65532:65532
 EXPOSE 8080

@@ -1,4 +1,4 @@
-"""Checks built manifests: each against its schema, and that they fit together. scripts/check-kubernetes starts it."""
+"""Checks built manifests: each against its schema, and that they are consistent. Run by scripts/check-kubernetes."""
 
 import sys
 
@@ -6,11 +6,11 @@ import kubernetes_validate
 import yaml
 
 VERSIONS = ["1.29", "1.37"]
-# Of the Prometheus operator: its schema is not Kubernetes's.
+# Defined by the Prometheus operator, so Kubernetes has no schema for it.
 FOREIGN = {"ServiceMonitor"}
-# What the daemon itself takes at most from SIGTERM to its end.
+# Seconds that the daemon takes at most from SIGTERM to its end.
 STOPS_WITHIN = 10
-# docs/operations.md, sizing: what a first sync takes.
+# The memory that a first sync needs (docs/operations.md, Install).
 MEMORY_MIB = 160
 
 
@@ -51,20 +51,20 @@ def misfits(kinds):
     endpoint = monitor["spec"]["endpoints"][0]
     yield "the ServiceMonitor names the Service's port", endpoint["port"] == service["ports"][0]["name"]
     yield "it scrapes /metrics", endpoint["path"] == "/metrics"
-    # Alerts ask for this job; it is the Service's name unless jobLabel says otherwise.
+    # Alerts select this job; it is the Service's name unless jobLabel says otherwise.
     yield "the job is cdr-sync", kinds["Service"]["metadata"]["name"] == "cdr-sync" and "jobLabel" not in monitor["spec"]
     yield "the Service names the container's port", service["ports"][0]["targetPort"] == port["name"]
 
     probes = {name: container[f"{name}Probe"]["httpGet"] for name in ("startup", "liveness", "readiness")}
     yield "probes ask the container's port", all(probe["port"] == port["name"] for probe in probes.values())
-    # A database that is away must not restart anything.
+    # An unreachable database must not cause a restart.
     paths = {name: probe["path"] for name, probe in probes.items()}
     yield "the right probe for each purpose", paths == {
         "startup": "/livez",
         "liveness": "/livez",
         "readiness": "/readyz",
     }
-    yield "time to end by itself", pod["terminationGracePeriodSeconds"] > STOPS_WITHIN
+    yield "enough time to end before it is killed", pod["terminationGracePeriodSeconds"] > STOPS_WITHIN
     memory = container["resources"]["limits"]["memory"]
     yield "memory for a first sync", memory.endswith("Mi") and int(memory[:-2]) >= 2 * MEMORY_MIB
 
@@ -80,15 +80,15 @@ def misfits(kinds):
     yield "both directions are limited", sorted(policy["policyTypes"]) == ["Egress", "Ingress"]
     sources = [source for rule in policy["ingress"] for source in rule["from"]]
     namespace = {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}
-    yield "only monitoring comes in", sources == [{"namespaceSelector": namespace}]
+    yield "only the namespace monitoring may connect", sources == [{"namespaceSelector": namespace}]
     inward = [entry["port"] for rule in policy["ingress"] for entry in rule["ports"]]
-    yield "to the http port", inward == [port["name"]]
+    yield "only to the http port", inward == [port["name"]]
     outward = {(entry["protocol"], entry["port"]) for rule in policy["egress"] for entry in rule["ports"]}
-    yield "names, database and API go out", outward == {("UDP", 53), ("TCP", 53), ("TCP", 5432), ("TCP", 443)}
+    yield "only DNS, database and API are reachable", outward == {("UDP", 53), ("TCP", 53), ("TCP", 5432), ("TCP", 443)}
 
     volumes = {volume["name"]: volume for volume in pod["volumes"]}
     yield "the configuration is mounted", volumes["config"]["configMap"]["name"] == kinds["ConfigMap"]["metadata"]["name"]
-    # By reference: the operator makes it.
+    # Only referenced: the operator creates it.
     yield "no Secret in the manifests", "Secret" not in kinds and volumes["secrets"]["secret"]["secretName"] == "cdr-sync"
     mounts = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
     files = [entry["value"] for entry in container["env"] if entry["name"].endswith("_FILE")]
@@ -101,7 +101,7 @@ def main():
         manifests = [manifest for manifest in yaml.safe_load_all(file) if manifest]
     kinds = {manifest["kind"]: manifest for manifest in manifests}
     faults = list(schema_faults(manifests))
-    faults += [f"not so: {rule}" for rule, holds in misfits(kinds) if not holds]
+    faults += [f"does not hold: {rule}" for rule, holds in misfits(kinds) if not holds]
     for fault in faults:
         print(fault, file=sys.stderr)
     if faults:

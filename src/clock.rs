@@ -1,4 +1,4 @@
-//! The one clock, passed in wherever time is needed, so that tests can drive it.
+//! The one clock, passed in wherever time is needed, so that tests can drive it; and the one source of chance.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -37,7 +37,7 @@ impl Clock {
     pub async fn sleep_until(&self, instant: DateTime<Utc>) {
         match self {
             Clock::System => {
-                let began = Instant::now();
+                let began = monotonic();
                 let Ok(whole) = (instant - self.now()).to_std() else { return };
                 // In steps, so that a clock that was set forward is noticed within one.
                 while let Ok(left) = (instant - self.now()).to_std()
@@ -66,13 +66,31 @@ impl Clock {
     }
 }
 
+/// The present by the monotonic clock: for measuring how long something takes, whatever becomes of the wall clock.
+#[expect(clippy::disallowed_methods, reason = "the one place that reads the host's monotonic clock")]
+pub(crate) fn monotonic() -> Instant {
+    Instant::now()
+}
+
+/// A number from 0 to 1, another one at each call: so that many who wait do not all come back at once.
+#[expect(clippy::disallowed_methods, reason = "the one place that draws jitter")]
+pub(crate) fn jitter() -> f64 {
+    fastrand::f64()
+}
+
+/// A number that nobody else on this host or another is likely to draw. No secret.
+#[expect(clippy::disallowed_methods, reason = "the one place that draws ids")]
+pub(crate) fn random_id() -> u64 {
+    fastrand::u64(..)
+}
+
 /// Where the wall clock and the monotonic one stood when the host's time was last read.
 static LAST_READ: Mutex<Option<(DateTime<Utc>, Instant)>> = Mutex::new(None);
 
 #[expect(clippy::disallowed_methods, reason = "the one place that reads the host's clock")]
 fn host_now() -> DateTime<Utc> {
     let mut last = LAST_READ.lock().unwrap_or_else(PoisonError::into_inner);
-    let (wall, monotonic) = (Utc::now(), Instant::now());
+    let (wall, monotonic) = (Utc::now(), monotonic());
     let before = last.replace((wall, monotonic));
     drop(last);
     if let Some((then, since)) = before

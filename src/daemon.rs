@@ -15,7 +15,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 pub(crate) use reload::Reloads;
 
-use crate::clock::Clock;
+use crate::clock::{Clock, jitter};
 use crate::config::{AccountConfig, Config};
 use crate::http::{self, AccountSettings, BindError, Web};
 use crate::metrics::{Metrics, MetricsError};
@@ -293,7 +293,7 @@ async fn prepare_when_there(
             prepared => return prepared,
         };
         failures += 1;
-        let wait = DATABASE.wait(failures, fastrand::f64(), None);
+        let wait = DATABASE.wait(failures, jitter(), None);
         tracing::warn!(event = "database_away", seconds = wait.as_secs(), %error, "waiting for it");
         web.not_migrated(&error);
         systemd::status("waiting for the database");

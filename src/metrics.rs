@@ -15,30 +15,11 @@ use prometheus::{
 };
 
 use crate::read::request::Outcome;
+use crate::voicenter::RequestOutcome;
 use crate::window::Lane;
 use counters::AccountCounters;
 pub use ledger::LedgerFacts;
 use ledger::LedgerFamilies;
-
-/// How a request can end, as the label `outcome` says it.
-pub const REQUEST_OUTCOMES: [&str; 16] = [
-    "ok",
-    "rate_limited",
-    "credential_refused",
-    "address_refused",
-    "too_many_records",
-    "too_large",
-    "invalid_range",
-    "unknown_error",
-    "blocked",
-    "contradictory",
-    "unreadable",
-    "timed_out",
-    "cut_body",
-    "no_memory",
-    "unreachable",
-    "redirected",
-];
 
 /// Why a window was divided, as the label `reason` says it.
 const SPLIT_REASONS: [&str; 6] =
@@ -109,7 +90,7 @@ impl Metrics {
             requests: AccountCounters::new(
                 "api_requests_total",
                 "Requests to the API, retries included.",
-                vec![("outcome", REQUEST_OUTCOMES.to_vec())],
+                vec![("outcome", RequestOutcome::ALL.map(RequestOutcome::as_str).to_vec())],
             ),
             request_seconds: define.histograms(
                 "api_request_duration_seconds",
@@ -241,12 +222,12 @@ impl AccountMetrics {
         self.0.as_ref().map(|(metrics, account)| (&*metrics.0, account.as_str()))
     }
 
-    /// A request ended so (one of [`REQUEST_OUTCOMES`]) after `elapsed`.
-    pub fn request(&self, outcome: &str, elapsed: Duration) {
+    /// A request ended so after `elapsed`.
+    pub fn request(&self, outcome: RequestOutcome, elapsed: Duration) {
         let Some((all, account)) = self.parts() else { return };
-        all.requests.add(account, &[outcome], 1);
+        all.requests.add(account, &[outcome.as_str()], 1);
         all.request_seconds.with_label_values(&[account]).observe(elapsed.as_secs_f64());
-        if outcome == "rate_limited" {
+        if outcome == RequestOutcome::RateLimited {
             all.rate_limited.with_label_values(&[account]).inc();
         }
     }
@@ -392,8 +373,8 @@ mod tests {
     fn events_are_counted() {
         let metrics = Metrics::new().unwrap();
         let sales = metrics.account("sales");
-        sales.request("rate_limited", Duration::from_millis(300));
-        sales.request("ok", Duration::from_millis(30));
+        sales.request(RequestOutcome::RateLimited, Duration::from_millis(300));
+        sales.request(RequestOutcome::Ok, Duration::from_millis(30));
         sales.window(Lane::Live, Outcome::SplitTooMany, Changes { inserted: 7, ..Changes::default() });
         sales.leads(true);
         sales.budget(30);

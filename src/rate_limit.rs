@@ -2,11 +2,11 @@
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use governor::{DefaultDirectRateLimiter, Quota};
 
-use crate::clock::Clock;
+use crate::clock::{Clock, jitter, monotonic};
 use crate::store::budget::{self, Lifted, Reserved, Slot};
 use crate::store::{Store, StoreError};
 
@@ -59,7 +59,7 @@ impl RateLimiter {
     pub async fn ready(&self, clock: &Clock, waiting: impl Fn(Duration) + Send) -> Result<(), StoreError> {
         let mut passed = 0;
         loop {
-            let asked = Instant::now();
+            let asked = monotonic();
             let reserved = self.store.reserve(&self.credential, self.per_minute, self.burst).await?;
             let took = asked.elapsed();
             let comes = match reserved {
@@ -97,7 +97,7 @@ impl RateLimiter {
             let step = left.min(LOOK_EVERY);
             clock.sleep(step).await;
             left -= step;
-            let looked = Instant::now();
+            let looked = monotonic();
             let stands = self.store.stands(&self.credential, slot).await;
             let looking = looked.elapsed();
             match stands {
@@ -169,6 +169,38 @@ impl Backoff {
         let wait = self.min + (ceiling - self.min).mul_f64(jitter.clamp(0.0, 1.0));
         let longest = if failures > 1 { LONGEST_ASKED } else { self.max.min(LONGEST_ASKED) };
         wait.max(asked.unwrap_or_default().min(longest))
+    }
+}
+
+impl Backoff {
+    /// [`Backoff::wait`] with jitter drawn at each call.
+    pub(crate) fn drawn(&self, failures: u32, asked: Option<Duration>) -> Duration {
+        self.wait(failures, jitter(), asked)
+    }
+
+    /// The waits of something that is tried until it succeeds.
+    pub(crate) fn retries(self) -> Retries {
+        Retries { backoff: self, failures: 0 }
+    }
+}
+
+/// Failures in a row, and the wait after each.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Retries {
+    backoff: Backoff,
+    failures: u32,
+}
+
+impl Retries {
+    /// How many there were.
+    pub(crate) fn failures(self) -> u32 {
+        self.failures
+    }
+
+    /// Another failure. Returns how long to wait.
+    pub(crate) fn failed(&mut self) -> Duration {
+        self.failures += 1;
+        self.backoff.drawn(self.failures, None)
     }
 }
 

@@ -8,6 +8,7 @@ pub mod client;
 pub mod dates;
 pub mod decode;
 pub mod error;
+mod outcome;
 pub mod question;
 pub(crate) mod said;
 pub mod session;
@@ -20,10 +21,11 @@ pub use client::{Client, ClientError, ClientResources, ClientSettings, Credentia
 pub use dates::Precision;
 pub use decode::{BadBody, Envelope, decode, decode_as};
 pub use error::{Action, ApiError};
+pub use outcome::RequestOutcome;
 pub use question::{Fields, Filter, Format, Granularity, IdentityCriteria, Method, Question};
 pub use zones::{Shift, ZoneEvidence};
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
@@ -52,22 +54,14 @@ pub struct Answer {
     pub server_date: Option<DateTime<Utc>>,
     /// The coarsest form of date in it.
     pub precision: Option<Precision>,
-    /// Whether a date came without a zone.
-    pub zoneless: bool,
-    /// Whether a date came with a second other than 0, or a fraction of one.
-    pub second_dates: bool,
     /// What the dates show of their zone.
     pub zones: ZoneEvidence,
-    /// By field: the values that its column cannot hold, which are kept in `extra`.
-    pub unfit: BTreeMap<String, u64>,
     /// Bytes that mean nothing in the body's charset; U+FFFD stands in their place.
     pub invalid_bytes: u64,
     /// The items of `CDR_LIST` as they came, in their order, when the client keeps them.
     pub items: Vec<String>,
     /// The bounds sent were exactly those asked for, not widened for a clock change.
     pub exact_bounds: bool,
-    /// Its size, decompressed.
-    pub bytes: usize,
     /// What it takes up of the memory for answers, until the last clone is dropped.
     pub memory: Arc<ReservedMemory>,
 }

@@ -1,8 +1,8 @@
-"""What stands between the daemon and the API in a company: a TLS server with a certificate of a private authority, and
-a proxy that tunnels (CONNECT). For scripts/container-test.
+"""What a company may have between the daemon and the API: a TLS server with a certificate of a private authority, and
+a tunnelling proxy (CONNECT). For scripts/container-test.
 
-https.py serve PORT CERTIFICATE KEY HOST:PORT    TLS on PORT, its content passed on in the clear
-https.py proxy PORT                              prints each tunnel that is asked for
+https.py serve PORT CERTIFICATE KEY HOST:PORT    serves TLS on PORT and forwards the content unencrypted
+https.py proxy PORT                              prints each tunnel that is requested
 """
 
 import asyncio

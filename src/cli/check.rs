@@ -222,7 +222,7 @@ impl Api<'_> {
     /// Reports how the zone fits these records.
     async fn zone(&mut self, seen: &Received, findings: &mut Findings) {
         let (name, zone) = (&self.account.name, self.account.timezone);
-        let asked = AskedBounds { from: seen.question.from, to: seen.question.to, zone, now: seen.now };
+        let asked = AskedBounds { from: seen.question.from, to: seen.question.to, now: seen.now };
         let shown = ZoneSigns::from(&seen.answer);
         let verdict = match seen.question.to > seen.now {
             true => zone_check::judge_newest(&shown, asked),

@@ -10,7 +10,7 @@ use super::progress;
 use super::run::stop_signal;
 use super::table::{span as span_text, thousands};
 use super::{CliError, Exit};
-use crate::clock::Clock;
+use crate::clock::{Clock, monotonic};
 use crate::config::Config;
 use crate::plan::Mode;
 use crate::setup;
@@ -63,7 +63,7 @@ async fn pass(
     mode: Mode,
     clock: Clock,
 ) -> Result<Exit, CliError> {
-    let started = Instant::now();
+    let started = monotonic();
     let stop = CancellationToken::new();
     let stopper = stop.clone();
     tokio::spawn(async move {

@@ -155,7 +155,7 @@ mod tests {
 
     impl Scene {
         fn new() -> Self {
-            let name = format!("cdr-sync-reload-{}-{:x}", std::process::id(), fastrand::u64(..));
+            let name = format!("cdr-sync-reload-{}-{:x}", std::process::id(), crate::clock::random_id());
             let dir = std::env::temp_dir().join(name);
             fs::create_dir(&dir).unwrap();
             let scene = Self { dir, clock: ManualClock::new(chrono::DateTime::UNIX_EPOCH) };

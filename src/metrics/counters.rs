@@ -22,7 +22,7 @@ pub(super) struct AccountCounters {
 
 impl AccountCounters {
     /// `labels` in the order of their names, as the text format of `prometheus` has them; all of them after `account`.
-    pub fn new(name: &str, help: &'static str, labels: Vec<Label>) -> Self {
+    pub(super) fn new(name: &str, help: &'static str, labels: Vec<Label>) -> Self {
         Self { name: format!("cdr_sync_{name}"), help, labels, accounts: Mutex::default() }
     }
 
@@ -39,12 +39,12 @@ impl AccountCounters {
     }
 
     /// Shows the account's series from now on.
-    pub fn define(&self, account: &str) {
+    pub(super) fn define(&self, account: &str) {
         self.account(account);
     }
 
     /// Adds to the series whose labels have these values.
-    pub fn add(&self, account: &str, values: &[&str], count: u64) {
+    pub(super) fn add(&self, account: &str, values: &[&str], count: u64) {
         let places = self.labels.iter().zip(values).map(|((_, all), value)| {
             let place = all.iter().position(|other| other == value);
             debug_assert!(place.is_some(), "{value} is in no list of {}", self.name);
@@ -60,7 +60,7 @@ impl AccountCounters {
     }
 
     /// Appends the family in Prometheus's text format.
-    pub fn write(&self, text: &mut String) {
+    pub(super) fn write(&self, text: &mut String) {
         let accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
         if accounts.is_empty() {
             return;

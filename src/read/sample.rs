@@ -66,7 +66,7 @@ impl Fit {
 
 impl Samples {
     /// A cut answer, of a window that holds `total` records; whether that is a guess.
-    pub fn cut(&mut self, window: Window, total: f64, guessed: bool, dates: &[DateTime<Utc>]) {
+    pub(super) fn cut(&mut self, window: Window, total: f64, guessed: bool, dates: &[DateTime<Utc>]) {
         let mut dates: Vec<_> = dates.iter().copied().filter(|date| window.contains(*date)).collect();
         dates.sort_unstable();
         let (at_least, trimmed, seen) = (false, false, 0.0);
@@ -74,7 +74,7 @@ impl Samples {
     }
 
     /// A refusal: at least this many records are somewhere in `window`.
-    pub fn refused(&mut self, window: Window, least: f64) {
+    pub(super) fn refused(&mut self, window: Window, least: f64) {
         let (dates, guessed, seen) = (Vec::new(), false, 0.0);
         self.list.push(Overfull {
             window,
@@ -88,19 +88,25 @@ impl Samples {
     }
 
     /// Whether an answer shows fewer records in `window` than a cut one did before; one or two may have gone.
-    pub fn contradict(&self, window: Window, shown: &[DateTime<Utc>]) -> bool {
+    pub(super) fn contradict(&self, window: Window, shown: &[DateTime<Utc>]) -> bool {
         let inside = |dates: &[DateTime<Utc>]| dates.iter().filter(|date| window.contains(**date)).count();
         self.list.iter().any(|overfull| inside(shown) + 2 < inside(&overfull.dates))
     }
 
     /// Whether anything is known of a part of `window`.
-    pub fn touches(&self, window: Window) -> bool {
+    pub(super) fn touches(&self, window: Window) -> bool {
         self.list.iter().any(|overfull| overfull.window.intersect(&window).is_some())
     }
 
     /// `window` was read with this many records, or given up. Returns how many records a refused window of which it is a
     /// part may hold at the least, by what was read and what is expected of the rest.
-    pub fn done(&mut self, window: Window, count: usize, forecast: &Forecast, fit: f64) -> Option<f64> {
+    pub(super) fn done(
+        &mut self,
+        window: Window,
+        count: usize,
+        forecast: &Forecast,
+        fit: f64,
+    ) -> Option<f64> {
         let mut fewest: Option<f64> = None;
         self.list.retain_mut(|overfull| {
             let Some(common) = overfull.window.intersect(&window) else { return true };
@@ -133,7 +139,7 @@ impl Samples {
     }
 
     /// The part of `window`, from the end where reading starts, that should fit one answer.
-    pub fn take(&self, window: Window, forecast: &Forecast, fit: Fit) -> Window {
+    pub(super) fn take(&self, window: Window, forecast: &Forecast, fit: Fit) -> Window {
         let mut share = 1.0; // of one answer, still to be filled
         let mut rest = window;
         let mut taken = TimeDelta::zero();

@@ -44,7 +44,7 @@ impl UnprovenPage {
     /// Whether the answer to `request`, announcing `total`, proves this page: what was not on it must still come.
     ///
     /// Must be asked after `profile` has learned from that answer.
-    pub fn proof(
+    pub(super) fn proof(
         &self,
         request: &Request,
         evidence: &Evidence,
@@ -81,14 +81,14 @@ impl UnprovenPage {
     }
 
     /// What of it was proven, as something that was read.
-    pub fn read(&self, proven: Window) -> Read<'_> {
+    pub(super) fn read(&self, proven: Window) -> Read<'_> {
         Read { window: proven, sent: self.sent, dates: &self.dates, undated: self.undated }
     }
 
     /// What the proof by `request` covers of this page: not what the widened bounds of `request` ask for again, since a record
     /// held back there would be counted with the next answer. Only records on the bound that were not counted again show
     /// that it is exclusive.
-    pub fn proven(&self, request: &Request, profile: &ApiProfile, unit: TimeDelta) -> Option<Window> {
+    pub(super) fn proven(&self, request: &Request, profile: &ApiProfile, unit: TimeDelta) -> Option<Window> {
         let order = self.order;
         let (bound, inclusive) = bound(request, profile, order);
         let exclusive = !inclusive && profile.shows_bounds() && self.dates.contains(&bound);

@@ -9,6 +9,7 @@ use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::transaction::Trouble;
+use crate::clock::monotonic;
 
 /// A connection that met something odd is not kept for long.
 const LIFETIME: Duration = Duration::from_secs(300);
@@ -61,7 +62,7 @@ struct Room {
 
 impl Connections {
     /// At most `most` of them; a call waits for one no longer than `patience`.
-    pub fn new(
+    pub(super) fn new(
         options: PgConnectOptions,
         most: u32,
         patience: Duration,
@@ -73,7 +74,7 @@ impl Connections {
     }
 
     /// `most` more of the same kind. Where the server allows no more, they are taken from these.
-    pub fn beside(&self, most: u32, idle_timeout: Duration, trouble: &Trouble) -> Self {
+    pub(super) fn beside(&self, most: u32, idle_timeout: Duration, trouble: &Trouble) -> Self {
         let options = PgConnectOptions::clone(&self.options());
         let few = pool(options, most, BESIDE, idle_timeout, trouble);
         self.room.few.lock().unwrap_or_else(PoisonError::into_inner).push(few.clone());
@@ -82,17 +83,17 @@ impl Connections {
     }
 
     /// How many there may be.
-    pub fn most(&self) -> u32 {
+    pub(super) fn most(&self) -> u32 {
         self.pool.options().get_max_connections()
     }
 
     /// How they are made.
-    pub fn options(&self) -> Arc<PgConnectOptions> {
+    pub(super) fn options(&self) -> Arc<PgConnectOptions> {
         self.pool.connect_options()
     }
 
     /// One of them; [`sqlx::Error::PoolTimedOut`] when none could be had.
-    pub async fn one(&self) -> Result<One, sqlx::Error> {
+    pub(super) async fn one(&self) -> Result<One, sqlx::Error> {
         let Some(many) = &self.many else {
             // Where the server refuses more, who waits is to look for one that became free.
             let one = if self.room.scarce.is_on() {
@@ -116,7 +117,7 @@ impl Connections {
     }
 
     /// The server refused another connection for these: the few are closed, and share.
-    pub fn make_room(&self) {
+    pub(super) fn make_room(&self) {
         self.room.scarce.set(SCARCE);
         let few = self.room.few.lock().unwrap_or_else(PoisonError::into_inner);
         for pool in few.iter() {
@@ -127,17 +128,17 @@ impl Connections {
     }
 
     /// Whether to look why none came: one looks at a time, for a look is one more connection.
-    pub fn may_ask_why(&self) -> bool {
+    pub(super) fn may_ask_why(&self) -> bool {
         let mut at = self.room.asked_why_at.lock().unwrap_or_else(PoisonError::into_inner);
         let due = at.is_none_or(|at| at.elapsed() >= ASKING_WHY_EVERY);
         if due {
-            *at = Some(Instant::now());
+            *at = Some(monotonic());
         }
         due
     }
 
     /// Ends them.
-    pub async fn close(&self) {
+    pub(super) async fn close(&self) {
         self.pool.close().await;
     }
 }
@@ -166,12 +167,12 @@ async fn in_short_tries(pool: &PgPool) -> Result<PoolConnection<Postgres>, sqlx:
 impl Switch {
     fn is_on(&self) -> bool {
         let until = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        until.is_some_and(|until| Instant::now() < until)
+        until.is_some_and(|until| monotonic() < until)
     }
 
     fn set(&self, long: Duration) {
         let mut until = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        *until = (*until).max(Some(Instant::now() + long));
+        *until = (*until).max(Some(monotonic() + long));
     }
 }
 

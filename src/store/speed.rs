@@ -19,19 +19,19 @@ impl Default for Speed {
 }
 
 impl Speed {
-    pub fn batch(&self) -> usize {
+    pub(super) fn batch(&self) -> usize {
         self.0.load(Ordering::Relaxed)
     }
 
     /// A merge of so many took too long. Returns how many to try.
-    pub fn slower(&self, records: usize) -> usize {
+    pub(super) fn slower(&self, records: usize) -> usize {
         let fewer = (records / FASTER).max(1);
         self.0.store(fewer, Ordering::Relaxed);
         fewer
     }
 
     /// Merges of so many were in time.
-    pub fn faster(&self, records: usize) {
+    pub(super) fn faster(&self, records: usize) {
         self.0.store(records.saturating_mul(GROWTH), Ordering::Relaxed);
     }
 }

@@ -1,12 +1,13 @@
 //! Work whose connection has died without a word: PostgreSQL waits for our next statement while we wait for its answer.
 
 use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use sqlx::FromRow;
 
 use super::{Store, StoreError, Tx, sql, sql_as};
+use crate::clock::monotonic;
 
 /// How often PostgreSQL is asked; between two statements of ours lie milliseconds.
 const LOOK_EVERY: Duration = Duration::from_secs(3);
@@ -37,7 +38,7 @@ pub(super) struct Watched {
 
 impl Watched {
     /// `sends_much`: in single statements.
-    pub fn new(sends_much: bool) -> Self {
+    pub(super) fn new(sends_much: bool) -> Self {
         Self { sends_much, ..Self::default() }
     }
 
@@ -46,16 +47,16 @@ impl Watched {
     }
 
     /// `tx` is what is watched.
-    pub fn begins(&self, tx: &Tx) {
+    pub(super) fn begins(&self, tx: &Tx) {
         self.backend.store(tx.backend, Ordering::Relaxed);
     }
 
     /// Another part of an answer was sent.
-    pub fn sends(&self) {
+    pub(super) fn sends(&self) {
         self.sent.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub fn has_begun(&self) -> bool {
+    pub(super) fn has_begun(&self) -> bool {
         self.backend.load(Ordering::Relaxed) != 0
     }
 }
@@ -64,12 +65,12 @@ impl Watched {
 /// in the way of another try. Or once nothing could be seen of it for long.
 pub(super) async fn of(store: &Store, watched: &Watched) {
     let mut waits = Waits::default();
-    let mut seen_at = Instant::now();
+    let mut seen_at = monotonic();
     loop {
         tokio::time::sleep(LOOK_EVERY).await;
         let (backend, sent) = (watched.backend.load(Ordering::Relaxed), watched.sent.load(Ordering::Relaxed));
         if backend == 0 {
-            seen_at = Instant::now();
+            seen_at = monotonic();
             continue;
         }
         let mut patience = DEAF;
@@ -83,7 +84,7 @@ pub(super) async fn of(store: &Store, watched: &Watched) {
             }
             Ok(WaitState::Reading(since)) => (Some(since), waits.seen(since, sent, LOOKS_AT_COPY)),
             Ok(WaitState::Busy) => {
-                (waits, seen_at) = (Waits::default(), Instant::now());
+                (waits, seen_at) = (Waits::default(), monotonic());
                 continue;
             }
             Ok(WaitState::Nothing) | Err(StoreError::NotAdmitted { .. }) => {
@@ -99,7 +100,7 @@ pub(super) async fn of(store: &Store, watched: &Watched) {
         };
         match since {
             Some(since) if is_over && end(store, backend, since).await.is_ok() => return,
-            Some(_) => seen_at = Instant::now(),
+            Some(_) => seen_at = monotonic(),
             None if seen_at.elapsed() > patience => return,
             None => {}
         }

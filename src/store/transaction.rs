@@ -10,6 +10,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::connections::{self, One};
 use super::{Store, StoreError};
+use crate::clock::monotonic;
 
 /// A connection that does not even begin a transaction within this is dead without a word.
 const BEGINNING: Duration = Duration::from_secs(4);
@@ -30,7 +31,7 @@ impl Tx {
     /// Begins one with the given statements, on a connection that is alive.
     ///
     /// If none can be had, the error is the server's own reason.
-    pub async fn begin(store: &Store, statements: &str) -> Result<Self, StoreError> {
+    pub(super) async fn begin(store: &Store, statements: &str) -> Result<Self, StoreError> {
         let mut tried = 0;
         loop {
             let (connection, _turn) = one(store).await?;
@@ -55,7 +56,7 @@ impl Tx {
     }
 
     /// Ends it. After an error it may or may not have happened.
-    pub async fn commit(mut self) -> Result<(), StoreError> {
+    pub(super) async fn commit(mut self) -> Result<(), StoreError> {
         sqlx::raw_sql("commit").execute(&mut *self).await?;
         self.is_ended = true;
         Ok(())
@@ -108,22 +109,22 @@ pub(super) struct Trouble(Arc<Mutex<(Option<Instant>, Option<String>)>>);
 
 impl Trouble {
     /// A connection failed: those that are idle now may lead to the same server that is no more.
-    pub fn note(&self) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).0 = Some(Instant::now());
+    pub(super) fn note(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).0 = Some(monotonic());
     }
 
     /// Whether a connection that was idle for so long saw none.
-    pub fn has_spared(&self, idle_for: Duration) -> bool {
+    pub(super) fn has_spared(&self, idle_for: Duration) -> bool {
         let last = self.0.lock().unwrap_or_else(PoisonError::into_inner).0;
         last.is_none_or(|last| last.elapsed() > idle_for)
     }
 
     /// Why the last transaction could not begin, if it could not.
-    pub fn set_reason(&self, reason: Option<String>) {
+    pub(super) fn set_reason(&self, reason: Option<String>) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).1 = reason;
     }
 
-    pub fn reason(&self) -> Option<String> {
+    pub(super) fn reason(&self) -> Option<String> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).1.clone()
     }
 }

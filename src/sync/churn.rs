@@ -22,7 +22,7 @@ pub(super) struct Churn {
 
 impl Churn {
     /// Takes in in how many of the `compared` rows each column had changed. Returns the columns to tell of.
-    pub fn absorb(
+    pub(super) fn absorb(
         &mut self,
         compared: u64,
         changed: &BTreeMap<String, u64>,

@@ -15,10 +15,11 @@ use tracing::Instrument;
 use super::batch::{self, CarriedKeys, Lookup, PendingBatch};
 use super::churn::Churn;
 use super::clocks::ClockWatch;
+use super::events::{CallNotAsked, ErrorNotNoted, FieldChurns, FieldsDoubted, ScopeChanged};
 use super::fetch::{Fetched, Fetcher};
 use super::leadership::{Leadership, Leases};
 use super::status::ProgressWatch;
-use super::{Account, Start, SyncError, events};
+use super::{Account, Start, SyncError};
 use crate::cdr::CdrKey;
 use crate::clock::Clock;
 use crate::plan::ledger::Recheck;
@@ -99,19 +100,10 @@ impl Engine {
         store.disbelieve_future(&account.name, now).await?;
         let opened = store.open_account(&account.name, &account.scope, start, now).await?;
         if let Some((before, after)) = &opened.scope_changed {
-            tracing::warn!(
-                event = "scope_changed",
-                account = account.name,
-                keys = changed_keys(before, after),
-                "what this account reads has changed: everything is read again from the start"
-            );
+            ScopeChanged { account: &account.name, keys: &changed_keys(before, after) }.emit();
         }
         if store.doubt_fields(&account.name).await? {
-            tracing::info!(
-                event = "fields_doubted",
-                account = account.name,
-                "an earlier version may have read calls without some fields: what the API has of them is read again"
-            );
+            FieldsDoubted { account: &account.name }.emit();
         }
         let Loaded { ledger, count, remembered, ids_refuted_at } =
             loading::load(&store, &account, now).await?;
@@ -326,7 +318,7 @@ impl Engine {
         let account = &self.fetcher.account.name;
         let error = format!("{failures} requests in a row had no usable answer; the last: {error}");
         if let Err(error) = self.store.note_error(account, &error, None, self.fetcher.clock.now()).await {
-            tracing::debug!(event = "error_not_noted", account, %error);
+            ErrorNotNoted { account, error: &error }.emit();
         }
     }
 
@@ -338,7 +330,7 @@ impl Engine {
         let committed = result.map_err(|_| SyncError::Panicked)??;
         let now = self.fetcher.clock.now();
         for column in self.churn.absorb(committed.compared, &committed.changed, now) {
-            events::field_churns(&self.fetcher.account.name, &column);
+            FieldChurns { account: &self.fetcher.account.name, column: &column }.emit();
         }
         let rechecks = committed.rechecks.iter();
         let rechecks = rechecks.map(|recheck| Recheck { window: recheck.window, due_at: recheck.due_at });
@@ -404,7 +396,7 @@ impl Engine {
                 Err(error) if matches!(error.action(), Action::Split | Action::SplitTooLarge) => None,
                 // Not known to be gone: it is not marked this time.
                 Err(error) => {
-                    tracing::warn!(event = "call_not_asked", account = self.fetcher.account.name, %error);
+                    CallNotAsked { account: &self.fetcher.account.name, error: &error }.emit();
                     break;
                 }
             };

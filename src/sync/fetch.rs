@@ -4,19 +4,22 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::watch;
-use tracing::Instrument;
+use tracing::Instrument as _;
 
 use super::engine::TURN;
+use super::events::{
+    CapabilityDropped, CapabilityRestored, InvalidRange, Refused, RequestEnded, RequestFailed, Waiting,
+};
 use super::status::ProgressWatch;
 use super::zone::{Shows, ZoneWatch};
 use super::{Account, DATABASE, SyncError, batch};
 use crate::answer_memory::ReservedMemory;
-use crate::clock::Clock;
+use crate::clock::{Clock, monotonic};
 use crate::read::request::{Outcome, Reply, Request};
 use crate::store::StoreError;
 use crate::voicenter::capabilities::Remembered;
 use crate::voicenter::session::{Asked, Session};
-use crate::voicenter::{Action, Answer, ApiError, Capability, Form, Question};
+use crate::voicenter::{Action, Answer, ApiError, Capability, Form, Question, RequestOutcome};
 use crate::window::lacking::Lacking;
 
 /// So often a single pass asks a database that is away: for some minutes.
@@ -58,12 +61,12 @@ pub(super) struct Fetched {
 
 impl Fetched {
     /// It counts as no answer after all.
-    pub fn distrust(&mut self, why: &str) {
+    pub(super) fn distrust(&mut self, why: &str) {
         (self.reply, self.answer, self.error) = (Reply::Failed, None, why.to_owned());
     }
 
     /// What was wrong with it, if it was of no use for planning.
-    pub fn failure(&self, outcome: Outcome) -> Option<String> {
+    pub(super) fn failure(&self, outcome: Outcome) -> Option<String> {
         match self.reply {
             // It stands as a gap, or less is asked for next: nothing to wait for.
             _ if matches!(outcome, Outcome::SplitTooMany | Outcome::Gap) => None,
@@ -81,25 +84,25 @@ impl Fetched {
 }
 
 impl Fetcher {
-    pub fn new(account: Account, clock: Clock, remembered: &Remembered, watch: ProgressWatch) -> Self {
+    pub(super) fn new(account: Account, clock: Clock, remembered: &Remembered, watch: ProgressWatch) -> Self {
         let session = Session::new(account.client.method(), remembered);
         let zone = ZoneWatch::default();
         Self { account, clock, session, watch, lease: None, patience: None, zone, failures: 0 }
     }
 
     /// How many requests in a row had no usable answer.
-    pub fn failures(&self) -> u32 {
+    pub(super) fn failures(&self) -> u32 {
         self.failures
     }
 
     /// A holder stops asking when its lease is over by its own monotonic clock.
-    pub fn check_lease(&self) -> Result<(), SyncError> {
-        let over = self.lease.as_ref().is_some_and(|until| Instant::now() >= *until.borrow());
+    pub(super) fn check_lease(&self) -> Result<(), SyncError> {
+        let over = self.lease.as_ref().is_some_and(|until| monotonic() >= *until.borrow());
         if over { Err(StoreError::Fenced.into()) } else { Ok(()) }
     }
 
     /// Makes the planned request, as often as it takes to get a reply that means something.
-    pub async fn fetch(&mut self, request: &Request) -> Result<Fetched, SyncError> {
+    pub(super) async fn fetch(&mut self, request: &Request) -> Result<Fetched, SyncError> {
         let mut requests = 0;
         let essential = self.essential(request);
         if !essential.is_bare() && !self.session.has(Capability::CdrTypes) {
@@ -126,23 +129,18 @@ impl Fetcher {
             Err(error) => match error.action() {
                 Action::Split => (Reply::TooMany { exact }, error.to_string()),
                 Action::TooSlow => {
-                    tracing::warn!(
-                        event = "request_failed", account = self.account.name, lane = request.lane.as_str(),
-                        window = %request.window, failures = self.failures + 1, %error, "no usable answer in time"
-                    );
+                    self.failed(request, &error, true);
                     (Reply::TimedOut, error.to_string())
                 }
                 Action::SplitTooLarge => (Reply::TooLarge, error.to_string()),
                 Action::Pause { .. } => return Err(self.refused(&error)),
                 Action::Stop => {
-                    tracing::warn!(event = "invalid_range", account = self.account.name, window = %request.window, %error, advice = error.advice());
+                    let (account, window) = (self.account.name.as_str(), request.window);
+                    InvalidRange { account, window, error: &error }.emit();
                     (Reply::Invalid { server_date: error.server_date() }, error.to_string())
                 }
                 _ => {
-                    tracing::warn!(
-                        event = "request_failed", account = self.account.name, lane = request.lane.as_str(),
-                        window = %request.window, failures = self.failures + 1, %error, "no usable answer"
-                    );
+                    self.failed(request, &error, false);
                     let unreachable = matches!(error, ApiError::NoConnection(_));
                     (if unreachable { Reply::Unreachable } else { Reply::Failed }, error.to_string())
                 }
@@ -159,7 +157,7 @@ impl Fetcher {
     }
 
     /// Asks a question in the fullest form that the server takes. When the request was sent whose answer it is, and that.
-    pub async fn ask(
+    pub(super) async fn ask(
         &mut self,
         question: Question,
         essential: Form,
@@ -181,7 +179,7 @@ impl Fetcher {
     }
 
     /// The server takes `capability` and does something else.
-    pub fn ignores(&mut self, capability: Capability) {
+    pub(super) fn ignores(&mut self, capability: Capability) {
         let before = self.session.dropped();
         self.session.ignores(capability, self.clock.now());
         self.note_capabilities(before);
@@ -190,15 +188,10 @@ impl Fetcher {
     fn note_capabilities(&self, before: Form) {
         let (now, account) = (self.session.dropped(), &self.account.name);
         for capability in now.minus(before).members().map(Capability::name) {
-            tracing::warn!(
-                event = "capability_dropped",
-                account,
-                capability,
-                "the API does not take it: asked without, and tried again in ten minutes, daily and at every start"
-            );
+            CapabilityDropped { account, capability }.emit();
         }
         for capability in before.minus(now).members().map(Capability::name) {
-            tracing::info!(event = "capability_restored", account, capability, "the API takes it after all");
+            CapabilityRestored { account, capability }.emit();
         }
     }
 
@@ -215,18 +208,14 @@ impl Fetcher {
             // Once for the API, once for memory amid the answer.
             self.watch.heart.beats_within(self.account.timeout * 2 + TURN);
             let read_at = self.clock.now();
-            let sent = Instant::now();
+            let sent = monotonic();
             let span = tracing::info_span!("request", otel.kind = "client", outcome = tracing::field::Empty);
             let result = self.account.client.ask_within(question, memory).instrument(span.clone()).await;
-            let outcome = result.as_ref().err().map_or("ok", ApiError::name);
-            span.record("outcome", outcome);
+            let outcome = result.as_ref().err().map_or(RequestOutcome::Ok, ApiError::outcome);
+            span.record("outcome", outcome.as_str());
             drop(span);
-            self.watch.metrics.request(outcome, sent.elapsed());
+            RequestEnded { outcome, took: sent.elapsed() }.emit(&self.watch);
             *requests += 1;
-            self.watch.update(|progress| {
-                progress.requests += 1;
-                progress.waiting = None;
-            });
             let Err(error) = &result else { return Ok((read_at, result)) };
             if let ApiError::NoMemory { .. } = error {
                 // No evidence against the window: it waits its turn, for what it needed and more.
@@ -235,7 +224,7 @@ impl Fetcher {
             }
             let Action::SlowDown { retry_after } = error.action() else { return Ok((read_at, result)) };
             limited += 1;
-            let wait = self.account.backoff.wait(limited, fastrand::f64(), retry_after);
+            let wait = self.account.backoff.drawn(limited, retry_after);
             self.waits("rate_limited", wait, &error.to_string());
             self.retry_while_unavailable(|fetcher| {
                 let rate_limit = fetcher.account.rate_limit.clone();
@@ -299,15 +288,14 @@ impl Fetcher {
         F: FnMut(&mut Self) -> Fut,
         Fut: Future<Output = Result<T, StoreError>>,
     {
-        let mut failures = 0;
+        let mut retries = DATABASE.retries();
         loop {
             match action(self).await {
                 Err(error)
                     if error.is_unavailable()
-                        && (self.patience.is_none() || failures < DATABASE_PATIENCE) =>
+                        && (self.patience.is_none() || retries.failures() < DATABASE_PATIENCE) =>
                 {
-                    failures += 1;
-                    let wait = DATABASE.wait(failures, fastrand::f64(), None);
+                    let wait = retries.failed();
                     self.waits("database_away", wait, &error.to_string());
                     self.clock.sleep(wait).await;
                 }
@@ -317,7 +305,7 @@ impl Fetcher {
     }
 
     /// Waits after a reply that was of no use; ends a pass after too many in a row.
-    pub async fn after(&mut self, failure: Option<String>) -> Result<(), SyncError> {
+    pub(super) async fn after(&mut self, failure: Option<String>) -> Result<(), SyncError> {
         let Some(last) = failure else {
             self.failures = 0;
             self.watch.update(|progress| (progress.failing_for, progress.given_up) = (Duration::ZERO, None));
@@ -327,25 +315,27 @@ impl Fetcher {
         if self.patience.is_some_and(|patience| self.failures >= patience) {
             return Err(SyncError::Failing { failures: self.failures, last });
         }
-        let wait = self.account.backoff.wait(self.failures, fastrand::f64(), None);
+        let wait = self.account.backoff.drawn(self.failures, None);
         self.watch.update(|progress| progress.failing_for += wait);
         self.waits("after_failure", wait, &last);
         self.clock.sleep(wait).await;
         Ok(())
     }
 
-    fn waits(&self, why: &str, wait: Duration, error: &str) {
+    fn waits(&self, why: &'static str, wait: Duration, error: &str) {
         self.watch.heart.beats_within(wait + TURN);
         let until = self.clock.now() + TimeDelta::from_std(wait).unwrap_or_default();
-        tracing::info!(event = "waiting", account = self.account.name, why, seconds = wait.as_secs(), %until, error);
-        self.watch.update(|progress| {
-            progress.waiting = Some((format!("{}: {error}", why.replace('_', " ")), until))
-        });
+        Waiting { account: &self.account.name, why, wait, until, error }.emit(&self.watch);
+    }
+
+    fn failed(&self, request: &Request, error: &ApiError, too_slow: bool) {
+        let (account, failures) = (self.account.name.as_str(), self.failures + 1);
+        RequestFailed { account, request, failures, error, too_slow }.emit();
     }
 
     pub(super) fn refused(&self, error: &ApiError) -> SyncError {
         let message = error.with_advice();
-        tracing::error!(event = "refused", account = self.account.name, error = message);
+        Refused { account: &self.account.name, message: &message }.emit();
         SyncError::Refused { message }
     }
 }

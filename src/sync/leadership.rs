@@ -9,6 +9,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::SyncError;
 use super::status::Heart;
+use crate::clock::{monotonic, random_id};
 use crate::store::lease::{Holder, Taken};
 use crate::store::{Store, StoreError};
 
@@ -27,7 +28,7 @@ fn this_process() -> Holder {
     let host = host.unwrap_or_else(|| "unknown".into());
     let (namespace, pid) = (pid_namespace(), std::process::id());
     Holder {
-        id: format!("{host}/{namespace}/{pid}/{:016x}", fastrand::u64(..)),
+        id: format!("{host}/{namespace}/{pid}/{:016x}", random_id()),
         name: format!("{host}, process {pid}"),
     }
 }
@@ -102,7 +103,7 @@ impl Leases {
 
     /// Takes the lease of `account`, or says who holds it. An engine whose `heart` has stopped does not keep it.
     pub async fn take(&self, account: &str, heart: &Heart) -> Result<Leadership, SyncError> {
-        let asked = Instant::now();
+        let asked = monotonic();
         let fence = match self.store.take_lease(account, &self.holder, LEASE, is_dead).await? {
             Taken::Ours { fence } => fence,
             Taken::HeldBy { name, expires_in } => {
@@ -189,7 +190,7 @@ async fn renew_once(
     leases: &BTreeMap<String, Lease>,
 ) -> Result<(), StoreError> {
     let accounts: Vec<String> = leases.keys().cloned().collect();
-    let asked = Instant::now();
+    let asked = monotonic();
     let renewing = tokio::time::timeout(RENEWING, store.renew_leases(&accounts, holder, LEASE)).await;
     let renewed = renewing.unwrap_or_else(|_| Err(StoreError::silent(RENEWING)))?;
     for (account, lease) in leases {

@@ -36,23 +36,23 @@ pub(super) struct Share {
 
 impl Share {
     /// Returns once `account` is to be handed over.
-    pub async fn takes_away(&self, account: &str) {
+    pub(super) async fn takes_away(&self, account: &str) {
         until(&self.handed_over, |accounts| accounts.contains(account)).await;
     }
 
     /// Returns once `account` is to be given up: its requests fail here, and there is another daemon for it.
-    pub async fn relieves(&self, account: &str, watch: &ProgressWatch) {
+    pub(super) async fn relieves(&self, account: &str, watch: &ProgressWatch) {
         let fails = || watch.read().failing_for >= FAILING;
         until(&self.given_up, |accounts| accounts.contains(account) && fails()).await;
     }
 
     /// Returns as soon as `account` is not to be left to another daemon.
-    pub async fn may_lead(&self, account: &str) {
+    pub(super) async fn may_lead(&self, account: &str) {
         until(&self.left_alone, |accounts| !accounts.contains(account)).await;
     }
 
     /// Shows up and looks around for ever.
-    pub async fn watch(
+    pub(super) async fn watch(
         &self,
         store: &Store,
         clock: &Clock,

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::watch;
 
+use crate::clock::monotonic;
 use crate::metrics::AccountMetrics;
 use crate::window::{Lane, Window};
 
@@ -111,12 +112,12 @@ impl Heart {
 
     /// It moves again within this.
     pub fn beats_within(&self, wait: Duration) {
-        self.due().turn = Instant::now().checked_add(wait);
+        self.due().turn = monotonic().checked_add(wait);
     }
 
     /// What is being stored moves again within this.
     pub fn stores_within(&self, wait: Duration) {
-        self.due().stored = Instant::now().checked_add(wait);
+        self.due().stored = monotonic().checked_add(wait);
     }
 
     /// Nothing is being stored.
@@ -132,7 +133,7 @@ impl Heart {
     /// For how long it should have moved already. `None` while all is well.
     pub fn late_by(&self) -> Option<Duration> {
         let due = self.due().first();
-        due.and_then(|due| Instant::now().checked_duration_since(due)).filter(|late| !late.is_zero())
+        due.and_then(|due| monotonic().checked_duration_since(due)).filter(|late| !late.is_zero())
     }
 
     /// Returns once it is late.
@@ -140,7 +141,7 @@ impl Heart {
         loop {
             let due = self.due().first();
             match due {
-                Some(due) if due <= Instant::now() => return,
+                Some(due) if due <= monotonic() => return,
                 // It may say something else meanwhile.
                 Some(due) => tokio::time::sleep_until(due.into()).await,
                 None => tokio::time::sleep(Duration::from_secs(1)).await,

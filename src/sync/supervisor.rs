@@ -11,6 +11,10 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::engine::{Engine, RESUME_EVERY, TURN, TickOutcome};
+use super::events::{
+    AccountStopped, ErrorNotNoted, Fenced, HandedOver, Leading, LedgerReloaded, NotStored, Panicked, Resumed,
+    Standby,
+};
 use super::leadership::Leases;
 use super::share::{LEFT_ALONE, Share, given_up};
 use super::status::ProgressWatch;
@@ -111,7 +115,7 @@ async fn keep_in_sync(
         let wait = match ended {
             Ok(Ok(Ending::Stopped)) => return,
             Ok(Ok(Ending::HandedOver { why })) => {
-                tracing::info!(event = "handed_over", account = account.name, why, "another daemon takes it");
+                HandedOver { account: &account.name, why }.emit();
                 let until = common.clock.now() + TimeDelta::from_std(LEFT_ALONE).unwrap_or_default();
                 Wait { until, noted: false }
             }
@@ -127,14 +131,8 @@ async fn keep_in_sync(
             }
             Err(_) => {
                 failures += 1;
-                tracing::error!(
-                    event = "panicked",
-                    account = account.name,
-                    failures,
-                    "this is a bug; the account is started again"
-                );
-                watch.metrics.panicked();
-                let wait = account.backoff.wait(failures, fastrand::f64(), None);
+                Panicked { account: &account.name, failures }.emit(&watch);
+                let wait = account.backoff.drawn(failures, None);
                 note(&account, &common, &SyncError::Panicked, wait).await
             }
         };
@@ -162,8 +160,8 @@ fn wait_after(account: &Account, error: &SyncError, failures: u32) -> Duration {
         }
         SyncError::Store(StoreError::Fenced) => Duration::from_secs(5),
         SyncError::Store(StoreError::CommitsLost | StoreError::RowsLost) => Duration::from_secs(1),
-        SyncError::Store(error) if error.is_unavailable() => DATABASE.wait(failures, fastrand::f64(), None),
-        _ => account.backoff.wait(failures, fastrand::f64(), None),
+        SyncError::Store(error) if error.is_unavailable() => DATABASE.drawn(failures, None),
+        _ => account.backoff.drawn(failures, None),
     }
 }
 
@@ -172,33 +170,22 @@ async fn note(account: &Account, common: &Common, error: &SyncError, wait: Durat
     let until = common.clock.now() + TimeDelta::from_std(wait).unwrap_or_default();
     match error {
         SyncError::Led { holder, .. } => {
-            tracing::info!(
-                event = "standby",
-                account = account.name,
-                holder,
-                "another process leads this account"
-            );
+            Standby { account: &account.name, holder }.emit();
             return Wait { until, noted: false };
         }
         SyncError::Store(StoreError::Fenced) => {
-            tracing::warn!(
-                event = "fenced",
-                account = account.name,
-                "another process has taken over this account"
-            );
+            Fenced { account: &account.name }.emit();
             return Wait { until, noted: false };
         }
         SyncError::Store(error) if error.is_stale() => {
-            tracing::warn!(event = "ledger_reloaded", account = account.name, %error);
+            LedgerReloaded { account: &account.name, error }.emit();
         }
-        _ => {
-            tracing::error!(event = "account_stopped", account = account.name, %error, seconds = wait.as_secs(), "trying again later")
-        }
+        _ => AccountStopped { account: &account.name, error, wait }.emit(),
     }
     let noting =
         common.store.note_error(&account.name, &error.to_string(), Some(until), common.clock.now()).await;
     if let Err(error) = &noting {
-        tracing::debug!(event = "error_not_noted", account = account.name, %error);
+        ErrorNotNoted { account: &account.name, error }.emit();
     }
     Wait { until, noted: noting.is_ok() }
 }
@@ -211,7 +198,7 @@ async fn resumed(account: &Account, common: &Common, wait: Wait) {
     loop {
         common.clock.sleep(RESUME_EVERY).await;
         if let Ok(None) = common.store.waits_until(&account.name).await {
-            tracing::info!(event = "resumed", account = account.name, "an operator has ended the wait");
+            Resumed { account: &account.name }.emit();
             return;
         }
     }
@@ -234,19 +221,13 @@ async fn lead(
         () = stop.cancelled() => return Ok(Ending::Stopped),
         opened = opening => opened?,
     };
-    watch.metrics.leads(true);
-    watch.update(|progress| (progress.leads, progress.failing_for) = (true, Duration::ZERO));
-    tracing::info!(event = "leading", account = account.name, "this process keeps the account in sync");
+    Leading { account: &account.name }.emit(watch);
     let ended = turn_until(&mut engine, account, common, watch, share, stop).await;
     // Commit is the only truth: what does not end in time is simply read again.
     match tokio::time::timeout(CLOSING, Box::pin(engine.close())).await {
         Ok(closed) => ended.and_then(|ending| closed.map(|()| ending)),
         Err(_) => {
-            tracing::warn!(
-                event = "not_stored",
-                account = account.name,
-                "stopped while storing; it will be read again"
-            );
+            NotStored { account: &account.name }.emit();
             ended
         }
     }

@@ -163,8 +163,7 @@ impl Fetcher {
     }
 
     fn asked(&self, question: &Question) -> AskedBounds {
-        let (zone, now) = (self.account.client.timezone(), self.clock.now());
-        AskedBounds { from: question.from, to: question.to, zone, now }
+        AskedBounds { from: question.from, to: question.to, now: self.clock.now() }
     }
 
     /// What an answer shows of the zone. `newest`: the absence of future dates counts.

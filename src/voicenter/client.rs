@@ -451,14 +451,10 @@ fn answer(envelope: Envelope, came: &RawResponse, exact_bounds: bool, memory: Re
         return_hits: envelope.return_hits,
         server_date: came.server_date,
         precision: envelope.precision,
-        zoneless: envelope.zoneless,
-        second_dates: envelope.second_dates,
         zones: envelope.zones.evidence(),
-        unfit: envelope.unfit,
         invalid_bytes: envelope.invalid_bytes,
         items: envelope.items,
         exact_bounds,
-        bytes: came.size,
         memory: Arc::new(memory),
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use super::advice;
+use super::outcome::RequestOutcome;
 
 /// What to do about an [`ApiError`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -190,24 +191,24 @@ impl ApiError {
         }
     }
 
-    /// Its name in metrics.
-    pub const fn name(&self) -> &'static str {
+    /// How the request ended, in one word.
+    pub const fn outcome(&self) -> RequestOutcome {
         match self {
-            ApiError::RateLimited { .. } => "rate_limited",
-            ApiError::CredentialRefused { .. } => "credential_refused",
-            ApiError::TooManyRecords { .. } => "too_many_records",
-            ApiError::AddressRefused { .. } => "address_refused",
-            ApiError::InvalidRange { .. } => "invalid_range",
-            ApiError::Unknown { .. } => "unknown_error",
-            ApiError::TooLarge { .. } => "too_large",
-            ApiError::Blocked { .. } => "blocked",
-            ApiError::Contradictory { .. } => "contradictory",
-            ApiError::Unreadable { .. } => "unreadable",
-            ApiError::TimedOut(_) => "timed_out",
-            ApiError::CutBody { .. } => "cut_body",
-            ApiError::NoMemory { .. } => "no_memory",
-            ApiError::NoConnection(_) | ApiError::Transport(_) => "unreachable",
-            ApiError::Redirected => "redirected",
+            ApiError::RateLimited { .. } => RequestOutcome::RateLimited,
+            ApiError::CredentialRefused { .. } => RequestOutcome::CredentialRefused,
+            ApiError::TooManyRecords { .. } => RequestOutcome::TooManyRecords,
+            ApiError::AddressRefused { .. } => RequestOutcome::AddressRefused,
+            ApiError::InvalidRange { .. } => RequestOutcome::InvalidRange,
+            ApiError::Unknown { .. } => RequestOutcome::UnknownError,
+            ApiError::TooLarge { .. } => RequestOutcome::TooLarge,
+            ApiError::Blocked { .. } => RequestOutcome::Blocked,
+            ApiError::Contradictory { .. } => RequestOutcome::Contradictory,
+            ApiError::Unreadable { .. } => RequestOutcome::Unreadable,
+            ApiError::TimedOut(_) => RequestOutcome::TimedOut,
+            ApiError::CutBody { .. } => RequestOutcome::CutBody,
+            ApiError::NoMemory { .. } => RequestOutcome::NoMemory,
+            ApiError::NoConnection(_) | ApiError::Transport(_) => RequestOutcome::Unreachable,
+            ApiError::Redirected => RequestOutcome::Redirected,
         }
     }
 

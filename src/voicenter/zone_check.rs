@@ -99,8 +99,6 @@ pub struct AskedBounds {
     pub from: DateTime<Utc>,
     /// `todate`.
     pub to: DateTime<Utc>,
-    /// `api.timezone`.
-    pub zone: Tz,
     /// The host's clock.
     pub now: DateTime<Utc>,
 }

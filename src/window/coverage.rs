@@ -132,18 +132,6 @@ impl Coverage {
     pub fn end(&self) -> Option<DateTime<Utc>> {
         self.stretches.last().map(|stretch| stretch.window.to())
     }
-
-    /// What must be deleted from and inserted into a stored copy of `self` to make it `after`.
-    pub fn diff(&self, after: &Coverage) -> (Vec<Stretch>, Vec<Stretch>) {
-        let without = |a: &Coverage, b: &Coverage| {
-            a.stretches
-                .iter()
-                .filter(|stretch| b.stretches.binary_search(stretch).is_err())
-                .copied()
-                .collect()
-        };
-        (without(self, after), without(after, self))
-    }
 }
 
 /// What `old` has on either side of `common`.
@@ -284,24 +272,6 @@ mod tests {
                 let in_hole = holes.iter().any(|hole| hole.contains(at(second)));
                 prop_assert_eq!(in_hole, seconds[second as usize].is_none());
             }
-        }
-
-        #[test]
-        fn a_diff_applied_to_the_old_gives_the_new(a in changes(), b in changes()) {
-            let build = |changes: Vec<Change>| {
-                let mut coverage = Coverage::new();
-                for (_, from, length, reread_age, lacking) in changes {
-                    coverage.claim_lacking(window(from, from + length), hours(reread_age), lacking);
-                }
-                coverage
-            };
-            let (old, new) = (build(a), build(b));
-            let (gone, come) = old.diff(&new);
-            let mut rows = old.stretches().to_vec();
-            rows.retain(|row| !gone.contains(row));
-            rows.extend(come);
-            rows.sort_unstable();
-            prop_assert_eq!(rows, new.stretches().to_vec());
         }
     }
 }

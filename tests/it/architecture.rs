@@ -16,7 +16,7 @@ const MAY_KNOW: [(&str, &[&str]); 18] = [
     ("voicenter", &["cdr", "window", "answer_memory"]),
     ("store", &["cdr", "window", "clock"]),
     ("rate_limit", &["store", "clock"]),
-    ("metrics", &["window", "read"]),
+    ("metrics", &["window", "read", "voicenter"]),
     (
         "sync",
         &[

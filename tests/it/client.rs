@@ -272,7 +272,11 @@ async fn an_answer_whose_signs_contradict_each_other_is_a_failure() {
     ] {
         let error = came_of(head, body.as_bytes()).await.unwrap_err();
         assert!(matches!(error, ApiError::Contradictory { .. }), "{head} {body}: {error:?}");
-        assert_eq!((error.action(), error.name()), (Action::Retry, "contradictory"), "{head} {body}");
+        assert_eq!(
+            (error.action(), error.outcome().as_str()),
+            (Action::Retry, "contradictory"),
+            "{head} {body}"
+        );
     }
     let limited = came_of("429 Too Many Requests\r\nRetry-After: 9", empty.as_bytes()).await.unwrap_err();
     assert_eq!(limited.action(), Action::SlowDown { retry_after: Some(Duration::from_secs(9)) });
@@ -305,7 +309,7 @@ async fn a_page_in_front_of_the_api_is_not_the_apis_word_on_the_credential() {
         ),
     ] {
         let error = came_of(head, body.as_bytes()).await.unwrap_err();
-        assert_eq!((error.action(), error.name()), (Action::Retry, "blocked"));
+        assert_eq!((error.action(), error.outcome().as_str()), (Action::Retry, "blocked"));
         assert_eq!(error.to_string(), said);
     }
     let refused =
@@ -346,7 +350,7 @@ async fn a_time_out_and_a_body_cut_in_the_middle_call_for_less() {
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/", silent.local_addr().unwrap());
     let error = client(&url, Method::Post, code()).ask(&question(Form::FULL)).await.unwrap_err();
-    assert_eq!((error.action(), error.name()), (Action::TooSlow, "timed_out"), "{error}");
+    assert_eq!((error.action(), error.outcome().as_str()), (Action::TooSlow, "timed_out"), "{error}");
 
     let part = r#"{"ERROR_NUMBER":0,"CDR_LIST":[{"CallID":"a","#;
     let cut = format!("HTTP/1.1 200 OK\r\nContent-Length: 900\r\nConnection: close\r\n\r\n{part}");
@@ -354,12 +358,12 @@ async fn a_time_out_and_a_body_cut_in_the_middle_call_for_less() {
     for answer in [cut, unframed] {
         let error = client(&raw(answer).await, Method::Post, code()).ask(&question(Form::FULL)).await;
         let error = error.unwrap_err();
-        assert_eq!((error.action(), error.name()), (Action::TooSlow, "cut_body"), "{error}");
+        assert_eq!((error.action(), error.outcome().as_str()), (Action::TooSlow, "cut_body"), "{error}");
         assert!(matches!(error, ApiError::CutBody { received, .. } if received == part.len()), "{error:?}");
     }
     drop(silent);
     let error = client(&url, Method::Post, code()).ask(&question(Form::FULL)).await.unwrap_err();
-    assert_eq!((error.action(), error.name()), (Action::Retry, "unreachable"), "{error}");
+    assert_eq!((error.action(), error.outcome().as_str()), (Action::Retry, "unreachable"), "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -440,7 +444,7 @@ async fn a_body_that_is_cut_or_too_large_frees_its_memory_and_is_not_expected_ag
         let url = raw(head + &" ".repeat(sent)).await;
         let (client, other) = (sharing(&url, &shared, "one"), sharing(&url, &shared, "two"));
         let before = client.memory().expected();
-        assert_eq!(client.ask(&question(Form::FULL)).await.unwrap_err().name(), error);
+        assert_eq!(client.ask(&question(Form::FULL)).await.unwrap_err().outcome().as_str(), error);
         assert!(is_all_free(&other), "{error}");
         assert_eq!(client.memory().expected(), before, "{error}");
     }
@@ -459,7 +463,7 @@ async fn what_was_given_up_for_want_of_memory_waits_for_as_much_and_no_longer_th
     assert!(pool.grows_without_waiting(POOL));
     privilege.grow_to(POOL).await;
     let error = client.ask(&question(Form::FULL)).await.unwrap_err();
-    assert_eq!((error.name(), error.action()), ("no_memory", Action::Retry), "{error}");
+    assert_eq!((error.outcome().as_str(), error.action()), ("no_memory", Action::Retry), "{error}");
     let ApiError::NoMemory { received } = error else { panic!("{error}") };
     assert!(client.memory().expected() >= (received * 2).min(900_000), "{}", client.memory().expected());
     drop((pool, privilege));

@@ -8,6 +8,7 @@
     clippy::indexing_slicing,
     clippy::panic,
     clippy::type_complexity,
+    unreachable_pub,
     reason = "a test stops where it is wrong"
 )]
 

@@ -76,7 +76,7 @@ fn metrics_are_well_formed() {
         return;
     }
     let metrics = Metrics::new().unwrap();
-    metrics.account("sales").request("ok", Duration::from_millis(20));
+    metrics.account("sales").request(cdr_sync::voicenter::RequestOutcome::Ok, Duration::from_millis(20));
     let text = metrics.expose(&[], true, DateTime::<Utc>::UNIX_EPOCH);
     promtool(&["check", "metrics"], ".", Some(&text));
 }

@@ -6,6 +6,7 @@ use super::{Engine, TURN};
 use crate::store::StoreError;
 use crate::store::day::Compared;
 use crate::sync::SyncError;
+use crate::sync::events::{DaysNotCompared, RowsLost};
 
 /// How often some days are compared.
 const EVERY: TimeDelta = TimeDelta::minutes(5);
@@ -30,7 +31,7 @@ impl Default for Comparison {
 }
 
 impl Comparison {
-    pub fn is_due(&self, now: DateTime<Utc>) -> bool {
+    pub(super) fn is_due(&self, now: DateTime<Utc>) -> bool {
         self.last_at.is_none_or(|at| now - at >= EVERY || now < at)
     }
 }
@@ -60,13 +61,7 @@ impl Engine {
         if days == 0 {
             return Ok(());
         }
-        tracing::error!(
-            event = "rows_lost",
-            account = self.fetcher.account.name,
-            days,
-            rows,
-            "rows were deleted from voicenter.cdr by somebody else: the days are read again"
-        );
+        RowsLost { account: &self.fetcher.account.name, days, rows }.emit();
         Err(StoreError::RowsLost.into())
     }
 
@@ -93,7 +88,7 @@ impl Engine {
             Err(SyncError::Store(error)) if error.is_too_slow() => {
                 self.comparison.rows = (rows / FEWER).max(1);
                 let account = &self.fetcher.account.name;
-                tracing::warn!(event = "days_not_compared", account, %error, "fewer are counted next time");
+                DaysNotCompared { account, error: &error }.emit();
                 Ok(None)
             }
             Err(error) => Err(error),

@@ -26,7 +26,7 @@ pub(super) struct Learned {
 
 impl Learned {
     /// A part that is absent or in the form of another version counts as nothing learned.
-    pub fn from_stored(stored: Option<&serde_json::Value>) -> Self {
+    pub(super) fn from_stored(stored: Option<&serde_json::Value>) -> Self {
         fn part<T: Default + serde::de::DeserializeOwned>(stored: Option<&serde_json::Value>) -> T {
             stored.and_then(|value| T::deserialize(value).ok()).unwrap_or_default()
         }

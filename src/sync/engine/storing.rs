@@ -1,11 +1,12 @@
 //! An answer on its way into the database while the next one is fetched.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use super::super::DATABASE;
 use super::super::batch::PendingBatch;
-use super::super::{DATABASE, events};
+use super::super::events::{ErrorNotNoted, StoreRetried, WindowStored};
 use super::{NOTED_EVERY, NOTED_FROM, TURN};
-use crate::clock::Clock;
+use crate::clock::{Clock, monotonic};
 use crate::store::commit::Committed;
 use crate::store::{Store, StoreError};
 use crate::sync::status::ProgressWatch;
@@ -20,31 +21,28 @@ pub(super) async fn store_batch(
     batch: PendingBatch,
     watch: ProgressWatch,
 ) -> Result<Committed, StoreError> {
-    let mut failures = 0;
-    let committed = loop {
-        let began = Instant::now();
-        let result = committed(&batch, &store, &watch).await;
-        if result.is_ok() {
-            watch.metrics.stored(began.elapsed());
-        }
-        match result {
-            Err(error) if error.is_unavailable() || error.is_too_slow() => {
-                failures += 1;
-                let wait = DATABASE.wait(failures, fastrand::f64(), None);
-                if error.is_too_slow() && (failures == NOTED_FROM || failures % NOTED_EVERY == 0) {
-                    note(&store, &clock, &batch.account, &error).await;
-                }
-                tracing::warn!(event = "database_away", account = batch.account, seconds = wait.as_secs(), %error, "holding the answer");
-                watch.heart.stores_within(wait + TURN);
-                clock.sleep(wait).await;
-            }
-            result => {
+    let mut retries = DATABASE.retries();
+    let (committed, took) = loop {
+        let began = monotonic();
+        let error = match committed(&batch, &store, &watch).await {
+            Ok(committed) => break (committed, began.elapsed()),
+            Err(error) if error.is_unavailable() || error.is_too_slow() => error,
+            Err(error) => {
                 watch.heart.has_stored();
-                break result?;
+                return Err(error);
             }
+        };
+        let wait = retries.failed();
+        let failures = retries.failures();
+        if error.is_too_slow() && (failures == NOTED_FROM || failures.is_multiple_of(NOTED_EVERY)) {
+            note(&store, &clock, &batch.account, &error).await;
         }
+        StoreRetried { account: &batch.account, wait, error: &error }.emit();
+        watch.heart.stores_within(wait + TURN);
+        clock.sleep(wait).await;
     };
-    events::report(&batch, &committed, &watch);
+    watch.heart.has_stored();
+    WindowStored { batch: &batch, committed: &committed, took }.emit(&watch);
     Ok(committed)
 }
 
@@ -52,7 +50,7 @@ pub(super) async fn store_batch(
 async fn note(store: &Store, clock: &Clock, account: &str, error: &StoreError) {
     let error = format!("the last answer cannot be stored: {error}");
     if let Err(error) = store.note_error(account, &error, None, clock.now()).await {
-        tracing::debug!(event = "error_not_noted", account, %error);
+        ErrorNotNoted { account, error: &error }.emit();
     }
 }
 

@@ -14,7 +14,7 @@ const IDLE: usize = 32;
 
 /// The connections of one configuration. Nothing of an account is in them; a new configuration reads its certificates anew.
 #[derive(Clone, Debug, Default)]
-pub struct HttpConnections {
+pub(super) struct HttpConnections {
     made: Arc<Mutex<Vec<(Key, reqwest::Client)>>>,
 }
 

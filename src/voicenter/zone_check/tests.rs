@@ -10,14 +10,14 @@ fn utc(text: &str) -> DateTime<Utc> {
 }
 
 /// From 10 to 11 o'clock UTC in January, asked when that was over.
-fn asked(zone: Tz) -> AskedBounds {
+fn asked() -> AskedBounds {
     let (from, to) = (utc("2026-01-10T10:00:00Z"), utc("2026-01-10T11:00:00Z"));
-    AskedBounds { from, to, zone, now: to }
+    AskedBounds { from, to, now: to }
 }
 
 /// Records at these minutes after 10 o'clock.
 fn zoneless(minutes: &[i64]) -> ZoneSigns {
-    let dates = minutes.iter().map(|minute| asked(Tz::UTC).from + TimeDelta::minutes(*minute)).collect();
+    let dates = minutes.iter().map(|minute| asked().from + TimeDelta::minutes(*minute)).collect();
     let zones = ZoneEvidence { zoneless: minutes.len(), ..ZoneEvidence::default() };
     ZoneSigns { zones, dates, exact_bounds: true, server_date: None }
 }
@@ -44,45 +44,42 @@ fn contradicted(verdict: ZoneVerdict) -> Option<(Sign, i64)> {
 fn the_epoch_decides_for_zoneless_dates_unless_it_disagrees_with_itself() {
     let mut shown = zoneless(&[1, 2, 3]);
     shown.zones.epoch = shift(8, 3, 3);
-    assert_eq!(contradicted(judge(&shown, asked(Tz::UTC))), Some((Sign::Epoch, 120)));
+    assert_eq!(contradicted(judge(&shown, asked())), Some((Sign::Epoch, 120)));
     shown.zones.epoch = shift(0, 3, 3);
-    assert_eq!(judge(&shown, asked(Tz::UTC)), ZoneVerdict::Fits);
+    assert_eq!(judge(&shown, asked()), ZoneVerdict::Fits);
     shown.zones.epoch = shift(8, 2, 3);
-    assert_eq!(judge(&shown, asked(Tz::UTC)), ZoneVerdict::Silent);
+    assert_eq!(judge(&shown, asked()), ZoneVerdict::Silent);
     shown.zones.epoch = shift(8, 2, 2);
-    assert_eq!(judge(&shown, asked(Tz::UTC)), ZoneVerdict::Silent, "two may both be odd");
+    assert_eq!(judge(&shown, asked()), ZoneVerdict::Silent, "two may both be odd");
 }
 
 #[test]
 fn records_beside_the_span_asked_show_how_far_the_api_s_clock_is_off() {
     // Bounds in Israel's time for an API in UTC: it shows what was two hours later.
-    let found = judge(&zoned(&[121, 150, 179]), asked(Jerusalem));
+    let found = judge(&zoned(&[121, 150, 179]), asked());
     assert_eq!(contradicted(found), Some((Sign::Bounds, -120)));
     // The other way round.
-    let found = judge(&zoned(&[-119, -90, -61]), asked(Tz::UTC));
+    let found = judge(&zoned(&[-119, -90, -61]), asked());
     assert_eq!(contradicted(found), Some((Sign::Bounds, 120)));
     // A server that minds no bounds, and a record or two at the edge, say nothing of a zone.
-    assert_eq!(contradicted(judge(&zoned(&[-50, 10, 30, 90]), asked(Tz::UTC))), None);
-    assert_eq!(judge(&zoned(&[5, 10, 30, 75]), asked(Tz::UTC)), ZoneVerdict::Fits);
+    assert_eq!(contradicted(judge(&zoned(&[-50, 10, 30, 90]), asked())), None);
+    assert_eq!(judge(&zoned(&[5, 10, 30, 75]), asked()), ZoneVerdict::Fits);
     let widened = ZoneSigns { exact_bounds: false, ..zoned(&[121, 150]) };
-    assert_eq!(contradicted(judge(&widened, asked(Tz::UTC))), None);
+    assert_eq!(contradicted(judge(&widened, asked())), None);
 }
 
 #[test]
 fn dates_with_z_leave_the_zone_of_the_bounds_open_until_a_call_shows_it() {
-    for zone in [Tz::UTC, Jerusalem] {
-        // An hour with its first calls; an API three hours behind would show none of them.
-        assert_eq!(judge(&zoned(&[10, 50]), asked(zone)), ZoneVerdict::Fits);
-        let call = utc("2026-01-10T10:40:00Z");
-        assert_eq!(judge(&zoned(&[20, 40]), asked(zone)), ZoneVerdict::Undecided { call });
-        assert!(finds(&zoned(&[38, 40]), call) && finds(&zoned(&[60]), call));
-        assert!(!finds(&zoned(&[]), call) && !finds(&zoned(&[160]), call));
-        // A quarter of an hour that shows a call leaves no room.
-        let newest =
-            AskedBounds { from: utc("2026-01-10T10:30:00Z"), to: utc("2026-01-10T10:44:00Z"), ..asked(zone) };
-        assert_eq!(judge(&zoned(&[40]), newest), ZoneVerdict::Fits);
-    }
+    // An hour with its first calls; an API three hours behind would show none of them.
+    assert_eq!(judge(&zoned(&[10, 50]), asked()), ZoneVerdict::Fits);
     let call = utc("2026-01-10T10:40:00Z");
+    assert_eq!(judge(&zoned(&[20, 40]), asked()), ZoneVerdict::Undecided { call });
+    assert!(finds(&zoned(&[38, 40]), call) && finds(&zoned(&[60]), call));
+    assert!(!finds(&zoned(&[]), call) && !finds(&zoned(&[160]), call));
+    // A quarter of an hour that shows a call leaves no room.
+    let newest =
+        AskedBounds { from: utc("2026-01-10T10:30:00Z"), to: utc("2026-01-10T10:44:00Z"), ..asked() };
+    assert_eq!(judge(&zoned(&[40]), newest), ZoneVerdict::Fits);
     assert_eq!(around_elsewhere(call, Jerusalem).0, around(call).0 - TimeDelta::hours(2));
     assert_eq!(not_found(call, Jerusalem).ahead, -TimeDelta::hours(2));
     assert_eq!(not_found(call, Tz::UTC).ahead, TimeDelta::hours(2));
@@ -93,16 +90,16 @@ fn signs_that_contradict_each_other_prove_no_zone() {
     // Israel's time with an epoch that is the wall clock's, read as either zone.
     let mut shown = zoneless(&[1, 2, 3]);
     (shown.zones.epoch, shown.zones.call_id) = (shift(8, 3, 3), shift(0, 3, 3));
-    assert_eq!(contradicted(judge(&shown, asked(Jerusalem))), Some((Sign::Disagreeing, 120)));
+    assert_eq!(contradicted(judge(&shown, asked())), Some((Sign::Disagreeing, 120)));
     let mut shown = zoneless(&[70, 80, 90]);
     (shown.zones.epoch, shown.zones.call_id) = (shift(0, 3, 3), shift(-8, 3, 3));
-    let ahead = AskedBounds { to: utc("2026-01-11T11:00:00Z"), ..asked(Tz::UTC) };
+    let ahead = AskedBounds { to: utc("2026-01-11T11:00:00Z"), ..asked() };
     assert_eq!(contradicted(judge(&shown, ahead)), Some((Sign::Disagreeing, 120)));
 }
 
 #[test]
 fn zoneless_dates_later_than_both_clocks_show_a_zone_that_is_behind() {
-    let ahead = AskedBounds { to: utc("2026-01-11T11:00:00Z"), ..asked(Tz::UTC) };
+    let ahead = AskedBounds { to: utc("2026-01-11T11:00:00Z"), ..asked() };
     let found = judge(&zoneless(&[20, 70, 100, 178]), ahead);
     assert_eq!(contradicted(found), Some((Sign::Future, 120)));
     // One clock explains them.
@@ -123,7 +120,7 @@ fn zoneless_dates_later_than_both_clocks_show_a_zone_that_is_behind() {
 #[test]
 fn many_call_ids_that_nothing_refutes_put_the_zone_in_doubt() {
     let (from, to) = (utc("2026-01-09T11:00:00Z"), utc("2026-01-11T11:00:00Z"));
-    let ahead = AskedBounds { from, to, ..asked(Jerusalem) };
+    let ahead = AskedBounds { from, to, ..asked() };
     let minutes: Vec<i64> = (-180..-60).step_by(6).collect();
     let mut shown = zoneless(&minutes);
     assert_eq!(judge_newest(&shown, ahead), ZoneVerdict::Fits, "as far as can be told");

@@ -264,7 +264,7 @@ fn server_with(certificate: &str) -> u16 {
 
 #[tokio::test]
 async fn a_certificate_that_is_not_accepted_is_named_with_what_to_do() {
-    let authority = "&sslrootcert=tests/store_postgres/certificates/authority.pem";
+    let authority = "&sslrootcert=tests/it/store_postgres/certificates/authority.pem";
     for (certificate, more, words) in [
         ("valid", "", ["unknown authority", "sslrootcert="]),
         ("expired", authority, ["has expired", "renew"]),

@@ -1,6 +1,12 @@
 //! The simulator from outside: raw HTTP, compared with the documents and with what it says is true.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test fails by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    unreachable_pub,
+    reason = "a test fails by panicking"
+)]
 
 mod clock;
 mod faults;
