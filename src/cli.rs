@@ -5,12 +5,12 @@ mod check;
 mod descriptors;
 mod documents;
 mod fields;
+mod gaps;
 mod healthcheck;
-mod leftovers;
 mod pacing;
 mod progress;
 mod query;
-mod reload;
+mod rejected;
 mod resume;
 mod run;
 mod status;
@@ -24,11 +24,12 @@ use std::process::ExitCode;
 use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
 use clap::{Args, Parser, Subcommand};
 
-use crate::app::{App, AppError};
 use crate::clock::Clock;
 use crate::config::{Config, ConfigError, LogConfig, Sources};
+use crate::daemon::DaemonError;
 use crate::demo::DemoArgs;
 use crate::output;
+use crate::setup::{self, SetupError};
 use crate::sync::SyncError;
 use crate::telemetry;
 use crate::window::Window;
@@ -164,7 +165,7 @@ struct RetryArgs {
     retry: bool,
 }
 
-/// The program's exit status (contract).
+/// The exit status: docs/contract.md#exit-status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Exit {
     Done = 0,
@@ -180,7 +181,9 @@ enum CliError {
     #[error(transparent)]
     Config(#[from] ConfigError),
     #[error(transparent)]
-    App(#[from] AppError),
+    Setup(#[from] SetupError),
+    #[error(transparent)]
+    Daemon(#[from] DaemonError),
     #[error(transparent)]
     Sync(#[from] SyncError),
     #[error(transparent)]
@@ -211,7 +214,10 @@ impl CliError {
         match self {
             CliError::Config(_)
             | CliError::Usage(_)
-            | CliError::App(AppError::Config(_) | AppError::Client(_)) => Exit::Usage,
+            | CliError::Setup(SetupError::Config(_) | SetupError::Client(_))
+            | CliError::Daemon(DaemonError::Setup(SetupError::Config(_) | SetupError::Client(_))) => {
+                Exit::Usage
+            }
             CliError::Sync(SyncError::Refused { .. }) => Exit::Refused,
             CliError::Sync(SyncError::WrongZone { .. }) => Exit::Usage,
             _ => Exit::Failed,
@@ -220,7 +226,7 @@ impl CliError {
 }
 
 impl Cli {
-    /// Runs the command. Errors are told on standard error, with what to do.
+    /// Runs the command. Errors go to standard error, with what to do.
     pub fn run(self) -> ExitCode {
         let exit = match self.start() {
             Ok(exit) => exit,
@@ -304,7 +310,7 @@ impl Cli {
             Command::Healthcheck(args) => healthcheck::run(&config, args.live).await,
             Command::Check => check::run(&config, clock).await,
             Command::Migrate => {
-                let state = App::store(&config)?.migrate().await?;
+                let state = setup::open_store(&config)?.migrate().await?;
                 println!("the schema is up to date");
                 for name in &state.newer {
                     println!("{name} is of a newer cdr-sync: this one works with it");
@@ -324,8 +330,8 @@ impl Cli {
                 .await
             }
             Command::Status(args) => status::run(&config, args.json, clock).await,
-            Command::Gaps(args) => leftovers::gaps(&config, args.retry, clock).await,
-            Command::Rejected(args) => leftovers::rejected(&config, args.retry, clock).await,
+            Command::Gaps(args) => gaps::run(&config, args.retry, clock).await,
+            Command::Rejected(args) => rejected::run(&config, args.retry, clock).await,
             Command::Resume(args) => resume::run(&config, args, clock).await,
             Command::Account(command) => account::run(&config, command).await,
             Command::Simulate(_) | Command::Demo(_) | Command::Completions(_) | Command::Man(_) => {
@@ -341,7 +347,7 @@ impl Command {
         matches!(self, Command::Run | Command::Simulate(_) | Command::Demo(_))
     }
 
-    /// Whether it prints and is done. What serves or syncs writes to sockets, where a peer that went away raises SIGPIPE, too
+    /// Returns `true` if it prints and is done. What serves or syncs writes to sockets, where a peer that went away raises SIGPIPE, too
     /// (hyper's writev), and must not end the process.
     fn only_prints(&self) -> bool {
         match self {

@@ -1,7 +1,7 @@
 //! The configuration: what every key means, and where its value comes from.
 //!
 //! Layers, later wins: built-in defaults, `config/default.toml`, the file named by `--config` or
-//! `CDR_SYNC_CONFIG`, environment. Every problem is told at once, each with its key, value, source and mend.
+//! `CDR_SYNC_CONFIG`, environment. All problems are reported at once, each with its key, value, source and what to do.
 
 mod account;
 mod changes;
@@ -27,9 +27,12 @@ use chrono_tz::Tz;
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
-pub use account::{AccountConfig, Credential, IdentityCriteria};
+pub use account::AccountConfig;
 pub use error::{ConfigError, ConfigProblem};
 pub use reader::Effective;
+
+pub use crate::store::Pooler;
+pub use crate::voicenter::{Credential, IdentityCriteria, Method};
 
 use reader::{Reader, Section};
 
@@ -69,15 +72,6 @@ pub struct DatabaseConfig {
     pub pooler: Pooler,
 }
 
-/// What stands between us and PostgreSQL.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Pooler {
-    /// Nothing that matters.
-    None,
-    /// A transaction pooler such as PgBouncer.
-    Transaction,
-}
-
 /// `[api]`
 #[derive(Clone, Debug)]
 pub struct ApiConfig {
@@ -103,15 +97,6 @@ pub struct ApiConfig {
     pub backoff_min: Duration,
     /// `api.backoff_max`
     pub backoff_max: Duration,
-}
-
-/// The HTTP method of requests to the API.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Method {
-    /// JSON in the body.
-    Post,
-    /// Everything in the query.
-    Get,
 }
 
 /// `[sync]`
@@ -140,7 +125,7 @@ pub struct SyncConfig {
 /// `[retention]`
 #[derive(Clone, Copy, Debug)]
 pub struct RetentionConfig {
-    /// `retention.history`: how long replaced versions are kept; for ever unless set.
+    /// `retention.history`: how long replaced versions are kept; without it, they are never deleted.
     pub history: Option<TimeDelta>,
 }
 
@@ -156,14 +141,6 @@ pub enum HistoryStart {
 impl HistoryStart {
     /// What the default means at the first start.
     pub const DEFAULT_AGE: TimeDelta = TimeDelta::days(30);
-
-    /// The instant, for a first start at `now`.
-    pub fn at_first_start(self, now: DateTime<Utc>) -> DateTime<Utc> {
-        match self {
-            HistoryStart::At(instant) => instant,
-            HistoryStart::Default => now - Self::DEFAULT_AGE,
-        }
-    }
 }
 
 /// `[http]`

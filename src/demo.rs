@@ -12,18 +12,17 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::app::{App, AppError};
 use crate::clock::{Clock, ManualClock};
 use crate::config::{Config, ConfigError, LogConfig, Sources};
-use crate::http::{self, AccountSettings, BindError, Web};
-use crate::metrics::{Metrics, MetricsError};
+use crate::daemon::{Daemon, DaemonError};
+use crate::http::{self, BindError};
 use crate::plan::Mode;
+use crate::setup::{self, SetupError};
 use crate::store::{Store, StoreError};
 use crate::sync::SyncError;
 use crate::sync::engine::Engine;
 use crate::sync::leadership::Leases;
 use crate::sync::status::ProgressWatch;
-use crate::sync::supervisor::{self, Common};
 use crate::sync::verify::{Verified, verify};
 use crate::telemetry;
 use crate::window::Window;
@@ -34,8 +33,6 @@ use voicenter_simulator::{ApiClock, Record, Simulator, SimulatorError, Simulator
 const DAYS: TimeDelta = TimeDelta::days(9);
 const CALLS_PER_DAY: f64 = 10_000.0;
 const ACCOUNT: &str = "demo";
-/// The default, as the demo sets none.
-const REQUESTS_PER_MINUTE: u32 = 30;
 const POLL_INTERVAL: TimeDelta = TimeDelta::seconds(5);
 
 /// How to run the demo.
@@ -67,19 +64,22 @@ pub enum DemoError {
     /// A fault of the demo's own configuration.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// A fault of the demo's own wiring.
+    /// A part could not be made.
     #[error(transparent)]
-    App(#[from] AppError),
+    Setup(#[from] SetupError),
+    /// The daemon could not start.
+    #[error(transparent)]
+    Daemon(#[from] DaemonError),
+    /// The daemon ended by itself.
+    #[error("the daemon has ended: the log says why")]
+    Ended,
     /// The address of the page.
     #[error(transparent)]
     Page(#[from] BindError),
-    /// A fault of the metrics' own definition.
-    #[error(transparent)]
-    Metrics(#[from] MetricsError),
     /// Syncing failed.
     #[error(transparent)]
     Sync(#[from] SyncError),
-    /// The database went away.
+    /// The database became unreachable.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// A task panicked.
@@ -111,20 +111,18 @@ pub async fn run(args: DemoArgs, clock: Clock, stop: impl Future<Output = ()>) -
     let code = options.code.clone();
     let simulator = Simulator::start(options, world_clock).await?;
     let config = config(&server, &simulator, &code, start)?;
-    let store = App::store(&config)?;
+    let store = setup::open_store(&config)?;
     store.migrate().await?;
-    // A kept database holds the calls of another simulated world: each demo begins anew.
+    // A kept database holds the calls of another simulated world: each demo starts from nothing.
     match store.forget_account(ACCOUNT, true).await {
         Ok(_) | Err(StoreError::UnknownAccount(_)) => {}
         Err(error) => return Err(error.into()),
     }
-    let page_store = App::page_store(&config, &store);
-    let app = App::build(&config, store).await?;
     let agreed = if args.once {
-        once(app, &simulator, start, now, clock).await?
+        once(&config, store, &simulator, start, now, clock).await?
     } else {
         tokio::select! {
-            ended = go_on(app, page_store, &server, &simulator, clock, args.listen) => ended?,
+            ended = go_on(config, store, &server, &simulator, clock, args.listen) => ended?,
             () = stop => eprintln!("stopping ..."),
         }
         true
@@ -166,17 +164,18 @@ fn config(
 
 /// One pass, and the comparison with what the API shows.
 async fn once(
-    app: App,
+    config: &Config,
+    store: Store,
     simulator: &Simulator,
     start: DateTime<Utc>,
     now: DateTime<Utc>,
     clock: Clock,
 ) -> Result<bool, DemoError> {
     let mut agreed = true;
-    for account in app.accounts {
+    for account in setup::accounts(config, &store).await? {
         let watch = ProgressWatch::default();
-        let leases = Leases::new(&app.store);
-        let (store, verified_account) = (app.store.clone(), account.clone());
+        let leases = Leases::new(&store);
+        let verified_account = account.clone();
         let mut engine =
             Engine::open(account, store.clone(), clock.clone(), &leases, Mode::Pass, watch.clone()).await?;
         let ended = engine.run().await;
@@ -230,30 +229,40 @@ async fn by_day(
 
 /// The daemon, and what comes in, until it is stopped.
 async fn go_on(
-    app: App,
-    page_store: Store,
+    config: Config,
+    store: Store,
     server: &Server,
     simulator: &Simulator,
     clock: Clock,
     listen: Option<SocketAddr>,
 ) -> Result<(), DemoError> {
-    let stop = CancellationToken::new();
-    let metrics = Metrics::new()?;
-    let counts = metrics.account(ACCOUNT);
-    counts.budget(REQUESTS_PER_MINUTE);
-    let watch = ProgressWatch::new(counts);
+    let daemon = Daemon::new(config, clock.clone())?;
+    let watch = daemon.watch(ACCOUNT).unwrap_or_default();
     let listener = listener(listen).await?;
     let page = listener.local_addr().map(|address| format!("http://{address}/")).unwrap_or_default();
     eprintln!("syncing; watch it at {page}");
-    let web = page_of(page_store, &watch, metrics, &clock);
-    let _page = AbortOnDropHandle::new(tokio::spawn(http::serve(listener, web, stop.clone())));
-    let watches = BTreeMap::from([(ACCOUNT.to_owned(), watch.clone())]);
-    let common = Common { store: app.store.clone(), clock: clock.clone(), leases: Leases::new(&app.store) };
+    let stop = CancellationToken::new();
     let _stopped_with_us = stop.clone().drop_guard();
-    let _daemon = AbortOnDropHandle::new(tokio::spawn(supervisor::run(app.accounts, common, watches, stop)));
     let _calls = AbortOnDropHandle::new(tokio::spawn(ring(simulator.world().clone(), clock.clone())));
+    tokio::select! {
+        ended = Box::pin(daemon.run(Some(listener), None, stop)) => {
+            ended?;
+            Err(DemoError::Ended)
+        }
+        failed = show(&watch, &page, &store, server, &clock) => failed,
+    }
+}
+
+/// What can be looked at, once there is something, and calls as they come.
+async fn show(
+    watch: &ProgressWatch,
+    page: &str,
+    store: &Store,
+    server: &Server,
+    clock: &Clock,
+) -> Result<(), DemoError> {
     let mut changes = watch.subscribe();
-    // The board lives as long as we do.
+    // The watch lives as long as we do.
     let _ = changes.wait_for(|progress| progress.caught_up).await;
     let synced = watch.read();
     println!("\nsynced {} records of the last days in {} requests\n", synced.records, synced.requests);
@@ -269,7 +278,7 @@ async fn go_on(
         println!("  psql \"{url}\" -c \"{query}\"");
     }
     println!("\ncalls as they come (Ctrl-C ends):");
-    show_calls(&app.store, &clock).await
+    show_calls(store, clock).await
 }
 
 /// The wanted address, which must be free; else the usual one, or any.
@@ -282,18 +291,6 @@ async fn listener(wanted: Option<SocketAddr>) -> Result<TcpListener, BindError> 
         Ok(listener) => Ok(listener),
         Err(_) => http::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await,
     }
-}
-
-fn page_of(store: Store, watch: &ProgressWatch, metrics: Metrics, clock: &Clock) -> Web {
-    let account = AccountSettings { requests_per_minute: REQUESTS_PER_MINUTE, watch: watch.clone() };
-    let settings = http::PageSettings {
-        poll_interval: POLL_INTERVAL,
-        hosts: Vec::new(),
-        accounts: BTreeMap::from([(ACCOUNT.to_owned(), account)]),
-    };
-    let web = Web::new(store, clock.clone(), metrics, settings);
-    web.migrated();
-    web
 }
 
 const QUERIES: [&str; 3] = [

@@ -1,15 +1,13 @@
-//! What the daemon tells over HTTP: probes, metrics, status, and the page. Nothing here changes anything, and nothing
+//! What the daemon shows over HTTP: probes, metrics, status, and the page. Nothing here changes anything, and nothing
 //! shows a credential, a phone number or a name.
 
 mod calendar;
 mod host;
-pub(crate) mod ledger;
+mod ledger;
 mod overview;
 mod page;
-pub(crate) mod problems;
 mod readiness;
-pub(crate) mod server;
-pub mod status;
+mod server;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -27,6 +25,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
+use crate::health::status::{self, unresolved_error};
 use crate::metrics::Metrics;
 use crate::store::{Store, StoreError};
 use crate::sync::status::ProgressWatch;
@@ -187,7 +186,7 @@ async fn healthz(State(web): State<Web>) -> Response {
                 "turns": !stuck.contains(&status.name),
                 "open_gaps": status.gaps,
                 "leader": status.leader,
-                "last_error": status::unresolved_error(status),
+                "last_error": unresolved_error(status),
             })
         })
         .collect();

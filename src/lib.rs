@@ -6,18 +6,21 @@
 #[macro_use]
 mod output;
 
-pub mod app;
+mod allocator;
+pub mod answer_memory;
 pub mod cdr;
 pub mod cli;
 pub mod clock;
 pub mod config;
+mod daemon;
 pub mod demo;
+pub mod health;
 pub mod http;
-pub mod memory;
 pub mod metrics;
 pub mod plan;
 pub mod rate_limit;
 pub mod read;
+pub mod setup;
 pub mod store;
 pub mod sync;
 pub mod systemd;

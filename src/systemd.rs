@@ -1,5 +1,5 @@
-//! What systemd is told (sd_notify(3)): readiness, the end, and that the daemon still turns. Without systemd nothing
-//! happens.
+//! What systemd is notified of (sd_notify(3)): readiness, the end, and that the daemon still makes progress. Without
+//! systemd nothing happens.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ pub fn stopping() {
     notify(&[NotifyState::Stopping]);
 }
 
-/// Tells what the daemon waits for, shown by `systemctl status`.
+/// What the daemon waits for, shown by `systemctl status`.
 pub fn status(text: &str) {
     notify(&[NotifyState::Status(text)]);
 }

@@ -2,6 +2,7 @@
 //!
 //! Two generations are in use (docs/voicenter-api.md#generations). What of the newer one a server takes is learned part by part.
 
+pub(crate) mod advice;
 pub mod capabilities;
 pub mod client;
 pub mod dates;
@@ -29,8 +30,8 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
+use crate::answer_memory::ReservedMemory;
 use crate::cdr::{Cdr, Column, Rejected};
-use crate::memory::ReservedMemory;
 
 /// An answer with error 0, decoded.
 #[derive(Clone, Debug)]

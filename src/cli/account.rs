@@ -1,4 +1,4 @@
-//! `account rename` and `account forget`: when the configuration names an account anew, or drops one.
+//! `account rename` and `account forget`: for an account that the configuration renames or no longer has.
 
 use std::io::{IsTerminal, Write};
 
@@ -6,8 +6,8 @@ use clap::Subcommand;
 
 use super::table::thousands;
 use super::{CliError, Exit};
-use crate::app::App;
 use crate::config::Config;
+use crate::setup;
 use crate::store::Store;
 use crate::store::account::AccountStatus;
 use crate::sync::SyncError;
@@ -42,7 +42,7 @@ pub(super) enum AccountCommand {
 }
 
 pub(super) async fn run(config: &Config, command: AccountCommand) -> Result<Exit, CliError> {
-    let store = App::store(config)?;
+    let store = setup::open_store(config)?;
     match command {
         AccountCommand::Rename { old, new } => rename(config, &store, &old, &new).await,
         AccountCommand::Forget { name, delete, yes } => forget(config, &store, &name, delete, yes).await,

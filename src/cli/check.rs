@@ -7,9 +7,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::pacing::Pacing;
 use super::table::Paint;
 use super::{CliError, Exit};
-use crate::app::{self, App, AppError};
 use crate::clock::Clock;
 use crate::config::{AccountConfig, Config};
+use crate::setup::{self, SetupError};
 use crate::store::Store;
 use crate::voicenter::capabilities::Remembered;
 use crate::voicenter::session::Session;
@@ -17,10 +17,10 @@ use crate::voicenter::zone_check::{self, AskedBounds, ZoneSigns, ZoneVerdict};
 use crate::voicenter::{Action, Answer, ApiError, Capability, Client, Question};
 use crate::window::Window;
 
-/// So far the API's clock and ours may be apart.
+/// The API's clock and this host's may be apart by this much.
 const SKEW: TimeDelta = TimeDelta::seconds(30);
 
-/// An API whose clock is behind by less accepts a `todate` so far before the present.
+/// An API whose clock is behind by less accepts a `todate` this long before the present.
 const BEHIND: TimeDelta = TimeDelta::minutes(-2);
 
 /// The lines printed so far, and the worst of them.
@@ -34,18 +34,18 @@ impl Findings {
         println!("{} {line}", self.paint.good("✓"));
     }
 
-    /// Something to know, nothing to mend.
+    /// Something to know, nothing to fix.
     fn note(&self, line: &str) {
         println!("{} {line}", self.paint.quiet("·"));
     }
 
     /// Something to consider: it works, but not as it should.
-    fn warn(&self, line: &str, mend: &str) {
-        println!("{} {line}\n    → {mend}", self.paint.warn("!"));
+    fn warn(&self, line: &str, advice: &str) {
+        println!("{} {line}\n    → {advice}", self.paint.warn("!"));
     }
 
-    fn bad(&mut self, line: &str, mend: &str, exit: Exit) {
-        println!("{} {line}\n    → {mend}", self.paint.bad("✗"));
+    fn bad(&mut self, line: &str, advice: &str, exit: Exit) {
+        println!("{} {line}\n    → {advice}", self.paint.bad("✗"));
         if self.exit != Exit::Refused {
             self.exit = exit;
         }
@@ -57,11 +57,11 @@ pub(super) async fn run(config: &Config, clock: Clock) -> Result<Exit, CliError>
     let mut findings = Findings { exit: Exit::Done, paint: Paint::for_stdout() };
     findings.good("the configuration is valid");
     proxy(&findings);
-    let store = match App::store(config) {
+    let store = match setup::open_store(config) {
         Ok(store) => database::check(store, &mut findings).await,
-        Err(AppError::Config(_)) => {
-            let mend = "set DATABASE_URL, for example postgres://user:password@host/database";
-            findings.bad("no database is configured (database.url)", mend, Exit::Usage);
+        Err(SetupError::Config(_)) => {
+            let advice = "set DATABASE_URL, for example postgres://user:password@host/database";
+            findings.bad("no database is configured (database.url)", advice, Exit::Usage);
             None
         }
         Err(error) => {
@@ -80,14 +80,14 @@ pub(super) async fn run(config: &Config, clock: Clock) -> Result<Exit, CliError>
             }
         }
         Err(_) => {
-            let mend = "set VOICENTER_CODE or VOICENTER_TOKEN, or write an [[accounts]] table";
-            findings.bad("no account is configured (accounts)", mend, Exit::Usage);
+            let advice = "set VOICENTER_CODE or VOICENTER_TOKEN, or write an [[accounts]] table";
+            findings.bad("no account is configured (accounts)", advice, Exit::Usage);
         }
     }
     Ok(findings.exit)
 }
 
-/// Whether requests go through a proxy; its address may hold a password, so it is not shown.
+/// Notes that requests go through a proxy; its address may hold a password, so it is not shown.
 fn proxy(findings: &Findings) {
     let set = |name: &&str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
     if let Some(name) = ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"].iter().find(|name| set(name))
@@ -113,7 +113,7 @@ async fn api(
     clock: &Clock,
     findings: &mut Findings,
 ) -> Result<(), CliError> {
-    let client = app::client(config, account).map_err(app::AppError::from)?;
+    let client = setup::client(config, account).map_err(SetupError::from)?;
     let pacing = Pacing::new(config, account, &client, store).await;
     let session = Session::new(client.method(), &Remembered::default());
     let mut api = Api { config, account, client, session, pacing, clock };
@@ -219,7 +219,7 @@ impl Api<'_> {
         }
     }
 
-    /// Whether the zone fits these records.
+    /// Reports how the zone fits these records.
     async fn zone(&mut self, seen: &Received, findings: &mut Findings) {
         let (name, zone) = (&self.account.name, self.account.timezone);
         let asked = AskedBounds { from: seen.question.from, to: seen.question.to, now: seen.now };
@@ -258,7 +258,7 @@ impl Api<'_> {
         }
     }
 
-    /// Whether a call that is there is found where it is.
+    /// Looks for a call that is there in the configured zone and in another.
     async fn decide(&mut self, call: DateTime<Utc>) -> ZoneVerdict {
         let zone = self.account.timezone;
         let mut finds = async |(from, to)| {
@@ -307,7 +307,7 @@ impl Api<'_> {
 
     /// One question, in the fullest form that the server takes.
     async fn ask(&mut self, from: DateTime<Utc>, to: DateTime<Utc>) -> Result<Received, ApiError> {
-        let question = Question::for_newest(app::filter(self.account), from, to);
+        let question = Question::for_newest(setup::filter(self.account), from, to);
         let (client, pacing, clock) = (&self.client, &self.pacing, self.clock);
         let ask = async |question: &Question| pacing.send(clock, client.ask(question)).await;
         let asked = self.session.ask(question.clone(), || clock.now(), ask);

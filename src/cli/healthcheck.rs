@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 use super::{CliError, Exit};
 use crate::config::Config;
 
-/// A probe has so long.
+/// How long a probe may take.
 const PATIENCE: Duration = Duration::from_secs(3);
 /// What a probe says fits well into this.
 const LONGEST: u64 = 64 * 1024;

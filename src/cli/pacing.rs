@@ -2,7 +2,7 @@
 
 use governor::DefaultDirectRateLimiter;
 
-use crate::clock::Clock;
+use crate::clock::{Clock, jitter};
 use crate::config::{AccountConfig, Config};
 use crate::rate_limit::{Backoff, RateLimiter, local_limiter};
 use crate::store::Store;
@@ -52,7 +52,7 @@ impl Pacing {
         if let (Err(error), Some(rate_limit)) = (&result, &self.shared)
             && let Action::SlowDown { retry_after } = error.action()
         {
-            let _ = rate_limit.pause(self.backoff.wait(1, fastrand::f64(), retry_after)).await;
+            let _ = rate_limit.pause(self.backoff.wait(1, jitter(), retry_after)).await;
         }
         result
     }

@@ -1,19 +1,20 @@
 //! Progress for people: a bar on a terminal, a line every 10 seconds elsewhere.
 
 use std::io::IsTerminal;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use chrono::TimeDelta;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::table::{span, thousands};
+use crate::clock::monotonic;
 use crate::sync::status::{Progress, ProgressWatch};
 
 const LINE_EVERY: Duration = Duration::from_secs(10);
 const BAR_EVERY: Duration = Duration::from_millis(200);
 
-/// Whether standard error is a terminal.
+/// Returns `true` if standard error is a terminal.
 pub(super) fn on_terminal() -> bool {
     std::io::stderr().is_terminal()
 }
@@ -33,7 +34,7 @@ pub(super) fn show(bars: &MultiProgress, account: &str, watch: ProgressWatch) ->
 }
 
 async fn draw(bar: ProgressBar, watch: ProgressWatch) {
-    let started = Instant::now();
+    let started = monotonic();
     loop {
         let progress = watch.read();
         bar.set_position((done(&progress) * 1000.0) as u64);
@@ -43,7 +44,7 @@ async fn draw(bar: ProgressBar, watch: ProgressWatch) {
 }
 
 async fn lines(account: String, watch: ProgressWatch) {
-    let started = Instant::now();
+    let started = monotonic();
     loop {
         tokio::time::sleep(LINE_EVERY).await;
         let progress = watch.read();

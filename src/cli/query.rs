@@ -9,10 +9,10 @@ use serde_json::Value;
 use super::pacing::Pacing;
 use super::table::render;
 use super::{CliError, Exit, fields, instant};
-use crate::app::{self, App};
 use crate::cdr::{Cdr, FieldValue};
 use crate::clock::Clock;
 use crate::config::{self, AccountConfig, Config};
+use crate::setup::{self, SetupError};
 use crate::voicenter::capabilities::Remembered;
 use crate::voicenter::said::{printable, without_controls};
 use crate::voicenter::session::Session;
@@ -101,9 +101,9 @@ pub(super) async fn run(config: &Config, args: QueryArgs, clock: Clock) -> Resul
         };
     }
     let account = choose(&config, args.account.as_deref())?;
-    let client = app::client(&config, account).map_err(app::AppError::from)?.keeping_items();
+    let client = setup::client(&config, account).map_err(SetupError::from)?.keeping_items();
     let question = question(account, &args);
-    let pacing = Pacing::new(&config, account, &client, App::store(&config).ok().as_ref()).await;
+    let pacing = Pacing::new(&config, account, &client, setup::open_store(&config).ok().as_ref()).await;
     if args.format == Printing::Html {
         return html(&pacing, &client, question, &clock).await;
     }
@@ -162,7 +162,7 @@ fn choose<'a>(config: &'a Config, name: Option<&str>) -> Result<&'a AccountConfi
 }
 
 fn question(account: &AccountConfig, args: &QueryArgs) -> Question {
-    let base = app::filter(account);
+    let base = setup::filter(account);
     let or =
         |mine: &[String], configured: Vec<String>| if mine.is_empty() { configured } else { mine.to_vec() };
     Question {

@@ -4,9 +4,9 @@ use clap::Args;
 
 use super::table::span;
 use super::{CliError, Exit};
-use crate::app::App;
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::setup;
 
 /// Which account.
 #[derive(Args, Clone, Debug)]
@@ -20,7 +20,7 @@ pub(super) struct ResumeArgs {
 
 /// Lifts whatever makes the account wait, and prints what that was.
 pub(super) async fn run(config: &Config, args: ResumeArgs, clock: Clock) -> Result<Exit, CliError> {
-    let store = App::store(config)?;
+    let store = setup::open_store(config)?;
     let known = store.status().await?;
     let name = args.account.as_str();
     let configured = config.accounts.iter().any(|account| account.name == name);
@@ -36,8 +36,8 @@ pub(super) async fn run(config: &Config, args: ResumeArgs, clock: Clock) -> Resu
     let now = clock.now();
     let mut lifted = Vec::new();
     if configured {
-        let app = App::build(config, store.clone()).await?;
-        for account in app.accounts.iter().filter(|account| account.name == name) {
+        let accounts = setup::accounts(config, &store).await?;
+        for account in accounts.iter().filter(|account| account.name == name) {
             let credential = account.rate_limit.resume().await?;
             if let Some(pause) = credential.pause {
                 let left = chrono::TimeDelta::from_std(pause).unwrap_or_default();

@@ -1,25 +1,24 @@
-//! `status`: how each account fares, at a glance.
+//! `status`: how each account is, at a glance.
 
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::table::{Paint, render, span, thousands};
 use super::{CliError, Exit};
-use crate::app::App;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::http::ledger::{self, AccountFacts};
-use crate::http::problems::{AccountState, Level, Problem, problems, standing};
-use crate::http::status;
+use crate::health::facts::AccountFacts;
+use crate::health::{self, AccountState, Level, Problem, problems};
+use crate::setup;
 use crate::store::account::AccountStatus;
 
 /// Prints a table with what is wrong below it, or JSON.
 pub(super) async fn run(config: &Config, as_json: bool, clock: Clock) -> Result<Exit, CliError> {
-    let store = App::store(config)?;
+    let store = setup::open_store(config)?;
     let now = clock.now();
-    let accounts = ledger::accounts(&store, now).await?;
+    let accounts = AccountFacts::read_all(&store, now).await?;
     if as_json {
         let accounts: Vec<AccountStatus> = accounts.into_iter().map(|account| account.status).collect();
-        println!("{}", status::json(&accounts, now));
+        println!("{}", health::status::json(&accounts, now));
         return Ok(Exit::Done);
     }
     if accounts.is_empty() {
@@ -50,7 +49,7 @@ pub(super) async fn run(config: &Config, as_json: bool, clock: Clock) -> Result<
         let name = &account.status.name;
         let configured = config.accounts.iter().any(|known| known.name == *name);
         for problem in problems(account, configured, None, poll, now) {
-            println!("\n{}", told(name, &problem, &paint));
+            println!("\n{}", in_two_lines(name, &problem, &paint));
         }
     }
     for pair in store.shared_calls().await? {
@@ -67,13 +66,13 @@ pub(super) async fn run(config: &Config, as_json: bool, clock: Clock) -> Result<
 }
 
 /// A problem in two lines: what, and what to do.
-fn told(name: &str, problem: &Problem, paint: &Paint) -> String {
+fn in_two_lines(name: &str, problem: &Problem, paint: &Paint) -> String {
     let sign = match problem.level {
         Level::Bad => paint.bad("✗"),
         Level::Warn => paint.warn("!"),
         Level::Note => paint.quiet("·"),
     };
-    format!("{sign} {name}: {}\n  → {}", problem.text, problem.mend)
+    format!("{sign} {name}: {}\n  → {}", problem.text, problem.advice)
 }
 
 fn row(account: &AccountFacts, poll: TimeDelta, now: DateTime<Utc>) -> Vec<String> {
@@ -91,7 +90,7 @@ fn row(account: &AccountFacts, poll: TimeDelta, now: DateTime<Utc>) -> Vec<Strin
 }
 
 fn state(account: &AccountFacts, poll: TimeDelta, now: DateTime<Utc>) -> &'static str {
-    match standing(account, poll, now) {
+    match health::state(account, poll, now) {
         AccountState::Paused => "✗ paused",
         AccountState::Starting => "starting",
         AccountState::Behind => "✗ behind",

@@ -10,10 +10,10 @@ use super::progress;
 use super::run::stop_signal;
 use super::table::{span as span_text, thousands};
 use super::{CliError, Exit};
-use crate::app::App;
-use crate::clock::Clock;
+use crate::clock::{Clock, monotonic};
 use crate::config::Config;
 use crate::plan::Mode;
+use crate::setup;
 use crate::store::Store;
 use crate::sync::engine::Engine;
 use crate::sync::leadership::Leases;
@@ -21,27 +21,49 @@ use crate::sync::status::{Progress, ProgressWatch};
 use crate::sync::{Account, SyncError};
 use crate::window::Window;
 
-/// So often the ledger may turn out not to be what was stored.
+/// A pass gives up when the ledger was found not to be what was stored more often than this.
 const RELOADS: u32 = 5;
 
 /// Everything up to now, or just `span` again.
 pub(super) async fn run(config: &Config, span: Option<Window>, clock: Clock) -> Result<Exit, CliError> {
-    App::validate(config)?;
-    let store = App::store(config)?;
+    setup::validate(config)?;
+    let store = setup::open_store(config)?;
     store.migrate().await?;
-    let app = App::build(config, store).await?;
-    let work = app.accounts.into_iter().map(|account| (account, span.into_iter().collect()));
-    pass(&app.store, work.collect(), if span.is_some() { Mode::Asked } else { Mode::Pass }, clock).await
+    let accounts = setup::accounts(config, &store).await?;
+    let work = accounts.into_iter().map(|account| (account, span.into_iter().collect()));
+    pass(&store, work.collect(), if span.is_some() { Mode::Asked } else { Mode::Pass }, clock).await
+}
+
+/// Reads spans again, each for its account.
+pub(super) async fn read_again(
+    config: &Config,
+    spans: Vec<(&str, Window)>,
+    clock: Clock,
+) -> Result<Exit, CliError> {
+    let store = setup::open_store(config)?;
+    let accounts = setup::accounts(config, &store).await?;
+    let mut work = Vec::new();
+    for account in accounts {
+        let own: Vec<Window> =
+            spans.iter().filter(|(name, _)| *name == account.name).map(|(_, span)| *span).collect();
+        if !own.is_empty() {
+            work.push((account, own));
+        }
+    }
+    if work.is_empty() {
+        return Err(CliError::Failed("none of these accounts is configured".into()));
+    }
+    pass(&store, work, Mode::Asked, clock).await
 }
 
 /// One pass over some accounts, each with the spans asked for; all at the same time.
-pub(super) async fn pass(
+async fn pass(
     store: &Store,
     work: Vec<(Account, Vec<Window>)>,
     mode: Mode,
     clock: Clock,
 ) -> Result<Exit, CliError> {
-    let started = Instant::now();
+    let started = monotonic();
     let stop = CancellationToken::new();
     let stopper = stop.clone();
     tokio::spawn(async move {

@@ -2,6 +2,8 @@
 
 use std::io::IsTerminal;
 
+use chrono::{DateTime, Utc};
+
 use crate::voicenter::said::printable;
 
 /// Renders rows under a heading. Numbers are the caller's to align: a column is left-aligned unless its heading
@@ -87,6 +89,27 @@ pub(super) fn span(delta: chrono::TimeDelta) -> String {
         }
     }
     if parts.is_empty() { "0s".into() } else { parts.join(" ") }
+}
+
+pub(super) fn time(instant: DateTime<Utc>) -> String {
+    instant.format("%Y-%m-%d %H:%M:%S").to_string()
+}
+
+/// How much of a long text a cell shows: on a terminal what fits into a line or so, else all.
+pub(super) struct CellWidth(usize);
+
+impl CellWidth {
+    pub(super) fn on_stdout() -> Self {
+        Self(if std::io::stdout().is_terminal() { 60 } else { usize::MAX })
+    }
+
+    pub(super) fn cell(&self, text: &str) -> String {
+        let text = text.replace(['\n', '\r', '\t'], " ");
+        if text.chars().count() <= self.0 {
+            return text;
+        }
+        text.chars().take(self.0).chain(['…']).collect()
+    }
 }
 
 #[cfg(test)]

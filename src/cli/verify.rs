@@ -5,9 +5,9 @@ use indicatif::MultiProgress;
 use super::progress;
 use super::table::{render, thousands};
 use super::{CliError, Exit};
-use crate::app::App;
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::setup;
 use crate::sync::status::ProgressWatch;
 use crate::sync::verify::{Difference, Verified, verify};
 use crate::window::Window;
@@ -22,15 +22,15 @@ pub(super) async fn run(
     if span.from() >= clock.now() {
         return Err(CliError::Usage("the span lies in the future: there is nothing to compare yet".into()));
     }
-    let store = App::store(config)?;
-    let app = App::build(config, store).await?;
+    let store = setup::open_store(config)?;
+    let accounts = setup::accounts(config, &store).await?;
     let bars = MultiProgress::new();
     let (mut rows, mut different) = (Vec::new(), Vec::new());
     let mut equal = true;
-    for account in app.accounts {
+    for account in accounts {
         let (name, watch) = (account.name.clone(), ProgressWatch::default());
         let shown = progress::show(&bars, &name, watch.clone());
-        let verified = verify(account, &app.store, clock.clone(), span, watch, details).await?;
+        let verified = verify(account, &store, clock.clone(), span, watch, details).await?;
         drop(shown);
         let _ = bars.clear();
         for hole in &verified.unread {

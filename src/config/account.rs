@@ -2,14 +2,11 @@
 
 use chrono_tz::Tz;
 use config::{Map, Value};
-use secrecy::SecretString;
 use url::Url;
-
-pub use crate::voicenter::IdentityCriteria;
 
 use super::error::ConfigProblem;
 use super::reader::Section;
-use super::{ApiConfig, HistoryStart, SyncConfig, kind};
+use super::{ApiConfig, Credential, HistoryStart, IdentityCriteria, SyncConfig, kind};
 
 /// One account, with what it does not set itself taken from `[api]` and `[sync]`.
 #[derive(Clone, Debug)]
@@ -34,15 +31,6 @@ pub struct AccountConfig {
     pub cdr_types: Vec<i32>,
     /// The budget of its credential.
     pub requests_per_minute: u32,
-}
-
-/// What opens the API.
-#[derive(Clone, Debug)]
-pub enum Credential {
-    /// `code`, sent in the request.
-    Code(SecretString),
-    /// `token`, sent as a bearer.
-    Token(SecretString),
 }
 
 /// Reads all accounts; `None` when something is wrong with one.

@@ -1,4 +1,4 @@
-//! What is wrong with a configuration, told whole.
+//! Everything that is wrong with a configuration.
 
 use std::fmt;
 
@@ -17,8 +17,8 @@ pub struct ConfigProblem {
 
 impl ConfigProblem {
     /// Something that is not there and must be.
-    pub(super) fn missing(key: &str, mend: &str) -> Self {
-        Self { key: key.to_owned(), value: None, source: None, message: format!("not configured: {mend}") }
+    pub(super) fn missing(key: &str, advice: &str) -> Self {
+        Self { key: key.to_owned(), value: None, source: None, message: format!("not configured: {advice}") }
     }
 }
 

@@ -1,4 +1,4 @@
-//! Where in its file each value stands: the config crate tells the file only.
+//! Where in its file each value stands: the config crate names the file only.
 
 use config::{Map, Value, ValueKind};
 use toml::Spanned;

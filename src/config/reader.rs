@@ -233,7 +233,7 @@ impl Section<'_> {
         self.reader.unknown.extend(self.values.into_iter().map(|(name, value)| (key(&name), value)));
     }
 
-    /// Whether this table has `key`.
+    /// Returns `true` if this table has `key`.
     pub(super) fn has(&self, key: &str) -> bool {
         self.values.contains_key(key)
     }

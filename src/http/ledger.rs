@@ -7,11 +7,10 @@ use chrono::{DateTime, DurationRound, TimeDelta, Utc};
 use tokio::sync::Mutex;
 
 use crate::clock::Clock;
+use crate::health::facts::AccountFacts;
 use crate::metrics::LedgerFacts;
-use crate::store::account::AccountStatus;
-use crate::store::overview::{HourOfCalls, Overview};
+use crate::store::overview::HourOfCalls;
 use crate::store::{Store, StoreError};
-use crate::window::Window;
 
 /// Facts younger than this are not read again.
 const FRESH: TimeDelta = TimeDelta::seconds(2);
@@ -23,7 +22,7 @@ const CALLS_AGAIN: TimeDelta = TimeDelta::seconds(15);
 const SIZES_FRESH: TimeDelta = TimeDelta::seconds(60);
 /// The longest to wait for the database.
 const PATIENCE: Duration = Duration::from_secs(3);
-/// The chart of calls: so many hours, each beside the same hour a week earlier.
+/// The chart of calls: this many hours, each beside the same hour a week earlier.
 pub(super) const HOURS: i64 = 48;
 
 /// What the ledger said at one moment.
@@ -37,15 +36,6 @@ pub(super) struct Facts {
     pub table_sizes: Vec<(String, i64)>,
     /// Why these facts are not of now, when the database did not answer.
     pub failure: Option<String>,
-}
-
-/// What the ledger says of one account.
-#[derive(Clone, Debug)]
-pub(crate) struct AccountFacts {
-    pub status: AccountStatus,
-    pub overview: Overview,
-    /// History still to be read for the first time.
-    pub unread: TimeDelta,
 }
 
 impl Facts {
@@ -85,7 +75,7 @@ impl LedgerCache {
         Self { store, clock, last: Mutex::default() }
     }
 
-    /// The facts of at most [`FRESH`] ago; while the database is away, the last there were, with the failure.
+    /// The facts of at most [`FRESH`] ago; while the database is unreachable, the last there were, with the failure.
     pub(super) async fn read(&self) -> Facts {
         self.look(false).await
     }
@@ -101,7 +91,7 @@ impl LedgerCache {
         // A wall clock that was set back makes everything stale.
         let stale = |at: Option<DateTime<Utc>>, fresh| at.is_none_or(|at| now - at >= fresh || at > now);
         if stale(last.read_at, FRESH) {
-            match within_patience(accounts(&self.store, now)).await {
+            match within_patience(AccountFacts::read_all(&self.store, now)).await {
                 Ok(accounts) => {
                     last.facts.accounts = accounts;
                     last.facts.failure = None;
@@ -140,93 +130,10 @@ impl LedgerCache {
     }
 }
 
-/// Every account that the ledger knows.
-pub(crate) async fn accounts(store: &Store, now: DateTime<Utc>) -> Result<Vec<AccountFacts>, StoreError> {
-    let mut overviews = store.overview(now).await?;
-    let facts = |status: AccountStatus| {
-        let at = overviews.iter().position(|overview| overview.account == status.name)?;
-        let overview = overviews.swap_remove(at);
-        let unread = unread(&status, &overview, now);
-        Some(AccountFacts { status, overview, unread })
-    };
-    Ok(store.status().await?.into_iter().filter_map(facts).collect())
-}
-
 async fn within_patience<T>(reading: impl Future<Output = Result<T, StoreError>>) -> Result<T, String> {
     match tokio::time::timeout(PATIENCE, reading).await {
         Ok(Ok(value)) => Ok(value),
         Ok(Err(error)) => Err(error.to_string()),
         Err(_) => Err(format!("no answer within {} s", PATIENCE.as_secs())),
-    }
-}
-
-/// What lies unread between the start of history and the newest read. Not the lag after it, nor what stands as a gap,
-/// nor what the vendor no longer keeps.
-fn unread(status: &AccountStatus, overview: &Overview, now: DateTime<Utc>) -> TimeDelta {
-    let from = status.horizon.map_or(status.history_start, |floor| floor.max(status.history_start));
-    let to = overview.coverage.end().unwrap_or(now);
-    let Some(wanted) = Window::new(from, to) else { return TimeDelta::zero() };
-    let holes = overview.coverage.holes(wanted);
-    let unread: TimeDelta = holes.iter().map(Window::len).sum();
-    let in_gaps = holes.iter().flat_map(|hole| {
-        overview.gaps.iter().filter_map(|gap| gap.window.intersect(hole)).map(|gap| gap.len())
-    });
-    (unread - in_gaps.sum::<TimeDelta>()).max(TimeDelta::zero())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::store::gap::OpenGap;
-    use crate::window::coverage::{Coverage, Stretch};
-
-    fn hour(hour: i64) -> DateTime<Utc> {
-        DateTime::from_timestamp(hour * 3600, 0).unwrap()
-    }
-
-    #[test]
-    fn unread_leaves_out_the_lag_the_gaps_and_what_the_vendor_dropped() {
-        let window = |from, to| Window::new(hour(from), hour(to)).unwrap();
-        let read = |from, to| Stretch {
-            window: window(from, to),
-            reread_age: TimeDelta::zero(),
-            lacking: Default::default(),
-        };
-        let mut status = AccountStatus {
-            name: "sales".into(),
-            history_start: hour(0),
-            cursor: None,
-            horizon: None,
-            last_success_at: None,
-            last_error: None,
-            paused_until: None,
-            gaps: 1,
-            rejected: 0,
-            missing: 0,
-            suspicious: 0,
-            leader: None,
-        };
-        let gap = OpenGap {
-            id: 1,
-            account: "sales".into(),
-            window: window(52, 54),
-            reason: "unreadable".into(),
-            tries: 1,
-            opened_at: hour(99),
-            next_try_at: hour(99),
-            last_error: None,
-        };
-        let overview = Overview {
-            account: "sales".into(),
-            coverage: Coverage::from_stretches([read(40, 50), read(60, 90)]),
-            gaps: vec![gap],
-            requests: Vec::new(),
-            backfill: None,
-            recent: Vec::new(),
-            rejected: Vec::new(),
-        };
-        assert_eq!(unread(&status, &overview, hour(100)).num_hours(), 40 + 8);
-        status.horizon = Some(hour(30));
-        assert_eq!(unread(&status, &overview, hour(100)).num_hours(), 10 + 8);
     }
 }

@@ -1,4 +1,4 @@
-//! What the page draws: everything `status` tells, and how it came about.
+//! What the page draws: everything `status` shows, and how it came about.
 
 use std::collections::BTreeMap;
 
@@ -9,9 +9,10 @@ use chrono::{DateTime, DurationRound, TimeDelta, Utc};
 use serde_json::{Value, json};
 
 use super::calendar::calendar;
-use super::ledger::{AccountFacts, Facts, HOURS};
-use super::problems::{allowance, problems, standing};
-use super::{AccountSettings, PageSettings, Web, json_answer, status};
+use super::ledger::{Facts, HOURS};
+use super::{AccountSettings, PageSettings, Web, json_answer};
+use crate::health::facts::AccountFacts;
+use crate::health::{allowance, problems, state, status};
 use crate::store::overview::{Backfill, HourOfCalls, RecentRead};
 use crate::window::Lane;
 
@@ -47,7 +48,7 @@ fn account_json(page: &PageSettings, all: &Facts, facts: &AccountFacts, now: Dat
     let problems = problems(facts, settings.is_some(), progress.as_ref(), poll, now);
     json!({
         "status": status::account_json(status, now),
-        "standing": standing(facts, poll, now),
+        "state": state(facts, poll, now),
         "unread_seconds": unread.num_seconds(),
         "wanted_seconds": (end - start).num_seconds().max(0),
         "eta_seconds": overview.backfill.and_then(|backfill| eta(backfill, *unread, now)),

@@ -57,7 +57,7 @@ function facts(account, now) {
 }
 
 function problems(list) {
-  return list.map((problem) => el('div', { class: `problem ${problem.level}` }, problem.text, el('small', {}, problem.mend)));
+  return list.map((problem) => el('div', { class: `problem ${problem.level}` }, problem.text, el('small', {}, problem.advice)));
 }
 
 function part(heading, ...children) {
@@ -179,7 +179,7 @@ function recent(name, list) {
 function draw(account, now) {
   const name = account.status.account;
   const box = el('article', { class: 'account', 'data-account': name });
-  const title = el('div', { class: 'title' }, el('h2', {}, name), el('span', { class: `badge ${account.standing}` }, account.standing.replaceAll('_', ' ')));
+  const title = el('div', { class: 'title' }, el('h2', {}, name), el('span', { class: `badge ${account.state}` }, account.state.replaceAll('_', ' ')));
   if (account.reading) title.append(el('span', { class: 'key' }, `reading: ${LANES[account.reading.lane]}`));
   box.append(title, ...problems(account.problems), facts(account, now));
   const parts = el('div', { class: 'parts' });
@@ -190,8 +190,8 @@ function draw(account, now) {
   return box;
 }
 
-function trouble(text, mend) {
-  document.getElementById('trouble').replaceChildren(...(text ? problems([{ level: 'bad', text, mend }]) : []));
+function trouble(text, advice) {
+  document.getElementById('trouble').replaceChildren(...(text ? problems([{ level: 'bad', text, advice }]) : []));
 }
 
 async function update() {

@@ -5,7 +5,7 @@ use prometheus::{GaugeVec, IntGaugeVec};
 
 use super::{Definer, MetricsError, unix};
 
-/// What the ledger says, written anew at each exposition: an account that was forgotten shows no more.
+/// What the ledger says, replaced at each exposition: a forgotten account is no longer shown.
 #[derive(Debug)]
 pub(super) struct LedgerFamilies {
     database_up: IntGaugeVec,
@@ -96,7 +96,7 @@ impl LedgerFamilies {
         }
     }
 
-    /// Writes it anew: an account that was forgotten shows no more.
+    /// Replaces it: a forgotten account is no longer shown.
     pub(super) fn write(&self, facts: &[LedgerFacts], database_up: bool, now: DateTime<Utc>) {
         self.database_up.with_label_values::<&str>(&[]).set(i64::from(database_up));
         for family in [&self.lag, &self.synced_until, &self.history_from, &self.history_start, &self.unread] {

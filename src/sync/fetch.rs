@@ -13,8 +13,8 @@ use super::events::{
 use super::status::ProgressWatch;
 use super::zone::{Shows, ZoneWatch};
 use super::{Account, DATABASE, SyncError, batch};
+use crate::answer_memory::ReservedMemory;
 use crate::clock::{Clock, monotonic};
-use crate::memory::ReservedMemory;
 use crate::read::request::{Outcome, Reply, Request};
 use crate::store::StoreError;
 use crate::voicenter::capabilities::Remembered;
@@ -334,7 +334,7 @@ impl Fetcher {
     }
 
     pub(super) fn refused(&self, error: &ApiError) -> SyncError {
-        let message = format!("{error}. {}", error.advice());
+        let message = error.with_advice();
         Refused { account: &self.account.name, message: &message }.emit();
         SyncError::Refused { message }
     }

@@ -19,8 +19,8 @@ use super::leadership::Leases;
 use super::share::{LEFT_ALONE, Share, given_up};
 use super::status::ProgressWatch;
 use super::{Account, DATABASE, SyncError};
+use crate::allocator;
 use crate::clock::Clock;
-use crate::memory;
 use crate::plan::Mode;
 use crate::store::{Store, StoreError};
 
@@ -267,7 +267,7 @@ async fn turn_until(
         asked |= turn == TickOutcome::Asked;
         if let TickOutcome::Idle(until) = turn {
             if std::mem::take(&mut asked) {
-                memory::give_back();
+                allocator::give_back();
             }
             let wait = (until - clock.now()).to_std().unwrap_or_default();
             watch.heart.beats_within(wait + TURN);

@@ -21,7 +21,7 @@ use super::error::{ApiError, of_number};
 use super::question::{Method, Question};
 use super::said::{explaining, printable};
 use super::wire::{self, DateForm};
-use crate::memory::{AccountMemory, AnswerMemory, ReservedMemory};
+use crate::answer_memory::{AccountMemory, AnswerMemory, ReservedMemory};
 use connections::HttpConnections;
 use decoding::on_another_thread;
 use response::RawResponse;

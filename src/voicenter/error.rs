@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
+use super::advice;
 use super::outcome::RequestOutcome;
 
 /// What to do about an [`ApiError`].
@@ -209,6 +210,11 @@ impl ApiError {
             ApiError::NoConnection(_) | ApiError::Transport(_) => RequestOutcome::Unreachable,
             ApiError::Redirected => RequestOutcome::Redirected,
         }
+    }
+
+    /// The error and what to do about it, in one line.
+    pub(crate) fn with_advice(&self) -> String {
+        advice::join(self, self.advice())
     }
 
     /// What the operator can do about it.

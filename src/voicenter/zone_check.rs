@@ -3,8 +3,8 @@
 use chrono::{DateTime, Offset, TimeDelta, TimeZone, Utc};
 use chrono_tz::Tz;
 
-use super::Answer;
 use super::zones::ZoneEvidence;
+use super::{Answer, advice};
 
 /// How far outside the bounds a record may be dated: minutes are cut off, and bounds are rounded to them.
 const SLACK: TimeDelta = TimeDelta::seconds(90);
@@ -195,7 +195,7 @@ impl Contradiction {
     /// For people: what shows it, what to do, and what happens until then.
     pub fn describe(&self, zone: Tz, now: DateTime<Utc>) -> String {
         let advice = self.advice(zone, now);
-        format!("{}. {advice} Until then nothing is stored or claimed as read.", self.shown(zone))
+        advice::join(&self.shown(zone), &format!("{advice} Until then nothing is stored or claimed as read."))
     }
 
     /// What shows it.

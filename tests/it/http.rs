@@ -169,11 +169,11 @@ async fn status_is_the_commands_and_the_overview_says_more() {
     let (status, body) = scene.json("/api/status").await;
     assert_eq!(status, 200);
     let accounts = scene.store.status().await.unwrap();
-    assert_eq!(body, cdr_sync::http::status::json(&accounts, now()));
+    assert_eq!(body, cdr_sync::health::status::json(&accounts, now()));
     let (_, overview) = scene.json("/api/overview").await;
     let sales = &overview["accounts"][1];
     assert_eq!(sales["status"]["account"], "sales");
-    assert_eq!(sales["standing"], "behind");
+    assert_eq!(sales["state"], "behind");
     // The newest minutes are missing: the day must not look read.
     assert_eq!(sales["calendar"]["days"].as_array().unwrap().last().unwrap()["state"], "partly");
     assert_eq!(sales["calls"].as_array().unwrap().len(), 48);

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::{Exit, Findings};
-use crate::app;
 use crate::config::{AccountConfig, Config};
+use crate::setup;
 use crate::store::environment::{Environment, Transport};
 use crate::store::{SchemaState, Store, StoreError};
 
@@ -16,7 +16,7 @@ pub(super) async fn check(store: Store, findings: &mut Findings) -> Option<Store
     let environment = match reached(&store).await {
         Ok(environment) => environment,
         Err(error) => {
-            findings.bad(&format!("the database: {}", reason(&error)), mend(&error), Exit::Failed);
+            findings.bad(&format!("the database: {}", reason(&error)), advice(&error), Exit::Failed);
             return None;
         }
     };
@@ -36,7 +36,7 @@ pub(super) async fn check(store: Store, findings: &mut Findings) -> Option<Store
     let state = match store.schema_state().await {
         Ok(state) => state,
         Err(error) => {
-            findings.bad(&format!("the database: {}", reason(&error)), mend(&error), Exit::Failed);
+            findings.bad(&format!("the database: {}", reason(&error)), advice(&error), Exit::Failed);
             return None;
         }
     };
@@ -123,7 +123,7 @@ fn reason(error: &StoreError) -> String {
 }
 
 /// By PostgreSQL's error codes (appendix A of its manual).
-fn mend(error: &StoreError) -> &'static str {
+fn advice(error: &StoreError) -> &'static str {
     match error {
         StoreError::Away(_) => {
             "check the host and port in database.url, and that PostgreSQL runs there and lets this host in (pg_hba.conf)"
@@ -165,10 +165,10 @@ pub(super) async fn neighbours(config: &Config, store: &Store, findings: &mut Fi
     }
 }
 
-/// Whether what the account reads is what the ledger has of it.
+/// Compares what the account reads with what the ledger says it reads.
 pub(super) async fn scope(account: &AccountConfig, store: Option<&Store>, findings: &mut Findings) {
     let Some(store) = store else { return };
-    let wanted = app::scope(account);
+    let wanted = setup::scope(account);
     match store.stored_scope(&account.name).await {
         Ok(Some(stored)) if stored != wanted => findings.note(&format!(
             "account {}: what it reads has changed, so the next start reads everything again (before: {stored}; now: {wanted})",

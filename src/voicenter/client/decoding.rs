@@ -1,6 +1,6 @@
 //! Where large answers are decoded.
 
-use crate::memory::AccountMemory;
+use crate::answer_memory::AccountMemory;
 
 /// Does the work for a large answer on another thread when it is its turn.
 pub(super) async fn on_another_thread<T: Send + 'static>(
@@ -26,7 +26,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::memory::AnswerMemory;
+    use crate::answer_memory::AnswerMemory;
 
     #[tokio::test]
     async fn a_panic_in_decoding_is_the_accounts_own_and_frees_its_memory() {

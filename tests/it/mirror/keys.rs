@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use cdr_sync::app::App;
 use cdr_sync::plan::Mode;
+use cdr_sync::setup;
 use cdr_sync::sync::Account;
 use cdr_sync::sync::status::ProgressWatch;
 use chrono::TimeDelta;
@@ -40,7 +40,7 @@ pub async fn configured<const N: usize>(
         ("CDR_SYNC__API__BURST", "1000".to_owned()),
     ];
     let config = configuration(env.into_iter().chain(more));
-    App::build(&config, scene.store.clone()).await.unwrap().accounts.remove(0)
+    setup::accounts(&config, &scene.store).await.unwrap().remove(0)
 }
 
 async fn open_rejected(scene: &MirrorScene) -> usize {

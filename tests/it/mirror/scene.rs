@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use cdr_sync::app::App;
 use cdr_sync::clock::{Clock, ManualClock};
 use cdr_sync::config::{Config, Sources};
 use cdr_sync::plan::Mode;
+use cdr_sync::setup;
 use cdr_sync::store::Store;
 use cdr_sync::sync::Account;
 use cdr_sync::sync::engine::{Engine, TickOutcome};
@@ -112,9 +112,9 @@ impl MirrorScene {
         ];
         env.extend(setup.env);
         let config = configuration(env);
-        let store = App::store(&config).unwrap();
+        let store = setup::open_store(&config).unwrap();
         store.migrate().await.unwrap();
-        let mut accounts = App::build(&config, store.clone()).await.unwrap().accounts;
+        let mut accounts = setup::accounts(&config, &store).await.unwrap();
         let account = accounts.remove(0);
         Self { simulator, database, store, account, clock, start }
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use cdr_sync::cdr::Cdr;
 
-use crate::store_postgres::scene::Scene;
+use crate::store_postgres::scene::StoreScene;
 
 /// What a row holds besides its record.
 const BOOKKEEPING: [&str; 4] = [
@@ -40,8 +40,9 @@ fn compare(table: &str, columns: Vec<String>, expected: &BTreeSet<String>) {
 
 #[tokio::test]
 async fn the_migrated_tables_have_the_columns_of_the_table_of_fields_and_no_others() {
-    let scene = Scene::new().await;
+    let scene = StoreScene::new().await;
     let columns = scene
+        .database
         .lines(
             "select column_name || ' ' || data_type from information_schema.columns
              where table_schema = 'voicenter' and table_name = 'cdr'",
@@ -49,6 +50,7 @@ async fn the_migrated_tables_have_the_columns_of_the_table_of_fields_and_no_othe
         .await;
     compare("voicenter.cdr", columns, &expected(&BOOKKEEPING));
     let columns = scene
+        .database
         .lines(
             "select column_name || ' ' || data_type from information_schema.columns
              where table_schema = 'voicenter' and table_name = 'cdr_history'",

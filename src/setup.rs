@@ -1,29 +1,28 @@
-//! Wiring: a configuration made into accounts, a store and clients.
+//! A configuration made into what commands work with: the database, clients of the API, and accounts.
 
 use std::time::Duration;
 
 use chrono::TimeDelta;
 use serde_json::{Value, json};
 
-use crate::config::{self, AccountConfig, Config, ConfigError};
+use crate::config::{AccountConfig, Config, ConfigError, HistoryStart};
 use crate::plan::PlanSettings;
 use crate::rate_limit::{Backoff, RateLimiter};
 use crate::read::ReadingSettings;
 use crate::read::partition::FilterPartition;
 use crate::read::verdict::AnswerLimits;
-use crate::store::{DatabaseSettings, Pooler, Store, StoreError};
+use crate::store::{DatabaseSettings, Store, StoreError};
 use crate::sync::{Account, Start};
 use crate::voicenter::{
-    Client, ClientError, ClientResources, ClientSettings, Credential, Filter, Granularity, IdentityCriteria,
-    Method,
+    Client, ClientError, ClientResources, ClientSettings, Filter, Granularity, IdentityCriteria,
 };
 
-/// The CdrTypes of the API document: what an overloaded second is divided by when none are configured.
+/// The CdrTypes of docs/voicenter-api.md#types: what an overloaded second is divided by when none are configured.
 const CDR_TYPES: [i32; 15] = [1, 4, 8, 9, 10, 11, 13, 14, 15, 17, 18, 19, 21, 22, 23];
 
 /// Why the parts could not be put together.
 #[derive(Debug, thiserror::Error)]
-pub enum AppError {
+pub enum SetupError {
     /// Something is missing in the configuration.
     #[error(transparent)]
     Config(#[from] ConfigError),
@@ -35,59 +34,43 @@ pub enum AppError {
     Store(#[from] StoreError),
 }
 
-/// Everything a command works with.
-#[derive(Clone, Debug)]
-pub struct App {
-    /// The database.
-    pub store: Store,
-    /// The accounts.
-    pub accounts: Vec<Account>,
+/// The database of the configuration; no connection is made yet.
+pub fn open_store(config: &Config) -> Result<Store, SetupError> {
+    Ok(Store::open(&database_settings(config)?)?)
 }
 
-impl App {
-    /// The database of the configuration; no connection is made yet.
-    pub fn store(config: &Config) -> Result<Store, AppError> {
-        Ok(Store::open(&database_settings(config)?)?)
+/// The same database for page, probes and metrics, beside `store`: whoever asks for those must not take connections from
+/// the sync. Where one connection is all there may be, they share it.
+pub(crate) fn page_store(config: &Config, store: &Store) -> Store {
+    if config.database.max_connections == 1 {
+        return store.clone();
     }
-
-    /// The same database for page, probes and metrics, beside `store`: whoever asks for those must not take connections from
-    /// the sync. Where one connection is all there may be, they share it.
-    pub fn page_store(config: &Config, store: &Store) -> Store {
-        if config.database.max_connections == 1 {
-            return store.clone();
-        }
-        // One reads the ledger, one answers probes meanwhile.
-        store.beside(2, Duration::from_secs(30))
-    }
-
-    /// Finds everything that is wrong with the configuration: before anything is touched.
-    pub fn validate(config: &Config) -> Result<(), AppError> {
-        config.require_database()?;
-        let shared = shared(config);
-        for account in config.require_accounts()? {
-            client_sharing(config, account, &shared)?;
-        }
-        Ok(())
-    }
-
-    /// Store and accounts. The database must be migrated: the salt of the credentials' fingerprints is read.
-    pub async fn build(config: &Config, store: Store) -> Result<Self, AppError> {
-        let salt = store.salt().await?;
-        let shared = shared(config);
-        let accounts = config.require_accounts()?.iter();
-        let accounts: Result<Vec<Account>, AppError> =
-            accounts.map(|account| build_account(config, account, &store, &salt, &shared)).collect();
-        Ok(Self { accounts: accounts?, store })
-    }
+    // One reads the ledger, one answers probes meanwhile.
+    store.beside(2, Duration::from_secs(30))
 }
 
-fn database_settings(config: &Config) -> Result<DatabaseSettings, AppError> {
+/// Finds everything that is wrong with the configuration: before anything is touched.
+pub(crate) fn validate(config: &Config) -> Result<(), SetupError> {
+    config.require_database()?;
+    let shared = shared(config);
+    for account in config.require_accounts()? {
+        client_sharing(config, account, &shared)?;
+    }
+    Ok(())
+}
+
+/// The accounts. The database must be migrated: the salt of the credentials' fingerprints is read.
+pub async fn accounts(config: &Config, store: &Store) -> Result<Vec<Account>, SetupError> {
+    let salt = store.salt().await?;
+    let shared = shared(config);
+    let accounts = config.require_accounts()?.iter();
+    accounts.map(|account| build_account(config, account, store, &salt, &shared)).collect()
+}
+
+fn database_settings(config: &Config) -> Result<DatabaseSettings, SetupError> {
     let mut settings = DatabaseSettings::new(config.require_database()?.clone());
     settings.max_connections = config.database.max_connections;
-    settings.pooler = match config.database.pooler {
-        config::Pooler::None => Pooler::None,
-        config::Pooler::Transaction => Pooler::Transaction,
-    };
+    settings.pooler = config.database.pooler;
     Ok(settings)
 }
 
@@ -97,7 +80,7 @@ fn shared(config: &Config) -> ClientResources {
 }
 
 /// The API as `account` sees it, for a command that asks for one account.
-pub fn client(config: &Config, account: &AccountConfig) -> Result<Client, ClientError> {
+pub(crate) fn client(config: &Config, account: &AccountConfig) -> Result<Client, ClientError> {
     client_sharing(config, account, &shared(config))
 }
 
@@ -108,14 +91,8 @@ fn client_sharing(
 ) -> Result<Client, ClientError> {
     let settings = ClientSettings {
         url: account.url.clone(),
-        credential: match &account.credential {
-            config::Credential::Code(secret) => Credential::Code(secret.clone()),
-            config::Credential::Token(secret) => Credential::Token(secret.clone()),
-        },
-        method: match config.api.method {
-            config::Method::Post => Method::Post,
-            config::Method::Get => Method::Get,
-        },
+        credential: account.credential.clone(),
+        method: config.api.method,
         timezone: account.timezone,
         granularity: granularity(config),
         timeout: config.api.timeout,
@@ -131,7 +108,7 @@ fn granularity(config: &Config) -> Granularity {
 }
 
 /// What a question of `account` is narrowed to.
-pub fn filter(account: &AccountConfig) -> Filter {
+pub(crate) fn filter(account: &AccountConfig) -> Filter {
     Filter {
         phones: account.phones.clone(),
         extensions: account.extensions.clone(),
@@ -147,7 +124,7 @@ fn build_account(
     store: &Store,
     salt: &[u8],
     shared: &ClientResources,
-) -> Result<Account, AppError> {
+) -> Result<Account, SetupError> {
     let client = client_sharing(config, account, shared)?;
     let fingerprint = client.credential_fingerprint(salt);
     Ok(Account {
@@ -162,8 +139,8 @@ fn build_account(
         scope: scope(account),
         filter: filter(account),
         start: match account.start {
-            config::HistoryStart::At(instant) => Start::At(instant),
-            config::HistoryStart::Default => Start::Before(config::HistoryStart::DEFAULT_AGE),
+            HistoryStart::At(instant) => Start::At(instant),
+            HistoryStart::Default => Start::Before(HistoryStart::DEFAULT_AGE),
         },
         settings: settings(config, account),
         removal_after: config.sync.removal_after,
@@ -175,7 +152,7 @@ fn build_account(
 }
 
 /// What an account reads. When it changes, everything is read again.
-pub fn scope(account: &AccountConfig) -> Value {
+pub(crate) fn scope(account: &AccountConfig) -> Value {
     json!({
         "url": account.url.as_str(),
         "timezone": account.timezone.name(),

@@ -20,7 +20,7 @@ type Contents = BTreeMap<PathBuf, Option<Vec<u8>>>;
 
 /// Waits for the next configuration.
 #[derive(Debug)]
-pub(super) struct Reloads {
+pub(crate) struct Reloads {
     sources: Sources<Variables>,
     clock: Clock,
     hangup: Option<Signal>,
@@ -33,7 +33,7 @@ pub(super) struct Reloads {
 
 impl Reloads {
     /// From now on SIGHUP does not end the process.
-    pub(super) fn new(sources: Sources<Variables>, clock: Clock) -> Self {
+    pub(crate) fn new(sources: Sources<Variables>, clock: Clock) -> Self {
         let hangup = signal(SignalKind::hangup())
             .inspect_err(|error| tracing::error!(event = "no_signals", %error, "SIGHUP cannot be handled"));
         Self { sources, clock, hangup: hangup.ok(), seen: None, again: false, complaint: None }
@@ -155,7 +155,7 @@ mod tests {
 
     impl Scene {
         fn new() -> Self {
-            let name = format!("cdr-sync-reload-{}-{:x}", std::process::id(), fastrand::u64(..));
+            let name = format!("cdr-sync-reload-{}-{:x}", std::process::id(), crate::clock::random_id());
             let dir = std::env::temp_dir().join(name);
             fs::create_dir(&dir).unwrap();
             let scene = Self { dir, clock: ManualClock::new(chrono::DateTime::UNIX_EPOCH) };

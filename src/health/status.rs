@@ -1,4 +1,4 @@
-//! Status as JSON: what `status --json` and `/api/status` both print.
+//! Status as JSON: `status --json` and `/api/status` both print it.
 
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
@@ -19,7 +19,7 @@ pub fn unresolved_error(account: &AccountStatus) -> Option<String> {
     (!over).then(|| own_words(error))
 }
 
-pub(super) fn account_json(account: &AccountStatus, now: DateTime<Utc>) -> Value {
+pub(crate) fn account_json(account: &AccountStatus, now: DateTime<Utc>) -> Value {
     json!({
         "account": account.name,
         "synced_until": account.cursor.map(|cursor| cursor.to()),

@@ -1,4 +1,4 @@
-//! Memory: what the answers of all accounts may take up together, and memory given back to the system.
+//! The memory that the answers of all accounts may take up together.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -53,12 +53,12 @@ pub struct AccountMemory {
     /// The privilege, while one of this account's answers holds it: then all of them may grow.
     privilege: Arc<Mutex<Weak<OwnedSemaphorePermit>>>,
     expected: Arc<AtomicU64>,
-    /// What an answer needed that was given up for want of memory: its next try waits for so much.
+    /// What an answer needed that was given up for want of memory: its next try waits for as much.
     wanted: Arc<AtomicU64>,
 }
 
 impl AccountMemory {
-    /// Memory for one answer; none so far.
+    /// Memory for one answer; none yet.
     pub fn nothing(&self) -> ReservedMemory {
         ReservedMemory { account: self.clone(), bytes: 0, pooled: None, privilege: None }
     }
@@ -206,16 +206,6 @@ impl ReservedMemory {
 
 fn units(bytes: u64) -> u64 {
     bytes.div_ceil(UNIT)
-}
-
-/// Gives back what the allocator holds but nobody uses. glibc keeps the peak of a first sync, some 50 MB, for ever
-/// otherwise (mallopt(3): only the top of the heap is trimmed by itself); this takes well below a millisecond.
-pub fn give_back() {
-    #[cfg(all(target_os = "linux", target_env = "gnu"))]
-    #[expect(unsafe_code, reason = "malloc_trim(3) has no condition that a caller could break")]
-    unsafe {
-        libc::malloc_trim(0);
-    }
 }
 
 #[cfg(test)]

@@ -1,12 +1,16 @@
-//! What is wrong with an account, and what to do about it: pure. The page shows it, and so does `status`.
+//! What is wrong with an account and what to do about it: page, probes and the command `status` show it.
+
+pub(crate) mod facts;
+pub mod status;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 
-use super::ledger::AccountFacts;
-use super::status::unresolved_error;
 use crate::sync::status::Progress;
+use crate::voicenter::advice::{self, Cause};
 use crate::voicenter::said::own_words;
+use facts::AccountFacts;
+use status::unresolved_error;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -15,19 +19,63 @@ pub(crate) enum Level {
     Bad,
     /// Somebody should look.
     Warn,
-    /// Good to know; it mends itself.
+    /// Good to know; nobody needs to act.
     Note,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum ProblemKind {
+    CredentialRefused,
+    AddressRefused,
+    WrongZone,
+    /// Any other error that no success has followed.
+    Failing,
+    NotConfigured,
+    NoLeader,
+    Behind,
+    Gaps,
+    DuplicateKeys,
+    /// PostgreSQL refused records.
+    Unstorable,
+    /// Records are not in a form that can be stored.
+    Unreadable,
+    /// Suspiciously many rows went missing at once.
+    Missing,
+    Waiting,
+    /// The vendor keeps nothing older.
+    Horizon,
+}
+
+impl ProblemKind {
+    const fn level(self) -> Level {
+        match self {
+            ProblemKind::CredentialRefused
+            | ProblemKind::AddressRefused
+            | ProblemKind::WrongZone
+            | ProblemKind::Failing
+            | ProblemKind::NotConfigured
+            | ProblemKind::NoLeader
+            | ProblemKind::Behind
+            | ProblemKind::Gaps => Level::Bad,
+            ProblemKind::Unstorable | ProblemKind::Unreadable | ProblemKind::Missing => Level::Warn,
+            ProblemKind::DuplicateKeys | ProblemKind::Waiting | ProblemKind::Horizon => Level::Note,
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(crate) struct Problem {
-    pub level: Level,
-    pub text: String,
-    pub mend: String,
+    pub(crate) level: Level,
+    pub(crate) kind: ProblemKind,
+    pub(crate) text: String,
+    pub(crate) advice: String,
 }
 
-fn problem(level: Level, text: impl Into<String>, mend: impl Into<String>) -> Problem {
-    Problem { level, text: text.into(), mend: mend.into() }
+impl Problem {
+    fn new(kind: ProblemKind, text: impl Into<String>, advice: impl Into<String>) -> Self {
+        Self { level: kind.level(), kind, text: text.into(), advice: advice.into() }
+    }
 }
 
 /// All of them, the worst first.
@@ -41,25 +89,24 @@ pub(crate) fn problems(
     let (status, overview) = (&facts.status, &facts.overview);
     let mut found = Vec::new();
     if let Some(error) = unresolved_error(status) {
-        let (text, mend) = advised(&error);
-        found.push(problem(Level::Bad, text, mend));
+        found.push(failure(&error));
     }
     if !configured {
-        found.push(problem(
-            Level::Bad,
+        found.push(Problem::new(
+            ProblemKind::NotConfigured,
             "The configuration lacks this account: its rows go stale.",
             "Configure it again, or forget it: cdr-sync account forget NAME.",
         ));
-    } else if status.leader.is_none() && standing(facts, poll_interval, now) != AccountState::Paused {
-        found.push(problem(
-            Level::Bad,
+    } else if status.leader.is_none() && state(facts, poll_interval, now) != AccountState::Paused {
+        found.push(Problem::new(
+            ProblemKind::NoLeader,
             "No process leads this account at present.",
             "It is taken up within 30 s; if not, look into the log for standby or account_stopped.",
         ));
     }
     if stale(status.cursor.map(|cursor| cursor.to()), poll_interval, now) {
-        found.push(problem(
-            Level::Bad,
+        found.push(Problem::new(
+            ProblemKind::Behind,
             "The newest calls are missing: the mirror is far behind the present.",
             "cdr-sync check tells what fails: the database, the network, the API or the clock.",
         ));
@@ -70,8 +117,8 @@ pub(crate) fn problems(
         let last = last.map(|error| format!(" The last error: {}", own_words(error))).unwrap_or_default();
         let count = overview.gaps.len();
         let spans = if count == 1 { String::new() } else { format!(" in {count} spans") };
-        found.push(problem(
-            Level::Bad,
+        found.push(Problem::new(
+            ProblemKind::Gaps,
             format!("{}{spans} could not be read in full.{last}", minutes(span)),
             "It is tried again by itself, ever more seldom. cdr-sync gaps tells when; with the daemon stopped, cdr-sync gaps --retry tries at once.",
         ));
@@ -80,8 +127,8 @@ pub(crate) fn problems(
         found.push(rejected(reason, *count));
     }
     if status.suspicious > 0 {
-        found.push(problem(
-            Level::Warn,
+        found.push(Problem::new(
+            ProblemKind::Missing,
             format!("{} rows went missing at once, which is suspicious.", status.suspicious),
             "Nothing to do: none is marked removed before three reads over six hours agree.",
         ));
@@ -89,15 +136,15 @@ pub(crate) fn problems(
     if let Some((why, until)) = progress.and_then(|progress| progress.waiting.as_ref())
         && *until > now
     {
-        found.push(problem(
-            Level::Note,
+        found.push(Problem::new(
+            ProblemKind::Waiting,
             format!("Waiting until {} UTC: {}", until.format("%H:%M:%S"), own_words(why)),
             "Nothing to do, unless it lasts.",
         ));
     }
     if let Some(floor) = status.horizon {
-        found.push(problem(
-            Level::Note,
+        found.push(Problem::new(
+            ProblemKind::Horizon,
             format!("The vendor keeps nothing before {}.", floor.format("%Y-%m-%d %H:%M")),
             "Nothing older is marked removed.",
         ));
@@ -105,7 +152,7 @@ pub(crate) fn problems(
     found
 }
 
-/// How an account fares, in a word.
+/// How an account is, in a word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum AccountState {
@@ -115,13 +162,13 @@ pub(crate) enum AccountState {
     Starting,
     /// The newest part is missing.
     Behind,
-    /// Fresh still, but no process goes on.
+    /// Fresh still, but no process keeps it so.
     NoLeader,
     /// All is well.
     Fresh,
 }
 
-pub(crate) fn standing(facts: &AccountFacts, poll_interval: TimeDelta, now: DateTime<Utc>) -> AccountState {
+pub(crate) fn state(facts: &AccountFacts, poll_interval: TimeDelta, now: DateTime<Utc>) -> AccountState {
     let status = &facts.status;
     let paused = status.paused_until.is_some_and(|until| until > now);
     match status.cursor {
@@ -133,53 +180,60 @@ pub(crate) fn standing(facts: &AccountFacts, poll_interval: TimeDelta, now: Date
     }
 }
 
-/// Whether the newest part is so far behind that it is more than a slow moment.
+/// Returns `true` if the newest part is missing for longer than a slow moment.
 pub(crate) fn stale(until: Option<DateTime<Utc>>, poll_interval: TimeDelta, now: DateTime<Utc>) -> bool {
     until.is_some_and(|until| now - until > allowance(poll_interval))
 }
 
-/// So far behind the present is a slow moment.
+/// How far behind the present an account is at most in a slow moment.
 pub(crate) fn allowance(poll_interval: TimeDelta) -> TimeDelta {
     (poll_interval * 5).max(TimeDelta::minutes(10))
 }
 
-/// An error's text and its advice, which stands behind it where the API refused us.
-fn advised(error: &str) -> (String, String) {
-    let address = error.split("does not trust the address ").nth(1).and_then(|rest| rest.split(' ').next());
-    if let Some(address) = address.filter(|word| word.parse::<std::net::IpAddr>().is_ok()) {
-        let text = error.split("). ").next().unwrap_or(error);
-        let mend = format!(
-            "Ask Voicenter to whitelist {address}, or use a bearer token. It is asked again by itself."
-        );
-        return (closed(text), mend);
-    }
-    match error.split_once("). ") {
-        Some((text, advice)) if !advice.is_empty() => (closed(text), advice.to_owned()),
-        _ => (
-            error.to_owned(),
+/// An error that no success has followed.
+fn failure(error: &str) -> Problem {
+    let parts = advice::split(error);
+    let (kind, advice) = match (parts.cause, parts.advice) {
+        (Some(Cause::AddressRefused(Some(address))), _) => (
+            ProblemKind::AddressRefused,
+            format!(
+                "Ask Voicenter to whitelist {address}, or use a bearer token. It is asked again by itself."
+            ),
+        ),
+        (cause, Some(advice)) => (kind(cause), advice.to_owned()),
+        (cause, None) => (
+            kind(cause),
             "It is tried again by itself; if it lasts, cdr-sync check tells what fails.".to_owned(),
         ),
-    }
+    };
+    Problem::new(kind, parts.error, advice)
 }
 
-fn closed(text: &str) -> String {
-    if text.ends_with(')') { text.to_owned() } else { format!("{text})") }
+const fn kind(cause: Option<Cause>) -> ProblemKind {
+    match cause {
+        Some(Cause::CredentialRefused) => ProblemKind::CredentialRefused,
+        Some(Cause::AddressRefused(_)) => ProblemKind::AddressRefused,
+        Some(Cause::WrongZone) => ProblemKind::WrongZone,
+        None => ProblemKind::Failing,
+    }
 }
 
 fn rejected(reason: &str, count: i64) -> Problem {
     let records = if count == 1 { "1 record".to_owned() } else { format!("{count} records") };
-    let mend = "cdr-sync rejected lists them.";
+    let advice = "cdr-sync rejected lists them.";
     match reason {
-        "duplicate_key" => problem(
-            Level::Note,
+        "duplicate_key" => Problem::new(
+            ProblemKind::DuplicateKeys,
             format!("{records} had the CallID and Type of another record; the later one is stored."),
-            mend,
+            advice,
         ),
-        "unstorable" => problem(Level::Warn, format!("PostgreSQL refused {records}."), mend),
-        _ => problem(
-            Level::Warn,
+        "unstorable" => {
+            Problem::new(ProblemKind::Unstorable, format!("PostgreSQL refused {records}."), advice)
+        }
+        _ => Problem::new(
+            ProblemKind::Unreadable,
             format!("{records} could not be stored: {}.", reason.replace('_', " ")),
-            format!("{mend} A change of the API's format is reported best with one of them."),
+            format!("{advice} A change of the API's format is reported best with one of them."),
         ),
     }
 }
@@ -199,18 +253,20 @@ mod tests {
 
     #[test]
     fn error_4_shows_the_address_to_whitelist() {
-        let (text, mend) = advised(
+        let problem = failure(
             "the API does not trust the address 192.0.2.7 (error 4: IP address 192.0.2.7 is not trusted.). Ask Voicenter to whitelist this address, or use a bearer token.",
         );
-        assert!(text.ends_with("is not trusted.)"), "{text}");
-        assert!(mend.starts_with("Ask Voicenter to whitelist 192.0.2.7"), "{mend}");
+        assert_eq!(problem.kind, ProblemKind::AddressRefused);
+        assert!(problem.text.ends_with("is not trusted.)"), "{}", problem.text);
+        assert!(problem.advice.starts_with("Ask Voicenter to whitelist 192.0.2.7"), "{}", problem.advice);
     }
 
     #[test]
     fn an_error_without_advice_gets_some() {
-        let (text, mend) = advised("3 requests in a row had no usable answer; the last: timed out");
-        assert!(text.starts_with("3 requests"));
-        assert!(mend.contains("cdr-sync check"));
+        let problem = failure("3 requests in a row had no usable answer; the last: timed out");
+        assert_eq!(problem.kind, ProblemKind::Failing);
+        assert!(problem.text.starts_with("3 requests"));
+        assert!(problem.advice.contains("cdr-sync check"));
     }
 
     #[test]

@@ -1,0 +1,69 @@
+//! `rejected`: what could not be stored, and another try at it.
+
+use chrono::TimeDelta;
+
+use super::sync::read_again;
+use super::table::{CellWidth, render, time};
+use super::{CliError, Exit};
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::setup;
+use crate::window::Window;
+
+/// At most this many records are listed.
+const LISTED: i64 = 200;
+/// How much around a rejected record is read again.
+const AROUND: TimeDelta = TimeDelta::minutes(1);
+
+/// Lists the open rejected records, or reads the time around them again.
+pub(super) async fn run(config: &Config, retry: bool, clock: Clock) -> Result<Exit, CliError> {
+    let store = setup::open_store(config)?;
+    let rejected = store.rejected(None, LISTED).await?;
+    if rejected.is_empty() {
+        println!("no rejected records");
+        return Ok(Exit::Done);
+    }
+    if retry {
+        let dated = rejected.iter().filter_map(|record| {
+            let date = record.started_at?;
+            Some((record.account.as_str(), Window::new(date - AROUND, date + AROUND)?))
+        });
+        let dated: Vec<_> = dated.collect();
+        let undated = rejected.len() - dated.len();
+        if undated > 0 {
+            println!(
+                "{undated} records have no date to look for them by; cdr-sync sync --from --to reads a span again"
+            );
+        }
+        return read_again(config, dated, clock).await;
+    }
+    let shown = CellWidth::on_stdout();
+    let rows: Vec<Vec<String>> = rejected
+        .iter()
+        .map(|record| {
+            vec![
+                record.account.clone(),
+                record.reason.replace('_', " "),
+                record.error.clone().unwrap_or_default(),
+                record.started_at.map_or("-".into(), time),
+                record.times_seen.to_string(),
+                time(record.last_seen_at),
+                shown.cell(&record.raw),
+            ]
+        })
+        .collect();
+    let heading = ["account", "reason", "error", "date (UTC)", " seen", "last seen", "record"];
+    println!("{}", render(&heading, &rows));
+    if rejected.len() as i64 == LISTED {
+        println!("\nThese are the newest {LISTED}; cdr_sync.rejected has all.");
+    }
+    if rejected.iter().any(|record| record.reason == "duplicate_key") {
+        println!(
+            "\nduplicate key: another record has the same CallID and Type, and a later Date; that one is stored."
+        );
+    }
+    println!(
+        "\nThey are tried again whenever they come. With the daemon stopped, cdr-sync rejected --retry asks for them at once."
+    );
+    Ok(Exit::Incomplete)
+}

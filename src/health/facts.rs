@@ -1,0 +1,102 @@
+//! What the ledger says of the accounts at one moment.
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use crate::store::account::AccountStatus;
+use crate::store::overview::Overview;
+use crate::store::{Store, StoreError};
+use crate::window::Window;
+
+/// What the ledger says of one account.
+#[derive(Clone, Debug)]
+pub(crate) struct AccountFacts {
+    pub(crate) status: AccountStatus,
+    pub(crate) overview: Overview,
+    /// History still to be read for the first time.
+    pub(crate) unread: TimeDelta,
+}
+
+impl AccountFacts {
+    /// Every account that the ledger knows.
+    pub(crate) async fn read_all(store: &Store, now: DateTime<Utc>) -> Result<Vec<Self>, StoreError> {
+        let mut overviews = store.overview(now).await?;
+        let facts = |status: AccountStatus| {
+            let at = overviews.iter().position(|overview| overview.account == status.name)?;
+            let overview = overviews.swap_remove(at);
+            let unread = unread(&status, &overview, now);
+            Some(Self { status, overview, unread })
+        };
+        Ok(store.status().await?.into_iter().filter_map(facts).collect())
+    }
+}
+
+/// What lies unread between the start of history and the newest read. Not the lag after it, nor what stands as a gap,
+/// nor what the vendor no longer keeps.
+fn unread(status: &AccountStatus, overview: &Overview, now: DateTime<Utc>) -> TimeDelta {
+    let from = status.horizon.map_or(status.history_start, |floor| floor.max(status.history_start));
+    let to = overview.coverage.end().unwrap_or(now);
+    let Some(wanted) = Window::new(from, to) else { return TimeDelta::zero() };
+    let holes = overview.coverage.holes(wanted);
+    let unread: TimeDelta = holes.iter().map(Window::len).sum();
+    let in_gaps = holes.iter().flat_map(|hole| {
+        overview.gaps.iter().filter_map(|gap| gap.window.intersect(hole)).map(|gap| gap.len())
+    });
+    (unread - in_gaps.sum::<TimeDelta>()).max(TimeDelta::zero())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::gap::OpenGap;
+    use crate::window::coverage::{Coverage, Stretch};
+
+    fn hour(hour: i64) -> DateTime<Utc> {
+        DateTime::from_timestamp(hour * 3600, 0).unwrap()
+    }
+
+    #[test]
+    fn unread_leaves_out_the_lag_the_gaps_and_what_the_vendor_dropped() {
+        let window = |from, to| Window::new(hour(from), hour(to)).unwrap();
+        let read = |from, to| Stretch {
+            window: window(from, to),
+            reread_age: TimeDelta::zero(),
+            lacking: Default::default(),
+        };
+        let mut status = AccountStatus {
+            name: "sales".into(),
+            history_start: hour(0),
+            cursor: None,
+            horizon: None,
+            last_success_at: None,
+            last_error: None,
+            paused_until: None,
+            gaps: 1,
+            rejected: 0,
+            missing: 0,
+            suspicious: 0,
+            leader: None,
+        };
+        let gap = OpenGap {
+            id: 1,
+            account: "sales".into(),
+            window: window(52, 54),
+            reason: "unreadable".into(),
+            tries: 1,
+            opened_at: hour(99),
+            next_try_at: hour(99),
+            last_error: None,
+        };
+        let overview = Overview {
+            account: "sales".into(),
+            coverage: Coverage::from_stretches([read(40, 50), read(60, 90)]),
+            gaps: vec![gap],
+            requests: Vec::new(),
+            backfill: None,
+            recent: Vec::new(),
+            rejected: Vec::new(),
+        };
+        assert_eq!(unread(&status, &overview, hour(100)).num_hours(), 40 + 8);
+        status.horizon = Some(hour(30));
+        assert_eq!(unread(&status, &overview, hour(100)).num_hours(), 10 + 8);
+    }
+}
