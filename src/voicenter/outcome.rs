@@ -23,7 +23,7 @@ pub enum RequestOutcome {
 }
 
 impl RequestOutcome {
-    /// All there are.
+    /// Every outcome, in the order of declaration.
     pub const ALL: [RequestOutcome; 16] = [
         RequestOutcome::Ok,
         RequestOutcome::RateLimited,
@@ -43,7 +43,7 @@ impl RequestOutcome {
         RequestOutcome::Redirected,
     ];
 
-    /// Its name in metrics and traces.
+    /// The outcome's name in metrics and traces.
     pub const fn as_str(self) -> &'static str {
         match self {
             RequestOutcome::Ok => "ok",

@@ -1,5 +1,5 @@
-//! What strangers say: descriptions of errors, titles of pages, names of servers. They end in logs, on terminals and on
-//! the page, so nothing of them is passed on that could move a cursor, forge a line, or name a person.
+//! Text from other systems: descriptions of errors, titles of pages, names of servers. It ends up in logs, on
+//! terminals and on the page, so anything that could move a cursor, forge a line or name a person is removed.
 
 use std::net::IpAddr;
 
@@ -8,7 +8,7 @@ use chrono::{DateTime, NaiveDate};
 use super::capabilities::Capability;
 use crate::cdr::Column;
 
-/// The words that are passed on: those that servers explain errors with. None of them is anybody's name.
+/// The words that are passed on: those that servers use to explain errors. None of them is a person's name.
 const WORDS: &str = "a about access account action address after again age all allowed already an and another any apache api app \
     application are as at attempt attention auth authentication authorization authorized available aws awselb \
     backend bad bearer be been before between blocked body busy but by call callid calls can cannot cdr cdrs certificate \
@@ -36,19 +36,19 @@ pub(crate) fn printable(text: &str) -> String {
     shown.filter(|char| !is_control(*char)).collect()
 }
 
-/// `text` without control characters; what CSV quotes stays.
+/// `text` without control characters, except those that CSV quotes.
 pub(crate) fn without_controls(text: &str) -> String {
     text.chars().filter(|char| matches!(char, '\n' | '\r' | '\t') || !char.is_control()).collect()
 }
 
-/// Control characters, and those that turn the direction of text or are not seen at all.
+/// Returns `true` for control characters and for characters that are invisible or change the direction of text.
 fn is_control(char: char) -> bool {
     char.is_control()
         || matches!(char, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
             | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
-/// What a stranger's words stand in, wherever they are passed on; strangers themselves cannot say these.
+/// The quotes around text from other systems, wherever it is passed on; such text itself cannot contain them.
 const QUOTES: [char; 2] = ['“', '”'];
 
 /// The words of `text` that explain an error, in quotes; `…` stands for the others.
@@ -70,7 +70,7 @@ pub(crate) fn explaining(text: &str) -> String {
     if said.is_empty() || said == "…" { said } else { format!("{}{said}{}", QUOTES[0], QUOTES[1]) }
 }
 
-/// `text` without what strangers said.
+/// `text` without the quoted parts from other systems.
 pub(crate) fn own_words(text: &str) -> String {
     let mut parts = text.split(QUOTES[0]);
     let mut own = parts.next().unwrap_or_default().to_owned();
@@ -81,7 +81,7 @@ pub(crate) fn own_words(text: &str) -> String {
     own
 }
 
-/// What is passed on of one word. A short number is, unless its neighbours make it part of a longer one.
+/// What is passed on of one word. A short number is passed on unless its neighbours make it part of a longer one.
 fn passed_on(word: &str, alone: bool) -> Option<String> {
     let core = word.trim_matches(|char: char| !char.is_alphanumeric());
     if core.is_empty() {

@@ -188,7 +188,7 @@ async fn a_gap_appears_by_itself() {
     let scene = Scene::new(
         "insert into cdr_sync.gap (account, span, reason, opened_at, last_tried_at, next_try_at, last_error)
          values ('sales <b>&amp; service</b>', '[2026-11-21T08:00Z,2026-11-21T08:07Z)', 'unreadable', now(), now(), now(),
-                 'HTTP 500, and no answer of the API''s: empty')",
+                 'HTTP 500, but not an answer from the API: empty')",
     )
     .await;
     let early = scene.dom(browser, "/", 7).await;
@@ -198,7 +198,7 @@ async fn a_gap_appears_by_itself() {
     let dom = scene.dom(browser, "/", 17).await;
     assert!(scene.overviews.load(Ordering::Relaxed) >= 4);
     assert!(dom.contains("7 minutes could not be read in full"), "{dom}");
-    assert!(dom.contains("HTTP 500, and no answer of the API's: empty"), "{dom}");
+    assert!(dom.contains("HTTP 500, but not an answer from the API: empty"), "{dom}");
     assert!(dom.contains("2026-11-21: 7 min could not be read"), "{dom}");
     assert!(dom.contains("cdr-sync gaps --retry"), "{dom}");
 }
