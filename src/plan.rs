@@ -103,11 +103,11 @@ pub enum Mode {
     Daemon,
     /// As soon as everything that is due now has been read.
     Pass,
-    /// As soon as the spans that were asked for have been read.
+    /// As soon as the requested spans have been read.
     Asked,
 }
 
-/// What to do next.
+/// What the engine has to do next.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Next {
     /// Make this request and pass its reply to [`Planner::absorb`].

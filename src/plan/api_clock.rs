@@ -1,5 +1,5 @@
 //! The API's own clock, as its `Date` headers show it: where it is behind this host's, claims end there. The API's
-//! nodes may differ, and the clock of one of them may stand still.
+//! nodes may differ, and the clock of one of them may have stopped.
 
 use chrono::{DateTime, Utc};
 
@@ -12,8 +12,8 @@ const AT_ONCE: u32 = 3;
 /// What answers have shown of the API's clock.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct ApiClock {
-    /// The latest instant that claims could reach. Ages are counted by it; otherwise one node whose clock stands
-    /// still would put off all re-reads by age.
+    /// The latest instant that claims could reach. Ages are counted by it; otherwise one node whose clock has
+    /// stopped would put off all re-reads by age.
     reached: Option<DateTime<Utc>>,
     /// For the current re-read by age: when an answer with an older clock arrived, which may have left it unserved,
     /// and what that clock showed.

@@ -15,7 +15,7 @@ pub struct Gap {
     pub window: Window,
     /// Why it could not be read.
     pub reason: GapReason,
-    /// Number of retries made.
+    /// Number of retries that have failed.
     pub tries: u32,
     /// When the next retry is due.
     pub next_try_at: DateTime<Utc>,

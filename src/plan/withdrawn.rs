@@ -13,7 +13,7 @@ const REMEMBERED_FOR: TimeDelta = TimeDelta::days(2);
 #[derive(Clone, Debug, Default)]
 pub(super) struct Withdrawn {
     windows: Vec<WithdrawnClaim>,
-    /// Number of readings started.
+    /// Number of readings started by the planner.
     reading: u64,
 }
 

@@ -82,7 +82,7 @@ pub struct Strikes {
 /// The longest answer of a day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Length {
-    /// Days since 1970.
+    /// The day, in days since 1970.
     pub day: i64,
     /// Number of records in that answer.
     pub records: usize,
@@ -311,7 +311,8 @@ mod tests {
     #[test]
     fn a_ledger_of_the_version_before_is_read() {
         let old = r#"{"minute_dates":false,"from_inclusive":true,"to_inclusive":true,"totals":true,"record_limit":500,
-            "sorts":true,"sort_strikes":0,"longest":{"records":9,"from":"2026-11-01T00:00:00Z","to":"2026-11-02T00:00:00Z"},"refused":null}"#;
+            "sorts":true,"sort_strikes":0,"longest":
+            {"records":9,"from":"2026-11-01T00:00:00Z","to":"2026-11-02T00:00:00Z"},"refused":null}"#;
         let profile: ApiProfile = serde_json::from_str(old).unwrap();
         assert!(profile.from_inclusive && profile.sorts && profile.record_limit == Some(500));
     }

@@ -10,13 +10,13 @@ use crate::window::bounds::Bounds;
 pub enum SplitCause {
     /// The API announced this many records for the whole.
     Announced {
-        /// `TOTAL_HITS` of the whole.
+        /// `TOTAL_HITS` of the answer for the whole.
         total: u64,
     },
     /// The API announced more than it showed in an answer shorter than others: the parts are read, and what they
     /// show counts.
     Short {
-        /// `TOTAL_HITS` of the whole.
+        /// `TOTAL_HITS` of the answer for the whole.
         total: u64,
         /// Number of records received for the whole.
         listed: usize,
@@ -63,7 +63,7 @@ pub struct SplitTotals {
     pub window: Window,
     /// The bounds with which the whole was requested.
     sent: Bounds,
-    /// Why it was split.
+    /// Why the window was split.
     pub kind: SplitCause,
     /// `true` if the window is already being read for the second time.
     pub again: bool,

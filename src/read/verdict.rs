@@ -19,7 +19,7 @@ pub enum Verdict {
     /// It announces more records than it holds although longer answers were not cut: either it was cut all the
     /// same, or the total counts records that are never shown.
     Short {
-        /// `TOTAL_HITS` of the answer.
+        /// `TOTAL_HITS` of the answer, above the number of records received.
         total: u64,
     },
     /// It may have been cut silently: its length is suspicious, and nothing credible says otherwise.

@@ -34,7 +34,7 @@ pub enum Capability {
     SortLower,
     /// The key `sort` with the field `Date`.
     SortPascal,
-    /// The search criterion `callID`.
+    /// The search criterion `callID`, for looking up single calls.
     CallId,
     /// The search criterion `cdrTypes`, if the daemon adds it by itself.
     CdrTypes,

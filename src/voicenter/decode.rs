@@ -29,7 +29,7 @@ use record::{Decoded, decode_record};
 pub struct Envelope {
     /// `ERROR_NUMBER`; `None` if it is absent beside a `CDR_LIST`.
     pub error_number: Option<i64>,
-    /// `ERROR_DESCRIPTION`: the API's explanation.
+    /// `ERROR_DESCRIPTION`: the API's explanation, unfiltered.
     pub error_description: String,
     /// `TOTAL_HITS`: how many records the API says there are.
     pub total_hits: Option<u64>,
@@ -104,7 +104,7 @@ pub fn decode_as(body: &[u8], charset: Option<&str>, zone: Tz) -> Result<Envelop
 /// What is kept of each item.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Keep {
-    /// Only its record.
+    /// Its record, but not its text.
     Records,
     /// Its record and its text.
     Items,

@@ -37,7 +37,7 @@ pub enum ApiError {
     /// Error 1, or HTTP 429: too many requests.
     #[error("the API was asked too often ({description})")]
     RateLimited {
-        /// The API's explanation, scrubbed.
+        /// The API's explanation, without personal data.
         description: String,
         /// The wait that `Retry-After` asks for.
         retry_after: Option<Duration>,
@@ -45,27 +45,30 @@ pub enum ApiError {
     /// Error 2: wrong code or token.
     #[error("the API refuses the credential (error 2: {description})")]
     CredentialRefused {
-        /// The API's explanation, scrubbed.
+        /// The API's explanation, without personal data.
         description: String,
     },
     /// Error 3: more records than one answer can hold.
     #[error("too many records for one answer (error 3: {description})")]
     TooManyRecords {
-        /// The API's explanation, scrubbed.
+        /// The API's explanation, without personal data.
         description: String,
     },
     /// Error 4: the IP address is not whitelisted.
-    #[error("the API does not trust the address {ip} (error 4: {description})", ip = ip.as_deref().unwrap_or("it sees"))]
+    #[error(
+        "the API does not trust the address {ip} (error 4: {description})",
+        ip = ip.as_deref().unwrap_or("it sees")
+    )]
     AddressRefused {
         /// The IP address as the API sees it.
         ip: Option<String>,
-        /// The API's explanation, scrubbed.
+        /// The API's explanation, without personal data.
         description: String,
     },
     /// Error 5: the range of dates is not accepted.
     #[error("the API calls the range of dates invalid (error 5: {description})")]
     InvalidRange {
-        /// The API's explanation, scrubbed.
+        /// The API's explanation, without personal data.
         description: String,
         /// The `Date` header: a range may be refused for ending after it.
         server_date: Option<DateTime<Utc>>,
@@ -75,13 +78,13 @@ pub enum ApiError {
     Unknown {
         /// The `ERROR_NUMBER` of the answer.
         number: i64,
-        /// The API's explanation, scrubbed.
+        /// The API's explanation, without personal data.
         description: String,
     },
     /// An answer larger than `api.max_response_bytes`.
     #[error("the answer is larger than {limit} bytes (api.max_response_bytes)")]
     TooLarge {
-        /// The limit in bytes.
+        /// The limit for one answer, in bytes.
         limit: u64,
     },
     /// HTTP 401, 403 and the like without the API's JSON: a firewall, a proxy or a gateway in front of the API
@@ -117,9 +120,7 @@ pub enum ApiError {
     #[error("the API did not answer in time: {0}")]
     TimedOut(String),
     /// Answers of other accounts used up the memory for so long that this one was abandoned.
-    #[error(
-        "the answer was abandoned after {received} bytes: answers of other accounts use up the memory"
-    )]
+    #[error("the answer was abandoned after {received} bytes: answers of other accounts use up the memory")]
     NoMemory {
         /// Number of bytes received, decompressed.
         received: u64,
@@ -228,8 +229,8 @@ impl ApiError {
             }
             ApiError::Unknown { .. } => "If it lasts, ask Voicenter what it means.",
             ApiError::Blocked { .. } => {
-                "It is retried. If it lasts, a firewall, a proxy or a gateway refuses this address or the credential: check api.url, \
-                 and ask whoever runs it."
+                "It is retried. If it lasts, a firewall, a proxy or a gateway refuses this address or the \
+                 credential: check api.url, and ask whoever runs it."
             }
             ApiError::Contradictory { .. } => {
                 "It is retried: such an answer proves nothing. If it lasts, ask Voicenter."
@@ -238,8 +239,8 @@ impl ApiError {
                 "It is retried with shorter spans. If it lasts, raise api.timeout."
             }
             ApiError::NoMemory { .. } => {
-                "It is retried. If it lasts, the database is slow: see database_away and store_duration_seconds; a lower \
-                 api.max_response_bytes makes answers smaller."
+                "It is retried. If it lasts, the database is slow: see database_away and \
+                 store_duration_seconds; a lower api.max_response_bytes makes answers smaller."
             }
             ApiError::Unreadable { .. } => {
                 "Check api.url; if that is right, the API has a problem, and the request is retried."

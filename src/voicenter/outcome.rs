@@ -1,6 +1,6 @@
 //! How a request can end, in one word: a closed list, for metrics and traces.
 
-/// How a request ended.
+/// How a request ended, as metrics and traces name it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[expect(missing_docs, reason = "docs/operations.md explains the words")]
 pub enum RequestOutcome {

@@ -17,9 +17,9 @@ pub enum Method {
 /// The precision of the dates that are sent: `api.granularity`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Granularity {
-    /// With seconds: `2024-06-01T00:00:00`.
+    /// With seconds, as in `2024-06-01T00:00:00`.
     Second,
-    /// With minutes only: `2015-05-14T08:00`.
+    /// With minutes only, as in `2015-05-14T08:00`.
     Minute,
 }
 
@@ -101,7 +101,7 @@ pub struct Question {
     pub form: Form,
     /// What the question is narrowed to.
     pub filter: Filter,
-    /// Which fields to return.
+    /// Which fields of the records to return.
     pub fields: Fields,
     /// The form of the answer.
     pub format: Format,

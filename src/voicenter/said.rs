@@ -9,26 +9,31 @@ use super::capabilities::Capability;
 use crate::cdr::Column;
 
 /// The words that are passed on: those that servers use to explain errors. None of them is a person's name.
-const WORDS: &str = "a about access account action address after again age all allowed already an and another any apache api app \
-    application are as at attempt attention auth authentication authorization authorized available aws awselb \
-    backend bad bearer be been before between blocked body busy but by call callid calls can cannot cdr cdrs certificate \
-    check cloudflare code column connection contact content could country credential credentials criteria cut \
-    data database date datetime day days db deadlock debug default denied deprecated did digits disabled do does down due during \
-    each empty enabled end endpoint envoy error errors exceeded exception exceeds exist exists expected expired extension extensions \
-    fail failed failure fast few field fields filter firewall for forbidden format found from fromdate function \
-    gateway get gmt greater haproxy has have here high hour hours html http https id identity iis if imperva in inactive incapsula \
-    incident incorrect internal into invalid ip is issue it item items json key large later left length less limit limited limits \
-    list load locked long longer lower maintenance malformed many max maximum message method min minimum minute minutes missing \
-    moment month months more most must name network no none not notice now null number numeric object of offline ok old on once \
-    one only openresty operation or order out over overload overloaded page parameter parameters parse partial password per \
-    permission permissions phone phones plan please policy post problem processing protected proxy query quota range ranges \
-    rate ray reached read reason record records refused reject rejected request requested requests required reset resource response \
-    result results retry return rows runtime search second seconds secure security send sent server service session short should \
-    since size slow so some something soon sort sql start status still stop stopped string such support supported syntax system \
-    table temporarily temporary text than that the then there this throttled time timed timeout timezone to todate token too try \
-    trusted type under unable unauthorized unavailable unexpected unknown unreachable unsupported until up upgrade upstream url \
-    usage use used user utc valid validation value values varnish version voicenter waf wait was web week when whitelist whitelisted \
-    whitelisting will window with within without wrong xml you your zone";
+const WORDS: &str = "\
+    a about access account action address after again age all allowed already an and another any apache api \
+    app application are as at attempt attention auth authentication authorization authorized available aws \
+    awselb backend bad bearer be been before between blocked body busy but by call callid calls can cannot \
+    cdr cdrs certificate check cloudflare code column connection contact content could country credential \
+    credentials criteria cut data database date datetime day days db deadlock debug default denied \
+    deprecated did digits disabled do does down due during each empty enabled end endpoint envoy error \
+    errors exceeded exception exceeds exist exists expected expired extension extensions fail failed failure \
+    fast few field fields filter firewall for forbidden format found from fromdate function gateway get gmt \
+    greater haproxy has have here high hour hours html http https id identity iis if imperva in inactive \
+    incapsula incident incorrect internal into invalid ip is issue it item items json key large later left \
+    length less limit limited limits list load locked long longer lower maintenance malformed many max \
+    maximum message method min minimum minute minutes missing moment month months more most must name \
+    network no none not notice now null number numeric object of offline ok old on once one only openresty \
+    operation or order out over overload overloaded page parameter parameters parse partial password per \
+    permission permissions phone phones plan please policy post problem processing protected proxy query \
+    quota range ranges rate ray reached read reason record records refused reject rejected request requested \
+    requests required reset resource response result results retry return rows runtime search second seconds \
+    secure security send sent server service session short should since size slow so some something soon \
+    sort sql start status still stop stopped string such support supported syntax system table temporarily \
+    temporary text than that the then there this throttled time timed timeout timezone to todate token too \
+    try trusted type under unable unauthorized unavailable unexpected unknown unreachable unsupported until \
+    up upgrade upstream url usage use used user utc valid validation value values varnish version voicenter \
+    waf wait was web week when whitelist whitelisted whitelisting will window with within without wrong xml \
+    you your zone";
 
 /// `text` on one line, without characters that a terminal or a page obeys instead of showing.
 pub(crate) fn printable(text: &str) -> String {

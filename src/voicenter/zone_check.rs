@@ -29,7 +29,7 @@ pub enum ZoneVerdict {
     /// The dates carry a zone of their own, and the bounds may be in another. A request for a few minutes around
     /// this call decides: the zone fits if the call is found.
     Undecided {
-        /// When the call started.
+        /// When the call in question started.
         call: DateTime<Utc>,
     },
     /// The configured zone does not fit.
@@ -39,7 +39,7 @@ pub enum ZoneVerdict {
 /// Evidence that the API's clock is not that of `api.timezone`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Contradiction {
-    /// The kind of evidence.
+    /// The kind of evidence that shows it.
     pub sign: Sign,
     /// How far the clock that the API writes or reads is ahead of the configured zone's.
     pub ahead: TimeDelta,
@@ -69,7 +69,7 @@ pub enum Sign {
 /// The parts of an answer that bear on its zone.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ZoneSigns {
-    /// What the dates show.
+    /// What the dates show about the zone.
     pub zones: ZoneEvidence,
     /// When the calls started, as read in the configured zone; ascending.
     pub dates: Vec<DateTime<Utc>>,
@@ -95,9 +95,9 @@ impl From<&Answer> for ZoneSigns {
 /// A question's bounds, and the host's clock when it was answered.
 #[derive(Clone, Copy, Debug)]
 pub struct AskedBounds {
-    /// `fromdate` of the question.
+    /// `fromdate` of the question, as an instant.
     pub from: DateTime<Utc>,
-    /// `todate` of the question.
+    /// `todate` of the question, as an instant.
     pub to: DateTime<Utc>,
     /// The host's clock when the answer arrived.
     pub now: DateTime<Utc>,
@@ -203,14 +203,17 @@ impl Contradiction {
         let Self { sign, ahead, records, of } = *self;
         let apart = span_text(ahead.abs());
         let shown = match sign {
-            Sign::Epoch => format!("{records} of {of} records have a Date that differs from their DateEpoch by {apart}"),
+            Sign::Epoch => {
+                format!("{records} of {of} records have a Date that differs from their DateEpoch by {apart}")
+            }
             Sign::Bounds => {
                 format!("{records} of {of} records lie up to {apart} outside the span that was requested")
             }
             Sign::Zoned => "dates come with Z, and a call that exists is not found in this zone".to_owned(),
             Sign::Future => format!("{records} of {of} records are dated in the future, by up to {apart}"),
             Sign::CallId => format!(
-                "{records} of {of} CallIDs begin with a time that, read as Israel's, differs by {apart}, and no new call has refuted it"
+                "{records} of {of} CallIDs begin with a time that, read as Israel's, differs by {apart}, and no \
+                 new call has refuted it"
             ),
             Sign::Disagreeing => {
                 format!("{records} of {of} records: Date, DateEpoch and CallID disagree by {apart}")

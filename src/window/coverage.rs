@@ -45,7 +45,7 @@ impl Coverage {
         coverage
     }
 
-    /// All stretches, oldest first.
+    /// All stretches that were read, oldest first.
     pub fn stretches(&self) -> &[Stretch] {
         &self.stretches
     }

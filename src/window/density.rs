@@ -88,7 +88,7 @@ impl Forecast {
         }
     }
 
-    /// How many records to expect in a window of which these are some. The forecast stands for the ordinary minutes
+    /// How many records to expect in a window of which these are some. The forecast covers the ordinary minutes
     /// alone, so it is raised in proportion to the records in bursts.
     pub fn expected_with(&self, window: Window, dates: &[DateTime<Utc>]) -> f64 {
         let usual = without_bursts(window, dates, self.all.rate(0.0, 1.0) * 60.0);

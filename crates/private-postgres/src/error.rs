@@ -52,7 +52,10 @@ pub enum Error {
         owner: String,
     },
     /// The directory contains something other than a private database.
-    #[error("{dir} is not empty and contains no database of cdr-sync: name an empty or a new directory", dir = dir.display())]
+    #[error(
+        "{dir} is not empty and contains no database of cdr-sync: name an empty or a new directory",
+        dir = dir.display()
+    )]
     NotOurs {
         /// The directory that was to be used.
         dir: PathBuf,
@@ -81,7 +84,7 @@ pub enum Error {
         what: &'static str,
         /// The path on which it was tried.
         path: PathBuf,
-        /// The system's error.
+        /// The error that the system reported.
         source: io::Error,
     },
     /// A program ended with an error, or could not be run.

@@ -94,7 +94,7 @@ impl Programs {
             return Ok(found.clone());
         }
         let machine = match seen.as_slice() {
-            [] if *source == ProgramSource::Wheel => "this machine's were not asked for".to_owned(),
+            [] if *source == ProgramSource::Wheel => "this machine's were not wanted".to_owned(),
             [] => "none found on this machine".to_owned(),
             found => found.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
         };
@@ -104,7 +104,7 @@ impl Programs {
             {
                 wheel::programs(account)
             }
-            _ => Err(Error::Wheel("it was not asked for".to_owned())),
+            _ => Err(Error::Wheel("it was not wanted".to_owned())),
         };
         match (wheel, wanted) {
             (Ok(programs), _) => Ok(programs),

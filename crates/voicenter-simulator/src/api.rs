@@ -66,7 +66,7 @@ impl Reply {
     }
 }
 
-/// Answers one HTTP request.
+/// Answers one HTTP request, as the options and faults require.
 pub(crate) async fn handle(
     State(api): State<Arc<Api>>,
     ConnectInfo(peer): ConnectInfo<Peer>,

@@ -38,7 +38,7 @@ pub(crate) enum CallKind {
 }
 
 impl CallKind {
-    /// Type and CdrType.
+    /// The names on the wire: Type and CdrType.
     pub(crate) const fn names(self) -> (&'static str, i32) {
         match self {
             CallKind::Incoming => ("Incoming Call", 1),

@@ -19,9 +19,9 @@ use crate::clock::ApiClock;
 
 /// A simulated Voicenter API with invented calls that keep arriving.
 #[derive(Args, Clone, Debug)]
-#[command(
-    after_help = "Examples:\n  cdr-sync simulate\n  cdr-sync simulate --generation v0.1 --calls-per-day 3000 --record-limit 500\n  cdr-sync simulate --fault rate-limited=0.05 --fault http500=0.02"
-)]
+#[command(after_help = "Examples:\n  cdr-sync simulate\n  \
+                  cdr-sync simulate --generation v0.1 --calls-per-day 3000 --record-limit 500\n  \
+                  cdr-sync simulate --fault rate-limited=0.05 --fault http500=0.02")]
 pub struct SimulateArgs {
     /// The address to listen on
     #[arg(long, default_value = "127.0.0.1:8081")]
@@ -124,10 +124,10 @@ pub struct SimulateArgs {
     pub steady: bool,
 }
 
-/// What TOTAL_HITS counts.
+/// What the TOTAL_HITS of an answer counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Totals {
-    /// All records that match.
+    /// All records that match, before the cut.
     Before,
     /// The records left after the cut, so a cut answer looks complete.
     After,

@@ -63,7 +63,7 @@ pub enum SimulatorError {
     Listen {
         /// The address that was requested.
         address: SocketAddr,
-        /// The system's error.
+        /// The error that the system reported.
         source: io::Error,
     },
 }

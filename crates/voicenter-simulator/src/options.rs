@@ -7,7 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
 use secrecy::SecretString;
 
-/// Everything about a simulated API. `Default` is the current generation as docs/voicenter-api.md#generations describes it.
+/// Everything about a simulated API. `Default` is the current generation of docs/voicenter-api.md#generations.
 ///
 /// ```
 /// use voicenter_simulator::{ApiGeneration, SimulatorOptions};
@@ -236,7 +236,7 @@ pub enum OverLimit {
 /// What an API does with `sort`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum SortBehaviour {
-    /// Sorts everything, then cuts.
+    /// Sorts all matching records, then cuts.
     Honest,
     /// Cuts first, in the order of appearance, and sorts the rest.
     AfterCut,
@@ -248,11 +248,11 @@ pub enum SortBehaviour {
     NewestFirst,
     /// Does nothing: records are returned in another order each time.
     Random,
-    /// Sorts everything in reverse, then cuts.
+    /// Sorts all matching records in reverse, then cuts.
     Reversed,
 }
 
-/// What TOTAL_HITS counts.
+/// What the TOTAL_HITS of an answer counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TotalCounts {
     /// All records that match, returned or not.

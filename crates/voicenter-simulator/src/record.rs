@@ -22,9 +22,9 @@ pub struct Record {
     pub cdr_type: Option<i32>,
     /// `Date`, as an instant; it is sent in the API's zone.
     pub started_at: DateTime<Utc>,
-    /// `Duration`, in seconds.
+    /// `Duration` of the call, in seconds.
     pub duration: Option<i32>,
-    /// `RingTime`, in seconds.
+    /// `RingTime` of the call, in seconds.
     pub ring_time: Option<i32>,
     pub caller_number: String,
     pub caller_extension: String,

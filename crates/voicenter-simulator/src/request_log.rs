@@ -67,7 +67,7 @@ impl RequestLog {
         self.entries().iter().cloned().collect()
     }
 
-    /// Number of entries kept.
+    /// Number of entries that are kept.
     pub fn len(&self) -> usize {
         self.entries().len()
     }
@@ -82,7 +82,7 @@ impl RequestLog {
         self.entries().back().cloned()
     }
 
-    /// Removes all entries kept.
+    /// Removes all entries from the log.
     pub fn clear(&self) {
         self.entries().clear();
     }

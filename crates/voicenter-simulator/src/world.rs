@@ -319,7 +319,10 @@ mod tests {
             assert!(end + Duration::minutes(1) <= at);
         }
         let later = world.shown(at + Duration::hours(5), sunday(), at);
-        assert!(later.len() > shown.len(), "calls still in progress or just over at that instant appear later");
+        assert!(
+            later.len() > shown.len(),
+            "calls still in progress or just over at that instant appear later"
+        );
     }
 
     #[test]

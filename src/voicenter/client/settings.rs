@@ -54,7 +54,7 @@ pub enum ClientError {
     /// The CA file cannot be read or holds no certificate.
     #[error("the CA file {path} cannot be used: {reason}")]
     CaFile {
-        /// The path as configured.
+        /// The path of the file, as configured.
         path: String,
         /// What went wrong with it.
         reason: String,
