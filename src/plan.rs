@@ -34,21 +34,21 @@ use crate::window::{Lane, Order, Window};
 /// The settings that planning needs.
 #[derive(Clone, Debug)]
 pub struct PlanSettings {
-    /// Those of single readings.
+    /// Settings of each single reading: limits of answers, units, attempts.
     pub reading: ReadingSettings,
-    /// `sync.poll_interval`.
+    /// `sync.poll_interval`: the time between two polls.
     pub poll_interval: TimeDelta,
     /// The newest stretch, read at every poll: 15 minutes (docs/contract.md#configuration).
     pub newest: TimeDelta,
-    /// `sync.lookback`.
+    /// `sync.lookback`: how far back changes are looked for at short intervals.
     pub lookback: TimeDelta,
     /// How often the whole lookback is read: 10 minutes (docs/contract.md#configuration).
     pub lookback_every: TimeDelta,
-    /// `sync.reconcile`, ascending.
+    /// `sync.reconcile`, ascending: the ages at which stretches are read again.
     pub reconcile: Vec<TimeDelta>,
-    /// `sync.max_window`.
+    /// `sync.max_window`: the longest window of one request.
     pub max_window: TimeDelta,
-    /// Windows that fail are split down to this before a gap is opened.
+    /// Failing windows are split down to this length before a gap is opened.
     pub gap_grain: TimeDelta,
 }
 
@@ -69,18 +69,18 @@ impl Default for PlanSettings {
 }
 
 impl PlanSettings {
-    /// The re-read ages, ascending: leaving the lookback is the first of them.
+    /// The re-read ages, ascending. The first is the age at which a stretch leaves the lookback.
     fn ages(&self) -> impl DoubleEndedIterator<Item = TimeDelta> {
         std::iter::once(self.lookback).chain(self.reconcile.iter().copied())
     }
 
-    /// How far apart looks at missing records are.
+    /// The least time between two rechecks of missing records.
     fn looks_apart(&self) -> TimeDelta {
         self.lookback_every / 4
     }
 
-    /// How long a stretch may wait beyond its age, so that many are read with one request. What leaves the lookback is
-    /// read with the lookback itself.
+    /// How long a stretch may wait beyond its age, so that one request reads many of them. Stretches that leave the
+    /// lookback are read together with the lookback itself.
     fn slack(&self, age: TimeDelta) -> TimeDelta {
         if age == self.lookback {
             return self.lookback_every * 3;
@@ -89,50 +89,51 @@ impl PlanSettings {
     }
 }
 
-/// The API's clock may be this far behind before it is in doubt.
+/// How far the API's clock may be behind before it is in doubt.
 const CLOCKS_APART: TimeDelta = TimeDelta::minutes(5);
-/// No gap is longer: what fails is narrowed down first.
+/// The longest gap: a longer window that fails is narrowed down first.
 const LONG_GAP: TimeDelta = TimeDelta::hours(1);
 /// A live reading that needs more requests than this gives way to the newest minutes.
 const LIVE_REQUESTS: u32 = 10;
 
-/// How far the planner goes.
+/// When the planner is done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
-    /// For ever.
+    /// Never: it plans until the process stops.
     Daemon,
-    /// Once everything that is due now has been read, it is done.
+    /// As soon as everything that is due now has been read.
     Pass,
-    /// Only what was asked for.
+    /// As soon as the requested spans have been read.
     Asked,
 }
 
-/// What to do next.
+/// What the engine has to do next.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Next {
-    /// Make this request.
+    /// Make this request and pass its reply to [`Planner::absorb`].
     Request(Request),
     /// Nothing is due before this instant.
     Wait(DateTime<Utc>),
-    /// All that was to be done is done.
+    /// Everything that this mode covers has been read.
     Done,
 }
 
-/// A short window that the API refuses for where it lies.
+/// A short window that the API refuses because of its position, not its length.
 #[derive(Clone, Copy, Debug)]
 struct Refused {
     window: Window,
-    /// So is everything older; whether what is newer is still answered is to be seen.
+    /// Everything older is refused, too; whether newer windows are still answered is not known yet.
     older_too: bool,
-    /// It was to be read again: what is newer may have gone as well since it was read.
+    /// This was a re-read: newer history may have become unavailable as well since it was read.
     again: bool,
-    /// All signs say that history ends here: it is asked for once more, since trouble may have ended in between.
+    /// All signs say that history ends here. It is requested once more, because the API may have recovered in
+    /// between.
     confirm: bool,
-    /// Refusals since.
+    /// Number of refusals since then.
     tries: u8,
 }
 
-/// The planner of one account.
+/// Plans the requests of one account and keeps its ledger.
 #[derive(Clone, Debug)]
 pub struct Planner {
     settings: PlanSettings,
@@ -142,52 +143,52 @@ pub struct Planner {
     failing: FailingWindows,
     withdrawn: Withdrawn,
     asked: AskedSpans,
-    /// The gap that is being tried again.
+    /// The gap that is being retried.
     gap_now: Option<Window>,
     last_poll: Option<DateTime<Utc>>,
     has_polled: bool,
-    /// Coverage that lay in the future: to be taken back in the database, too.
+    /// Coverage that lay in the future: to be removed from the database, too.
     ahead: Vec<Window>,
-    /// Likewise: re-read ages that a clock which was ahead claimed too early.
+    /// Re-read ages that a fast clock claimed too early: to be lowered in the database, too.
     lowered: Vec<Stretch>,
-    /// When missing records were last looked at.
+    /// When missing records were last rechecked.
     last_look: Option<DateTime<Utc>>,
-    /// Up to where the last poll could read: what came later is for the next one.
+    /// The end of what the last poll could read; later records are left to the next poll.
     polled_until: Option<DateTime<Utc>>,
     last_lookback: Option<DateTime<Utc>>,
-    /// A short window that the API refuses for where it lies, until an older one shows whether history ends there.
+    /// A short window that the API refuses because of its position, until an older one shows whether history ends
+    /// there.
     refused_at: Option<Refused>,
-    /// What a hurried poll left of the lookback.
+    /// The parts of the lookback that a hurried poll left unread.
     left_over: Vec<Window>,
-    /// The live reading has used many requests: the newest minutes come first from now on.
+    /// `true` once the live reading has used many requests: the newest minutes then come first.
     hurried: bool,
-    /// The fields that the server does not give out at present.
+    /// The fields that the server does not provide at present.
     refused_fields: Lacking,
-    /// The fields that the answer being taken in was not asked for.
+    /// The fields that the request of the answer being absorbed left out.
     lacking: Lacking,
-    /// When stretches were last read again for their fields.
+    /// When stretches were last read again because they lacked fields.
     last_for_fields: Option<DateTime<Utc>>,
-    /// The latest instant that was ever given as the present, until the clock was set back.
+    /// The latest instant passed in as the present since the clock was last set back.
     latest: DateTime<Utc>,
-    /// The API has answered since the last failure.
+    /// `true` if the API has answered since the last failure.
     answers: bool,
-    /// By how much the clock was set back, until somebody asks.
+    /// How far the clock was set back, until `take_set_back` returns it.
     set_back: Option<TimeDelta>,
-    /// Where the API's own clock stands, if claims end there long before the present.
+    /// The reading of the API's own clock, if claims end there long before the present.
     behind: Option<DateTime<Utc>>,
-    /// What answers showed of the API's own clock.
     api_clock: ApiClock,
-    /// When the pages that a lane still holds unproven were asked for.
+    /// When the pages that a lane still holds unproven were requested.
     shown_since: BTreeMap<Lane, DateTime<Utc>>,
 }
 
 impl Planner {
     /// A planner that starts from what the ledger knows at `now`.
     ///
-    /// What only a clock that was ahead can have claimed is taken back: a host's clock that ran fast must hide neither
+    /// Claims that only a fast clock can have made are withdrawn: a host's clock that ran fast must hide neither
     /// calls nor their changes.
     pub fn new(settings: PlanSettings, mode: Mode, mut ledger: Ledger, now: DateTime<Utc>) -> Self {
-        // Long ones are of an earlier version, which gave whole plans up.
+        // Longer gaps come from an earlier version, which gave up whole plans.
         for gap in ledger.gaps.iter_mut().filter(|gap| gap.window.len() > LONG_GAP || gaps::is_due(gap, now))
         {
             gap.next_try_at = gap.next_try_at.min(now);
@@ -228,28 +229,29 @@ impl Planner {
         planner
     }
 
-    /// Asks for `span` to be read again, before reconcile and backfill.
+    /// Requests that `span` is read again, before reconcile and backfill.
     pub fn ask_for(&mut self, span: Window) {
         self.asked.add(span);
     }
 
-    /// What was not asked for by the answer that is absorbed next, or by one held for it; and what the server does not
-    /// give out at present.
+    /// Sets the fields that the request of the next absorbed answer (or of a page held for it) left out, and the
+    /// fields that the server does not provide at present.
     pub fn note_fields(&mut self, lacking: Lacking, refused: Lacking) {
         (self.lacking, self.refused_fields) = (lacking, refused);
     }
 
-    /// What is known now.
+    /// What is known now: the ledger from the start, changed by every reply since.
     pub fn ledger(&self) -> &Ledger {
         &self.ledger
     }
 
-    /// Replaces the missing records to look at again by what the store knows after a commit.
+    /// Replaces the missing records to recheck by what the store knows after a commit.
     pub fn set_rechecks(&mut self, rechecks: Vec<Recheck>) {
         self.ledger.rechecks = rechecks;
     }
 
-    /// Tries the gaps that stand at these windows at once. Returns `true` if one of them was to wait longer.
+    /// Makes the gaps with exactly these windows due at once. Returns `true` if one of them would have waited
+    /// longer.
     pub fn hasten_gaps(&mut self, due: &[Window], now: DateTime<Utc>) -> bool {
         let mut hastened = false;
         for gap in
@@ -260,13 +262,13 @@ impl Planner {
         hastened
     }
 
-    /// How much of history is still to be read for the first time.
+    /// How much of history has not been read even once.
     pub fn unread(&self, now: DateTime<Utc>) -> TimeDelta {
         let all = Window::new(self.first_instant(now), now);
         all.map_or(TimeDelta::zero(), |all| self.ledger.coverage.holes(all).iter().map(Window::len).sum())
     }
 
-    /// What to do at `now`.
+    /// Decides what to do at `now`.
     pub fn next(&mut self, now: DateTime<Utc>) -> Next {
         self.notice_set_back(now);
         self.hurry(now);
@@ -293,7 +295,7 @@ impl Planner {
         }
         match self.mode {
             Mode::Daemon => Next::Wait(self.wake_at(now)),
-            // Nothing else is left, so what was set aside has its turn again; and a poll tells whether the API
+            // Nothing else is left, so quarantined windows are tried again, and a poll shows whether the API
             // answers at all.
             Mode::Pass | Mode::Asked if self.failing.release() => {
                 self.last_poll = None;
@@ -303,7 +305,7 @@ impl Planner {
         }
     }
 
-    /// Takes in the reply to `request`, whose request was started at `read_at`.
+    /// Takes in the reply to `request`, which was sent at `read_at`.
     pub fn absorb(&mut self, request: &Request, reply: &Reply, read_at: DateTime<Utc>) -> LedgerChange {
         let Some(reading) = self.readings.get_mut(&request.lane) else { return LedgerChange::default() };
         self.ledger.profile.age(read_at);
@@ -319,7 +321,7 @@ impl Planner {
             },
         );
         if step.outcome == Outcome::Refused {
-            // What lies between the two is for the next poll.
+            // Records between the two are left to the next poll.
             self.polled_until = self.polled_until.map(|until| until.min(self.present(read_at)));
         }
         let by_count = step.by_count;
@@ -327,7 +329,7 @@ impl Planner {
             LedgerChange { hold: step.hold, outcome: step.outcome, by_count, ..LedgerChange::default() };
         change.uncover.append(&mut self.ahead);
         change.lowered.append(&mut self.lowered);
-        // Also a clock that was ahead just for this request was ahead.
+        // This also counts if the clock was fast only during this request.
         self.latest = self.latest.max(read_at);
         let server_date = match reply {
             Reply::Answer(evidence) => evidence.server_date,
@@ -347,7 +349,7 @@ impl Planner {
         }
         for window in step.uncover {
             self.uncover(window, &mut change);
-            // New calls among the newest are no sign.
+            // Among the newest calls new ones appear all the time, so a withdrawn claim proves nothing there.
             let repeated = (request.lane != Lane::Live).then(|| self.withdrawn.note(window, read_at));
             if let Some(tries) = repeated.flatten() {
                 self.give_up(window, tries, read_at, &mut change);
@@ -368,14 +370,15 @@ impl Planner {
         self.note_life(request, change.outcome);
         match (step.failed, reply) {
             (Some((window, reason)), _) => self.failed(request, window, reason, read_at, &mut change),
-            // A contradictory answer is no sign of life: it is a failure that was not the last.
+            // A contradictory answer does not show that the API works: it is a failure with further attempts to
+            // come.
             (None, Reply::Answer(_)) if change.outcome != Outcome::Failed => {
-                // What was set aside of the newest minutes is asked for while the API answers.
+                // Quarantined windows of the newest minutes are tried while the API answers.
                 if self.failing.api_answered() && self.mode == Mode::Daemon {
                     self.last_poll = None;
                 }
             }
-            // Nor is a refusal, which an API in trouble gives to everything.
+            // A refusal does not show it either: an API in trouble refuses everything.
             (None, _) => {}
         }
         if request.lane == Lane::Asked {
@@ -385,8 +388,8 @@ impl Planner {
         change
     }
 
-    /// Since when the records have been shown that a claim of this lane rests on now. A page is claimed by the answer after
-    /// it, which an outage may put off until the page is of another age.
+    /// When the records were received that a claim of this lane now rests on. The answer after a page claims it,
+    /// and an outage may delay that answer until the page has reached another re-read age.
     fn shown_since(&mut self, lane: Lane, hold: Hold, horizon: DateTime<Utc>) -> DateTime<Utc> {
         let since = self.shown_since.remove(&lane).map_or(horizon, |since| since.min(horizon));
         match hold {
@@ -401,8 +404,8 @@ impl Planner {
         self.ledger.profile.unit(self.settings.reading.granularity)
     }
 
-    /// A live reading that goes on past its poll, in a burst of calls, must not keep the newest minutes waiting: what it
-    /// leaves is a hole like any other.
+    /// In a burst of calls a live reading may outlast its poll; it must not keep the newest minutes waiting. What
+    /// it leaves unread is a hole like any other.
     fn hurry(&mut self, now: DateTime<Utc>) {
         let overdue = self.last_poll.is_some_and(|last| now >= last + self.settings.poll_interval);
         let long = self.readings.get(&Lane::Live).is_some_and(|reading| reading.requests() >= LIVE_REQUESTS);
@@ -410,7 +413,7 @@ impl Planner {
             return;
         }
         if let Some(reading) = self.readings.remove(&Lane::Live) {
-            // What was read before leaves no hole: the rest of a lookback is read beside the polls.
+            // Stretches that were read before leave no hole, so the rest of a lookback is read alongside the polls.
             if reading.reason() == Reason::Lookback {
                 self.left_over = reading.left();
             }
@@ -418,7 +421,7 @@ impl Planner {
         }
     }
 
-    /// The end of what can be asked for now.
+    /// The end of what can be requested now.
     fn present(&self, now: DateTime<Utc>) -> DateTime<Utc> {
         floor(self.ledger.profile.range.present(now), self.unit())
     }
@@ -439,8 +442,8 @@ impl Planner {
         (!reading.is_done()).then_some(reading)
     }
 
-    /// Covers `window` as far as `horizon` lets it, split by the re-read ages it had at `shown_since`: by the clock that
-    /// was behind, ours or the API's, for neither may claim an age too early.
+    /// Covers `window` up to `horizon`, split by the re-read ages it had at `shown_since`. The slower clock counts,
+    /// this host's or the API's, because neither may claim an age too early.
     fn claim(
         &mut self,
         window: Window,
@@ -450,7 +453,7 @@ impl Planner {
     ) {
         let unit = self.unit();
         if window.to() > horizon {
-            // The API's clock is behind ours: asking for the rest again would not help before the next poll.
+            // The API's clock is behind this host's: requesting the rest again would not help before the next poll.
             self.polled_until = self.polled_until.min(Some(floor(horizon, unit)));
         }
         let Some(window) = Window::new(window.from(), window.to().min(horizon)) else { return };
@@ -484,7 +487,8 @@ impl Planner {
             self.ledger.rechecks.iter().map(|recheck| recheck.due_at.max(earliest.unwrap_or(recheck.due_at)));
         let gaps =
             self.ledger.gaps.iter().map(|gap| if gaps::is_due(gap, now) { now } else { gap.next_try_at });
-        // Re-reads by age come due by the minute at most, and polls are at least that frequent or rarer by choice.
+        // Re-reads by age become due once a minute at most; polls are that frequent, or rarer by choice of the
+        // operator.
         rechecks.chain(gaps).fold(poll, DateTime::min).max(now + TimeDelta::seconds(1))
     }
 }

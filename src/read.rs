@@ -1,9 +1,9 @@
-//! One reading of some windows: what to ask next, and what the answers prove.
+//! One reading of some windows: what to request next, and what the answers prove.
 //!
-//! A cut answer is continued where it ended, in the order that the server shows, but what it held is claimed only when
-//! the next answer announces as many records as must be left: a server may cut first and sort the page afterwards. What
-//! cannot be continued is divided where its records show that they lie, and the parts must add up to what was announced
-//! for the whole.
+//! A cut answer is continued where it ended, in the order that the server shows, but what it held is claimed only
+//! when the next answer announces as many records as must be left: a server may cut first and sort the page
+//! afterwards. What cannot be continued is divided where its records show that they lie, and the parts must add up
+//! to what was announced for the whole.
 
 pub mod api_profile;
 pub mod evidence;
@@ -36,26 +36,26 @@ use crate::window::coverage::Coverage;
 use crate::window::density::Forecast;
 use crate::window::{Lane, Order, Window};
 
-/// Refusals of single smallest windows in a row that are trouble of the API's rather than of the windows.
+/// After this many refusals of single smallest windows in a row, the API is held to be in trouble, not the windows.
 const REFUSED_SMALLEST: u32 = 8;
 
-/// A total this much above what came may count records that are never shown.
+/// A total this much above the number of records received may count records that are never shown.
 const FEW: u64 = 10;
-/// How much around a smallest window is asked for besides, where its number of records may be a limit.
+/// How much around a smallest window is requested as well if its number of records may be a limit.
 const AROUND: TimeDelta = TimeDelta::hours(12);
 
 /// The settings that reading needs.
 #[derive(Clone, Debug)]
 pub struct ReadingSettings {
-    /// Which lengths of answers mean what.
+    /// Which numbers of records in an answer mean what.
     pub limits: AnswerLimits,
-    /// The unit on the wire.
+    /// The smallest unit of time in a request: `api.granularity`.
     pub granularity: TimeDelta,
-    /// `sync.min_window`.
+    /// `sync.min_window`: windows are not divided any further.
     pub min_window: TimeDelta,
-    /// Failures in a row before a window is set aside.
+    /// Consecutive failures after which a window is quarantined.
     pub attempts: u32,
-    /// What the account reads, for dividing an overloaded unit.
+    /// What the account reads, for dividing an overloaded unit of time by something other than time.
     pub partition: FilterPartition,
 }
 
@@ -71,17 +71,17 @@ impl Default for ReadingSettings {
     }
 }
 
-/// What a reading learns from and adds to.
+/// What a reading uses and what it adds to.
 pub struct Context<'a> {
-    /// What is known of the API.
+    /// What is known of the API, to be extended by each answer.
     pub profile: &'a mut ApiProfile,
-    /// What is known of the calls.
+    /// What is known of the density of calls, to be extended by each answer.
     pub forecast: &'a mut Forecast,
-    /// The settings.
+    /// The settings of this account's readings.
     pub settings: &'a ReadingSettings,
-    /// What was read before.
+    /// What was read before this reading.
     pub coverage: &'a Coverage,
-    /// When the request is made.
+    /// The present when the request is made or its reply taken in.
     pub now: DateTime<Utc>,
 }
 
@@ -101,19 +101,19 @@ pub struct Reading {
     lane: Lane,
     reason: Reason,
     order: Order,
-    /// What is left to read; the next part stands last.
+    /// What is left to read; the next part is the last element.
     todo: Vec<Part>,
     page: Option<UnprovenPage>,
     sums: Vec<SplitTotals>,
     samples: Samples,
-    /// Windows that were asked for in place of smallest ones that announced more than they showed.
+    /// Windows requested in place of smallest ones that announced more than they showed.
     widened: Vec<Window>,
-    /// Smallest windows refused in a row.
+    /// Number of smallest windows refused in a row.
     refused: u32,
     requests: u32,
-    /// Where the limit may lie, by what was expected of windows that were refused; used until more is known.
+    /// An estimate of the server's limit from windows that it refused, used until more is known.
     guess: f64,
-    /// The last page's own window held just what the page showed.
+    /// `true` if the last page's own window held exactly what the page showed.
     order_kept: bool,
 }
 
@@ -143,7 +143,7 @@ impl Reading {
 
     fn limit(&self, context: &Context<'_>) -> f64 {
         let likely = context.profile.likely_limit(context.settings.limits.records, context.now) as f64;
-        // A burst makes the guess too low: what was given out before is no more than the limit.
+        // A burst makes the guess too low: the limit cannot be below what was returned before.
         let longest = context.profile.longest(context.now).max(context.settings.limits.doubt_from);
         if context.profile.refused.is_some() { likely } else { likely.min(self.guess.max(longest as f64)) }
     }
@@ -153,43 +153,43 @@ impl Reading {
         self.limit(context) * context.forecast.margin()
     }
 
-    /// Why it reads.
+    /// Why the windows are read.
     pub fn reason(&self) -> Reason {
         self.reason
     }
 
-    /// Requests made for it.
+    /// Number of requests made for this reading.
     pub fn requests(&self) -> u32 {
         self.requests
     }
 
-    /// How often the window in turn has failed.
+    /// How often the current window has failed.
     pub fn attempts(&self) -> u32 {
         self.todo.last().map_or(0, |part| part.attempts)
     }
 
-    /// Nothing answers: what failed meanwhile is not to blame.
+    /// Forgets failures: nothing is answered at present, so they are not the fault of the window.
     pub fn forgive(&mut self) {
         self.todo.iter_mut().for_each(|part| part.attempts = 0);
     }
 
-    /// What is left to read.
+    /// The windows that are left to read.
     pub fn left(&self) -> Vec<Window> {
         let pending = self.page.iter().map(|page| page.tentative);
         self.todo.iter().map(|part| part.window).chain(pending).collect()
     }
 
-    /// Whether nothing is left to ask.
+    /// Returns `true` if nothing is left to request.
     pub fn is_done(&self) -> bool {
         self.todo.is_empty()
     }
 
-    /// Whether something of `window` is still being read.
+    /// Returns `true` if part of `window` is still to be read.
     pub fn has(&self, window: Window) -> bool {
         self.left().iter().any(|part| part.intersect(&window).is_some())
     }
 
-    /// The next request, or `None` when done.
+    /// Returns the next request, or `None` when the reading is done.
     pub fn next_ask(&mut self, context: &Context<'_>) -> Option<Request> {
         if self.page.is_none() {
             self.limit_range(context);
@@ -208,7 +208,7 @@ impl Reading {
         })
     }
 
-    /// Takes in the reply to `request`, which must be the latest of `next_ask`.
+    /// Takes in the reply to `request`, which must be the latest one from `next_ask`.
     pub fn absorb(&mut self, request: &Request, reply: &Reply, context: &mut Context<'_>) -> Step {
         let mut step = Step::default();
         if self.todo.last().is_none_or(|part| part.window != request.window) {
@@ -217,7 +217,7 @@ impl Reading {
         self.requests += 1;
         let by_unit = self.todo.last().is_some_and(|part| part.tight == Tight::Unit);
         if by_unit && matches!(reply, Reply::Failed | Reply::Invalid { .. } | Reply::TimedOut) {
-            // Not every server lets itself be asked for a single unit: it stays as full as it was.
+            // Not every server accepts a request for a single unit: the window stays as full as it was.
             if let Some(part) = self.todo.pop() {
                 self.overloaded(part, context, &mut step);
             }
@@ -241,21 +241,21 @@ impl Reading {
         step
     }
 
-    /// A wider question than a smallest window is not answered either, as often as it may fail: the window stays in
-    /// doubt.
+    /// Counts a failure of the wider request around a smallest window. Returns `true` if it has failed as often as
+    /// it may; the window then stays in doubt.
     fn cannot_look_around(&mut self, context: &Context<'_>) -> bool {
         let Some(part) = self.todo.last_mut().filter(|part| part.around.is_some()) else { return false };
         part.attempts += 1;
         part.attempts >= context.settings.attempts
     }
 
-    /// Where a cut answer cannot be continued, reads only as much at once as is likely to fit.
+    /// If a cut answer cannot be continued, limits the request to what is likely to fit into one answer.
     fn fit(&mut self, context: &Context<'_>) {
         let Some(part) = self.todo.last().filter(|part| part.is_plain()) else {
             return;
         };
         let known = self.samples.touches(part.window);
-        // The newest minutes also are the first question ever, which shows what kind of API this is.
+        // The newest minutes are also the first request ever, which shows what kind of API this is.
         if !known && (!context.profile.must_fit() || self.reason == Reason::Newest) {
             return;
         }
@@ -272,7 +272,7 @@ impl Reading {
         }
     }
 
-    /// Divides the current part: `piece`, at its starting end, first, and then the rest.
+    /// Divides the current part: `piece`, at the end where reading starts, comes first, then the rest.
     fn put_before(&mut self, piece: Window) {
         let Some(part) = self.todo.pop() else { return };
         let older = Window::new(part.window.from(), piece.from());
@@ -296,7 +296,7 @@ impl Reading {
         };
         context.profile.refute_limits(evidence);
         let verdict = judge(evidence, asked, context.profile, context.settings.limits);
-        // Fewer records than were shown there a moment ago.
+        // The answer shows fewer records than there were a moment ago.
         let missing = request.partition.is_none()
             && verdict == Verdict::Whole
             && (self.sums.iter().any(|sum| sum.is_contradicted_by(part.window, &evidence.dates))
@@ -332,7 +332,7 @@ impl Reading {
         }
     }
 
-    /// Claims or gives back what the page before tentatively held.
+    /// Claims what the page before held tentatively, or gives it back.
     fn settle(&mut self, request: &Request, evidence: &Evidence, context: &mut Context<'_>, step: &mut Step) {
         let Some(page) = self.page.take() else { return };
         let confirms = self.todo.last().is_some_and(|part| part.confirms);
@@ -350,25 +350,27 @@ impl Reading {
                 self.hand_on(&page, proven);
                 if let Some(proven) = proven {
                     self.observe(proven, &page.dates, context);
-                    // What a sum that does not add up asks for comes after the part that this answer is for.
+                    // What a sum that does not add up requests comes after the part that this answer belongs to.
                     let current = self.todo.pop();
                     self.claim(&page.read(proven), context, step);
                     self.todo.extend(current);
                 }
             }
             Proof::Unclear => {
-                // Totals that come and go could leave it unclear for ever: its own window shows its order as well.
+                // Totals that come and go could leave it unclear forever, so a request for the page's own window
+                // shows the order as well.
                 if evidence.total.is_none() {
                     self.check_order(&page);
                 }
-                // At least these calls lie there, which later pages are measured by.
+                // At least these calls lie there; later pages are measured by them.
                 context.forecast.learn(page.tentative, &page.dates);
                 self.give_back(page.tentative);
             }
             Proof::Refuted => {
                 context.profile.sorts = false;
                 context.profile.sort_strikes = context.profile.sort_strikes.saturating_add(1);
-                // Whatever is wrong, the records that were announced are to be found. A few more than came may never be shown.
+                // Whatever is wrong, the announced records must be found. A few more than were received may never
+                // be shown.
                 let came = (page.dates.len() + page.undated) as u64;
                 if page.total > came + FEW.max(page.total / 10) {
                     let whole =
@@ -382,7 +384,7 @@ impl Reading {
         }
     }
 
-    /// What of a page was not proven borders on the current part and is asked for with it.
+    /// Requests the unproven rest of a page together with the current part, on which it borders.
     fn hand_on(&mut self, page: &UnprovenPage, proven: Option<Window>) {
         let Some(part) = self.todo.last_mut() else { return };
         let rest = match (page.order, proven) {
@@ -410,7 +412,7 @@ impl Reading {
 
     fn finish(&mut self, request: &Request, evidence: &Evidence, context: &mut Context<'_>, step: &mut Step) {
         let Some(part) = self.todo.pop() else { return };
-        // A range of one unit proves itself by what it shows, or where both bounds are known to count.
+        // A range of one unit is proven by the records it shows, or if both bounds are known to be inclusive.
         let inclusive = context.profile.from_inclusive && context.profile.to_inclusive;
         if request.sent.from == request.sent.to && evidence.listed == 0 && !inclusive {
             return self.overloaded(part, context, step);
@@ -429,14 +431,14 @@ impl Reading {
         self.claim(&Read { window: part.window, sent: request.sent, dates, undated }, context, step);
     }
 
-    /// A window was read, or given up: what is known of those around it changes.
+    /// Notes that a window was read or given up, which changes what is known of the windows around it.
     fn done(&mut self, window: Window, count: usize, fit: f64, context: &Context<'_>) {
         if let Some(fewest) = self.samples.done(window, count, context.forecast, fit) {
             self.guess = self.guess.min(fewest.max(1.0));
         }
     }
 
-    /// Reads the current part in these parts, oldest first in the list.
+    /// Replaces the current part by these windows, oldest first in the list.
     fn replace(&mut self, mut windows: Vec<Window>) {
         let Some(part) = self.todo.pop() else { return };
         if self.order == Order::Ascending {
@@ -445,7 +447,8 @@ impl Reading {
         self.todo.extend(windows.into_iter().map(|window| part.piece(window)));
     }
 
-    /// The page before may have been right, but its proof did not come: it is kept waiting for the retry.
+    /// Ends the step as failed. The page before may have been right although its proof did not arrive: it is kept
+    /// for the retry.
     fn fail_anyhow(&self, step: &mut Step) {
         step.outcome = Outcome::Failed;
         step.hold = if self.page.is_some() { Hold::AndEarlier } else { Hold::Nothing };
@@ -461,7 +464,7 @@ impl Reading {
         self.quarantined(reason, step);
     }
 
-    /// Gives the current part up for now.
+    /// Gives up the current part for now.
     fn quarantined(&mut self, reason: GapReason, step: &mut Step) {
         self.give_page_back();
         let Some(part) = self.todo.pop() else { return };

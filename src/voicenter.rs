@@ -1,6 +1,7 @@
-//! The Voicenter call-log API: questions in its form, answers made into records.
+//! The Voicenter call-log API: turns questions into its requests and its answers into records.
 //!
-//! Two generations are in use (docs/voicenter-api.md#generations). What of the newer one a server takes is learned part by part.
+//! Two generations are in use (docs/voicenter-api.md#generations). Which parts of the newer one a server accepts is
+//! learned part by part.
 
 pub(crate) mod advice;
 pub mod capabilities;
@@ -36,32 +37,32 @@ use crate::cdr::{Cdr, Column, Rejected};
 /// An answer with error 0, decoded.
 #[derive(Clone, Debug)]
 pub struct Answer {
-    /// The records that can be rows, in the order in which they came.
+    /// The records that can be rows, in the order of the answer.
     pub records: Vec<Cdr>,
-    /// Those that cannot.
+    /// The items of the answer that cannot be rows, and why.
     pub rejected: Vec<Rejected>,
     /// The columns that at least one record had a field for.
     pub columns: BTreeSet<Column>,
     /// The fields without a column that at least one record had, in lower case.
     pub other_fields: BTreeSet<String>,
-    /// Items in `CDR_LIST`, rejected ones included.
+    /// Number of items in `CDR_LIST`, including rejected ones.
     pub listed: usize,
-    /// `TOTAL_HITS`.
+    /// `TOTAL_HITS`: how many records the API says there are.
     pub total_hits: Option<u64>,
-    /// `RETURN_HITS`.
+    /// `RETURN_HITS`: how many records the API says it returned.
     pub return_hits: Option<u64>,
-    /// The `Date` header.
+    /// The `Date` header: the API's clock.
     pub server_date: Option<DateTime<Utc>>,
-    /// The coarsest form of date in it.
+    /// The least precise form of date in the answer.
     pub precision: Option<Precision>,
     /// What the dates show of their zone.
     pub zones: ZoneEvidence,
-    /// Bytes that mean nothing in the body's charset; U+FFFD stands in their place.
+    /// Number of bytes invalid in the body's charset; U+FFFD replaces them.
     pub invalid_bytes: u64,
-    /// The items of `CDR_LIST` as they came, in their order, when the client keeps them.
+    /// The unchanged items of `CDR_LIST`, in their order; empty unless the client keeps them.
     pub items: Vec<String>,
-    /// The bounds sent were exactly those asked for, not widened for a clock change.
+    /// `true` if the bounds were sent exactly as requested, not widened for a clock change.
     pub exact_bounds: bool,
-    /// What it takes up of the memory for answers, until the last clone is dropped.
+    /// The memory reserved for this answer, until the last clone is dropped.
     pub memory: Arc<ReservedMemory>,
 }

@@ -22,32 +22,32 @@ impl Window {
         (from < to).then_some(Self { from, to })
     }
 
-    /// Its first instant.
+    /// The first instant of the window.
     pub fn from(&self) -> DateTime<Utc> {
         self.from
     }
 
-    /// The first instant after it.
+    /// The first instant after the window.
     pub fn to(&self) -> DateTime<Utc> {
         self.to
     }
 
-    /// How long it is.
+    /// The length of the window, always positive.
     pub fn len(&self) -> TimeDelta {
         self.to - self.from
     }
 
-    /// Whether `instant` lies inside.
+    /// Returns `true` if `instant` lies inside.
     pub fn contains(&self, instant: DateTime<Utc>) -> bool {
         self.from <= instant && instant < self.to
     }
 
-    /// The smallest window that holds both.
+    /// The smallest window that contains both.
     pub fn hull(&self, other: &Window) -> Window {
         Window { from: self.from.min(other.from), to: self.to.max(other.to) }
     }
 
-    /// What both have in common.
+    /// The part that both windows share, if any.
     pub fn intersect(&self, other: &Window) -> Option<Window> {
         Window::new(self.from.max(other.from), self.to.min(other.to))
     }
@@ -70,25 +70,25 @@ impl fmt::Display for Window {
     }
 }
 
-/// The order in which records are asked for.
+/// The order in which records are requested.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {
-    /// Oldest first: the live lane.
+    /// Oldest records first, as in the live lane.
     Ascending,
-    /// Newest first: backfill.
+    /// Newest records first, as in backfill.
     Descending,
 }
 
-/// Why requests are made, in the order in which they are served.
+/// What requests are made for, the most urgent first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Lane {
     /// The newest minutes and the lookback.
     Live,
-    /// What a person asked for.
+    /// Spans that somebody asked to be read.
     Asked,
-    /// Reading again at the reconcile ages, second looks at missing records, gap retries.
+    /// Re-reads at the reconcile ages, rechecks of missing records, and retries of gaps.
     Reconcile,
-    /// History, newest first.
+    /// History that was never read, newest first.
     Backfill,
 }
 
@@ -96,7 +96,7 @@ impl Lane {
     /// All lanes, the most urgent first.
     pub const ALL: [Lane; 4] = [Lane::Live, Lane::Asked, Lane::Reconcile, Lane::Backfill];
 
-    /// Its name in tables, logs and metrics.
+    /// The lane's name in tables, logs and metrics.
     pub const fn as_str(self) -> &'static str {
         match self {
             Lane::Live => "live",

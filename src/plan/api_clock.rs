@@ -1,25 +1,26 @@
-//! The API's own clock, its `Date`: where that is behind ours, claims end there. Its nodes may differ, and the clock of one
-//! may stand still.
+//! The API's own clock, as its `Date` headers show it: where it is behind this host's, claims end there. The API's
+//! nodes may differ, and the clock of one of them may have stopped.
 
 use chrono::{DateTime, Utc};
 
 use super::{CLOCKS_APART, Mode, PlanSettings};
 
-/// Re-reads in a row that older clocks may leave unserved: the next answer may come from a node whose clock is right.
+/// After this many re-reads in a row that older clocks may have left unserved, re-reads are spaced out. Until then
+/// the next answer may come from a node whose clock is right.
 const AT_ONCE: u32 = 3;
 
-/// What answers showed of it.
+/// What answers have shown of the API's clock.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct ApiClock {
-    /// The latest instant that claims could reach so far: it counts, or one clock that stands still would put off all
-    /// re-reads by age.
+    /// The latest instant that claims could reach. Ages are counted by it; otherwise one node whose clock has
+    /// stopped would put off all re-reads by age.
     reached: Option<DateTime<Utc>>,
-    /// Of the current re-read by age: when an answer of an older clock came, which may have left it unserved, and where
-    /// that clock stood.
+    /// For the current re-read by age: when an answer with an older clock arrived, which may have left it unserved,
+    /// and what that clock showed.
     short: Option<(DateTime<Utc>, DateTime<Utc>)>,
-    /// How many re-reads by age in a row had such an answer.
+    /// Number of re-reads by age in a row that had such an answer.
     tries: u32,
-    /// A single pass left something unread that lies past this reading of the clock.
+    /// The clock past which a single pass left something unread.
     given_up: Option<DateTime<Utc>>,
 }
 
@@ -34,7 +35,7 @@ impl ApiClock {
     ) {
         let reached = self.reached.map_or(horizon, |reached| reached.max(horizon));
         self.reached = Some(reached);
-        // Less leaves nothing that would be overdue at once.
+        // A smaller difference leaves nothing that would be overdue at once.
         let slack = by.ages().map(|age| by.slack(age)).min().unwrap_or(CLOCKS_APART);
         if rereads && reached - horizon > CLOCKS_APART.min(slack / 2) {
             self.tries += u32::from(self.short.is_none());
@@ -42,19 +43,20 @@ impl ApiClock {
         }
     }
 
-    /// Forgets what a clock of ours showed that was set back since.
+    /// Forgets what was noted by this host's clock before it was set back.
     pub(super) fn forget_instants(&mut self) {
         *self = Self { given_up: self.given_up, ..Self::default() };
     }
 
-    /// The instant by which ages count: asked for before the API's clock has come there, a re-read would not be served.
+    /// The instant by which ages are counted: a re-read requested before the API's clock gets there would not be
+    /// served.
     pub(super) fn reached(&self, now: DateTime<Utc>) -> DateTime<Utc> {
         self.reached.map_or(now, |reached| reached.min(now))
     }
 
-    /// Returns `true` if re-reads by age may be asked for: after some that older clocks left unserved, they keep growing
-    /// distances, up to that of lookbacks. The distances differ by a poll, or nodes that answer in turn could let the same
-    /// one answer each time.
+    /// Returns `true` if re-reads by age may be requested. After several that older clocks left unserved, they are
+    /// spaced out at growing intervals, up to that of lookbacks. The intervals differ by a poll; otherwise, with
+    /// nodes answering in turn, the same one could answer each time.
     pub(super) fn rereads_may_start(&mut self, now: DateTime<Utc>, mode: Mode, by: &PlanSettings) -> bool {
         let Some((at, horizon)) = self.short else { return true };
         if mode != Mode::Daemon {
@@ -81,7 +83,7 @@ impl ApiClock {
         self.given_up = Some(self.given_up.map_or(clock, |earlier| earlier.min(clock)));
     }
 
-    /// Where the clock stood, if something is left unread for it.
+    /// The clock past which something was left unread, if anything was.
     pub(super) fn given_up(&self) -> Option<DateTime<Utc>> {
         self.given_up
     }

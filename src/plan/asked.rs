@@ -1,5 +1,5 @@
-//! Spans that somebody asked for: each piece is asked for until it was read, stands as a gap, or turns out to lie before
-//! the API's history.
+//! Spans that somebody asked for. Each piece is requested until it has been read, has become a gap, or turns out to
+//! lie before the API's history.
 
 use std::collections::VecDeque;
 
@@ -18,9 +18,9 @@ use crate::window::{Order, Window};
 struct Piece {
     span: Window,
     window: Window,
-    /// It was asked for before.
+    /// `true` if it was requested before.
     again: bool,
-    /// It lies past the API's clock: it waits for the next poll that reads the lookback.
+    /// `true` if it lies past the API's clock: it then waits for the next poll that reads the lookback.
     late: bool,
 }
 
@@ -29,9 +29,9 @@ struct Piece {
 pub(super) struct AskedSpans {
     waiting: VecDeque<Piece>,
     now: Option<Piece>,
-    /// What was read since that one was begun.
+    /// What was read since the current piece was started.
     read: Coverage,
-    /// The earliest end of claims that its answers had.
+    /// The earliest end of claims among its answers.
     horizon: Option<DateTime<Utc>>,
 }
 
@@ -40,18 +40,18 @@ impl AskedSpans {
         self.waiting.push_back(Piece { span, window: span, again: false, late: false });
     }
 
-    /// Asks for a part of the current piece once more.
+    /// Requests a part of the current piece once more.
     pub(super) fn again(&mut self, window: Window) {
         let again = self.now.map(|piece| Piece { window, again: true, ..piece });
         self.waiting.extend(again);
     }
 
-    /// Lets what lay past the API's clock be asked for again.
+    /// Lets pieces that lay past the API's clock be requested again.
     pub(super) fn release_late(&mut self) {
         self.waiting.iter_mut().for_each(|piece| piece.late = false);
     }
 
-    /// Takes in what an answer for the current piece came to, whose claims end at `horizon`.
+    /// Takes in the outcome of an answer for the current piece, whose claims end at `horizon`.
     pub(super) fn note(&mut self, change: &LedgerChange, horizon: DateTime<Utc>) {
         self.horizon = Some(self.horizon.map_or(horizon, |earliest| earliest.min(horizon)));
         change.claims.iter().for_each(|claim| self.read.claim(claim.window, claim.reread_age));
@@ -68,9 +68,9 @@ impl AskedSpans {
 }
 
 impl Planner {
-    /// The first piece of an asked span that can be asked for now.
+    /// The first piece of an asked span that can be requested now.
     pub(super) fn next_asked(&mut self, now: DateTime<Utc>) -> Option<Choice> {
-        // Where history ends is found out first, by the other lanes.
+        // The other lanes find out first where history ends.
         if self.refused_at.is_some() && self.mode != Mode::Asked {
             return None;
         }
@@ -97,13 +97,13 @@ impl Planner {
         self.ledger.profile.range.oldest(now).unwrap_or(DateTime::<Utc>::MIN_UTC)
     }
 
-    /// A reading of a piece has ended: what it left is asked for again.
+    /// Ends the reading of a piece: what it left unread is requested again.
     pub(super) fn finish_asked(&mut self, now: DateTime<Utc>, change: &mut LedgerChange) {
         let Some(piece) = self.asked.now.take() else { return };
         let mut settled = std::mem::take(&mut self.asked.read);
         let gaps = self.ledger.gaps.iter().map(|gap| gap.window);
         let waiting = self.asked.waiting.iter().filter(|other| other.span == piece.span);
-        // Alone, nothing finds out whether history ends at what is refused.
+        // In this mode nothing finds out whether history ends at the refused window.
         let refused = self.refused_at.filter(|_| self.mode == Mode::Asked).map(|refused| refused.window);
         for window in gaps.chain(waiting.map(|other| other.window)).chain(refused) {
             settled.claim(window, chrono::TimeDelta::zero());
@@ -131,7 +131,7 @@ impl Planner {
         change.finished = Some(piece.span).filter(|span| !self.asked.is_waiting(*span));
     }
 
-    /// A piece that turned out to lie before the API's history is done with.
+    /// Finishes a piece that turned out to lie before the API's history.
     pub(super) fn finish_unreachable(&mut self, now: DateTime<Utc>, change: &mut LedgerChange) {
         let first = self.first_of_api(now);
         let beyond = |piece: &Piece| piece.again && piece.window.to() <= first;

@@ -35,7 +35,7 @@ impl Planner {
                 self.last_lookback = Some(now);
                 return None;
             }
-            // Backfill has got nowhere since: the tail must not wait for it.
+            // Backfill has made no progress since: the tail must not wait for it.
             None => (Reason::Newest, now - self.settings.newest),
             Some(_) if hurried => (Reason::Newest, now - self.settings.newest),
             Some(end) => self.tail_from(end, now),
@@ -47,7 +47,7 @@ impl Planner {
     }
 
     fn tail_from(&mut self, end: DateTime<Utc>, now: DateTime<Utc>) -> (Reason, DateTime<Utc>) {
-        // A poll early rather than late: no instant of the lookback may wait longer than `lookback_every`.
+        // Rather a poll early than late: no instant of the lookback may wait longer than `lookback_every`.
         let again_at =
             |last: DateTime<Utc>| last + self.settings.lookback_every - self.settings.poll_interval;
         let lookback = self.last_lookback.is_none_or(|last| now >= again_at(last) + TimeDelta::seconds(1));
@@ -57,7 +57,7 @@ impl Planner {
         }
         self.last_lookback = Some(now);
         self.asked.release_late();
-        // What has just left the lookback is taken along: that is its re-read at the first age.
+        // What has just left the lookback is read along with it: that is its re-read at the first age.
         let leaving = self.ledger.coverage.stretches().iter();
         let leaving = leaving
             .filter(|stretch| stretch.reread_age < self.settings.lookback && stretch.window.to() > oldest);
@@ -65,7 +65,7 @@ impl Planner {
         (Reason::Lookback, from.clamp(oldest - self.settings.slack(self.settings.lookback), oldest))
     }
 
-    /// Second looks, gap retries and re-reads by age.
+    /// Rechecks, gap retries and re-reads by age.
     pub(super) fn again(&mut self, now: DateTime<Utc>) -> Option<Choice> {
         if self.mode == Mode::Asked {
             return None;
@@ -83,7 +83,7 @@ impl Planner {
                 .unwrap_or(gap.window);
             return Some((Reason::Gap, Order::Descending, self.chunks(window, now)));
         }
-        // What else is due may be refused for the same reason: where history ends is found out first.
+        // Whatever else is due may be refused for the same reason, so where history ends is found out first.
         if self.refused_at.is_some() {
             return None;
         }
@@ -91,8 +91,8 @@ impl Planner {
         Some((Reason::Reconcile, Order::Descending, windows))
     }
 
-    /// Where records are missing that are due for another look. An answer that may not count leaves them due: looks
-    /// keep a distance, or they would leave nothing to the others.
+    /// Where missing records are due for a recheck. A recheck stays due if its answer proves nothing, so rechecks
+    /// are spaced out; otherwise they would starve gaps and re-reads.
     fn looks(&mut self, now: DateTime<Utc>) -> Vec<Window> {
         let mut looks = Coverage::new();
         if self.last_look.is_some_and(|last| now < last + self.settings.looks_apart()) {
@@ -105,8 +105,8 @@ impl Planner {
         looks.stretches().iter().flat_map(|look| self.readable(look.window)).collect()
     }
 
-    /// Stretches read without fields that the server gives out now. A server that refuses them for just these windows
-    /// leaves them due: they are asked for once an hour at most.
+    /// Stretches read without fields that the server provides now. They stay due if the server refuses the fields
+    /// for just these windows, so they are requested once an hour at most.
     fn due_for_fields(&mut self, now: DateTime<Utc>) -> Vec<Window> {
         if self.last_for_fields.is_some_and(|last| now < last + TimeDelta::hours(1)) {
             return Vec::new();
@@ -135,7 +135,7 @@ impl Planner {
 
     /// Stretches that reached a re-read age without having been read at it; all of them, once one is overdue.
     fn due(&self, now: DateTime<Utc>) -> Vec<Window> {
-        // An age is served by the clock that is behind: asked for before, it would have to be asked for again.
+        // The slower clock counts: requested before it reaches the age, a stretch would have to be requested again.
         let reached = self.api_clock.reached(now);
         let (unit, from) = (self.unit(), self.first_instant(now));
         let mut due = Coverage::new();
@@ -144,7 +144,7 @@ impl Planner {
             let Some(age) = self.settings.ages().find(|age| *age > stretch.reread_age) else { continue };
             let to = stretch.window.to().min(floor(reached - age, unit));
             let Some(window) = Window::new(stretch.window.from().max(from), to) else { continue };
-            // What stands under a gap is overdue as long as the gap is open: that hurries nothing else.
+            // What lies under a gap is overdue as long as the gap is open; that must not hurry anything else.
             for window in self.readable(window) {
                 overdue |= reached - window.from() >= age + self.settings.slack(age);
                 due.claim(window, TimeDelta::zero());
@@ -172,15 +172,14 @@ impl Planner {
         self.chunks(newest, now).pop()
     }
 
-    /// Where history starts: as configured, or where the API's own ends.
+    /// Where history starts: as configured, or where the API's own history begins.
     pub(super) fn first_instant(&self, now: DateTime<Utc>) -> DateTime<Utc> {
         let start = floor(self.ledger.history_start, self.unit());
         let oldest = self.ledger.profile.range.oldest(now).map(|oldest| ceil(oldest, self.unit()));
         oldest.map_or(start, |oldest| oldest.max(start))
     }
 
-    /// `window` without what stands under a gap or was set aside, cut where a suspected part begins or ends;
-    /// oldest first.
+    /// `window` without gaps and quarantined windows, cut where a suspected part begins or ends; oldest first.
     fn readable(&self, window: Window) -> Vec<Window> {
         let mut barred = Coverage::new();
         let gaps = self.ledger.gaps.iter().map(|gap| gap.window);
@@ -197,7 +196,8 @@ impl Planner {
         pieces
     }
 
-    /// `window` in pieces as long as the configuration and the API allow, oldest first; the newest is a full one.
+    /// `window` in pieces as long as the configuration and the API allow, oldest first; the newest has the full
+    /// length.
     pub(super) fn chunks(&self, window: Window, now: DateTime<Utc>) -> Vec<Window> {
         let unit = self.unit();
         let longest = self.ledger.profile.range.at_most(self.settings.max_window, unit, now).max(unit);

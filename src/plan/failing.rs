@@ -1,10 +1,10 @@
-//! Windows that failed: is it the window, or is the API away?
+//! Windows that failed: is the window at fault, or is the API unreachable?
 
 use chrono::{DateTime, Utc};
 
 use crate::window::Window;
 
-/// Windows that failed as often as they may. They become gaps only if the API answers other questions.
+/// Windows that failed as often as they may. They become gaps only if the API answers other requests.
 #[derive(Clone, Debug, Default)]
 pub struct FailingWindows {
     list: Vec<FailingWindow>,
@@ -13,22 +13,22 @@ pub struct FailingWindows {
 #[derive(Clone, Copy, Debug)]
 struct FailingWindow {
     window: Window,
-    /// Not planned until the API has answered something else.
+    /// `true` until the API has answered something else: the window is not planned meanwhile.
     quarantined: bool,
-    /// The API has answered something since this window failed.
+    /// `true` if the API has answered something since this window failed.
     api_answered: bool,
-    /// It is part of a longer one that was at fault.
+    /// `true` if it is part of a longer window that was at fault.
     part: bool,
-    /// How often it failed between answers to other questions.
+    /// How often it failed with answers to other requests in between.
     strikes: u8,
 }
 
 impl FailingWindows {
-    /// Notes that `window` failed; returns `true` if it is confirmed that the window is at fault, not the API: it failed
-    /// `times` since something else was answered, which was answered again each time in between.
+    /// Notes that `window` failed. Returns `true` if this confirms that the window is at fault, not the API: it
+    /// failed `times` times, and the API answered something else each time in between.
     pub fn failed(&mut self, window: Window, times: u8) -> bool {
         let touches = |failing: &FailingWindow| failing.window.intersect(&window).is_some();
-        // One that holds but a part of it says little of the rest.
+        // An entry that covers only a part of the window says little about the rest.
         let holds = |failing: &FailingWindow| failing.window.intersect(&window) == Some(window);
         let struck = |failing: &FailingWindow| failing.strikes + u8::from(failing.api_answered);
         let known = || self.list.iter().filter(|failing| holds(failing));
@@ -49,7 +49,7 @@ impl FailingWindows {
             .any(|failing| failing.api_answered && failing.window.intersect(&window) == Some(window))
     }
 
-    /// Nothing is answered at present, `window` neither: what failed lately is not to blame.
+    /// Forgets recent failures: the API answers nothing at present, so they were not the fault of any window.
     pub fn excuse(&mut self, window: Window) {
         let others = |failing: &FailingWindow| failing.window.intersect(&window).is_none();
         self.list.retain(|failing| failing.part || !others(failing));
@@ -58,7 +58,7 @@ impl FailingWindows {
         }
     }
 
-    /// Notes a part of a window that is at fault: its next failure counts at once.
+    /// Notes a part of a window that is at fault; its next failure counts at once.
     pub fn confirm(&mut self, window: Window) {
         self.list.push(FailingWindow {
             window,
@@ -69,7 +69,8 @@ impl FailingWindows {
         });
     }
 
-    /// The API answered a question: whatever was set aside may be tried again. Returns `true` if there was anything.
+    /// Notes that the API answered something, so quarantined windows may be tried again. Returns `true` if there
+    /// were any.
     pub fn api_answered(&mut self) -> bool {
         let released = self.list.iter().any(|failing| failing.quarantined);
         for failing in &mut self.list {
@@ -79,14 +80,14 @@ impl FailingWindows {
         released
     }
 
-    /// Lets everything be tried again; whether there was anything.
+    /// Lets every window be tried again. Returns `true` if one was quarantined.
     pub fn release(&mut self) -> bool {
         let waiting = self.list.iter().any(|failing| failing.quarantined);
         self.list.iter_mut().for_each(|failing| failing.quarantined = false);
         waiting
     }
 
-    /// `window` was read: it is no longer suspected.
+    /// Notes that `window` was read: it is no longer suspected.
     pub fn read(&mut self, window: Window) {
         let touches = |failing: &mut FailingWindow| failing.window.intersect(&window).is_some();
         let touched: Vec<FailingWindow> = self.list.extract_if(.., touches).collect();
@@ -98,17 +99,17 @@ impl FailingWindows {
         }
     }
 
-    /// What ends before `instant` is out of reach: nobody asks for it any more.
+    /// Forgets windows that end before `instant`: they are out of reach and no longer requested.
     pub fn forget_before(&mut self, instant: DateTime<Utc>) {
         self.list.retain(|failing| failing.window.to() > instant);
     }
 
-    /// What must not be planned for now.
+    /// The windows that must not be planned for now.
     pub fn quarantined(&self) -> impl Iterator<Item = Window> {
         self.list.iter().filter(|failing| failing.quarantined).map(|failing| failing.window)
     }
 
-    /// Windows at fault that were narrowed down: each is to be asked for by itself.
+    /// Windows at fault that were narrowed down: each is requested by itself.
     pub fn narrowed(&self) -> impl Iterator<Item = Window> {
         self.list.iter().filter(|failing| failing.api_answered || failing.part).map(|failing| failing.window)
     }

@@ -8,15 +8,15 @@ use crate::read::request::{GapReason, Outcome, Reason, Request};
 use crate::window::bounds::{ceil, floor};
 use crate::window::{Lane, Window};
 
-/// After this many refusals nothing is concluded from one window.
+/// After this many refusals one window is no longer used to find out where history ends.
 const REFUSALS: u8 = 8;
-/// So often what a poll asks for must fail while other questions are answered.
+/// What a poll requests must fail this often, while other requests are answered, to be held at fault.
 const LIVE_STRIKES: u8 = 2;
 /// A refused window this much older than another shows that history ends between them.
 const OLDER: TimeDelta = TimeDelta::hours(12);
 
 impl Planner {
-    /// Opens a gap, together with those of the same reason that border on it, or puts off the one that stands there.
+    /// Opens a gap, joined with bordering gaps of the same reason, or postpones the one that is there.
     pub(super) fn open_gap(
         &mut self,
         window: Window,
@@ -46,7 +46,7 @@ impl Planner {
         self.note_gap(gap, now, change);
     }
 
-    /// A window whose parts never add up is a gap, tried again at growing intervals.
+    /// Opens a gap for a window whose parts never add up. It is retried at growing intervals.
     pub(super) fn give_up(
         &mut self,
         window: Window,
@@ -65,7 +65,7 @@ impl Planner {
         }
     }
 
-    /// Gaps in the lookback are tried again soon: they must not keep new calls from being seen.
+    /// Schedules the retry of a gap: soon if it lies in the lookback, because it must not hide new calls.
     fn note_gap(&mut self, mut gap: Gap, now: DateTime<Utc>, change: &mut LedgerChange) {
         if gap.window.to() > now - self.settings.lookback {
             gap.next_try_at = gap.next_try_at.min(now + self.settings.lookback_every);
@@ -77,7 +77,7 @@ impl Planner {
         change.gaps.push(gap);
     }
 
-    /// `read` was read: whoever read it, no gap is left there.
+    /// Removes `read` from the gaps, whichever lane read it.
     pub(super) fn fill_gaps(&mut self, read: Window, change: &mut LedgerChange) {
         let touched: Vec<Gap> =
             self.ledger.gaps.extract_if(.., |gap| gap.window.intersect(&read).is_some()).collect();
@@ -96,8 +96,8 @@ impl Planner {
         }
     }
 
-    /// A window failed as often as it may: a gap's retry waits longer, another window is set aside, and
-    /// when the API answers all else, it is narrowed down to a gap.
+    /// Handles a window that failed as often as it may. After the retry of a gap, the next retry waits longer; any
+    /// other window is quarantined and, when the API answers everything else, narrowed down to a gap.
     pub(super) fn failed(
         &mut self,
         request: &Request,
@@ -109,14 +109,15 @@ impl Planner {
         if request.reason == Reason::Gap {
             return;
         }
-        // The question that was to show where history ends cannot be answered.
+        // The request that was to show where history ends cannot be answered.
         if reason != GapReason::Invalid
             && request.lane == Lane::Backfill
             && let Some(refused) = self.refused_at.take()
         {
             self.failing.failed(refused.window, 1);
         }
-        // A window is to blame only while its neighbours are answered: failures of an API that answers nothing never add up.
+        // A window is to blame only while its neighbours are answered: the failures of an API that answers nothing
+        // do not add up.
         if request.lane != Lane::Live
             && self.mode != Mode::Asked
             && !self.answers
@@ -125,7 +126,7 @@ impl Planner {
             change.quarantined = Some(window);
             return;
         }
-        // No poll comes between the failures of what a poll itself asks for: that much more often it must fail.
+        // No poll runs between the failures of what a poll itself requests, so it must fail that much more often.
         let confirmed =
             self.failing.failed(window, if request.lane == Lane::Live { LIVE_STRIKES } else { 1 });
         if !confirmed && reason == GapReason::Unreadable && self.mode == Mode::Daemon {
@@ -139,7 +140,8 @@ impl Planner {
         }
         change.quarantined = Some(window);
         if reason == GapReason::Invalid && !confirmed {
-            // A refusal that taught nothing is a failure: an API that refuses everything is asked at growing intervals.
+            // A refusal that taught nothing is a failure: an API that refuses everything is retried at growing
+            // intervals.
             change.outcome = Outcome::Failed;
         }
         let parts = if confirmed {
@@ -157,8 +159,8 @@ impl Planner {
         }
     }
 
-    /// Notes whether the API answers at all. Between the failures of a window that may be at fault, polls show whether
-    /// anything is answered; and while polls fail, no other window is held to have failed.
+    /// Notes from `outcome` whether the API answers at all. Between the failures of a suspected window, polls show
+    /// whether anything is answered; while polls fail, no other window counts as failed.
     pub(super) fn note_life(&mut self, request: &Request, outcome: Outcome) {
         if outcome != Outcome::Failed {
             self.answers = true;
@@ -177,7 +179,8 @@ impl Planner {
         }
     }
 
-    /// A short window is refused for where it lies. If an older one is refused too, the API's history ends there.
+    /// Handles a short window that is refused because of its position. If an older one is refused, too, the API's
+    /// history ends there.
     pub(super) fn out_of_reach(
         &mut self,
         request: &Request,
@@ -186,10 +189,10 @@ impl Planner {
         change: &mut LedgerChange,
     ) {
         let suspected = self.failing.narrowed().any(|narrowed| narrowed.intersect(&window).is_some());
-        // What is asked to find out where history ends is answered for that alone.
+        // A request made to find out where history ends is judged for that alone.
         let narrowed = suspected && self.refused_at.is_none();
-        // No API keeps less than a day, and what was answered before is refused now: nothing is learned from trouble. Where an
-        // end of history is known, it has moved on.
+        // No API keeps less than a day, and none refuses what it answered before unless its history moves on: such
+        // refusals are trouble, and nothing is learned from them.
         let is_newer = self.refused_at.is_some_and(|first| window.from() >= first.window.to());
         let moves = self.ledger.profile.range.oldest(now).is_some();
         let trouble = is_newer && !moves && self.refused_at.is_some_and(|first| !first.again);
@@ -201,7 +204,7 @@ impl Planner {
             return;
         }
         let oldest = self.first_instant(now);
-        // Nothing older is left to ask for: only what is newer can show whether history ends here.
+        // Nothing older is left to request: only newer windows can show whether history ends here.
         let is_oldest = |window: Window| window.from() - oldest <= LONG_GAP;
         let Some(first) = self.refused_at else {
             let (older_too, again) = (is_oldest(window), request.lane == Lane::Reconcile);
@@ -221,8 +224,8 @@ impl Planner {
         self.refused_at = Some(Refused { window, older_too, tries: first.tries + 1, ..first });
     }
 
-    /// A window was answered beside a refused one: an older one shows a hole in the middle, a newer one, after older ones
-    /// were refused, that history ends there.
+    /// Handles a window that was answered beside a refused one. An older one shows that there is a hole in the
+    /// middle; a newer one, after older ones were refused, shows that history ends there.
     pub(super) fn reached_beyond(
         &mut self,
         request: &Request,
@@ -240,7 +243,7 @@ impl Planner {
         }
     }
 
-    /// The API's history ends at `instant`.
+    /// Notes that the API's history ends at `instant`.
     fn end_reach(&mut self, instant: DateTime<Utc>, now: DateTime<Utc>, change: &mut LedgerChange) {
         self.refused_at = None;
         self.ledger.profile.range.end_reach(instant, now);
@@ -249,7 +252,7 @@ impl Planner {
         change.closed_gaps.extend(self.ledger.gaps.extract_if(.., below).map(|gap| gap.window));
     }
 
-    /// What to ask for to find out where the API's history ends.
+    /// The window to request in order to find out where the API's history ends.
     pub(super) fn beyond_reach(&self, now: DateTime<Utc>) -> Option<Window> {
         if self.mode == Mode::Asked {
             return None;
@@ -260,7 +263,7 @@ impl Planner {
                 return Window::new((refused.to() - LONG_GAP).max(refused.from()), refused.to());
             }
             if older_too {
-                // Not just beside it: where history ends moves on.
+                // Not right beside it, because the end of history moves on.
                 let from = ceil(refused.to(), self.unit()) + LONG_GAP * (1 << tries.min(REFUSALS));
                 return Window::new(from, (from + LONG_GAP).min(self.present(now)));
             }
@@ -273,7 +276,7 @@ impl Planner {
         Window::new(from, to)
     }
 
-    /// When a reading of a gap or of an asked span ends, says what became of it.
+    /// Updates the gap or the asked span whose reading has ended.
     pub(super) fn finish_reading(
         &mut self,
         request: &Request,
@@ -293,7 +296,7 @@ impl Planner {
         }
     }
 
-    /// After a gap was tried again: what is left of it is put off.
+    /// Postpones what is left of a gap after its retry.
     fn finish_gap(&mut self, window: Window, now: DateTime<Utc>, change: &mut LedgerChange) {
         let left = self.ledger.gaps.iter().filter(|gap| gap.window.intersect(&window).is_some());
         let left: Vec<_> = left.filter(|gap| is_due(gap, now)).cloned().collect();
@@ -303,12 +306,13 @@ impl Planner {
     }
 }
 
-/// Its next try has come, or is further ahead than it can have been put off: a clock was set back since.
+/// Returns `true` if the next try is due, or further ahead than it can have been postponed (then the clock was set
+/// back).
 pub(super) fn is_due(gap: &Gap, now: DateTime<Utc>) -> bool {
     gap.next_try_at <= now || gap.next_try_at - now > retry_delay(gap.tries)
 }
 
-/// A gap is retried at growing intervals: after 5 minutes first, once a day at last.
+/// The wait before the next retry of a gap: 5 minutes at first, a day at last.
 fn retry_delay(tries: u32) -> TimeDelta {
     TimeDelta::minutes(5 << tries.min(9)).min(TimeDelta::days(1))
 }

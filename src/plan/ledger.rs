@@ -1,4 +1,4 @@
-//! What is known of an account between one request and the next, and what a reply changes in it.
+//! What is known of an account between two requests, and what a reply changes in it.
 
 use chrono::{DateTime, Utc};
 
@@ -8,47 +8,47 @@ use crate::window::Window;
 use crate::window::coverage::{Coverage, Stretch};
 use crate::window::density::Forecast;
 
-/// An open gap.
+/// A span that could not be read and is retried at growing intervals.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Gap {
-    /// What could not be read.
+    /// The span that could not be read.
     pub window: Window,
-    /// Why.
+    /// Why it could not be read.
     pub reason: GapReason,
-    /// How often it was tried again.
+    /// Number of retries that have failed.
     pub tries: u32,
-    /// When it is tried again.
+    /// When the next retry is due.
     pub next_try_at: DateTime<Utc>,
 }
 
-/// Missing records to look at again.
+/// Missing records that have to be looked up again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Recheck {
-    /// Where they are.
+    /// The window in which they are missing.
     pub window: Window,
-    /// From when on a second look counts.
+    /// The earliest instant at which a second look counts.
     pub due_at: DateTime<Utc>,
 }
 
 /// What is known of one account when planning starts.
 #[derive(Clone, Debug)]
 pub struct Ledger {
-    /// How far back history is filled.
+    /// The instant back to which history is filled.
     pub history_start: DateTime<Utc>,
-    /// What was read.
+    /// The stretches that were read completely.
     pub coverage: Coverage,
-    /// Open gaps.
+    /// The gaps that are still open.
     pub gaps: Vec<Gap>,
-    /// Missing records.
+    /// The missing records that are still to be rechecked.
     pub rechecks: Vec<Recheck>,
-    /// What was learned of the API.
+    /// What the API's answers have taught about the API.
     pub profile: ApiProfile,
-    /// What was learned of the calls.
+    /// What they have taught about when calls are made.
     pub forecast: Forecast,
 }
 
 impl Ledger {
-    /// Nothing is known yet.
+    /// A ledger in which nothing has been read yet.
     pub fn new(history_start: DateTime<Utc>) -> Self {
         Self {
             history_start,
@@ -61,27 +61,27 @@ impl Ledger {
     }
 }
 
-/// What one reply changes in the ledger: to be stored in one transaction with the records.
+/// What one reply changes in the ledger; stored in one transaction with the records.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct LedgerChange {
-    /// Stretches proven to be read completely, with the age at which they were.
+    /// Stretches proven to be read completely, with the re-read age at that time.
     pub claims: Vec<Stretch>,
-    /// Stretches that count as read at this age at most, before the claims.
+    /// Stretches that count as read at this age at most; applied before the claims.
     pub lowered: Vec<Stretch>,
-    /// Windows to forget, after the claims.
+    /// Windows that no longer count as read; applied after the claims.
     pub uncover: Vec<Window>,
-    /// Gaps to open, or to update where one stands with the same window.
+    /// Gaps to open, or to update if one with the same window is open.
     pub gaps: Vec<Gap>,
-    /// Gaps that are gaps no more.
+    /// The windows of gaps to close.
     pub closed_gaps: Vec<Window>,
-    /// Whose keys to remember.
+    /// Which records' keys to remember for a later proof.
     pub hold: Hold,
-    /// A window was set aside after failing too often.
+    /// The window that was quarantined after failing too often, if any.
     pub quarantined: Option<Window>,
-    /// The word for it.
+    /// The outcome in one word, for logs and metrics.
     pub outcome: Outcome,
-    /// The claims follow from counts: rows missing from the answer say nothing.
+    /// `true` if the claims follow from counts: then rows missing from the answer prove nothing.
     pub by_count: bool,
-    /// An asked span that is finished with this reply.
+    /// The asked span that this reply finishes, if any.
     pub finished: Option<Window>,
 }

@@ -1,4 +1,4 @@
-//! A host's clock that is set back: what was planned by it lies in the future now.
+//! A host's clock that is set back: what was planned by it now lies in the future.
 
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -7,23 +7,23 @@ use crate::window::bounds::floor;
 use crate::window::coverage::{Coverage, Stretch};
 use crate::window::{Lane, Window};
 
-/// Less than this is a clock that is slewed.
+/// A step back that is shorter than this is a clock being slewed.
 const SLEWED: TimeDelta = TimeDelta::seconds(3);
 
 impl Planner {
-    /// By how much the clock was set back since the last question.
+    /// Returns how far the clock was set back since the last call, if it was.
     pub fn take_set_back(&mut self) -> Option<TimeDelta> {
         self.set_back.take()
     }
 
-    /// Where the API's own clock stands, if that is so far behind that nothing newer is claimed; or where it stood when a
-    /// single pass left something unread for it.
+    /// The reading of the API's own clock, if it is so far behind that nothing newer is claimed, or if a single
+    /// pass left something unread because of it.
     pub fn behind(&self) -> Option<DateTime<Utc>> {
         self.behind.or(self.api_clock.given_up())
     }
 
-    /// After the clock was set back every interval is over, and what was read of the time that is the future again is to be
-    /// read once more.
+    /// Notices that the clock was set back: every interval is over, and whatever was read of the new future has to
+    /// be read again.
     pub(super) fn notice_set_back(&mut self, now: DateTime<Utc>) {
         let by = self.latest - now;
         if by <= SLEWED {
@@ -35,12 +35,12 @@ impl Planner {
         (self.last_poll, self.last_look, self.last_lookback) = (None, None, None);
         (self.last_for_fields, self.polled_until) = (None, None);
         self.api_clock.forget_instants();
-        // It asks for the newest minutes by the clock as it was.
+        // Its requests were made for the newest minutes by the old clock.
         self.readings.remove(&Lane::Live);
         self.take_back_early_claims(by, now);
     }
 
-    /// Takes back what a clock claimed that was ahead by `by`: that the future was read, and ages reached that early.
+    /// Withdraws the claims of a clock that was ahead by `by`: stretches of the future, and ages reached too early.
     pub(super) fn take_back_early_claims(&mut self, by: TimeDelta, now: DateTime<Utc>) {
         if let Some(ahead) = self.ledger.coverage.end().and_then(|end| Window::new(now, end)) {
             self.ledger.coverage.uncover(ahead);
@@ -48,7 +48,7 @@ impl Planner {
         }
         let unit = self.unit();
         let lowered = |stretch: &Stretch| {
-            // What is old enough by now may have been too young while the clock was ahead.
+            // A stretch that is old enough now may have been too young while the clock was ahead.
             let from = floor(now - stretch.reread_age - ahead_for(by), unit).max(stretch.window.from());
             let window = Window::new(from, stretch.window.to())?;
             Some(Stretch { window, reread_age: self.age_at_least(stretch.reread_age - by), ..*stretch })
@@ -71,14 +71,14 @@ impl Planner {
     }
 }
 
-/// For how long a clock that was ahead by `by` has been so. Nothing shows it: the more it was ahead, the more is read once
-/// again, and a clock that is hardly wrong costs next to nothing.
+/// How long a clock that was ahead by `by` has been ahead. Nothing shows it, so the further it was ahead, the more
+/// is read again; a clock that is hardly wrong costs next to nothing.
 fn ahead_for(by: TimeDelta) -> TimeDelta {
     by.max((by * 24).min(TimeDelta::days(7)))
 }
 
-/// By how much a clock was ahead when it claimed what stands in the ledger, at the least: what was read at some age is
-/// as old now, or older. `None` if all of it can be true.
+/// How far ahead a clock must have been, at least, to make the claims in the ledger: a stretch read at some age
+/// cannot be younger than that now. `None` if all claims can be true.
 pub(super) fn ahead_by(coverage: &Coverage, now: DateTime<Utc>) -> Option<TimeDelta> {
     let early =
         coverage.stretches().iter().map(|stretch| stretch.window.to() + stretch.reread_age - now).max()?;

@@ -10,26 +10,26 @@ use crate::read::totals::{Read, SplitCause, SplitTotals};
 use crate::read::unproven_page::{UnprovenPage, continuation};
 use crate::window::Window;
 
-/// An answer this much shorter than expected is looked at twice …
+/// An answer this many times shorter than expected is checked by a second one …
 const SCARCE: f64 = 8.0;
-/// … where at least this many records were expected.
+/// … if at least this many records were expected.
 const EXPECTED: f64 = 50.0;
-/// An empty answer where at least this many were expected is looked at twice.
+/// An empty answer is checked by a second one if at least this many records were expected.
 const NONE: f64 = 10.0;
-/// An empty first answer for more than this is looked at twice, whatever was expected.
+/// An empty first answer for a longer window than this is always checked by a second one.
 const EMPTY: TimeDelta = TimeDelta::hours(1);
-/// How much more than it shows a cut answer without a total is taken to stand for, at least and at most.
+/// How many times more than it shows a cut answer without a total is assumed to stand for, at least and at most.
 const LEAST: f64 = 1.7;
 const MOST: f64 = 3.0;
-/// How much more is asked for with a smallest window that announces more than it shows.
+/// How much more is requested with a smallest window that announces more than it shows.
 const WIDER: TimeDelta = TimeDelta::hours(1);
-/// A shorter page may come in order by chance although its server cuts before it sorts: it is always checked.
+/// A shorter page may be in order by chance although its server cuts before it sorts: it is always checked.
 const TRUSTED: usize = 100;
 /// The widest window whose bounds may be written as its own wall times.
 const NARROW: TimeDelta = TimeDelta::hours(2);
 
 impl Reading {
-    /// A cut answer: continued in the order it shows, else divided.
+    /// Handles a cut answer: it is continued in the order it shows, or else divided.
     pub(super) fn cut(
         &mut self,
         request: &Request,
@@ -46,12 +46,12 @@ impl Reading {
         self.refute_order(request, evidence, context, step);
         let shown = evidence.shown_order(request.order.unwrap_or(self.order));
         context.profile.note_cut(shown);
-        // What wider bounds let in is on the page as well, so that its last date says nothing of where the rest begins.
+        // The page also holds what wider bounds let in, so its last date does not show where the rest begins.
         let shown = shown.filter(|_| evidence.exact_bounds);
         if let (Some(order), Some(part)) = (shown, self.todo.last())
             && let Some((tentative, rest)) = continuation(part.window, evidence, order, context.unit())
             && context.profile.continues()
-            // The widened bounds of the next question take back up to two units: less would be no progress.
+            // The widened bounds of the next request take back up to two units: less would be no progress.
             && tentative.len() > context.unit() * 2
         {
             step.outcome = Outcome::Continued;
@@ -69,7 +69,7 @@ impl Reading {
             };
         }
         step.outcome = Outcome::SplitUnproven;
-        // A total lets slices add up, which not every server lets a single unit's bounds do.
+        // With a total, slices add up; not every server allows that for the bounds of a single unit.
         let slices = total.is_some() && context.settings.partition.halves().is_some();
         if self.narrow(evidence.exact_bounds) || self.tighten(request, slices, context) {
             return;
@@ -86,13 +86,13 @@ impl Reading {
         step.hold = Hold::ThisAnswer;
     }
 
-    /// Without a total: a page is claimed on the order that was proven before, which is checked now and then by asking
-    /// for the page's own window, which must then hold just what the page showed.
+    /// Handles a page without a total: it is claimed on the order that was proven before. Now and then a request
+    /// for the page's own window checks that order; its answer must hold exactly what the page showed.
     fn go_on(&mut self, page: UnprovenPage, rest: Window, context: &mut Context<'_>, step: &mut Step) {
         let Some(part) = self.todo.pop() else { return };
         self.todo.push(part.piece(rest));
         let scarce = !part.confirms && self.is_scarce_page(&page, context);
-        // Where all dates are equal, the order that they came in is not known.
+        // If all dates are equal, the order of the records is unknown.
         let ordered = page.dates.first() != page.dates.last();
         if context.profile.trusts_order() && ordered && !scarce && page.dates.len() >= TRUSTED {
             let tentative = page.tentative;
@@ -105,20 +105,20 @@ impl Reading {
         self.todo.push(Part { confirms, ..part.piece(page.tentative) });
     }
 
-    /// A page can be a lie like a whole answer: too few records for the time that it spans.
+    /// Returns `true` if the page holds too few records for its time span: like a whole answer, it can be wrong.
     pub(super) fn is_scarce_page(&self, page: &UnprovenPage, context: &Context<'_>) -> bool {
         let inside = page.dates.iter().filter(|date| page.tentative.contains(**date)).count();
         context.forecast.has_seen(TimeDelta::days(2))
             && self.holds_too_little(page.tentative, inside + page.undated, context)
     }
 
-    /// What comes for a page's own window, asked for next, will show whether its server sorts before it cuts.
+    /// Has the next answer, for the page's own window, show whether the server sorts before it cuts.
     pub(super) fn check_order(&mut self, page: &UnprovenPage) {
         let inside = page.dates.iter().filter(|date| page.tentative.contains(**date)).count() as u64;
         self.sums.push(SplitTotals::new(page.tentative, page.sent, SplitCause::Ordered { inside }, false));
     }
 
-    /// A cut answer that cannot be continued: the current part is read in pieces that fit.
+    /// Handles a cut answer that cannot be continued: the current part is read in pieces that fit.
     fn divide(
         &mut self,
         request: &Request,
@@ -130,7 +130,7 @@ impl Reading {
         let Some(mut part) = self.todo.pop() else { return };
         if part.window.len() <= context.smallest() {
             return match (total, context.settings.partition.halves()) {
-                // Without a total nobody could tell whether the slices add up.
+                // Without a total nothing could show whether the slices add up.
                 (Some(total), Some((a, b))) => {
                     let (dates, undated) = (Vec::new(), 0);
                     part.partitioning = Some(Partitioning {
@@ -161,7 +161,7 @@ impl Reading {
         self.take_back(part);
     }
 
-    /// Puts a part back, together with the one below it if that borders on it: what fits may cross their border.
+    /// Puts a part back, joined with the one below if they border: a piece that fits may cross their border.
     fn take_back(&mut self, part: Part) {
         let joins = |below: &Part| {
             let (a, b) = (below.window, part.window);
@@ -176,8 +176,8 @@ impl Reading {
         }
     }
 
-    /// An answer that announces more than it shows, though it is shorter than others: its halves are read by what they
-    /// show.
+    /// Handles an answer that announces more than it shows, though it is shorter than others: its halves are read,
+    /// and what they show counts.
     pub(super) fn short(
         &mut self,
         request: &Request,
@@ -203,7 +203,7 @@ impl Reading {
                 self.widened.push(wider);
                 return;
             }
-            // It is not the API that fails.
+            // The API has not failed here.
             let Some(part) = self.todo.pop() else { return };
             return self.open_gap(part.window, GapReason::Incomplete, step);
         }
@@ -215,12 +215,12 @@ impl Reading {
         self.replace(halves);
     }
 
-    /// Asked in two ways already, with other answers in between.
+    /// Returns `true` if the window was requested in two ways already, with other answers in between.
     fn is_widened(&self, window: Window) -> bool {
         self.widened.iter().any(|wider| wider.intersect(&window).is_some())
     }
 
-    /// A length that may be a silent limit: the halves show it, the emptier one first, since most is missing there.
+    /// Handles a length that may be a silent limit. The halves show it; the emptier one, missing most, comes first.
     pub(super) fn doubt(
         &mut self,
         request: &Request,
@@ -252,8 +252,8 @@ impl Reading {
         self.todo.extend(parts);
     }
 
-    /// The answer to a wider question than a smallest window, which showed `listed` records that cannot be divided: if it
-    /// shows more, their number is no limit.
+    /// Handles the answer to the wider request around a smallest window, which showed `listed` records that cannot
+    /// be divided: if it shows more, their number is no limit.
     pub(super) fn looked_around(
         &mut self,
         listed: usize,
@@ -273,7 +273,7 @@ impl Reading {
         self.overloaded(part, context, step);
     }
 
-    /// An answer that shows more than a doubted one had there: that one was cut, at its length.
+    /// Handles an answer that shows more than a doubted one had there: that one was cut, at its length.
     pub(super) fn exceed(
         &mut self,
         request: &Request,
@@ -293,7 +293,7 @@ impl Reading {
         });
     }
 
-    /// Whether a first answer holds so little that a second opinion is worth a request.
+    /// Returns `true` if a first answer holds so little that a second opinion is worth a request.
     pub(super) fn is_scarce(&self, request: &Request, evidence: &Evidence, context: &Context<'_>) -> bool {
         let confirms = self.todo.last().is_some_and(|part| part.confirms || part.ignores_totals);
         if confirms || request.window.len() <= context.smallest() {
@@ -302,16 +302,16 @@ impl Reading {
         self.holds_too_little(request.window, evidence.listed, context)
     }
 
-    /// So few records for a stretch that was never read that an answer cut differently is wanted, too.
+    /// Returns `true` if a never-read stretch holds so few records that a different division must confirm it.
     pub(super) fn holds_too_little(&self, window: Window, listed: usize, context: &Context<'_>) -> bool {
         let unread = context.coverage.holes(window);
         let length: TimeDelta = unread.iter().map(Window::len).sum();
         let expected: f64 = unread.iter().map(|hole| context.forecast.expected(*hole)).sum();
-        // The first answers of all have nothing to be measured by.
+        // The very first answers have nothing to be measured by.
         if length > EMPTY * 2 && !context.forecast.has_seen(TimeDelta::hours(12)) {
             return listed == 0 || self.sums.is_empty();
         }
-        // Over days the forecast is surer of itself.
+        // Over days the forecast is more certain.
         let far = if length > TimeDelta::days(1) { SCARCE / 3.0 } else { SCARCE };
         let few = listed as f64 * far < expected;
         match listed {
@@ -320,7 +320,7 @@ impl Reading {
         }
     }
 
-    /// Asks for the same window cut differently.
+    /// Requests the same window divided differently.
     pub(super) fn confirm(
         &mut self,
         request: &Request,
@@ -337,7 +337,7 @@ impl Reading {
         self.replace(halves);
     }
 
-    /// Error 3.
+    /// Handles a refusal with error 3.
     pub(super) fn refused(
         &mut self,
         request: &Request,
@@ -353,7 +353,7 @@ impl Reading {
         let Some(part) = self.todo.last_mut() else { return };
         part.chain = None;
         if let Some(listed) = part.around.take() {
-            // A server that refuses more does not cut.
+            // A server that refuses this much does not cut.
             (context.profile.refused, context.profile.refused_at) = (Some(listed + 1), Some(context.now));
             part.cleared = true;
             return;
@@ -371,19 +371,19 @@ impl Reading {
             self.guess = self.guess.min(expected);
         }
         let limit = self.limit(context);
-        // Far more than expected is a burst, of which the forecast learns nothing.
+        // Far more than expected is a burst, from which the forecast learns nothing.
         if expected > limit * 0.5 {
             context.forecast.compare(part.window, limit.max(expected) * 1.3);
         }
         self.sums.push(SplitTotals::new(part.window, request.sent, SplitCause::Refused, part.again));
-        // Only a limit that is known bounds what the window holds from below.
+        // Only a known limit bounds from below what the window holds.
         let known = context.profile.refused.is_some();
         self.samples
             .refused(part.window, if known { limit } else { context.profile.longest(context.now) as f64 });
         self.take_back(part);
     }
 
-    /// An answer larger than `api.max_response_bytes`.
+    /// Handles an answer larger than `api.max_response_bytes`.
     pub(super) fn overflow(&mut self, outcome: Outcome, context: &mut Context<'_>, step: &mut Step) {
         self.give_page_back();
         step.outcome = outcome;
@@ -397,8 +397,8 @@ impl Reading {
         self.replace(halves);
     }
 
-    /// In the hour that a zoned API's clock repeats, bounds that are clear cover all of it; a short window's own wall
-    /// times bring both passes of just that part. Whether that is still to be tried.
+    /// In the hour that a zoned API's clock repeats, unambiguous bounds cover all of it; a short window's own wall
+    /// times return both passes of that part alone. Returns `true` if that has yet to be tried.
     fn narrow(&mut self, exact: bool) -> bool {
         let Some(part) = self.todo.last_mut() else { return false };
         let may = !exact && !part.narrow && part.window.len() <= NARROW;
@@ -409,8 +409,8 @@ impl Reading {
         may
     }
 
-    /// Draws in the bounds of a smallest window: what overloads the answer may stand outside it. Whether there was
-    /// something to draw in; to a single unit only where `slices` cannot do.
+    /// Narrows the bounds of a smallest window, since the surplus may lie outside it; to a single unit only if
+    /// `slices` is `false`. Returns `true` if there was something to narrow.
     fn tighten(&mut self, request: &Request, slices: bool, context: &Context<'_>) -> bool {
         let unit = context.unit();
         let Some(part) = self.todo.last_mut().filter(|part| part.window.len() <= context.smallest()) else {
@@ -430,8 +430,8 @@ impl Reading {
         }
     }
 
-    /// A smallest window that holds more than one answer gives, or so it seems: called a gap only when the API has
-    /// answered something else since, for refusals of everything are the API's trouble.
+    /// Handles a smallest window that seems to hold more than one answer can. It becomes a gap only after the API
+    /// has answered something else, because an API that refuses everything is in trouble.
     pub(super) fn overloaded(&mut self, part: Part, context: &mut Context<'_>, step: &mut Step) {
         if self.is_widened(part.window) {
             return self.open_gap(part.window, GapReason::Overloaded, step);
@@ -444,7 +444,7 @@ impl Reading {
         self.done(window, 0, fit, context);
         step.failed = Some((window, GapReason::Overloaded));
         if self.refused >= REFUSED_SMALLEST {
-            // What else is left here would be refused as well: later. None of it says anything of a limit.
+            // Everything else left here would be refused as well: it comes later and says nothing about a limit.
             self.refused = 0;
             (context.profile.refusals, context.profile.refused_at) = (0, None);
             let left = self.todo.drain(..).map(|part| part.window);

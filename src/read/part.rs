@@ -1,4 +1,4 @@
-//! What is left to read of a reading, and how it is to be asked for.
+//! What a reading has yet to read, and how that is to be requested.
 
 use chrono::{DateTime, Utc};
 
@@ -11,25 +11,26 @@ use crate::window::{Order, Window};
 pub(super) struct Part {
     pub(super) window: Window,
     pub(super) attempts: u32,
-    /// Read for the second time because its parts did not add up.
+    /// `true` if it is read for the second time because its parts did not add up.
     pub(super) again: bool,
-    /// A second opinion on an answer that held too little: what it shows is believed.
+    /// `true` for a second opinion on an answer that held too little: what it shows is believed.
     pub(super) confirms: bool,
-    /// Totals are left out of account, to find out what they count.
+    /// `true` if totals are ignored, to find out what they count.
     pub(super) ignores_totals: bool,
-    /// To be sent as the wall times of the window itself.
+    /// `true` if the bounds are sent as the wall times of the window itself.
     pub(super) narrow: bool,
     pub(super) tight: Tight,
-    /// Of a continuation, its order and the bounds of its first page: the far one must stay the same, or totals cannot be
-    /// compared.
+    /// For a continuation, its order and the bounds of its first page: the far bound must stay the same, or totals
+    /// cannot be compared.
     pub(super) chain: Option<(Order, Bounds)>,
-    /// Of an overloaded unit, the bounds for which its total was announced, and what was read of it.
+    /// For an overloaded unit, the bounds for which its total was announced, and what was read of it.
     pub(super) partitioning: Option<Partitioning>,
-    /// Asked once more only for its total.
+    /// Set if it is requested once more only for its total.
     pub(super) recount: Option<Recount>,
-    /// A smallest window whose number of records may be a limit: asked with more around it, to see longer answers.
+    /// For a smallest window whose number of records may be a limit: that number. More around it is requested, to
+    /// see a longer answer.
     pub(super) around: Option<usize>,
-    /// A longer answer was seen for it: the length of its own is no limit.
+    /// `true` if a longer answer was seen for it: the length of its own answer is then no limit.
     pub(super) cleared: bool,
 }
 
@@ -41,21 +42,21 @@ pub(super) struct Recount {
 }
 
 impl Recount {
-    /// More is missing than may have gone within minutes.
+    /// Returns `true` if more is missing than may have been removed within minutes.
     pub(super) fn is_contradictory(self) -> bool {
         self.announced > self.seen + GONE.max(self.announced / 10)
     }
 }
 
-/// At least this many records may go while the parts of a window are read.
+/// At least this many records may be removed while the parts of a window are read.
 const GONE: u64 = 10;
 
-/// How far the bounds of a smallest window are drawn in, after it held too many records with wider ones.
+/// How far the bounds of a smallest window are narrowed, after it held too many records with wider ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Tight {
     /// Widened where a bound is not known to be inclusive.
     Wide,
-    /// Just the window's own bounds.
+    /// Exactly the window's own bounds.
     Bounds,
     /// One unit: `fromdate` equals `todate`.
     Unit,
@@ -90,19 +91,19 @@ impl Part {
         }
     }
 
-    /// Whether two parts may be read as one.
+    /// Returns `true` if two parts may be read as one.
     pub(super) fn is_like(&self, other: &Part) -> bool {
         let ways = |part: &Part| (part.again, part.confirms, part.ignores_totals, part.narrow);
         ways(self) == ways(other) && self.is_plain() && other.is_plain()
     }
 
-    /// Nothing special is being found out about it.
+    /// Returns `true` if nothing special is being found out about it.
     pub(super) fn is_plain(&self) -> bool {
         self.partitioning.is_none() && self.recount.is_none() && self.around.is_none()
     }
 }
 
-/// An overloaded unit being read slice by slice.
+/// An overloaded unit that is read slice by slice.
 #[derive(Clone, Debug)]
 pub(super) struct Partitioning {
     pub(super) sent: Bounds,
@@ -130,7 +131,7 @@ pub(super) fn sent(part: &Part, context: &Context<'_>) -> Bounds {
         sent = Bounds { from: part.window.from() - around, to: part.window.to() + around };
         sent.to = sent.to.min(context.profile.range.present(context.now)).max(part.window.to());
     }
-    // An end in the API's future is refused; nothing dated before the window's end is left out thereby.
+    // An end in the API's future is refused. This leaves out nothing dated before the window's end.
     if context.profile.range.refuses_future(context.now) {
         sent.to = sent.to.min(context.profile.range.present(context.now).max(part.window.to()));
     }

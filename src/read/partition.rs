@@ -1,19 +1,19 @@
 //! Dividing one overloaded second by something other than time.
 
-/// The part of an account's calls that a question is narrowed to; empty lists do not narrow.
+/// The part of an account's calls that a request is narrowed to; empty lists do not narrow.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FilterPartition {
-    /// `cdrTypes`.
+    /// `cdrTypes`: numbers of call types.
     pub cdr_types: Vec<i32>,
-    /// `phones`.
+    /// `phones`: phone numbers with country code.
     pub phones: Vec<String>,
-    /// `extensions`.
+    /// `extensions`: SIP names of extensions.
     pub extensions: Vec<String>,
 }
 
 impl FilterPartition {
-    /// Two slices that make up this one, divided by type first, then by phones, then by extensions;
-    /// `None` when nothing is left to divide by.
+    /// Returns two slices that make up this one, divided by type first, then by phones, then by extensions; `None`
+    /// when nothing is left to divide by.
     pub fn halves(&self) -> Option<(FilterPartition, FilterPartition)> {
         if let Some((a, b)) = halves(&self.cdr_types) {
             return Some((

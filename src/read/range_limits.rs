@@ -1,15 +1,15 @@
-//! Which ranges of dates the API accepts: a refusal (error 5) speaks of a range's length, its end or its beginning.
+//! Which ranges of dates the API accepts: a refusal (error 5) is about a range's length, its end or its beginning.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::window::bounds::Bounds;
 
-/// After this long a limit of ranges is tried again: servers and clocks are set right.
+/// How long a limit of ranges is believed before it is tried again: servers are fixed and clocks are set.
 const BELIEVED: TimeDelta = TimeDelta::days(1);
-/// An instant that was learned may lie this far in the future: clocks are set right by moments.
+/// A learned instant may lie this far in the future, because clocks are adjusted by moments.
 const CLOCKS_APART: TimeDelta = TimeDelta::minutes(5);
-/// Lengths that servers set limits at, tried from the longest.
+/// Lengths at which servers set limits, tried from the longest.
 const LENGTHS: [TimeDelta; 14] = [
     TimeDelta::days(31),
     TimeDelta::days(30),
@@ -26,11 +26,11 @@ const LENGTHS: [TimeDelta; 14] = [
     TimeDelta::hours(3),
     TimeDelta::hours(1),
 ];
-/// A range this short is refused for where it lies, not for its length.
+/// A range this short is refused because of its position, not its length.
 pub const SHORT: TimeDelta = TimeDelta::hours(1);
-/// How far from the present a range is made to end at first.
+/// How far before the present a range has to end at first.
 const FIRST_MARGIN: TimeDelta = TimeDelta::seconds(30);
-/// How far from the present a range must end where its own `Date` does not say, tried from the nearest.
+/// How far before the present a range must end if the API's `Date` does not show it, tried from the shortest.
 const MARGINS: [TimeDelta; 5] = [
     TimeDelta::seconds(5),
     TimeDelta::seconds(30),
@@ -39,14 +39,14 @@ const MARGINS: [TimeDelta; 5] = [
     TimeDelta::hours(1),
 ];
 
-/// What refusals have taught of ranges.
+/// What refusals have taught about ranges.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct RangeLimits {
-    /// The longest range to ask for, when longer ones were refused, in seconds.
+    /// The longest range to request, in seconds, if longer ones were refused.
     longest: Option<i64>,
     longest_at: Option<DateTime<Utc>>,
-    /// Lengths were blamed, and yet the shortest was refused: what is answered next refutes them all.
+    /// `true` if lengths were blamed although even the shortest was refused: the next answer refutes all of them.
     longest_doubtful: bool,
     /// The longest range accepted since, in seconds.
     accepted: i64,
@@ -54,14 +54,14 @@ pub struct RangeLimits {
     /// How far behind this host's clock a range must end, in seconds.
     margin: Option<i64>,
     margin_at: Option<DateTime<Utc>>,
-    /// The API's own clock showed it.
+    /// `true` if the API's own clock showed the margin.
     margin_measured: bool,
-    /// The end was blamed already, without success.
+    /// `true` if the end was blamed before, without success.
     margin_tried: bool,
-    /// How far back the API lets itself be asked, in seconds before now.
+    /// How far back from now the API may be asked, in seconds.
     reach: Option<i64>,
     reach_at: Option<DateTime<Utc>>,
-    /// The longest range to ask for where longer ones took too long to answer, in seconds.
+    /// The longest range to request, in seconds, if longer ones took too long to answer.
     patience: Option<i64>,
     /// The longest range that was answered in time, in seconds.
     in_time: i64,
@@ -70,15 +70,16 @@ pub struct RangeLimits {
 /// What to do about a refused range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
-    /// Ask again only up to this instant.
+    /// Repeat the request, ending at this instant.
     EndAt(DateTime<Utc>),
-    /// Ask for at most this much at once.
+    /// Request at most this much at once.
     AtMost(TimeDelta),
     /// Neither its length nor its end explains it.
     Unexplained,
 }
 
-/// What was learned by a clock that ran fast is not believed until that time comes.
+/// Returns `true` for an instant within the period. An instant learned by a clock that ran fast is not believed
+/// until that time is reached.
 fn is_since(at: DateTime<Utc>, believed: TimeDelta, now: DateTime<Utc>) -> bool {
     (-CLOCKS_APART..believed).contains(&(now - at))
 }
@@ -88,13 +89,13 @@ fn is_recent(at: Option<DateTime<Utc>>, now: DateTime<Utc>) -> bool {
 }
 
 impl RangeLimits {
-    /// The longest window to ask for, whose bounds may go out a `unit` wider on each side.
+    /// The longest window to request; its bounds may be sent a `unit` wider on each side.
     pub fn at_most(&self, configured: TimeDelta, unit: TimeDelta, now: DateTime<Utc>) -> TimeDelta {
         let limits = [self.longest_now(now), self.patience.map(TimeDelta::seconds)];
         limits.into_iter().flatten().map(|limit| limit - unit * 2).fold(configured, TimeDelta::min)
     }
 
-    /// The longest range by what was refused: each hour, the next longer one is tried.
+    /// The longest range according to refusals: every hour, the next longer one is tried.
     fn longest_now(&self, now: DateTime<Utc>) -> Option<TimeDelta> {
         let (longest, at) = self.longest.zip(self.longest_at).filter(|(_, at)| *at - now <= CLOCKS_APART)?;
         let hours = usize::try_from((now - at).num_hours()).unwrap_or(0);
@@ -110,12 +111,12 @@ impl RangeLimits {
         now - TimeDelta::seconds(self.margin_now(now).unwrap_or(0))
     }
 
-    /// Whether a `todate` in the API's future was refused.
+    /// Returns `true` if a `todate` in the API's future was refused.
     pub fn refuses_future(&self, now: DateTime<Utc>) -> bool {
         self.margin_now(now).is_some()
     }
 
-    /// A wide margin keeps new calls waiting: it is tried without sooner than a narrow one.
+    /// The margin in force. A wide one delays new calls, so dropping it is tried sooner than for a narrow one.
     fn margin_now(&self, now: DateTime<Utc>) -> Option<i64> {
         let (margin, at) = self.margin.zip(self.margin_at)?;
         let wide = margin > FIRST_MARGIN.num_seconds() && !self.margin_measured;
@@ -128,7 +129,7 @@ impl RangeLimits {
         self.reach.map(|reach| now - TimeDelta::seconds(reach))
     }
 
-    /// Whether it is time to ask once more beyond the oldest accepted instant.
+    /// Returns `true` if it is time to ask again for something older than the oldest accepted instant.
     pub fn reach_is_due(&self, now: DateTime<Utc>) -> bool {
         self.reach.is_some() && !is_recent(self.reach_at, now)
     }
@@ -137,7 +138,7 @@ impl RangeLimits {
         if is_recent(self.accepted_at, now) { self.accepted } else { 0 }
     }
 
-    /// A range was answered.
+    /// Learns from a range that was answered.
     pub fn accept(&mut self, sent: Bounds, now: DateTime<Utc>) {
         let length = sent.len().num_seconds();
         if length >= self.accepted_now(now) {
@@ -151,7 +152,7 @@ impl RangeLimits {
             self.reach = None;
         }
         self.in_time = self.in_time.max(length);
-        // Twice what was answered in time: trouble that has passed is forgotten step by step.
+        // Twice what was answered in time: past trouble is forgotten step by step.
         self.patience =
             self.patience.map(|patience| if length * 10 >= patience * 9 { patience * 2 } else { patience });
         if self.patience.is_some_and(|patience| TimeDelta::seconds(patience) > TimeDelta::days(62)) {
@@ -159,7 +160,7 @@ impl RangeLimits {
         }
     }
 
-    /// A range was refused: what to do next.
+    /// Learns from a refused range and returns what to do next.
     pub fn refuse(
         &mut self,
         sent: Bounds,
@@ -170,20 +171,20 @@ impl RangeLimits {
         let server_date = server_date.filter(|date| (now - *date).abs() <= TimeDelta::hours(1));
         let present = server_date.unwrap_or(now);
         if server_date.is_some() && sent.to > present {
-            // A second besides: the header is cut off at whole seconds.
+            // One more second, because the header is cut off at whole seconds.
             self.learn_margin((now - present).max(TimeDelta::zero()) + TimeDelta::seconds(1), now);
             self.margin_measured = true;
             return Refusal::EndAt(self.present(now));
         }
         let behind = now - sent.to;
-        // Clocks a few seconds apart are more common than limits of length: one try.
+        // Clocks a few seconds apart are more common than limits of length: try that once.
         if server_date.is_none() && behind < FIRST_MARGIN && !self.margin_tried && self.margin.is_none() {
             self.margin_tried = true;
             self.learn_margin(FIRST_MARGIN, now);
             return Refusal::EndAt(self.present(now));
         }
         let length = sent.len();
-        // A range no longer than what was thought to be the limit shows that it is lower.
+        // If a range no longer than the assumed limit is refused, the limit is lower.
         let known = self.longest_now(now);
         let below = known.map_or(length, |known| known.min(length));
         let shorter = LENGTHS.into_iter().find(|shorter| *shorter < below);
@@ -200,11 +201,11 @@ impl RangeLimits {
             && behind < TimeDelta::hours(1)
         {
             self.learn_margin(margin, now);
-            // Lengths were blamed for what the end did.
+            // Lengths were blamed for what the end caused.
             (self.longest, self.longest_at) = (None, None);
             return Refusal::EndAt(self.present(now));
         }
-        // Nothing was answered since a length was blamed: it may have been trouble all the time.
+        // Nothing was answered since a length was blamed: it may have been trouble from the start.
         self.longest_doubtful |= sent.len() <= SHORT && self.accepted_at <= self.longest_at;
         Refusal::Unexplained
     }
@@ -215,13 +216,13 @@ impl RangeLimits {
         self.margin_measured = false;
     }
 
-    /// The API keeps nothing before `instant`.
+    /// Notes that the API keeps nothing before `instant`.
     pub fn end_reach(&mut self, instant: DateTime<Utc>, now: DateTime<Utc>) {
         (self.reach, self.reach_at) = (Some((now - instant).num_seconds()), Some(now));
     }
 
-    /// A range took too long to answer, or its answer was cut: whether it is to blame for its length. A short one, or one
-    /// much shorter than what was answered in time, is not at once.
+    /// Notes that a range took too long to answer or that its answer ended early. Returns `true` if its length is
+    /// to blame; a short range, or one much shorter than what was answered in time, is not blamed at once.
     pub fn too_slow(&mut self, sent: Bounds) -> bool {
         let length = sent.len().num_seconds();
         if length <= self.in_time / 2 && self.patience.is_none() {

@@ -9,7 +9,7 @@ use crate::window::bounds::floor;
 use crate::window::{Order, Window};
 
 impl Reading {
-    /// Asks for no longer a range than the API accepts and answers in time.
+    /// Limits the request to a range that the API accepts and answers in time.
     pub(super) fn limit_range(&mut self, context: &Context<'_>) {
         let Some(part) = self.todo.last().filter(|part| part.is_plain()) else {
             return;
@@ -30,7 +30,7 @@ impl Reading {
         }
     }
 
-    /// A range that the API refuses: its end, its length or its beginning is to blame.
+    /// Handles a range that the API refuses because of its end, its length or its beginning.
     pub(super) fn invalid(
         &mut self,
         request: &Request,
@@ -45,7 +45,7 @@ impl Reading {
                 let end = floor(end, context.unit());
                 self.cut_off_at(end);
                 if !self.todo.iter().any(|part| part.window.to() == end) {
-                    // Nothing is left of it before that instant: the next poll asks for it.
+                    // Nothing of it lies before that instant: the next poll requests it.
                     step.outcome = Outcome::Failed;
                 }
             }
@@ -53,7 +53,7 @@ impl Reading {
             Refusal::Unexplained if request.sent.len() <= SHORT + context.unit() * 4 => {
                 let Some(part) = self.todo.pop() else { return };
                 self.sums.retain(|sum| !sum.touches(part.window));
-                // Whether anything older is to be had is found out first.
+                // First find out whether anything older is available.
                 self.todo.retain(|older| older.window.from() >= part.window.to());
                 step.out_of_reach = Some(part.window);
             }
@@ -64,7 +64,7 @@ impl Reading {
         }
     }
 
-    /// Leaves out whatever lies after `end`.
+    /// Leaves out everything after `end`.
     fn cut_off_at(&mut self, end: DateTime<Utc>) {
         self.todo = std::mem::take(&mut self.todo)
             .into_iter()
@@ -76,10 +76,10 @@ impl Reading {
         self.sums.retain(|sum| sum.window.to() <= end);
     }
 
-    /// An answer that took too long, or ended early: a shorter range may do.
+    /// Handles an answer that took too long or ended early: a shorter range may work.
     pub(super) fn timed_out(&mut self, request: &Request, context: &mut Context<'_>, step: &mut Step) {
         let long = context.profile.range.too_slow(request.sent);
-        // A short window that is late again is full.
+        // A short window that is late again is treated as too full.
         let again = self.todo.last().is_some_and(|part| part.attempts > 0);
         if request.partition.is_some() || request.window.len() <= context.smallest() || !(long || again) {
             return self.fail(GapReason::Unreadable, context, step);

@@ -1,4 +1,4 @@
-//! What is asked, what came of it, and what follows: the words between the planner and the world.
+//! Requests, replies and what follows from them: the vocabulary between the planner and the outside world.
 
 use chrono::{DateTime, Utc};
 
@@ -10,24 +10,24 @@ use crate::window::{Lane, Order, Window};
 /// Why a window is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Reason {
-    /// The newest minutes, at every poll.
+    /// The newest minutes, read at every poll.
     Newest,
-    /// The whole lookback, and what was missed since the last read.
+    /// The whole lookback, and whatever was missed since the last read.
     Lookback,
     /// Somebody asked for this span.
     Asked,
     /// A stretch reached one of the re-read ages.
     Reconcile,
-    /// A second look at records that were missing.
+    /// Missing records have to be looked for again.
     Recheck,
-    /// Another try at an open gap.
+    /// An open gap is due for a retry.
     Gap,
     /// History that was never read.
     Backfill,
 }
 
 impl Reason {
-    /// Its name in tables and logs.
+    /// The reason's name in tables and logs.
     pub const fn as_str(self) -> &'static str {
         match self {
             Reason::Newest => "newest",
@@ -41,84 +41,84 @@ impl Reason {
     }
 }
 
-/// One request to be made.
+/// One request to be made, and what it is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
-    /// For which lane.
+    /// The lane on whose behalf it is made.
     pub lane: Lane,
-    /// And why.
+    /// Why this window is read.
     pub reason: Reason,
-    /// The window that a whole answer would prove.
+    /// The window that a complete answer would prove.
     pub window: Window,
-    /// The bounds to send.
+    /// The bounds to send; at least as wide as the window.
     pub sent: Bounds,
-    /// The order to ask for, where a cut answer could be continued.
+    /// The order to ask for, if a cut answer could be continued.
     pub order: Option<Order>,
-    /// What the question is narrowed to, within one overloaded unit.
+    /// The filter within one overloaded unit, if it is read in slices.
     pub partition: Option<FilterPartition>,
-    /// The bounds are to be written as the wall times of the window itself, also where a clock shows them twice: the
-    /// wider form, which is clear, holds too many records.
+    /// `true` to write the bounds as the wall times of the window itself, even where a clock shows them twice: the
+    /// wider, unambiguous form holds too many records.
     pub narrow: bool,
 }
 
-/// What came of a request.
+/// What a request led to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reply {
     /// An answer with error 0.
     Answer(Evidence),
-    /// Error 3: more records than the server gives out at once.
+    /// Error 3: more records than the server returns at once.
     TooMany {
-        /// The bounds went out as planned: a clock change of a zoned API widens them.
+        /// `true` if the bounds were sent as planned. A clock change of a zoned API widens them.
         exact: bool,
     },
     /// The answer was larger than `api.max_response_bytes`.
     TooLarge,
-    /// Error 5: the API will not be asked for such a range.
+    /// Error 5: the API does not accept such a range.
     Invalid {
-        /// The `Date` header of the refusal.
+        /// The `Date` header of the refusal: the API's clock.
         server_date: Option<DateTime<Utc>>,
     },
-    /// It took too long to answer, or its answer ended early.
+    /// The answer took too long or ended early.
     TimedOut,
-    /// No usable answer; counts as an attempt.
+    /// There was no usable answer; this counts as an attempt.
     Failed,
-    /// No connection was made: that says nothing about what was asked for, and counts as no attempt.
+    /// No connection was made. That says nothing about the request and does not count as an attempt.
     Unreachable,
 }
 
 /// Which records are needed later, when the window they were read for is proven.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Hold {
-    /// None.
+    /// No records have to be remembered.
     #[default]
     Nothing,
-    /// Those of this answer.
+    /// The records of this answer.
     ThisAnswer,
-    /// Those of this answer and those already held.
+    /// The records of this answer and those already held.
     AndEarlier,
 }
 
-/// Why a span could not be read in full.
+/// Why a span could not be read completely.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GapReason {
-    /// The smallest window still holds more records than one answer gives.
+    /// The smallest window still holds more records than one answer can.
     Overloaded,
     /// The API answers other windows, but not this one.
     Unreadable,
     /// The API calls the range invalid (error 5).
     Invalid,
-    /// The API announces more records than it gives, however it is asked.
+    /// The API announces more records than it returns, however it is asked.
     Incomplete,
 }
 
 impl GapReason {
-    /// What a stored word means; an unknown one is as good as unreadable.
+    /// The reason that a stored word means; an unknown word is treated as unreadable.
     pub fn from_word(word: &str) -> Self {
         let all = [GapReason::Overloaded, GapReason::Unreadable, GapReason::Invalid, GapReason::Incomplete];
         all.into_iter().find(|reason| reason.as_str() == word).unwrap_or(GapReason::Unreadable)
     }
 
-    /// The word kept in `cdr_sync.gap.reason`.
+    /// The word stored in `cdr_sync.gap.reason`.
     pub const fn as_str(self) -> &'static str {
         match self {
             GapReason::Overloaded => "overloaded",
@@ -129,7 +129,7 @@ impl GapReason {
     }
 }
 
-/// In one word, what an answer led to.
+/// What an answer led to, in one word.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the words say it")]
 pub enum Outcome {
@@ -147,7 +147,7 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    /// All there are.
+    /// Every outcome, in the order of declaration.
     pub const ALL: [Outcome; 10] = [
         Outcome::Whole,
         Outcome::Continued,
@@ -161,7 +161,7 @@ impl Outcome {
         Outcome::Failed,
     ];
 
-    /// Its name in tables, logs and metrics.
+    /// The outcome's name in tables, logs and metrics.
     pub const fn as_str(self) -> &'static str {
         match self {
             Outcome::Whole => "whole",
@@ -183,18 +183,18 @@ impl Outcome {
 pub struct Step {
     /// Windows now proven to be read completely.
     pub claims: Vec<Window>,
-    /// Windows whose proof turned out to be none; to be applied after the claims.
+    /// Windows whose proof turned out to be wrong; applied after the claims.
     pub uncover: Vec<Window>,
-    /// Spans given up for now.
+    /// Spans given up for now, and why.
     pub gaps: Vec<(Window, GapReason)>,
     /// A window that failed as often as it may, and why.
     pub failed: Option<(Window, GapReason)>,
-    /// A short range that the API refuses for where it lies.
+    /// A short range that the API refuses because of its position.
     pub out_of_reach: Option<Window>,
-    /// The claims follow from counts: the records of the answer are not all that the windows hold.
+    /// `true` if the claims follow from counts: then the answer does not hold all records of the windows.
     pub by_count: bool,
-    /// Whose records must be remembered.
+    /// Which records must be remembered.
     pub hold: Hold,
-    /// The word for it.
+    /// The outcome in one word, for logs and metrics.
     pub outcome: Outcome,
 }

@@ -1,6 +1,6 @@
-//! Where records lie inside windows that one answer could not hold: what cut answers and refusals say of it.
+//! Where records lie inside windows that one answer could not hold, according to cut answers and refusals.
 //!
-//! The latest word counts.
+//! The latest information counts.
 
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -8,7 +8,7 @@ use crate::window::bounds::{ceil, floor};
 use crate::window::density::Forecast;
 use crate::window::{Order, Window};
 
-/// With fewer points than this a sample says less than the forecast.
+/// A sample of fewer points than this says less than the forecast.
 const POINTS: usize = 4;
 /// How many standard deviations of a sampled count to leave room for.
 const CAUTION: f64 = 1.4;
@@ -22,17 +22,17 @@ pub(super) struct Samples {
 #[derive(Clone, Debug)]
 struct Overfull {
     window: Window,
-    /// Records inside, as announced or as guessed.
+    /// Number of records inside, announced or guessed.
     total: f64,
-    /// It was refused: the total is no more than a lower bound.
+    /// `true` if it was refused: the total is then only a lower bound.
     at_least: bool,
-    /// The total was guessed.
+    /// `true` if the total was guessed.
     guessed: bool,
-    /// Records read of it since.
+    /// Number of its records read since.
     seen: f64,
-    /// Some of it was read.
+    /// `true` if some of it was read.
     trimmed: bool,
-    /// Dates of some of them, sorted; none after a refusal.
+    /// Dates of some of its records, sorted; empty after a refusal.
     dates: Vec<DateTime<Utc>>,
 }
 
@@ -42,20 +42,21 @@ impl Overfull {
     }
 }
 
-/// What a piece is cut for.
+/// What a piece is cut to fit.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Fit {
     pub order: Order,
     /// How many records one answer holds.
     pub limit: f64,
-    /// How many to aim at by forecast.
+    /// How many records to aim at by the forecast.
     pub target: f64,
     pub smallest: TimeDelta,
-    /// Cut answers announce totals: where nothing else is known, an answer cut on purpose is a sample to pack by.
+    /// `true` if cut answers announce totals: where nothing else is known, an answer cut on purpose is then a
+    /// sample to size windows by.
     pub samples: bool,
 }
 
-/// How many answers' records to draw a sample from.
+/// How many answers' worth of records to draw a sample from.
 const SAMPLED: f64 = 5.0;
 
 impl Fit {
@@ -65,7 +66,7 @@ impl Fit {
 }
 
 impl Samples {
-    /// A cut answer, of a window that holds `total` records; whether that is a guess.
+    /// Notes a cut answer of a window that holds `total` records; `guessed` if that is an estimate.
     pub(super) fn cut(&mut self, window: Window, total: f64, guessed: bool, dates: &[DateTime<Utc>]) {
         let mut dates: Vec<_> = dates.iter().copied().filter(|date| window.contains(*date)).collect();
         dates.sort_unstable();
@@ -73,7 +74,7 @@ impl Samples {
         self.list.push(Overfull { window, total, at_least, guessed, seen, trimmed, dates });
     }
 
-    /// A refusal: at least this many records are somewhere in `window`.
+    /// Notes a refusal: at least this many records are somewhere in `window`.
     pub(super) fn refused(&mut self, window: Window, least: f64) {
         let (dates, guessed, seen) = (Vec::new(), false, 0.0);
         self.list.push(Overfull {
@@ -87,19 +88,20 @@ impl Samples {
         });
     }
 
-    /// Whether an answer shows fewer records in `window` than a cut one did before; one or two may have gone.
+    /// Returns `true` if an answer shows fewer records in `window` than a cut one did before; one or two may have
+    /// been removed.
     pub(super) fn contradict(&self, window: Window, shown: &[DateTime<Utc>]) -> bool {
         let inside = |dates: &[DateTime<Utc>]| dates.iter().filter(|date| window.contains(**date)).count();
         self.list.iter().any(|overfull| inside(shown) + 2 < inside(&overfull.dates))
     }
 
-    /// Whether anything is known of a part of `window`.
+    /// Returns `true` if anything is known of a part of `window`.
     pub(super) fn touches(&self, window: Window) -> bool {
         self.list.iter().any(|overfull| overfull.window.intersect(&window).is_some())
     }
 
-    /// `window` was read with this many records, or given up. Returns how many records a refused window of which it is a
-    /// part may hold at the least, by what was read and what is expected of the rest.
+    /// Notes that `window` was read with this many records, or given up. Returns the fewest records that a refused
+    /// window around it may hold, by what was read and what is expected of the rest.
     pub(super) fn done(
         &mut self,
         window: Window,
@@ -114,7 +116,7 @@ impl Samples {
             let after = Window::new(common.to(), overfull.window.to());
             let rest = match (before, after) {
                 (Some(rest), None) | (None, Some(rest)) => rest,
-                // Read in the middle, or altogether: what is left says nothing of its own.
+                // Read in the middle or completely: what is left says nothing by itself.
                 _ => return false,
             };
             let weight = overfull.weight();
@@ -160,7 +162,7 @@ impl Samples {
         self.narrowed(piece, forecast, fit)
     }
 
-    /// What was too much as a whole is never asked for as a whole again.
+    /// Narrows a piece that holds a whole window known to be too full: that is never requested as a whole again.
     fn narrowed(&self, piece: Window, forecast: &Forecast, fit: Fit) -> Window {
         let holds = |overfull: &&Overfull| {
             !overfull.trimmed && overfull.window.intersect(&piece) == Some(overfull.window)
@@ -178,8 +180,8 @@ impl Samples {
             .map_or(piece, |narrower| self.narrowed(narrower, forecast, fit))
     }
 
-    /// How far to go from the starting end of `rest` with `share` of an answer to fill, and how much of it that fills:
-    /// all of it, where the way ends.
+    /// How far to go from the starting end of `rest` with `share` of an answer to fill, and how much of it that
+    /// fills: all of it, if this is where to stop.
     fn step(&self, rest: Window, share: f64, forecast: &Forecast, fit: Fit) -> (TimeDelta, f64) {
         let descending = fit.order == Order::Descending;
         let start = if descending { rest.to() - TimeDelta::microseconds(1) } else { rest.from() };
@@ -188,14 +190,14 @@ impl Samples {
         };
         let Some(inside) = overfull.window.intersect(&rest) else { return (rest.len(), 1.0) };
         if overfull.at_least {
-            // Half of what is left of it, though less of that may be wanted here.
+            // Half of what is left of it, although less may be wanted here.
             let half = half(overfull.window, forecast, fit).and_then(|half| half.intersect(&rest));
             let piece = forecast.take(half.unwrap_or(inside), fit.order, fit.target, fit.smallest);
             return (piece.len(), 1.0);
         }
         let weight = overfull.weight();
         let points: Vec<_> = overfull.dates.iter().filter(|date| inside.contains(**date)).collect();
-        // Too thin a sample to pack by is good enough to draw the next one by.
+        // A sample too thin to size windows by is good enough to draw the next one by.
         let thin = fit.samples && weight > 2.0 * SAMPLED;
         let room = if thin { fit.limit * SAMPLED } else { fit.limit * share * 0.98 };
         let error = (1.0 - 1.0 / weight).max(0.0);
@@ -206,7 +208,7 @@ impl Samples {
         let most = (1..=points.len()).take_while(|points| fits(*points)).count();
         if most == points.len() {
             let used = (weight * points.len() as f64 / room * share).max(0.01);
-            // What would be filled up with an unknown region is likely to be cut again.
+            // A piece filled up with an unknown region is likely to be cut again.
             return (inside.len(), if fit.samples && used > share * 0.7 { 1.0 } else { used });
         }
         if most < POINTS && weight > 1.5 && !fit.samples {
@@ -220,7 +222,7 @@ impl Samples {
         } else {
             points.get(most).map(|date| **date - rest.from())
         };
-        // Up to, not including, the first record that may be too many.
+        // Up to, but not including, the first record that may be too many.
         let length =
             length.unwrap_or(inside.len()) - if descending { fit.smallest } else { TimeDelta::zero() };
         (length.max(TimeDelta::zero()), 1.0)

@@ -1,4 +1,4 @@
-//! What the parts of a divided window come to, once all of them were read.
+//! What the parts of a divided window add up to, once all of them were read.
 
 use super::part::{Part, Recount};
 use super::{Context, Reading};
@@ -17,7 +17,7 @@ impl Reading {
         for sum in &mut self.sums {
             sum.add(read);
         }
-        // Innermost sums stand last: they close first.
+        // Inner sums are at the end of the list, so they close first.
         while let Some(at) = self.sums.iter().rposition(SplitTotals::is_complete) {
             let sum = self.sums.remove(at);
             self.close(sum, context, step);
@@ -29,15 +29,15 @@ impl Reading {
             SplitCause::Announced { total } | SplitCause::Short { total, .. } if sum.seen >= *total => {
                 context.profile.confirm_totals(context.now);
             }
-            // The parts show just what the whole showed, divided differently: the rest is never shown. Unless it was not
-            // divided: one part that holds as many as the whole may have been cut where the whole was.
+            // The parts show exactly what the whole showed, divided differently: the rest is never shown. This does
+            // not hold if one part has as many records as the whole: it may have been cut at the same length.
             SplitCause::Short { listed, .. }
                 if sum.seen <= *listed as u64
                     && (sum.largest < *listed || *listed < context.settings.limits.doubt_from) =>
             {
                 context.profile.strike_totals(context.now);
             }
-            // Each part was proven by itself; what lies just outside was in the whole's total alone.
+            // Each part was proven by itself; records just outside counted only in the total of the whole.
             SplitCause::Announced { .. } | SplitCause::Short { .. } if !sum.comparable => {}
             SplitCause::Announced { .. } if !sum.again => self.count_again(sum, step),
             SplitCause::Short { .. } if !sum.again => self.read_again(sum, step),
@@ -50,12 +50,12 @@ impl Reading {
             }
             SplitCause::Doubted { listed, dates } => {
                 let inside = dates.iter().filter(|date| sum.window.contains(**date)).count() as u64;
-                // Else it was whole this time; but that is no proof that longer ones exist.
+                // Otherwise it was whole this time, which does not prove that longer answers exist.
                 if sum.inside > inside {
                     step.uncover.extend(context.profile.note_silent_cut(*listed));
                 }
             }
-            // So few are no limit's fault.
+            // So small a number cannot be the result of a limit.
             SplitCause::Refused if (sum.seen as usize) < context.settings.limits.doubt_from => {}
             SplitCause::Refused => {
                 let read = sum.seen as usize;
@@ -64,14 +64,14 @@ impl Reading {
             }
             SplitCause::Scarce { listed } if sum.seen > *listed as u64 => self.distrust_empty(sum, step),
             SplitCause::Scarce { .. } => {}
-            // Fewer is no proof of anything.
+            // Fewer records prove nothing.
             SplitCause::Ordered { inside } if sum.inside < *inside => {}
             SplitCause::Ordered { inside } => self.judge_order(sum.inside == *inside, context, step),
         }
     }
 
-    /// The parts hold fewer records than were announced for the whole: some may have gone meanwhile, which the whole's
-    /// total shows when it is asked for once more.
+    /// Handles parts that hold fewer records than were announced for the whole. Some may have been removed
+    /// meanwhile; the total of the whole shows that when it is requested once more.
     fn count_again(&mut self, sum: SplitTotals, step: &mut Step) {
         step.uncover.push(sum.window);
         self.sums.iter_mut().for_each(|outer| outer.take_back(&sum));
@@ -85,7 +85,7 @@ impl Reading {
         self.todo.push(Part { again: true, ..Part::new(sum.window) });
     }
 
-    /// The answer to the question for a whole whose parts showed fewer records than were announced.
+    /// Handles the answer to the request for a whole whose parts showed fewer records than were announced.
     pub(super) fn recounted(
         &mut self,
         request: &Request,
@@ -103,7 +103,7 @@ impl Reading {
         }
         step.outcome = Outcome::SplitUnproven;
         if recount.is_contradictory() {
-            // What was announced is to be found even if an answer agrees with itself on less.
+            // The announced records must be found even if an answer with fewer is consistent in itself.
             let total = evidence.total.filter(|total| *total > recount.seen).unwrap_or(recount.announced);
             let sum = SplitTotals::new(part.window, request.sent, SplitCause::Announced { total }, true);
             self.sums.push(sum.of_bounds(evidence.exact_bounds));
@@ -111,7 +111,8 @@ impl Reading {
         self.todo.push(Part { again: true, ..Part::new(part.window) });
     }
 
-    /// An answer that held too little was wrong; so may have been the empty ones among those that confirmed it.
+    /// Reads empty parts again: an answer that held too little was wrong, and so may be the empty ones that
+    /// confirmed it.
     fn distrust_empty(&mut self, sum: SplitTotals, step: &mut Step) {
         for window in sum.empty {
             step.uncover.push(window);
@@ -122,8 +123,9 @@ impl Reading {
         }
     }
 
-    /// The page's own window held just what the page showed: the server sorts before it cuts, if the rest of the window
-    /// really holds more. Else it does not, and what was claimed on that is to be read again.
+    /// Judges a page by the answer for its own window. If that held exactly what the page showed, the server sorts
+    /// before it cuts, provided that the rest of the window really holds more. Otherwise it does not, and whatever
+    /// was claimed on that must be read again.
     pub(super) fn judge_order(&mut self, kept: bool, context: &mut Context<'_>, step: &mut Step) {
         if kept {
             self.order_kept = true;
@@ -135,7 +137,8 @@ impl Reading {
         step.uncover.extend(unchecked.iter().filter_map(|page| Window::new(page.from, page.to)));
     }
 
-    /// The answer after a page whose own window was checked: only records held back for it prove that there was a cut.
+    /// Takes in the answer after a page whose own window was checked: only records held back for it prove that
+    /// there was a cut.
     pub(super) fn prove_order(&mut self, request: &Request, evidence: &Evidence, context: &mut Context<'_>) {
         let inside = evidence.dates.iter().filter(|date| request.window.contains(**date)).count();
         if std::mem::take(&mut self.order_kept) && inside >= HELD_BACK {
@@ -145,7 +148,7 @@ impl Reading {
         }
     }
 
-    /// The window of a page, asked for by itself, is cut again: it holds more than the page showed.
+    /// Handles a page's own window whose answer is cut again: it holds more than the page showed.
     pub(super) fn refute_order(
         &mut self,
         request: &Request,

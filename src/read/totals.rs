@@ -5,39 +5,40 @@ use chrono::{DateTime, TimeDelta, Utc};
 use crate::window::Window;
 use crate::window::bounds::Bounds;
 
-/// What is checked when all parts of a split window were read.
+/// Why a window was split, which is what is checked when all parts were read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SplitCause {
-    /// The API announced this many for the whole.
+    /// The API announced this many records for the whole.
     Announced {
-        /// `TOTAL_HITS`.
+        /// `TOTAL_HITS` of the answer for the whole.
         total: u64,
     },
-    /// The API announced more than it showed in an answer shorter than others: the parts are read by what they show.
+    /// The API announced more than it showed in an answer shorter than others: the parts are read, and what they
+    /// show counts.
     Short {
-        /// `TOTAL_HITS`.
+        /// `TOTAL_HITS` of the answer for the whole.
         total: u64,
-        /// Records that came.
+        /// Number of records received for the whole.
         listed: usize,
     },
     /// The whole answer had a suspicious length.
     Doubted {
-        /// Its length.
+        /// The suspicious number of records.
         listed: usize,
         /// The dates of its records, sorted.
         dates: Vec<DateTime<Utc>>,
     },
-    /// The API refused the whole as too much: the sum bounds its limit from above.
+    /// The API refused the whole as too much: the sum is an upper bound for its limit.
     Refused,
     /// The whole answer held nothing, or far too little: the parts are a second opinion.
     Scarce {
-        /// Its length.
+        /// Number of records received for the whole.
         listed: usize,
     },
-    /// The first records of a cut answer that came in order, asked for by themselves: whether the server sorts before it
-    /// cuts.
+    /// The first records of a cut answer that came in order, requested by themselves, to see whether the server
+    /// sorts before it cuts.
     Ordered {
-        /// How many the cut answer had there.
+        /// How many records the cut answer had there.
         inside: u64,
     },
 }
@@ -45,13 +46,13 @@ pub enum SplitCause {
 /// A window that was read completely.
 #[derive(Clone, Copy, Debug)]
 pub struct Read<'a> {
-    /// The window.
+    /// The window that counts as read.
     pub window: Window,
     /// The bounds that were sent for it.
     pub sent: Bounds,
-    /// The dates of the records that came.
+    /// The dates of the records received.
     pub dates: &'a [DateTime<Utc>],
-    /// Records that came without a date.
+    /// Number of records received without a date.
     pub undated: usize,
 }
 
@@ -60,27 +61,27 @@ pub struct Read<'a> {
 pub struct SplitTotals {
     /// The window that was split.
     pub window: Window,
-    /// The bounds for which the whole was asked.
+    /// The bounds with which the whole was requested.
     sent: Bounds,
-    /// What is checked at the end.
+    /// Why the window was split.
     pub kind: SplitCause,
-    /// The window is already being read for the second time.
+    /// `true` if the window is already being read for the second time.
     pub again: bool,
-    /// Records read, those in the margins beyond the window's bounds included.
+    /// Number of records read, including those in the margins beyond the window's bounds.
     pub seen: u64,
-    /// Records read that are dated inside.
+    /// Number of records read that are dated inside.
     pub inside: u64,
-    /// The most records that came for one part.
+    /// The most records received for one part.
     pub largest: usize,
-    /// Parts that held nothing.
+    /// The parts that held nothing.
     pub empty: Vec<Window>,
-    /// Its own bounds were those that it was asked for, and those of its outermost parts were as wide.
+    /// `true` if the whole was requested with exactly its own bounds, and its outermost parts with bounds as wide.
     pub comparable: bool,
     left: TimeDelta,
 }
 
 impl SplitTotals {
-    /// Nothing read yet.
+    /// A sum of which nothing has been read yet.
     pub fn new(window: Window, sent: Bounds, kind: SplitCause, again: bool) -> Self {
         Self {
             window,
@@ -96,17 +97,18 @@ impl SplitTotals {
         }
     }
 
-    /// Whether the whole was asked for by just its bounds: else its total counts more than its parts can show.
+    /// Sets `comparable`: only if the whole was requested with exactly its own bounds can its parts show as much as
+    /// its total counts.
     pub fn of_bounds(self, exact: bool) -> Self {
         Self { comparable: exact, ..self }
     }
 
-    /// Whether all of `window` lies in this one.
+    /// Returns `true` if all of `window` lies in this one.
     pub fn holds(&self, window: Window) -> bool {
         self.window.intersect(&window) == Some(window)
     }
 
-    /// Whether any of `window` lies in this one.
+    /// Returns `true` if any of `window` lies in this one.
     pub fn touches(&self, window: Window) -> bool {
         self.window.intersect(&window).is_some()
     }
@@ -135,7 +137,7 @@ impl SplitTotals {
         self.left -= common.len();
     }
 
-    /// Forgets what an inner sum had counted, because its window is read again.
+    /// Subtracts what an inner sum had counted, because its window is read again.
     pub fn take_back(&mut self, inner: &SplitTotals) {
         if self.holds(inner.window) {
             self.seen = self.seen.saturating_sub(inner.seen);
@@ -144,27 +146,27 @@ impl SplitTotals {
         }
     }
 
-    /// A part that held nothing is read again.
+    /// Counts a part that held nothing as unread, because it is read again.
     pub fn forget(&mut self, part: Window) {
         if let Some(common) = part.intersect(&self.window) {
             self.left += common.len();
         }
     }
 
-    /// Whether every part was read.
+    /// Returns `true` if every part was read.
     pub fn is_complete(&self) -> bool {
         self.left <= TimeDelta::zero()
     }
 
-    /// Whether a whole answer for `part` shows far fewer records than the doubted answer had there.
+    /// Returns `true` if a whole answer for `part` shows far fewer records than the doubted answer had there.
     pub fn is_contradicted_by(&self, part: Window, shown: &[DateTime<Utc>]) -> bool {
         let (SplitCause::Doubted { dates, .. }, true) = (&self.kind, self.holds(part)) else { return false };
         let inside = |dates: &[DateTime<Utc>]| dates.iter().filter(|date| part.contains(**date)).count();
-        // One or two may have gone in between.
+        // One or two may have been removed in between.
         inside(shown) + 2 < inside(dates)
     }
 
-    /// The length of the doubted answer that `part` is a part of.
+    /// The number of records in the doubted answer that `part` is a part of.
     pub fn doubted(&self, part: Window) -> Option<usize> {
         match self.kind {
             SplitCause::Doubted { listed, .. } if self.holds(part) => Some(listed),
@@ -172,8 +174,8 @@ impl SplitTotals {
         }
     }
 
-    /// Whether an answer for `part`, whole or not, shows more records than the doubted answer had there: then that one
-    /// was cut.
+    /// Returns `true` if an answer for `part`, whole or not, shows more records than the doubted answer had there:
+    /// then that one was cut.
     pub fn is_exceeded_by(&self, part: Window, shown: &[DateTime<Utc>]) -> bool {
         let (SplitCause::Doubted { dates, .. }, Some(common)) = (&self.kind, part.intersect(&self.window))
         else {

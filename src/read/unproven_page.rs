@@ -1,4 +1,4 @@
-//! A cut answer that may be continued: what it holds completely, and the proof of it.
+//! A cut answer that may be continued: what it holds completely, and the proof of that.
 
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -12,15 +12,12 @@ use crate::window::{Order, Window};
 /// A cut page that waits for the next answer to prove it.
 #[derive(Clone, Debug)]
 pub(super) struct UnprovenPage {
-    /// What it may hold completely.
+    /// The window that it may hold completely.
     pub tentative: Window,
     /// `TOTAL_HITS` announced with it.
     pub total: u64,
-    /// The dates on it.
     pub dates: Vec<DateTime<Utc>>,
-    /// Records on it without a date.
     pub undated: usize,
-    /// The bounds that were sent for it.
     pub sent: Bounds,
     /// The order in which it came: its records lie from this end of the window on.
     pub order: Order,
@@ -34,16 +31,17 @@ const MEANWHILE: u64 = 20;
 pub(super) enum Proof {
     /// Nothing was held back before its last date.
     Proven,
-    /// Cannot be told.
+    /// The answer does not decide it.
     Unclear,
     /// The server cut first and sorted the page afterwards.
     Refuted,
 }
 
 impl UnprovenPage {
-    /// Whether the answer to `request`, announcing `total`, proves this page: what was not on it must still come.
+    /// Decides whether the answer to `request`, announcing `total`, proves this page: what was not on it must still
+    /// come.
     ///
-    /// Must be asked after `profile` has learned from that answer.
+    /// Must be called after `profile` has learned from that answer.
     pub(super) fn proof(
         &self,
         request: &Request,
@@ -60,12 +58,12 @@ impl UnprovenPage {
             Order::Descending => **date > bound,
         };
         let before = self.dates.iter().filter(passed).count();
-        // A bound that is inclusive would show these again, and thereby be known to be: if the answer shows all that it
-        // counts, or what lies next to the bound first.
+        // An inclusive bound would show these again and would thus be known: if the answer shows all that it
+        // counts, or shows first what lies next to the bound.
         let on_bound = if inclusive { 0 } else { self.dates.iter().filter(|date| **date == bound).count() };
         let most = self.total.saturating_sub(before as u64);
         let least = most.saturating_sub(on_bound as u64);
-        // Where dates are cut off at the minute, nothing shows whether those on the bound are counted again.
+        // If dates are cut off at the minute, nothing shows whether those on the bound are counted again.
         let shows = profile.shows_bounds() && (profile.sorts || total == evidence.listed as u64);
         let expected = if shows { least } else { most };
         if total < least.saturating_sub(self.undated as u64) {
@@ -80,14 +78,14 @@ impl UnprovenPage {
         }
     }
 
-    /// What of it was proven, as something that was read.
+    /// The proven part of the page as a window that was read.
     pub(super) fn read(&self, proven: Window) -> Read<'_> {
         Read { window: proven, sent: self.sent, dates: &self.dates, undated: self.undated }
     }
 
-    /// What the proof by `request` covers of this page: not what the widened bounds of `request` ask for again, since a record
-    /// held back there would be counted with the next answer. Only records on the bound that were not counted again show
-    /// that it is exclusive.
+    /// The part of this page that `request` proves: without what the widened bounds of `request` cover again, since
+    /// a record held back there would be counted with the next answer. Only records on the bound that were not
+    /// counted again show that it is exclusive.
     pub(super) fn proven(&self, request: &Request, profile: &ApiProfile, unit: TimeDelta) -> Option<Window> {
         let order = self.order;
         let (bound, inclusive) = bound(request, profile, order);
@@ -106,7 +104,8 @@ impl UnprovenPage {
     }
 }
 
-/// The bound at which `request` goes on from a page before, and whether it is known to be inclusive.
+/// The bound at which `request` continues the page before. The second value is `true` if that bound is known to be
+/// inclusive.
 fn bound(request: &Request, profile: &ApiProfile, order: Order) -> (DateTime<Utc>, bool) {
     match order {
         Order::Ascending => (request.sent.from, profile.from_inclusive),
@@ -114,7 +113,7 @@ fn bound(request: &Request, profile: &ApiProfile, order: Order) -> (DateTime<Utc
     }
 }
 
-/// What a cut page may hold completely, and the rest; `None` where the page does not get past one unit.
+/// The part that a cut page may hold completely, and the rest; `None` if the page does not get past one unit.
 pub(super) fn continuation(
     window: Window,
     evidence: &Evidence,

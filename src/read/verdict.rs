@@ -1,4 +1,4 @@
-//! What an answer proves about the window it was asked for.
+//! What an answer proves about its window.
 
 use chrono::{DateTime, Utc};
 
@@ -9,33 +9,33 @@ use crate::window::bounds::Bounds;
 /// What an answer is worth as evidence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// Certainly all there is.
+    /// It certainly holds all records of the window.
     Whole,
-    /// Cut by the server's limit; how many there are in all, where announced credibly.
+    /// It was cut by the server's limit.
     Cut {
-        /// `TOTAL_HITS`, if it is above what came.
+        /// `TOTAL_HITS`, if it is credible and above the number of records received.
         total: Option<u64>,
     },
-    /// It announces more than came although longer answers were not cut: either it was cut all the same, or the total
-    /// counts records that are never shown.
+    /// It announces more records than it holds although longer answers were not cut: either it was cut all the
+    /// same, or the total counts records that are never shown.
     Short {
-        /// `TOTAL_HITS`.
+        /// `TOTAL_HITS` of the answer, above the number of records received.
         total: u64,
     },
     /// It may have been cut silently: its length is suspicious, and nothing credible says otherwise.
     Doubted,
-    /// Its own numbers contradict each other: no evidence at all, ask again.
+    /// Its own numbers contradict each other: it is no evidence at all, and the request is repeated.
     Contradictory,
 }
 
 /// How long an answer may be, and which lengths are suspicious.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AnswerLimits {
-    /// `api.record_limit`.
+    /// `api.record_limit`: the most records in one answer.
     pub records: usize,
-    /// Without credible totals, multiples of this are doubted: many servers have round limits.
+    /// Without credible totals, multiples of this number of records are doubted: many servers have round limits.
     pub round: usize,
-    /// The shortest answer that can be doubted for being as long as the longest one seen lately.
+    /// The shortest answer that can be doubted for being as long as the longest recent one.
     pub doubt_from: usize,
 }
 
@@ -45,18 +45,18 @@ impl Default for AnswerLimits {
     }
 }
 
-/// What of a question bears on the verdict.
+/// What of a request bears on the verdict.
 #[derive(Clone, Copy, Debug)]
 pub struct AskedFor {
     /// The bounds that were sent.
     pub sent: Bounds,
-    /// Totals are left out of account, to find out what they count.
+    /// `true` if totals are ignored, to find out what they count.
     pub ignores_totals: bool,
-    /// It was read before, and its parts did not add up: nothing is explained away.
+    /// `true` if it was read before and its parts did not add up: then nothing is explained otherwise.
     pub again: bool,
-    /// The length of an answer in doubt that it is to explain a part of.
+    /// The number of records in the doubted answer of which this one is to explain a part.
     pub doubted: Option<usize>,
-    /// When it was asked.
+    /// When the request was made.
     pub at: DateTime<Utc>,
 }
 
@@ -74,20 +74,21 @@ pub fn judge(evidence: &Evidence, asked: AskedFor, profile: &ApiProfile, limits:
             (false, _) => Verdict::Cut { total: Some(total) },
             (true, false) => Verdict::Short { total },
             (true, true) if listed > 0 => Verdict::Cut { total: Some(total) },
-            // No limit is so low that nothing comes.
+            // No limit is so low that it leaves nothing.
             (true, true) => Verdict::Contradictory,
         };
     }
     let honest = total.is_some() && profile.is_honest(now);
-    // A total that agrees with what came is believed below the configured limit of a server that announces its cuts.
+    // A total that agrees with the records received is believed below the configured limit if the server announces
+    // its cuts.
     if listed == limits.records || (!honest && profile.record_limit == Some(listed)) {
         return Verdict::Cut { total: None };
     }
     if honest || profile.refuses_above(listed, now) {
         return Verdict::Whole;
     }
-    // A new longest answer may be the server's limit. Round lengths stay suspicious although longer answers were seen: a
-    // server may lower its limit.
+    // A new longest answer may be the server's limit. Round lengths stay suspicious although longer answers were
+    // seen: a server may lower its limit.
     let as_long_as_any = listed >= limits.doubt_from && listed >= profile.longest(now);
     let may_be_cut_as_well = asked.doubted.is_none_or(|doubted| doubted == listed);
     let round = listed > 0 && listed.is_multiple_of(limits.round) && may_be_cut_as_well;

@@ -1,7 +1,7 @@
 //! Rows read back, for `verify` and for the density forecast.
 
 use std::collections::VecDeque;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use chrono::{DateTime, DurationRound as _, TimeDelta, Utc};
 use serde_json::Value;
@@ -10,6 +10,7 @@ use sqlx::{AssertSqlSafe, PgConnection, Row as _};
 
 use super::{Store, StoreError, merge, sql_as};
 use crate::cdr::{Cdr, CdrKey, Column, Slot};
+use crate::clock::monotonic;
 use crate::window::Window;
 
 /// Rows fetched at a time.
@@ -104,7 +105,7 @@ impl Store {
     ) -> Result<Vec<(DateTime<Utc>, i64)>, StoreError> {
         self.in_time(async {
             let (mut counts, mut end) = (Vec::new(), to);
-            let began = Instant::now();
+            let began = monotonic();
             let mut tx = self.begin().await?;
             sqlx::raw_sql(AssertSqlSafe(self.brief.clone())).execute(&mut *tx).await?;
             while end > from && began.elapsed() < COUNTING {

@@ -1,7 +1,8 @@
-//! Which parts of the newest form of request a server takes: found out from its replies, and found out again.
+//! Which parts of the newest form of request a server accepts: found out from its replies, and checked again from
+//! time to time.
 //!
 //! Pure: what the server made of the last form goes in, the next form to try comes out. Nothing is dropped on one
-//! sign alone: a form is refused twice and works without the part before the part is left out, and whatever was
+//! sign alone: a form must be refused twice and work without the part before the part is left out, and whatever was
 //! left out is tried again after some minutes, every day, and at every start.
 
 use std::collections::VecDeque;
@@ -11,36 +12,36 @@ use serde::{Deserialize, Serialize};
 
 use crate::window::lacking::Lacking;
 
-/// When something that was just dropped is tried again: trouble of the API does not last so long.
+/// When something that was just dropped is tried again: an outage of the API rarely lasts that long.
 const CONFIRM_AFTER: TimeDelta = TimeDelta::minutes(10);
-/// How often what stays dropped is tried again.
+/// How often something that stays dropped is tried again.
 const RETRY_EVERY: TimeDelta = TimeDelta::days(1);
 
-/// Something that not every server takes.
+/// Something that not every server accepts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Capability {
-    /// The field of this name, as are the next three.
+    /// The field `DateEpoch`, as one of the fields to return.
     DateEpoch,
-    /// `CdrType`.
+    /// The field `CdrType`, as one of the fields to return.
     CdrType,
-    /// `UserName`.
+    /// The field `UserName`, as one of the fields to return.
     UserName,
-    /// `UserId`.
+    /// The field `UserId`, as one of the fields to return.
     UserId,
-    /// The key `version`.
+    /// The key `version` of a request.
     Version,
     /// The key `sort` with the field `date`, as the vendor spells it (docs/voicenter-api.md#order).
     SortLower,
     /// The key `sort` with the field `Date`.
     SortPascal,
-    /// The criterion `callID`.
+    /// The search criterion `callID`, for looking up single calls.
     CallId,
-    /// The criterion `cdrTypes`, where we add it ourselves.
+    /// The search criterion `cdrTypes`, if the daemon adds it by itself.
     CdrTypes,
 }
 
 impl Capability {
-    /// All of them.
+    /// Every capability, in the order of the bits of [`Form`].
     pub const ALL: [Self; 9] = [
         // In the order of `Lacking::NAMES`.
         Self::DateEpoch,
@@ -54,7 +55,7 @@ impl Capability {
         Self::CdrTypes,
     ];
 
-    /// Its name in the ledger and in logs.
+    /// The capability's name in the ledger and in logs.
     pub const fn name(self) -> &'static str {
         match self {
             Self::DateEpoch => "DateEpoch",
@@ -69,48 +70,48 @@ impl Capability {
         }
     }
 
-    /// The word by which a server's complaint names it.
+    /// The word by which a server's error message names it.
     fn word(self) -> String {
         self.name().split(' ').next().unwrap_or_default().to_ascii_lowercase()
     }
 }
 
-/// A set of capabilities: what a question is asked with.
+/// A set of capabilities: those that a question uses.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Form(u16);
 
 impl Form {
-    /// Nothing but what every server takes.
+    /// The empty set: only what every server accepts.
     pub const BARE: Self = Self(0);
-    /// Everything.
+    /// The full set of capabilities.
     pub const FULL: Self = Self(0b1_1111_1111);
-    /// The extra fields.
+    /// The extra fields to return.
     pub(super) const FIELDS: Self = Self(0b1111);
-    /// What cannot be left off without asking something else.
+    /// What cannot be left out without asking something else.
     const ESSENTIAL: Self = Self(0b1_1000_0000);
 
-    /// The set of these.
+    /// The set of these capabilities.
     pub fn of(capabilities: impl IntoIterator<Item = Capability>) -> Self {
         Self(capabilities.into_iter().fold(0, |bits, one| bits | 1 << one as u16))
     }
 
-    /// Returns `true` if `capability` is in it.
+    /// Returns `true` if `capability` is in the set.
     pub const fn has(self, capability: Capability) -> bool {
         self.0 >> capability as u16 & 1 == 1
     }
 
-    /// Its members.
+    /// The capabilities in the set.
     pub fn members(self) -> impl Iterator<Item = Capability> {
         Capability::ALL.into_iter().filter(move |one| self.has(*one))
     }
 
-    /// The fields that a question in this form does not ask for.
+    /// The fields that a question in this form leaves out.
     pub fn lacking(self) -> Lacking {
         let left_out = Self::FIELDS.minus(self);
         Lacking::of(left_out.members().map(Capability::name))
     }
 
-    /// What a server's complaint names.
+    /// The capabilities that a server's error message names.
     pub(super) fn named_in(text: &str) -> Self {
         let lower = text.to_ascii_lowercase();
         let words: Vec<&str> = lower.split(|c: char| !c.is_ascii_alphanumeric()).collect();
@@ -137,7 +138,7 @@ impl Form {
         other.minus(self).is_bare()
     }
 
-    /// What really goes out: one spelling of `sort` at most.
+    /// The part that is really sent: at most one spelling of `sort`.
     fn on_the_wire(self) -> Self {
         if self.has(Capability::SortLower) { self.minus(Self::of([Capability::SortPascal])) } else { self }
     }
@@ -146,44 +147,44 @@ impl Form {
 /// What a reply says about the form of its question.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reception {
-    /// The server understood it.
+    /// The server understood the form.
     Taken,
-    /// An error of no known meaning, whose text names these.
+    /// The reply was an error of unknown meaning, whose text names these capabilities.
     Refused(Form),
-    /// An HTTP error that may be about the form as well as about anything else.
+    /// The reply was an HTTP error, which may be caused by the form or by anything else.
     Failed,
-    /// Trouble that has nothing to do with the form.
+    /// The reply was a problem that has nothing to do with the form.
     Unrelated,
 }
 
 /// What to do next about a question.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AttemptStep {
-    /// Ask it in this form.
+    /// Send the question in this form.
     Request(Form),
-    /// Take the last reply to a form that was taken.
+    /// Use the last reply to a form that was accepted.
     Take,
-    /// The last reply is all there is.
+    /// Use the last reply: no other form is left to try.
     GiveUp,
 }
 
-/// What a server takes, as far as its replies have shown.
+/// What a server accepts, as far as its replies have shown.
 #[derive(Clone, Debug, Default)]
 pub struct Capabilities {
     dropped: Form,
-    /// Taken by the server since the start.
+    /// What the server has accepted since the start.
     proven: Form,
-    /// Dropped ones that are tried with the next question that has a use for them, each group by itself.
+    /// Dropped capabilities to be tried with the next question that can use them, one group at a time.
     untried: VecDeque<Form>,
     retry_at: Option<DateTime<Utc>>,
-    /// Refusals of the form in force, one after the other.
+    /// Consecutive refusals of the form in force.
     strikes: u32,
-    /// What cannot be left off and was refused once, and whether a question without it was taken since.
+    /// What cannot be left out and was refused once, and whether a question without it was accepted since.
     struck: Form,
     taken_since_struck: bool,
 }
 
-/// One question on its way to an answer.
+/// One question and the forms in which it has been sent.
 #[derive(Clone, Copy, Debug)]
 pub struct Attempt {
     wanted: Form,
@@ -195,17 +196,17 @@ pub struct Attempt {
 
 #[derive(Clone, Copy, Debug)]
 enum Phase {
-    /// In the form in force.
+    /// Sent in the form in force.
     InForce,
-    /// Without what the server named.
+    /// Sent without what the server named.
     Named { without: Form },
-    /// Without anything that could be to blame.
+    /// Sent without anything that could be to blame.
     Bare,
-    /// With one group of what was dropped.
+    /// Sent with one group of what was dropped.
     Trying { base: Form, group: Form },
 }
 
-/// What is kept in the ledger.
+/// What is stored in the ledger.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Remembered {
@@ -213,7 +214,7 @@ pub struct Remembered {
 }
 
 impl Capabilities {
-    /// What an earlier process found out: all of it is tried again.
+    /// Starts from what an earlier process found out; all of it is tried again.
     pub fn recalled(remembered: &Remembered) -> Self {
         let known = |one: &Capability| remembered.dropped.iter().any(|name| name == one.name());
         let dropped = Form::of(Capability::ALL.into_iter().filter(known));
@@ -227,22 +228,22 @@ impl Capabilities {
         Remembered { dropped: self.dropped.members().map(|one| one.name().to_owned()).collect() }
     }
 
-    /// What is left out at present.
+    /// The capabilities that are left out at present.
     pub const fn dropped(&self) -> Form {
         self.dropped
     }
 
-    /// The server takes `capability` and does something else: it does not have it.
+    /// Notes that the server accepts `capability` but ignores it: it is then left out.
     pub fn ignores(&mut self, capability: Capability, now: DateTime<Utc>) {
         self.drop(Form::of([capability]), now);
     }
 
-    /// The host's clock was set back: what was due is due after the same time as before.
+    /// Notes that the host's clock was set back: what was due stays due after the same time as before.
     pub fn clock_was_set_back(&mut self, by: TimeDelta) {
         self.retry_at = self.retry_at.map(|at| at - by);
     }
 
-    /// Begins with a question that has a use for `wanted` and makes no sense without `essential`.
+    /// Starts a question that can use `wanted` and makes no sense without `essential`.
     pub fn begin(&mut self, wanted: Form, essential: Form, now: DateTime<Utc>) -> (Attempt, Form) {
         match self.retry_at {
             Some(at) if at > now => {}
@@ -250,7 +251,7 @@ impl Capabilities {
                 self.retry_at = Some(now + RETRY_EVERY);
                 self.try_again();
             }
-            // Known from an earlier process, and about to be tried.
+            // Dropped by an earlier process, and about to be tried.
             None if !self.dropped.is_bare() => self.retry_at = Some(now + RETRY_EVERY),
             None => {}
         }
@@ -264,7 +265,7 @@ impl Capabilities {
         (attempt, attempt.sent)
     }
 
-    /// What was dropped is tried with the next questions that have a use for it. A criterion is simply used again, and one
+    /// Tries what was dropped with the next questions that can use it. A criterion is simply used again, and one
     /// more refusal drops it.
     fn try_again(&mut self) {
         let criteria = self.dropped.both(Form::ESSENTIAL);
@@ -275,7 +276,7 @@ impl Capabilities {
         self.untried = VecDeque::from([self.dropped]);
     }
 
-    /// Takes in what came of the form that was sent last.
+    /// Takes in the result of the form that was sent last.
     pub fn absorb(&mut self, attempt: &mut Attempt, reception: Reception, now: DateTime<Utc>) -> AttemptStep {
         match reception {
             Reception::Taken => self.taken(attempt, now),
@@ -310,7 +311,7 @@ impl Capabilities {
                 AttemptStep::Take
             }
             Phase::Bare => {
-                // Something of all this is to blame, or nothing any more: each is tried.
+                // Something of all this is to blame, or nothing any more: try each of them.
                 let failing = attempt.wanted.minus(self.dropped);
                 self.drop(failing, now);
                 self.untried.extend([failing.both(Form::FIELDS), failing.minus(Form::FIELDS)]);
@@ -342,7 +343,7 @@ impl Capabilities {
                     return attempt.outcome();
                 }
                 if at_once && self.strikes == 1 && !known {
-                    return AttemptStep::Request(attempt.sent); // a passing trouble, perhaps
+                    return AttemptStep::Request(attempt.sent); // perhaps a passing problem
                 }
                 // While the API is in trouble, most questions are not worth a second request.
                 if self.strikes != 2 && !self.strikes.is_multiple_of(4) {
@@ -351,7 +352,7 @@ impl Capabilities {
                 if named.is_bare() { self.bare(attempt) } else { self.without(attempt, named) }
             }
             Phase::Named { without } if !named.is_bare() => self.without(attempt, without.union(named)),
-            // What it named was not the reason, or not all of it.
+            // What the server named was not the reason, or not all of it.
             Phase::Named { .. } if !attempt.sent.is_bare() => self.bare(attempt),
             // The form is not to blame.
             _ => attempt.outcome(),
@@ -370,12 +371,12 @@ impl Capabilities {
         AttemptStep::Request(attempt.sent)
     }
 
-    /// Refused by name twice while all else works; or refused, another question taken, and refused again: it is not to
-    /// be had.
+    /// Decides about an essential criterion that was refused. It is dropped if it was refused by name twice while
+    /// everything else works, or refused, another question accepted, and refused again.
     fn essential_refused(&mut self, attempt: &mut Attempt, named: Form, now: DateTime<Utc>) -> AttemptStep {
         let carried = named.both(attempt.sent.union(attempt.essential));
         if !carried.is_bare() && carried.both(attempt.essential).is_bare() {
-            return AttemptStep::GiveUp; // it complains of something else, which the next plain question settles
+            return AttemptStep::GiveUp; // the error is about something else, which the next plain question settles
         }
         let repeated = matches!(attempt.phase, Phase::Named { .. });
         if !carried.is_bare() && self.proven.holds(attempt.sent) && !repeated {
@@ -391,7 +392,7 @@ impl Capabilities {
         AttemptStep::GiveUp
     }
 
-    /// The next group of dropped ones to try beside `base`, which works or is in force.
+    /// The next dropped group to try beside `base`, which works or is in force.
     fn next(&mut self, attempt: &mut Attempt, base: Form) -> AttemptStep {
         let mut left = VecDeque::new();
         let mut step = None;
@@ -399,7 +400,7 @@ impl Capabilities {
             let untried = untried.both(self.dropped);
             let group = untried.both(attempt.wanted);
             if group == Form::of([Capability::SortPascal]) && base.has(Capability::SortLower) {
-                // Not needed, so not tried: it is as good as any that was never sent.
+                // The question does not need it, so it cannot be tried and is treated as never sent.
                 self.dropped = self.dropped.minus(group);
             } else if !group.is_bare() {
                 left.extend(Some(untried.minus(group)).filter(|rest| !rest.is_bare()));

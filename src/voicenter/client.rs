@@ -1,4 +1,4 @@
-//! One request over HTTP, and the judgement of what comes back: the body first, then the status.
+//! One request over HTTP, and the judgement of its response: the body first, then the status.
 
 mod connections;
 mod decoding;
@@ -27,7 +27,7 @@ use decoding::on_another_thread;
 use response::RawResponse;
 pub use settings::{ClientError, ClientSettings, Credential};
 
-/// The API as one account sees it. A clone shares its connections.
+/// The API as one account sees it. Clones share their connections.
 #[derive(Clone, Debug)]
 pub struct Client {
     http: reqwest::Client,
@@ -39,22 +39,22 @@ pub struct Client {
     warned: Arc<Mutex<BTreeMap<String, Instant>>>,
 }
 
-/// The same oddity of the answers is warned of this often; each poll may show it again.
+/// How often a log line about the same oddity of answers is repeated; each poll may show it again.
 const WARNED_EVERY: Duration = Duration::from_secs(3600);
 
-/// A body this large is decoded on another thread: it takes milliseconds.
+/// A body of this size is decoded on another thread, because that takes milliseconds.
 const LARGE: usize = 256 << 10;
-/// A growing body reserves this much more than it needs at once.
+/// How much more than it needs at once a growing body reserves.
 const RESERVED_AHEAD: u64 = 256 << 10;
 
-/// Makes ring the cryptography of every TLS connection of this process.
+/// Installs ring as the cryptography of every TLS connection of this process.
 pub fn install_crypto() {
     static PROVIDER: Once = Once::new();
-    // Fails only if one is installed already, which does as well.
+    // This fails only if one is installed already, which is fine as well.
     PROVIDER.call_once(|| drop(rustls::crypto::ring::default_provider().install_default()));
 }
 
-/// What the clients of one process share.
+/// What the clients of one process share: connections and the memory for answers.
 #[derive(Clone, Debug)]
 pub struct ClientResources {
     connections: HttpConnections,
@@ -62,20 +62,20 @@ pub struct ClientResources {
 }
 
 impl ClientResources {
-    /// For clients whose answers are at most `largest` bytes each.
+    /// Resources for clients whose answers are at most `largest` bytes each.
     pub fn for_answers_of(largest: u64) -> Self {
         Self { connections: HttpConnections::default(), memory: AnswerMemory::for_answers_of(largest) }
     }
 }
 
 impl Client {
-    /// A client that shares nothing.
+    /// Creates a client that shares nothing.
     pub fn new(settings: ClientSettings) -> Result<Self, ClientError> {
         let shared = ClientResources::for_answers_of(settings.max_response_bytes);
         Self::sharing(settings, &shared)
     }
 
-    /// A client for one account of several.
+    /// Creates a client for one account of several.
     pub fn sharing(settings: ClientSettings, shared: &ClientResources) -> Result<Self, ClientError> {
         let mut bearer = None;
         if let Credential::Token(token) = &settings.credential {
@@ -95,22 +95,22 @@ impl Client {
         })
     }
 
-    /// The same client, speaking of itself in log lines as this account's.
+    /// The same client, named after this account in log lines.
     pub fn named(self, account: &str) -> Self {
         Self { account: Arc::from(account), ..self }
     }
 
-    /// The same client, whose answers hold their items as they came, too: for showing them.
+    /// The same client, whose answers also keep their unchanged items, for showing them.
     pub fn keeping_items(self) -> Self {
         Self { keeps_items: true, ..self }
     }
 
-    /// How questions are sent.
+    /// How questions are sent: POST or GET.
     pub fn method(&self) -> Method {
         self.settings.method
     }
 
-    /// A fingerprint of the credential: what the shared budget is kept by. It tells nothing without `salt`.
+    /// A fingerprint of the credential, by which the shared budget is kept. It reveals nothing without `salt`.
     pub fn credential_fingerprint(&self, salt: &[u8]) -> String {
         let mut hasher = Sha256::new();
         hasher.update(salt);
@@ -123,15 +123,16 @@ impl Client {
         &self.memory
     }
 
-    /// Asks a question.
+    /// Asks a question and returns the decoded answer.
     ///
     /// # Errors
-    /// Each [`ApiError`] says by its action what to do next.
+    ///
+    /// The action of each [`ApiError`] says what to do next.
     pub async fn ask(&self, question: &Question) -> Result<Answer, ApiError> {
         self.ask_within(question, self.memory.nothing()).await
     }
 
-    /// Asks a question whose answer begins with `memory` reserved for it.
+    /// Asks a question whose answer starts with `memory` reserved for it.
     pub async fn ask_within(&self, question: &Question, memory: ReservedMemory) -> Result<Answer, ApiError> {
         let (came, memory) = self.send(question, memory).await?;
         let DecodedBody { came, memory, envelope } = self.decode(came, memory).await;
@@ -144,17 +145,17 @@ impl Client {
         Ok(answer(envelope, &came, exact_bounds, memory))
     }
 
-    /// `api.timezone`.
+    /// `api.timezone`: the zone of zoneless dates and bounds.
     pub fn timezone(&self) -> chrono_tz::Tz {
         self.settings.timezone
     }
 
-    /// Whether the bounds of `question` go out as they are: a clock change of a zoned API widens them.
+    /// Returns `true` if the bounds of `question` are sent as they are: a clock change of a zoned API widens them.
     pub fn sends_exactly(&self, question: &Question) -> bool {
         wire::is_exact(question, self.date_form())
     }
 
-    /// The API's own HTML page for a question with `Format::Html`.
+    /// Returns the API's own HTML page for a question with `Format::Html`.
     pub async fn ask_html(&self, question: &Question) -> Result<String, ApiError> {
         let (came, memory) = self.send(question, self.memory.nothing()).await?;
         let DecodedBody { came, envelope, memory: _held } = self.decode(came, memory).await;
@@ -169,7 +170,7 @@ impl Client {
         Ok(decode::page(&came.body, came.charset()))
     }
 
-    /// Decodes a body; a large one on another thread, for probes must be answered meanwhile.
+    /// Decodes a body; a large one on another thread, because probes must be answered meanwhile.
     async fn decode(&self, came: RawResponse, memory: ReservedMemory) -> DecodedBody {
         let keep = if self.keeps_items { Keep::Items } else { Keep::Records };
         let zone = self.settings.timezone;
@@ -179,7 +180,7 @@ impl Client {
         on_another_thread(&self.memory, move || DecodedBody::from(came, memory, zone, keep)).await
     }
 
-    /// The error that the API itself names: it counts before any status.
+    /// The error that the API itself names. It takes precedence over any status.
     fn refusal(&self, envelope: &Envelope, came: &RawResponse) -> Option<ApiError> {
         of_number(
             envelope.error_number?,
@@ -188,7 +189,7 @@ impl Client {
         )
     }
 
-    /// What was taken, but not as it should be.
+    /// Logs what was accepted although it is not as it should be.
     fn report(&self, envelope: &Envelope, came: &RawResponse) {
         let account = &*self.account;
         if envelope.invalid_bytes > 0 && self.warns_of("invalid text") {
@@ -199,7 +200,7 @@ impl Client {
                 charset = came
                     .charset()
                     .map(|charset| self.scrub(charset).replace(|char: char| !char.is_ascii_graphic(), "")),
-                "bytes that mean nothing in the answer's charset: a replacement character stands in their place"
+                "bytes that are invalid in the answer's charset were replaced by U+FFFD"
             );
         }
         for (field, count) in envelope.unfit.iter().filter(|(field, _)| self.warns_of(field)) {
@@ -208,12 +209,12 @@ impl Client {
                 account,
                 field,
                 count,
-                "values that the field's column cannot hold: they are kept in extra, the column is NULL"
+                "values do not fit into the field's column: they are kept in extra, and the column is NULL"
             );
         }
     }
 
-    /// Returns `true` if it is time to warn of this.
+    /// Returns `true` if it is time to log this warning again.
     fn warns_of(&self, what: &str) -> bool {
         let mut warned = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
         let due = warned.get(what).is_none_or(|at| at.elapsed() >= WARNED_EVERY);
@@ -267,7 +268,7 @@ impl Client {
         let bytes = came.body.len() as u64;
         match &received {
             Ok(()) => self.memory.note_size(bytes),
-            // The next try waits for as much before it asks.
+            // The next attempt waits for this much before it asks.
             Err(ApiError::NoMemory { received }) => {
                 self.memory.note_wanted(received.saturating_mul(2).min(self.settings.max_response_bytes));
             }
@@ -306,7 +307,8 @@ impl Client {
         }
     }
 
-    /// Reserves memory amid an answer. The server is kept waiting meanwhile, which is not its fault, but not for ever.
+    /// Reserves memory while an answer arrives. The server has to wait meanwhile, which is not its fault, but not
+    /// without limit.
     async fn reserve(
         &self,
         bytes: u64,
@@ -336,7 +338,7 @@ impl Client {
 
     fn words_of(&self, error: reqwest::Error) -> String {
         let timed_out = error.is_timeout();
-        // Without its URL: a GET's holds the code.
+        // Without its URL, because that of a GET contains the code.
         let error = error.without_url();
         let mut text = if timed_out { "timed out".to_owned() } else { error.to_string() };
         let mut source = std::error::Error::source(&error);
@@ -364,8 +366,9 @@ impl Client {
         }
     }
 
-    /// A server may echo what it was sent: the credential, or phones that were searched for. What it says goes into logs and
-    /// onto the page, so no number as long as a phone's stays. An address has none.
+    /// Removes what a server may echo of the request: the credential, or phone numbers that were searched for. Its
+    /// text goes into logs and onto the page, so no number as long as a phone number stays. (An IP address has
+    /// none.)
     fn scrub(&self, text: &str) -> String {
         let secret = self.settings.credential.secret();
         let encoded: String = url::form_urlencoded::byte_serialize(secret.as_bytes()).collect();
@@ -373,7 +376,7 @@ impl Client {
         let forms = [secret, &encoded, escaped.trim_matches('"')];
         let hide =
             |text: String, form: &&str| if form.is_empty() { text } else { text.replace(*form, "***") };
-        // Printable first: a character that nobody sees must not hide the credential from us.
+        // Control characters go first: an invisible character must not hide the credential from this search.
         without_long_numbers(&forms.iter().fold(printable(text), hide)).chars().take(300).collect()
     }
 }
@@ -394,31 +397,32 @@ fn without_long_numbers(text: &str) -> String {
     kept
 }
 
-/// An answer without an error that its status belies. It may be a failure in the clothes of "no calls".
+/// An error for an answer that reports none but has a contradicting status: it may be a failure that looks like "no
+/// calls".
 fn contradiction(envelope: &Envelope, came: &RawResponse) -> Option<ApiError> {
     let beside = match envelope.error_number {
         Some(number) => format!("ERROR_NUMBER {number} and {} records", envelope.listed),
         None => format!("{} records", envelope.listed),
     };
     let (status, sign) = match (came.status, envelope.status_code) {
-        // 202 and 206 are for answers that are not there yet, or not whole.
+        // 202 and 206 mean that the answer is not there yet, or not complete.
         (status @ (202 | 206 | 400..), _) => (i64::from(status), format!("HTTP {status}")),
         (_, Some(code)) if !(0..400).contains(&code) || matches!(code, 202 | 206) => {
             (code, format!("STATUS_CODE {code}"))
         }
         _ => return None,
     };
-    let signs = format!("{sign} beside {beside}");
+    let signs = format!("{sign} with {beside}");
     Some(ApiError::Contradictory { status, signs, retry_after: came.retry_after })
 }
 
-/// When the API is late with an answer, and how long the answer may yet wait for memory besides.
+/// When an answer is late, and how much longer than that it may wait for memory.
 struct Deadline {
     at: Instant,
     patience: Duration,
 }
 
-/// A body decoded, and the memory that it takes up in either form.
+/// A decoded body, and the memory that it occupies in either form.
 struct DecodedBody {
     came: RawResponse,
     memory: ReservedMemory,

@@ -7,25 +7,25 @@ use chrono_tz::Tz;
 
 use super::question::Granularity;
 
-/// How fine a date came.
+/// How precise a date in an answer is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Precision {
-    /// Fractions of a second.
+    /// With fractions of a second.
     Fraction,
-    /// Seconds.
+    /// With seconds, but no fractions.
     Second,
-    /// Minutes only.
+    /// With minutes only; the seconds are unknown.
     Minute,
 }
 
-/// A date of an answer before its zone is known.
+/// A date of an answer, before its zone is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Written {
-    /// As written.
+    /// The wall time as written.
     pub local: NaiveDateTime,
-    /// `Z` or a numeric offset; `None` when zoneless.
+    /// The offset of `Z` or as a number; `None` for a zoneless date.
     pub offset: Option<FixedOffset>,
-    /// How fine.
+    /// How precise the date is.
     pub precision: Precision,
 }
 
@@ -65,7 +65,7 @@ fn numbers<const N: usize>(text: &str, separator: char, widths: [usize; N]) -> O
     parts.next().is_none().then_some(values)
 }
 
-/// Nanoseconds, cut off at microseconds: PostgreSQL holds no finer ones (manual, 8.5 "Date/Time Types").
+/// Nanoseconds, cut off at microseconds, the most precise that PostgreSQL stores (manual, 8.5 "Date/Time Types").
 fn parse_fraction(digits: &str) -> Option<u32> {
     if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
@@ -93,8 +93,8 @@ fn parse_offset(text: &str) -> Option<FixedOffset> {
 
 /// The instant that a written date means in `zone`.
 ///
-/// A wall time that occurs twice: the one nearer to `epoch` (DateEpoch), without which it is the earlier one, always
-/// the same. A wall time that is skipped moves forward by what was skipped.
+/// For a wall time that occurs twice, it is the instant nearer to `epoch` (DateEpoch), or always the earlier one
+/// without an epoch. A wall time that is skipped moves forward by what was skipped.
 pub fn instant(written: Written, zone: Tz, epoch: Option<i64>) -> Option<DateTime<Utc>> {
     if let Some(offset) = written.offset {
         return offset.from_local_datetime(&written.local).single().map(|date| date.to_utc());
@@ -115,21 +115,22 @@ pub fn instant(written: Written, zone: Tz, epoch: Option<i64>) -> Option<DateTim
     }
 }
 
-/// How bounds are written where the clock repeats an hour.
+/// How bounds are written in an hour that the clock repeats.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Repeated {
-    /// No bound is a reading that occurs twice: both are moved outwards, to the ends of the repeated hour.
+    /// No bound is a wall time that occurs twice: both are moved outwards, to the ends of the repeated hour.
     Widen,
-    /// A bound may be one: the window's own readings, which stand for both passes of the hour.
+    /// A bound may be such a wall time: the window's own readings are sent, which mean both passes of the hour.
     Narrow,
 }
 
-/// The bounds as they are sent: local times that cover `[from, to)` wholly, and whether they are no wider than asked.
+/// Returns the bounds as they are sent, local times that cover all of `[from, to)`, and `true` if they are no wider
+/// than requested.
 ///
-/// Across a clock change local time runs twice or skips. There the bounds are widened until every instant of the
-/// window, written as local time, lies between them, and neither of them is a reading that never occurs. A reading that
-/// occurs twice is a bound only when `repeated` allows it: each window in that hour is then asked for with its own readings,
-/// brings the records of both passes, and no window has to bring the whole hour.
+/// Across a clock change, local time repeats or skips an hour. There the bounds are widened until every instant of
+/// the window, written as local time, lies between them, and neither of them is a reading that never occurs. A
+/// reading that occurs twice is a bound only if `repeated` allows it: each window in that hour is then requested
+/// with its own readings and returns the records of both passes, and no window has to return the whole hour.
 pub fn bounds(
     from: DateTime<Utc>,
     to: DateTime<Utc>,
@@ -139,7 +140,8 @@ pub fn bounds(
 ) -> (String, String, bool) {
     let offset =
         |instant: DateTime<Utc>| zone.offset_from_utc_datetime(&instant.naive_utc()).fix().local_minus_utc();
-    // The end is not part of the window: where the clock changes just there, its new reading is none of the window's.
+    // The end is not part of the window: if the clock changes exactly there, the window has no share in its new
+    // reading.
     let last = match repeated {
         Repeated::Widen => to,
         Repeated::Narrow => (to - TimeDelta::nanoseconds(1)).max(from),
@@ -291,7 +293,7 @@ mod tests {
         ] {
             assert_eq!(of(from, to, Repeated::Narrow), clock(own.0, own.1), "{from}");
         }
-        // Only a window over the change itself brings the whole hour.
+        // Only a window across the change itself returns the whole hour.
         let over = of("2026-10-24T22:59:58Z", "2026-10-24T23:00:02Z", Repeated::Narrow);
         assert_eq!(over, clock("00:59:58", "02:00:02"));
         let wide = of("2026-10-24T22:10:00Z", "2026-10-24T22:10:01Z", Repeated::Widen);
@@ -326,7 +328,7 @@ mod tests {
                     prop_assert!(*low <= local && local[..high.len()] <= **high, "{low} {local} {high}");
                 }
                 prop_assert!(wide.0 <= narrow.0 && narrow.1 <= wide.1, "{narrow:?} {wide:?}");
-                // Where wide bounds say what is meant, narrow ones are the same.
+                // Where wide bounds are unambiguous, narrow ones are the same.
                 prop_assert!(!wide.2 || narrow == wide, "{narrow:?} {wide:?}");
             }
             let (low, high, _) = bounds(at(from), at(from + length), zone, Granularity::Second, Repeated::Widen);

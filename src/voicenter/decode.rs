@@ -1,8 +1,9 @@
-//! Answers made into records: lenient in what it takes, and nothing is lost.
+//! Turns answers into records: lenient in what is accepted, and nothing is lost.
 //!
-//! The envelope is cut into raw items without interpreting them, and each item is decoded by itself, so a bad record
-//! harms no neighbour. What serde_json refuses but servers send (lone surrogates, control characters, NaN, other charsets)
-//! is repaired in the text first, and only then; a record that stays unreadable is rejected alone.
+//! The envelope is cut into raw items without interpreting them, and each item is decoded by itself, so a bad
+//! record does not affect its neighbours. What serde_json refuses but servers send (lone surrogates, control
+//! characters, NaN, other charsets) is repaired in the text, but only if decoding fails without that; a record that
+//! stays unreadable is rejected alone.
 
 mod broken;
 mod charset;
@@ -23,64 +24,70 @@ use crate::cdr::{Cdr, Column, Rejected};
 use member::{Member, members};
 use record::{Decoded, decode_record};
 
-/// An answer's envelope, decoded. Pure data: what it means is the client's to judge.
+/// The decoded envelope of an answer. It is pure data; the client decides what it means.
 #[derive(Clone, Debug, Default)]
 pub struct Envelope {
-    /// `ERROR_NUMBER`; `None` when absent, beside a `CDR_LIST`.
+    /// `ERROR_NUMBER`; `None` if it is absent beside a `CDR_LIST`.
     pub error_number: Option<i64>,
-    /// `ERROR_DESCRIPTION`.
+    /// `ERROR_DESCRIPTION`: the API's explanation, unfiltered.
     pub error_description: String,
-    /// `TOTAL_HITS`.
+    /// `TOTAL_HITS`: how many records the API says there are.
     pub total_hits: Option<u64>,
-    /// `RETURN_HITS`.
+    /// `RETURN_HITS`: how many records the API says it returned.
     pub return_hits: Option<u64>,
-    /// `STATUS_CODE`.
+    /// `STATUS_CODE`: the API's own status, like that of HTTP.
     pub status_code: Option<i64>,
-    /// The records that can be rows, in the order in which they came.
+    /// The records that can be rows, in the order of the answer.
     pub records: Vec<Cdr>,
-    /// Those that cannot.
+    /// The items that cannot be rows, and why.
     pub rejected: Vec<Rejected>,
     /// The columns that at least one record had a field for.
     pub columns: BTreeSet<Column>,
     /// The fields without a column that at least one record had, in lower case.
     pub other_fields: BTreeSet<String>,
-    /// Items in `CDR_LIST`.
+    /// Number of items in `CDR_LIST`, including rejected ones.
     pub listed: usize,
-    /// The coarsest form of date.
+    /// The least precise form of date in the answer.
     pub precision: Option<Precision>,
+<<<<<<< HEAD
     /// A date came without a zone.
     pub zoneless: bool,
     /// A date came with a second other than 0, or a fraction of one.
+=======
+    /// `true` if a date came without a zone.
+    pub zoneless: bool,
+    /// `true` if a date came with a second other than 0, or a fraction of one.
+>>>>>>> english2b
     pub second_dates: bool,
     /// What the dates show of their zone.
     pub(super) zones: ZoneCounter,
-    /// Bytes that mean nothing in the charset of the body; U+FFFD stands in their place.
+    /// Number of bytes invalid in the body's charset; U+FFFD replaces them.
     pub invalid_bytes: u64,
-    /// The items of `CDR_LIST` as they came, when they are to be kept.
+    /// The unchanged items of `CDR_LIST`, if they are to be kept.
     pub items: Vec<String>,
-    /// By field as it is written: the values that its column cannot hold, which are kept in `extra`.
+    /// By field name as written: how many values did not fit into the column and are kept in `extra`.
     pub unfit: BTreeMap<String, u64>,
 }
 
-/// Why a body is none of the API's answers. Never a partial answer: the same window is asked for again.
+/// Why a body is not one of the API's answers. There is never a partial answer: the same window is requested again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadBody {
-    /// Nothing came.
+    /// The body has no bytes.
     #[error("an empty body")]
     Empty,
-    /// HTML.
+    /// The body is an HTML page.
     #[error("an HTML page")]
     Html,
-    /// JSON that ends in the middle.
+    /// The JSON ends in the middle.
     #[error("JSON that ends in the middle")]
     Cut,
-    /// No JSON at all.
+    /// The body is not JSON at all.
     #[error("a body that is not JSON")]
     NotJson,
-    /// JSON, but neither `ERROR_NUMBER` nor `CDR_LIST` in it.
+    /// The body is JSON, but has neither `ERROR_NUMBER` nor `CDR_LIST`.
     #[error("JSON without ERROR_NUMBER and CDR_LIST")]
     NoEnvelope,
-    /// `CDR_LIST` or `ERROR_NUMBER` is not what it should be.
+    /// `CDR_LIST` or `ERROR_NUMBER` has an unexpected form.
     #[error("an answer whose {0} cannot be read")]
     BadMember(&'static str),
 }
@@ -90,22 +97,22 @@ pub(super) fn page(body: &[u8], charset: Option<&str>) -> String {
     charset::text(body, charset).text.into_owned()
 }
 
-/// Decodes a body in UTF-8. Zoneless dates are taken to be in `zone`.
+/// Decodes a body in UTF-8. Zoneless dates are assumed to be in `zone`.
 pub fn decode(body: &[u8], zone: Tz) -> Result<Envelope, BadBody> {
     decode_as(body, None, zone)
 }
 
-/// Decodes a body that came with `charset` in its Content-Type. Zoneless dates are taken to be in `zone`.
+/// Decodes a body whose Content-Type names `charset`. Zoneless dates are assumed to be in `zone`.
 pub fn decode_as(body: &[u8], charset: Option<&str>, zone: Tz) -> Result<Envelope, BadBody> {
     decode_keeping(body, charset, zone, Keep::Records)
 }
 
-/// What is kept of an item.
+/// What is kept of each item.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Keep {
-    /// Its record.
+    /// Its record, but not its text.
     Records,
-    /// Its text, too.
+    /// Its record and its text.
     Items,
 }
 
@@ -146,7 +153,7 @@ fn whole(text: &str, zone: Tz, keep: Keep) -> Result<Envelope, BadBody> {
 fn with_broken_records(text: &str, zone: Tz, keep: Keep) -> Option<Envelope> {
     let found = broken::recovered(text)?;
     let (mut envelope, _) = head(&members(&found.envelope)?).ok()?;
-    // Only the server's own count proves that nothing was cut off, or two records taken for one.
+    // Only the server's own count proves that nothing was cut off and that two records were not taken for one.
     let is_whole = match envelope.return_hits {
         Some(returned) => returned == found.items.len() as u64,
         None => found.ends_well,
@@ -201,15 +208,16 @@ fn status(raw: &str) -> Result<Option<i64>, BadBody> {
     match text.split_whitespace().next() {
         None => Ok(None),
         Some(word) if word.eq_ignore_ascii_case("ok") => Ok(Some(200)),
-        // A word of no known meaning may be that of a failure.
+        // An unknown word may stand for a failure.
         Some(word) => member::integer(word).map(Some).ok_or(BadBody::BadMember("STATUS_CODE")),
     }
 }
 
-/// The items of `CDR_LIST`: none when it is absent, null or empty text.
+/// The items of `CDR_LIST`: none if it is absent, null or empty text.
 ///
-/// Serialisers that know no difference between a list and an object write a list of one as its item, and one with holes
-/// as an object with numbers for names; others write the list as a text. What can be read in one way only is taken.
+/// Serialisers that do not distinguish lists from objects write a list of one as its item, and a list with holes as
+/// an object with numbers for names; others write the list as a text. Anything with only one possible reading is
+/// accepted.
 fn items(list: Option<&str>) -> Result<Vec<Cow<'_, str>>, BadBody> {
     const BAD: BadBody = BadBody::BadMember("CDR_LIST");
     match list {
@@ -230,7 +238,7 @@ fn array(list: &str) -> Option<Vec<&RawValue>> {
     serde_json::from_str(list).ok()
 }
 
-/// The items of a list that came as an object; `None` when it may mean something else.
+/// The items of a list that came as an object; `None` if it may mean something else.
 fn object_items(object: &str) -> Option<Vec<Cow<'_, str>>> {
     let members = members(object)?;
     let numbered = |name: &str| !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_digit());
@@ -265,5 +273,5 @@ impl Envelope {
     }
 }
 
-/// Text as it is, or repaired where PostgreSQL could not hold it.
+/// Text as it is, or repaired where PostgreSQL could not store it.
 type Text<'a> = Cow<'a, str>;

@@ -1,4 +1,4 @@
-//! What can come instead of records, and what it calls for.
+//! What a request can lead to instead of records, and what to do about it.
 
 use std::time::Duration;
 
@@ -10,142 +10,144 @@ use super::outcome::RequestOutcome;
 /// What to do about an [`ApiError`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// Asked too often: wait, all of this credential's requests together. No failed attempt.
+    /// Asked too often: all requests of this credential wait. This does not count as a failed attempt.
     SlowDown {
-        /// What `Retry-After` asks for.
+        /// The wait that `Retry-After` asks for.
         retry_after: Option<Duration>,
     },
-    /// Ask the same again, later; counts as an attempt.
+    /// Repeat the same request later; this counts as an attempt.
     Retry,
-    /// More records than one answer gives: ask for less at once.
+    /// More records than one answer can hold: request less at once.
     Split,
-    /// A larger answer than we take: ask for less at once.
+    /// An answer larger than this program accepts: request less at once.
     SplitTooLarge,
-    /// No whole answer in time: counts as an attempt, and asking for less may do.
+    /// There was no complete answer in time: this counts as an attempt, and requesting less may help.
     TooSlow,
-    /// The operator must act; ask again seldom.
+    /// The operator must act: repeat the request at long intervals.
     Pause {
-        /// The address to whitelist, where that is the reason.
+        /// The IP address to whitelist, if that is the reason.
         ip: Option<String>,
     },
-    /// A fault of ours or of the configuration: asking the same again is no use.
+    /// A fault in this program or the configuration: repeating the request is useless.
     Stop,
 }
 
-/// A request without a usable answer. Holds neither a credential nor a URL.
+/// A request without a usable answer. It contains neither a credential nor a URL.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ApiError {
-    /// Error 1, or HTTP 429.
+    /// Error 1, or HTTP 429: too many requests.
     #[error("the API was asked too often ({description})")]
     RateLimited {
-        /// What it said.
+        /// The API's explanation, without personal data.
         description: String,
-        /// `Retry-After`.
+        /// The wait that `Retry-After` asks for.
         retry_after: Option<Duration>,
     },
-    /// Error 2.
+    /// Error 2: wrong code or token.
     #[error("the API refuses the credential (error 2: {description})")]
     CredentialRefused {
-        /// What it said.
+        /// The API's explanation, without personal data.
         description: String,
     },
-    /// Error 3.
+    /// Error 3: more records than one answer can hold.
     #[error("too many records for one answer (error 3: {description})")]
     TooManyRecords {
-        /// What it said.
+        /// The API's explanation, without personal data.
         description: String,
     },
-    /// Error 4.
-    #[error("the API does not trust the address {ip} (error 4: {description})", ip = ip.as_deref().unwrap_or("it sees"))]
+    /// Error 4: the IP address is not whitelisted.
+    #[error(
+        "the API does not trust the address {ip} (error 4: {description})",
+        ip = ip.as_deref().unwrap_or("it sees")
+    )]
     AddressRefused {
-        /// The address as the API sees it.
+        /// The IP address as the API sees it.
         ip: Option<String>,
-        /// What it said.
+        /// The API's explanation, without personal data.
         description: String,
     },
-    /// Error 5.
+    /// Error 5: the range of dates is not accepted.
     #[error("the API calls the range of dates invalid (error 5: {description})")]
     InvalidRange {
-        /// What it said.
+        /// The API's explanation, without personal data.
         description: String,
         /// The `Date` header: a range may be refused for ending after it.
         server_date: Option<DateTime<Utc>>,
     },
-    /// Any other ERROR_NUMBER.
+    /// Any other `ERROR_NUMBER` than 0 to 5.
     #[error("the API answered error {number}: {description}")]
     Unknown {
-        /// ERROR_NUMBER.
+        /// The `ERROR_NUMBER` of the answer.
         number: i64,
-        /// What it said.
+        /// The API's explanation, without personal data.
         description: String,
     },
     /// An answer larger than `api.max_response_bytes`.
     #[error("the answer is larger than {limit} bytes (api.max_response_bytes)")]
     TooLarge {
-        /// The limit.
+        /// The limit for one answer, in bytes.
         limit: u64,
     },
-    /// HTTP 401, 403 and the like without the API's JSON: a firewall, a proxy or a gateway before the API refuses. It says
-    /// nothing about the credential, and it passes as suddenly as it comes.
+    /// HTTP 401, 403 and the like without the API's JSON: a firewall, a proxy or a gateway in front of the API
+    /// refuses. This says nothing about the credential, and it may end as suddenly as it began.
     #[error("HTTP {status} from something in front of the API: {what}")]
     Blocked {
-        /// The HTTP status.
+        /// The HTTP status of the response.
         status: u16,
-        /// What came.
+        /// What the body was, in words.
         what: String,
     },
-    /// One sign of the answer says that all went well, another that it did not.
+    /// Parts of the answer report success, others a failure.
     #[error("the answer contradicts itself: {signs}")]
     Contradictory {
-        /// The status that says so: HTTP's, else STATUS_CODE.
+        /// The status that reports the failure: HTTP's, otherwise STATUS_CODE.
         status: i64,
-        /// Both signs.
+        /// Both contradicting parts, in words.
         signs: String,
-        /// `Retry-After`.
+        /// The wait that `Retry-After` asks for.
         retry_after: Option<Duration>,
     },
-    /// No answer, or one that is none of the API's: empty, HTML, no JSON.
-    #[error("HTTP {status}, and no answer of the API's: {what}")]
+    /// The response has no body, or one that is not the API's: HTML, or no JSON.
+    #[error("HTTP {status}, but not an answer from the API: {what}")]
     Unreadable {
-        /// The HTTP status.
+        /// The HTTP status of the response.
         status: u16,
-        /// What came.
+        /// What the body was, in words.
         what: String,
-        /// `Retry-After`.
+        /// The wait that `Retry-After` asks for.
         retry_after: Option<Duration>,
     },
-    /// The connection stood, but no whole answer came within `api.timeout`.
+    /// The connection was made, but no complete answer arrived within `api.timeout`.
     #[error("the API did not answer in time: {0}")]
     TimedOut(String),
-    /// Answers of other accounts took up the memory for so long that this one was given up.
-    #[error(
-        "the answer was given up after {received} bytes: answers of other accounts take up the memory for it"
-    )]
+    /// Answers of other accounts used up the memory for so long that this one was abandoned.
+    #[error("the answer was abandoned after {received} bytes: answers of other accounts use up the memory")]
     NoMemory {
-        /// What came of it, decompressed.
+        /// Number of bytes received, decompressed.
         received: u64,
     },
-    /// The answer began and ended in the middle.
+    /// The answer started and ended in the middle.
     #[error("the answer was cut off after {received} bytes: {what}")]
     CutBody {
-        /// What came of it, decompressed.
+        /// Number of bytes received, decompressed.
         received: usize,
-        /// How it ended.
+        /// How the connection ended, in words.
         what: String,
     },
-    /// No connection was made: no such host, refused, no route, no TLS.
+    /// No connection was made: the host is unknown or refuses, or there is no route or no TLS.
     #[error("the API could not be reached: {0}")]
     NoConnection(String),
-    /// The connection was made, and nothing came.
+    /// The connection was made, but nothing was received.
     #[error("the API could not be reached: {0}")]
     Transport(String),
-    /// A redirect: not followed, for it would carry the credential along and cost a request that nobody counted.
-    #[error("the API redirects elsewhere, which is not followed")]
+    /// A redirect. It is not followed, because it would pass the credential on and make a request that no budget
+    /// counts.
+    #[error("the API redirects elsewhere; redirects are not followed")]
     Redirected,
 }
 
 impl ApiError {
-    /// What it calls for.
+    /// What to do about it.
     pub fn action(&self) -> Action {
         match self {
             ApiError::RateLimited { retry_after, .. } => Action::SlowDown { retry_after: *retry_after },
@@ -154,7 +156,7 @@ impl ApiError {
                 Action::SlowDown { retry_after: Some(*wait) }
             }
             ApiError::Contradictory { status: 429, .. } => Action::SlowDown { retry_after: None },
-            // A gateway that waited too long for the API says so by its status.
+            // A gateway that waited too long for the API reports that by its status.
             ApiError::TimedOut(_)
             | ApiError::CutBody { .. }
             | ApiError::Unreadable { status: 408 | 504 | 524, .. }
@@ -175,7 +177,7 @@ impl ApiError {
         }
     }
 
-    /// With the answer's own time, where that bears on the error.
+    /// Adds the answer's own time if that bears on the error.
     pub(super) fn dated(mut self, date: Option<DateTime<Utc>>) -> Self {
         if let ApiError::InvalidRange { server_date, .. } = &mut self {
             *server_date = date;
@@ -183,7 +185,7 @@ impl ApiError {
         self
     }
 
-    /// The server's time when it refused a range.
+    /// The API's clock when it refused a range.
     pub(crate) fn server_date(&self) -> Option<DateTime<Utc>> {
         match self {
             ApiError::InvalidRange { server_date, .. } => *server_date,
@@ -191,7 +193,7 @@ impl ApiError {
         }
     }
 
-    /// How the request ended, in one word.
+    /// How the request ended, in one word for metrics and traces.
     pub const fn outcome(&self) -> RequestOutcome {
         match self {
             ApiError::RateLimited { .. } => RequestOutcome::RateLimited,
@@ -212,18 +214,22 @@ impl ApiError {
         }
     }
 
+<<<<<<< HEAD
     /// The error and what to do about it, in one line.
     pub(crate) fn with_advice(&self) -> String {
         advice::join(self, self.advice())
     }
 
     /// What the operator can do about it.
+=======
+    /// What the operator can do about it, as a sentence.
+>>>>>>> english2b
     pub fn advice(&self) -> &'static str {
         match self {
             ApiError::RateLimited { .. } => "Nothing to do; if it lasts, lower api.requests_per_minute.",
             ApiError::CredentialRefused { .. } => "Check the account's code or token with Voicenter.",
             ApiError::TooManyRecords { .. } | ApiError::TooLarge { .. } => {
-                "Nothing to do: less is asked for at once."
+                "Nothing to do: a shorter span is requested."
             }
             ApiError::AddressRefused { .. } => {
                 "Ask Voicenter to whitelist this address, or use a bearer token."
@@ -233,8 +239,8 @@ impl ApiError {
             }
             ApiError::Unknown { .. } => "If it lasts, ask Voicenter what it means.",
             ApiError::Blocked { .. } => {
-                "It is retried. If it lasts, a firewall, a proxy or a gateway refuses this address or the credential: check api.url, \
-                 and ask whoever runs it."
+                "It is retried. If it lasts, a firewall, a proxy or a gateway refuses this address or the \
+                 credential: check api.url, and ask whoever runs it."
             }
             ApiError::Contradictory { .. } => {
                 "It is retried: such an answer proves nothing. If it lasts, ask Voicenter."
@@ -243,11 +249,11 @@ impl ApiError {
                 "It is retried with shorter spans. If it lasts, raise api.timeout."
             }
             ApiError::NoMemory { .. } => {
-                "It is retried. If it lasts, the database is slow: see database_away and store_duration_seconds; a lower \
-                 api.max_response_bytes makes answers smaller."
+                "It is retried. If it lasts, the database is slow: see database_away and \
+                 store_duration_seconds; a lower api.max_response_bytes makes answers smaller."
             }
             ApiError::Unreadable { .. } => {
-                "Check api.url; if that is right, it is the API's trouble and is retried."
+                "Check api.url; if that is right, the API has a problem, and the request is retried."
             }
             ApiError::NoConnection(_) | ApiError::Transport(_) => {
                 "Check api.url, the network, and HTTPS_PROXY."

@@ -1,6 +1,6 @@
 //! How a request can end, in one word: a closed list, for metrics and traces.
 
-/// How a request ended.
+/// How a request ended, as metrics and traces name it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[expect(missing_docs, reason = "docs/operations.md explains the words")]
 pub enum RequestOutcome {
@@ -23,7 +23,7 @@ pub enum RequestOutcome {
 }
 
 impl RequestOutcome {
-    /// All there are.
+    /// Every outcome, in the order of declaration.
     pub const ALL: [RequestOutcome; 16] = [
         RequestOutcome::Ok,
         RequestOutcome::RateLimited,
@@ -43,7 +43,7 @@ impl RequestOutcome {
         RequestOutcome::Redirected,
     ];
 
-    /// Its name in metrics and traces.
+    /// The outcome's name in metrics and traces.
     pub const fn as_str(self) -> &'static str {
         match self {
             RequestOutcome::Ok => "ok",

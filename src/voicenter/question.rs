@@ -1,43 +1,43 @@
-//! What is asked: values only.
+//! Questions to the API: values only.
 
 use chrono::{DateTime, Utc};
 
 use super::capabilities::Form;
 use crate::window::Order;
 
-/// How requests are sent.
+/// How requests are sent: `api.method`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Method {
-    /// JSON in the body.
+    /// POST, with JSON in the body.
     Post,
-    /// Everything in the query.
+    /// GET, with everything in the query.
     Get,
 }
 
-/// How fine the dates are that are sent: `api.granularity`.
+/// The precision of the dates that are sent: `api.granularity`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Granularity {
-    /// `2024-06-01T00:00:00`
+    /// With seconds, as in `2024-06-01T00:00:00`.
     Second,
-    /// `2015-05-14T08:00`
+    /// With minutes only, as in `2015-05-14T08:00`.
     Minute,
 }
 
-/// `format` of the request.
+/// The form of the answer: `format` of the request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
-    /// Records.
+    /// JSON with a list of records.
     Json,
-    /// A page with a table.
+    /// A page with a table of records.
     Html,
 }
 
-/// `fields` of the request.
+/// Which fields to return: `fields` of the request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fields {
-    /// All that are documented (docs/voicenter-api.md#fields), but for those that the form leaves out.
+    /// All documented fields (docs/voicenter-api.md#fields), except those that the form leaves out.
     All,
-    /// These.
+    /// Only the fields with these names.
     Only(Vec<String>),
 }
 
@@ -52,10 +52,10 @@ pub enum IdentityCriteria {
 }
 
 impl IdentityCriteria {
-    /// All of them.
+    /// Every criterion, in the order of declaration.
     pub const ALL: [Self; 4] = [Self::Account, Self::Hierarchical, Self::Department, Self::User];
 
-    /// The word on the wire.
+    /// The word sent for it.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Account => "Account",
@@ -66,48 +66,49 @@ impl IdentityCriteria {
     }
 }
 
-/// What a question is narrowed to; what is empty does not narrow.
+/// What a question is narrowed to; empty parts do not narrow it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Filter {
-    /// `phones`, with country code.
+    /// `phones`: phone numbers with country code.
     pub phones: Vec<String>,
-    /// `extensions`: SIP names.
+    /// `extensions`: SIP names of extensions.
     pub extensions: Vec<String>,
-    /// `IdentityCriteria`.
+    /// `IdentityCriteria`: whose calls the credential stands for.
     pub identity: Option<IdentityCriteria>,
-    /// `cdrTypes` (today only).
+    /// `cdrTypes` (current generation only): numbers of call types.
     pub cdr_types: Vec<i32>,
-    /// `callID` (today only).
+    /// `callID` (current generation only): the records of one call.
     pub call_id: Option<String>,
-    /// `campaignID` (today only).
+    /// `campaignID` (current generation only): the calls of these campaigns.
     pub campaign_ids: Vec<i64>,
-    /// `queueID` (today only).
+    /// `queueID` (current generation only): the calls of these queues.
     pub queue_ids: Vec<i64>,
 }
 
-/// One question to the API.
+/// One question to the API, in whichever form it is sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Question {
-    /// `fromdate`, as it is to be sent.
+    /// `fromdate`, before it is written in the API's zone.
     pub from: DateTime<Utc>,
-    /// `todate`, as it is to be sent.
+    /// `todate`, before it is written in the API's zone.
     pub to: DateTime<Utc>,
-    /// In the hour that a clock repeats: send the bounds' own readings, though they occur twice, rather than the whole hour.
+    /// In the hour that a clock repeats: `true` to send the bounds' own readings, though they occur twice, rather
+    /// than the whole hour.
     pub narrow: bool,
-    /// `sort` by Date, if the form has it.
+    /// The order to `sort` by Date in, if the form has it.
     pub order: Option<Order>,
-    /// Which of the parts that not every server takes to ask with; a session chooses them.
+    /// Which of the parts that not every server accepts to use; a session chooses them.
     pub form: Form,
-    /// What to narrow it to.
+    /// What the question is narrowed to.
     pub filter: Filter,
-    /// Which fields to send.
+    /// Which fields of the records to return.
     pub fields: Fields,
-    /// In which form to answer.
+    /// The form of the answer.
     pub format: Format,
 }
 
 impl Question {
-    /// For the newest calls of a span, all fields, with whole seconds as bounds.
+    /// A question for the newest calls of a span, with all fields and whole seconds as bounds.
     pub fn for_newest(filter: Filter, from: DateTime<Utc>, to: DateTime<Utc>) -> Self {
         let whole =
             |instant: DateTime<Utc>| DateTime::from_timestamp(instant.timestamp(), 0).unwrap_or(instant);

@@ -1,5 +1,5 @@
-//! What strangers say: descriptions of errors, titles of pages, names of servers. They end in logs, on terminals and on
-//! the page, so nothing of them is passed on that could move a cursor, forge a line, or name a person.
+//! Text from other systems: descriptions of errors, titles of pages, names of servers. It ends up in logs, on
+//! terminals and on the page, so anything that could move a cursor, forge a line or name a person is removed.
 
 use std::net::IpAddr;
 
@@ -8,27 +8,32 @@ use chrono::{DateTime, NaiveDate};
 use super::capabilities::Capability;
 use crate::cdr::Column;
 
-/// The words that are passed on: those that servers explain errors with. None of them is anybody's name.
-const WORDS: &str = "a about access account action address after again age all allowed already an and another any apache api app \
-    application are as at attempt attention auth authentication authorization authorized available aws awselb \
-    backend bad bearer be been before between blocked body busy but by call callid calls can cannot cdr cdrs certificate \
-    check cloudflare code column connection contact content could country credential credentials criteria cut \
-    data database date datetime day days db deadlock debug default denied deprecated did digits disabled do does down due during \
-    each empty enabled end endpoint envoy error errors exceeded exception exceeds exist exists expected expired extension extensions \
-    fail failed failure fast few field fields filter firewall for forbidden format found from fromdate function \
-    gateway get gmt greater haproxy has have here high hour hours html http https id identity iis if imperva in inactive incapsula \
-    incident incorrect internal into invalid ip is issue it item items json key large later left length less limit limited limits \
-    list load locked long longer lower maintenance malformed many max maximum message method min minimum minute minutes missing \
-    moment month months more most must name network no none not notice now null number numeric object of offline ok old on once \
-    one only openresty operation or order out over overload overloaded page parameter parameters parse partial password per \
-    permission permissions phone phones plan please policy post problem processing protected proxy query quota range ranges \
-    rate ray reached read reason record records refused reject rejected request requested requests required reset resource response \
-    result results retry return rows runtime search second seconds secure security send sent server service session short should \
-    since size slow so some something soon sort sql start status still stop stopped string such support supported syntax system \
-    table temporarily temporary text than that the then there this throttled time timed timeout timezone to todate token too try \
-    trusted type under unable unauthorized unavailable unexpected unknown unreachable unsupported until up upgrade upstream url \
-    usage use used user utc valid validation value values varnish version voicenter waf wait was web week when whitelist whitelisted \
-    whitelisting will window with within without wrong xml you your zone";
+/// The words that are passed on: those that servers use to explain errors. None of them is a person's name.
+const WORDS: &str = "\
+    a about access account action address after again age all allowed already an and another any apache api \
+    app application are as at attempt attention auth authentication authorization authorized available aws \
+    awselb backend bad bearer be been before between blocked body busy but by call callid calls can cannot \
+    cdr cdrs certificate check cloudflare code column connection contact content could country credential \
+    credentials criteria cut data database date datetime day days db deadlock debug default denied \
+    deprecated did digits disabled do does down due during each empty enabled end endpoint envoy error \
+    errors exceeded exception exceeds exist exists expected expired extension extensions fail failed failure \
+    fast few field fields filter firewall for forbidden format found from fromdate function gateway get gmt \
+    greater haproxy has have here high hour hours html http https id identity iis if imperva in inactive \
+    incapsula incident incorrect internal into invalid ip is issue it item items json key large later left \
+    length less limit limited limits list load locked long longer lower maintenance malformed many max \
+    maximum message method min minimum minute minutes missing moment month months more most must name \
+    network no none not notice now null number numeric object of offline ok old on once one only openresty \
+    operation or order out over overload overloaded page parameter parameters parse partial password per \
+    permission permissions phone phones plan please policy post problem processing protected proxy query \
+    quota range ranges rate ray reached read reason record records refused reject rejected request requested \
+    requests required reset resource response result results retry return rows runtime search second seconds \
+    secure security send sent server service session short should since size slow so some something soon \
+    sort sql start status still stop stopped string such support supported syntax system table temporarily \
+    temporary text than that the then there this throttled time timed timeout timezone to todate token too \
+    try trusted type under unable unauthorized unavailable unexpected unknown unreachable unsupported until \
+    up upgrade upstream url usage use used user utc valid validation value values varnish version voicenter \
+    waf wait was web week when whitelist whitelisted whitelisting will window with within without wrong xml \
+    you your zone";
 
 /// `text` on one line, without characters that a terminal or a page obeys instead of showing.
 pub(crate) fn printable(text: &str) -> String {
@@ -36,19 +41,19 @@ pub(crate) fn printable(text: &str) -> String {
     shown.filter(|char| !is_control(*char)).collect()
 }
 
-/// `text` without control characters; what CSV quotes stays.
+/// `text` without control characters, except those that CSV quotes.
 pub(crate) fn without_controls(text: &str) -> String {
     text.chars().filter(|char| matches!(char, '\n' | '\r' | '\t') || !char.is_control()).collect()
 }
 
-/// Control characters, and those that turn the direction of text or are not seen at all.
+/// Returns `true` for control characters and for characters that are invisible or change the direction of text.
 fn is_control(char: char) -> bool {
     char.is_control()
         || matches!(char, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
             | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
-/// What a stranger's words stand in, wherever they are passed on; strangers themselves cannot say these.
+/// The quotes around text from other systems, wherever it is passed on; such text itself cannot contain them.
 const QUOTES: [char; 2] = ['“', '”'];
 
 /// The words of `text` that explain an error, in quotes; `…` stands for the others.
@@ -70,7 +75,7 @@ pub(crate) fn explaining(text: &str) -> String {
     if said.is_empty() || said == "…" { said } else { format!("{}{said}{}", QUOTES[0], QUOTES[1]) }
 }
 
-/// `text` without what strangers said.
+/// `text` without the quoted parts from other systems.
 pub(crate) fn own_words(text: &str) -> String {
     let mut parts = text.split(QUOTES[0]);
     let mut own = parts.next().unwrap_or_default().to_owned();
@@ -81,7 +86,7 @@ pub(crate) fn own_words(text: &str) -> String {
     own
 }
 
-/// What is passed on of one word. A short number is, unless its neighbours make it part of a longer one.
+/// What is passed on of one word. A short number is passed on unless its neighbours make it part of a longer one.
 fn passed_on(word: &str, alone: bool) -> Option<String> {
     let core = word.trim_matches(|char: char| !char.is_alphanumeric());
     if core.is_empty() {

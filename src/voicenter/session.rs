@@ -1,4 +1,5 @@
-//! The one way to ask: a question in the fullest form that the server takes, and again where its form may be to blame.
+//! The one way to ask: a question in the fullest form that the server accepts, repeated if its form may be to
+//! blame.
 
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -7,40 +8,40 @@ use super::error::ApiError;
 use super::question::{Fields, Method, Question};
 use crate::window::lacking::Lacking;
 
-/// All questions of one account, and what their replies have shown.
+/// The session of one account: what the replies to all its questions have shown.
 #[derive(Clone, Debug)]
 pub struct Session {
     method: Method,
     capabilities: Capabilities,
 }
 
-/// A question on its way to an answer: sent as often as [`Session::absorb`] says so.
+/// A question on its way to an answer, sent as often as [`Session::absorb`] requires.
 #[derive(Clone, Debug)]
 pub struct Asking<T> {
     question: Question,
     attempt: Attempt,
-    /// The last reply to a form that the server took.
+    /// The last reply to a form that the server accepted.
     taken: Option<Result<Asked<T>, ApiError>>,
 }
 
-/// An answer, and what it was not asked for.
+/// An answer, and the fields that its question left out.
 #[derive(Clone, Debug)]
 pub struct Asked<T> {
-    /// The answer.
+    /// The decoded answer, or whatever `send` returned.
     pub answer: T,
     /// The fields that the question left out.
     pub lacking: Lacking,
 }
 
 impl<T> Asking<T> {
-    /// What is to be sent now.
+    /// The question to send now.
     pub fn question(&self) -> &Question {
         &self.question
     }
 }
 
 impl Session {
-    /// A session that goes on from what an earlier one found out.
+    /// A session that continues from what an earlier one found out.
     pub fn new(method: Method, remembered: &Remembered) -> Self {
         Self { method, capabilities: Capabilities::recalled(remembered) }
     }
@@ -50,7 +51,7 @@ impl Session {
         self.capabilities.remembered()
     }
 
-    /// What is left out at present.
+    /// The capabilities that are left out at present.
     pub fn dropped(&self) -> Form {
         self.capabilities.dropped()
     }
@@ -65,17 +66,17 @@ impl Session {
         !self.dropped().has(capability)
     }
 
-    /// The server took `capability` and did something else.
+    /// Notes that the server accepted `capability` but ignored it.
     pub fn ignores(&mut self, capability: Capability, now: DateTime<Utc>) {
         self.capabilities.ignores(capability, now);
     }
 
-    /// The host's clock was set back: what was due is due after the same time as before.
+    /// Notes that the host's clock was set back: what was due stays due after the same time as before.
     pub fn clock_was_set_back(&mut self, by: TimeDelta) {
         self.capabilities.clock_was_set_back(by);
     }
 
-    /// Begins with a question; without `essential` it would be another one.
+    /// Starts a question. `essential` is what it cannot leave out without asking something else.
     pub fn begin<T>(&mut self, mut question: Question, essential: Form, now: DateTime<Utc>) -> Asking<T> {
         let wanted = wanted(&question, self.method);
         let (attempt, form) = self.capabilities.begin(wanted, essential, now);
@@ -83,7 +84,7 @@ impl Session {
         Asking { question, attempt, taken: None }
     }
 
-    /// Takes in what came. `None`: [`Asking::question`] is to be sent now.
+    /// Takes in a reply. If this returns `None`, [`Asking::question`] is to be sent now.
     pub fn absorb<T>(
         &mut self,
         asking: &mut Asking<T>,
@@ -109,7 +110,7 @@ impl Session {
         }
     }
 
-    /// Asks a question from beginning to end; `send` sends it, at whatever pace is due.
+    /// Asks a question from beginning to end; `send` sends it, at whatever rate is allowed.
     pub async fn ask<T>(
         &mut self,
         question: Question,
@@ -126,10 +127,10 @@ impl Session {
     }
 }
 
-/// What a question has a use for.
+/// The capabilities that a question can use.
 fn wanted(question: &Question, method: Method) -> Form {
     let mut wanted = if question.fields == Fields::All { Form::FIELDS } else { Form::BARE };
-    // Nobody says how these look in a query (docs/voicenter-api.md#get): a GET is asked without.
+    // How these look in a query is not documented (docs/voicenter-api.md#get), so a GET goes without them.
     if method == Method::Post {
         wanted = wanted.union(Form::of([Capability::Version]));
         if question.order.is_some() {
@@ -142,7 +143,7 @@ fn wanted(question: &Question, method: Method) -> Form {
 /// What a reply says about the form of its question.
 fn reception<T>(result: &Result<T, ApiError>) -> Reception {
     match result {
-        // Who counts the records has understood the question.
+        // A server that counts the records has understood the question.
         Ok(_) | Err(ApiError::TooManyRecords { .. } | ApiError::TooLarge { .. }) => Reception::Taken,
         Err(ApiError::Unknown { description, .. }) => Reception::Refused(Form::named_in(description)),
         Err(ApiError::Unreadable { status: 400 | 422 | 500, .. }) => Reception::Failed,

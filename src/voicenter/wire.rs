@@ -1,4 +1,4 @@
-//! Questions in the API's form: JSON for POST, pairs for GET. Pure; the credential is handed in as text.
+//! Questions in the API's form: JSON for POST, pairs for GET. Pure: the credential is passed in as text.
 
 use chrono_tz::Tz;
 use serde_json::{Map, Value, json};
@@ -8,7 +8,8 @@ use super::dates::{self, Repeated};
 use super::question::{Fields, Format, Granularity, Question};
 use crate::window::Order;
 
-/// The fields of a record that every server gives out: those of v0.1 (docs/voicenter-api.md#fields). [`Form::FIELDS`] come beside them.
+/// The fields of a record that every server provides: those of v0.1 (docs/voicenter-api.md#fields).
+/// [`Form::FIELDS`] are added to them.
 const FIELDS: [&str; 23] = [
     "Date",
     "Type",
@@ -35,16 +36,16 @@ const FIELDS: [&str; 23] = [
     "DepartmentId",
 ];
 
-/// How dates are written for an account.
+/// How dates are written for one account.
 #[derive(Clone, Copy, Debug)]
 pub struct DateForm {
-    /// `api.timezone`.
+    /// `api.timezone`: the zone of zoneless dates and bounds.
     pub zone: Tz,
-    /// `api.granularity`.
+    /// `api.granularity`: the precision of the bounds.
     pub granularity: Granularity,
 }
 
-/// Whether the bounds of `question` are sent exactly as asked.
+/// Returns `true` if the bounds of `question` are sent exactly as requested.
 pub fn is_exact(question: &Question, form: DateForm) -> bool {
     bounds(question, form).2
 }
@@ -87,7 +88,7 @@ fn sort_field(form: Form) -> Option<&'static str> {
     }
 }
 
-/// The body of a POST. `code` is absent when a bearer token opens the API.
+/// The body of a POST. `code` is absent if a bearer token is the credential.
 pub fn body(question: &Question, form: DateForm, code: Option<&str>) -> Value {
     let (from, to, _) = bounds(question, form);
     let filter = &question.filter;
@@ -143,6 +144,7 @@ pub fn query(question: &Question, form: DateForm, code: Option<&str>) -> Vec<(&'
     pairs.extend(filter.campaign_ids.iter().map(|number| ("campaignID", number.to_string())));
     pairs.extend(filter.queue_ids.iter().map(|number| ("queueID", number.to_string())));
     pairs.extend(fields(question).into_iter().map(|field| ("fields", field)));
-    // Nobody says how `sort` looks in a query (docs/voicenter-api.md#get): a GET is asked unsorted, and cut answers are split.
+    // How `sort` looks in a query is not documented (docs/voicenter-api.md#get): a GET asks without it, and cut
+    // answers are split.
     pairs
 }

@@ -1,4 +1,4 @@
-//! Whether `api.timezone` fits what the API sends: pure. A zone is evidence, not faith.
+//! Checks whether `api.timezone` fits what the API sends, without any I/O. The configured zone is not taken on trust.
 
 use chrono::{DateTime, Offset, TimeDelta, TimeZone, Utc};
 use chrono_tz::Tz;
@@ -8,44 +8,44 @@ use super::{Answer, advice};
 
 /// How far outside the bounds a record may be dated: minutes are cut off, and bounds are rounded to them.
 const SLACK: TimeDelta = TimeDelta::seconds(90);
-/// Dates so far ahead of both clocks are no mere skew.
+/// Dates this far ahead of both clocks are more than clock skew.
 const FUTURE: TimeDelta = TimeDelta::minutes(5);
-/// Zones are a quarter of an hour apart at least.
+/// Zones differ by at least a quarter of an hour.
 const CLOSE: TimeDelta = TimeDelta::minutes(15);
 /// No two clocks of the world are further apart.
 const FURTHEST: TimeDelta = TimeDelta::hours(26);
-/// Fewer records than this may be odd ones.
+/// Fewer records than this may be oddities.
 const SEVERAL: usize = 3;
-/// So many CallIDs make the hint that they give worth something.
+/// This many CallIDs are needed for their hint to count.
 const MANY: usize = 10;
 
-/// What an answer shows of the zone.
+/// What an answer shows about the zone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ZoneVerdict {
-    /// It fits.
+    /// The configured zone fits the answer.
     Fits,
-    /// Nothing speaks for it or against it.
+    /// Nothing speaks for the zone or against it.
     Silent,
-    /// The dates carry a zone of their own, and the bounds may be in another. Whether this call comes when a few minutes
-    /// around it are asked for decides.
+    /// The dates carry a zone of their own, and the bounds may be in another. A request for a few minutes around
+    /// this call decides: the zone fits if the call is found.
     Undecided {
-        /// When it started.
+        /// When the call in question started.
         call: DateTime<Utc>,
     },
-    /// It does not fit.
+    /// The configured zone does not fit.
     Contradicted(Contradiction),
 }
 
-/// The API's clock is another one than `api.timezone`'s.
+/// Evidence that the API's clock is not that of `api.timezone`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Contradiction {
-    /// What shows it.
+    /// The kind of evidence that shows it.
     pub sign: Sign,
     /// How far the clock that the API writes or reads is ahead of the configured zone's.
     pub ahead: TimeDelta,
-    /// The records that show it.
+    /// Number of records that show it.
     pub records: usize,
-    /// The records that came.
+    /// Number of records in the answer.
     pub of: usize,
 }
 
@@ -54,28 +54,28 @@ pub struct Contradiction {
 pub enum Sign {
     /// Zoneless dates disagree with DateEpoch.
     Epoch,
-    /// The records lie beside the span that was asked for.
+    /// The records lie outside the span that was requested.
     Bounds,
-    /// The dates carry `Z` or an offset, and calls that are there do not come in the configured zone.
+    /// The dates carry `Z` or an offset, and calls that exist are not found in the configured zone.
     Zoned,
     /// Records are dated later than both clocks.
     Future,
-    /// CallIDs begin with another wall time, which nothing has refuted.
+    /// CallIDs begin with another wall time, and nothing has refuted that.
     CallId,
     /// The signs contradict each other.
     Disagreeing,
 }
 
-/// What of an answer tells of its zone.
+/// The parts of an answer that bear on its zone.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ZoneSigns {
-    /// What the dates show.
+    /// What the dates show about the zone.
     pub zones: ZoneEvidence,
-    /// When the calls started, as it was read; ascending.
+    /// When the calls started, as read in the configured zone; ascending.
     pub dates: Vec<DateTime<Utc>>,
-    /// The bounds went out as they were: a clock change widens them.
+    /// `true` if the bounds were sent as they were. A clock change widens them.
     pub exact_bounds: bool,
-    /// The `Date` header.
+    /// The `Date` header: the API's clock.
     pub server_date: Option<DateTime<Utc>>,
 }
 
@@ -92,18 +92,18 @@ impl From<&Answer> for ZoneSigns {
     }
 }
 
-/// A question's bounds, and the host's clock at its answer.
+/// A question's bounds, and the host's clock when it was answered.
 #[derive(Clone, Copy, Debug)]
 pub struct AskedBounds {
-    /// `fromdate`.
+    /// `fromdate` of the question, as an instant.
     pub from: DateTime<Utc>,
-    /// `todate`.
+    /// `todate` of the question, as an instant.
     pub to: DateTime<Utc>,
-    /// The host's clock.
+    /// The host's clock when the answer arrived.
     pub now: DateTime<Utc>,
 }
 
-/// What an answer to an ordinary question shows.
+/// Judges the answer to an ordinary question.
 pub fn judge(shown: &ZoneSigns, asked: AskedBounds) -> ZoneVerdict {
     let facts = ZoneFacts { shown, asked };
     facts
@@ -117,7 +117,7 @@ pub fn judge(shown: &ZoneSigns, asked: AskedBounds) -> ZoneVerdict {
         .unwrap_or(ZoneVerdict::Silent)
 }
 
-/// What an answer about the newest calls and a day ahead shows: the absence of future dates, too.
+/// Judges an answer about the newest calls and a day ahead, in which the absence of future dates counts as well.
 pub fn judge_newest(shown: &ZoneSigns, asked: AskedBounds) -> ZoneVerdict {
     match judge(shown, asked) {
         ZoneVerdict::Silent if shown.dates.len() >= SEVERAL && hint(shown).is_none() => ZoneVerdict::Fits,
@@ -125,8 +125,8 @@ pub fn judge_newest(shown: &ZoneSigns, asked: AskedBounds) -> ZoneVerdict {
     }
 }
 
-/// Returns `true` if the newest calls refute what CallIDs say of the zone: one is younger than the difference allows, or
-/// calls go on where there could be none.
+/// Returns `true` if the newest calls refute what CallIDs say about the zone: one is younger than the difference
+/// allows, or calls continue where there could be none.
 pub fn refutes_call_ids(shown: &ZoneSigns, asked: AskedBounds) -> bool {
     let Some(shift) = shown.zones.call_id else { return false };
     let latest = ZoneFacts { shown, asked }.latest();
@@ -138,21 +138,21 @@ pub fn refutes_call_ids(shown: &ZoneSigns, asked: AskedBounds) -> bool {
     !future && asked.to > latest && ages.filter(|age| *age < CLOSE * 2).count() >= SEVERAL
 }
 
-/// The spans to look at, as how far back and how far ahead: the newest calls first, then further back for some that show
-/// a zone.
+/// The spans to look at, as how far back and how far ahead: the newest calls first, then further back for records
+/// that show a zone.
 pub fn looks(longest: TimeDelta) -> [(TimeDelta, TimeDelta); 3] {
     let day = TimeDelta::days(1);
     [(TimeDelta::hours(1), day), (day, day), (longest, TimeDelta::zero())]
 }
 
-/// The bounds of the question that decides an [`ZoneVerdict::Undecided`] call. A server may find records by their end.
+/// The bounds of the question that decides about an [`ZoneVerdict::Undecided`] call. A server may search records by
+/// their end.
 pub fn around(call: DateTime<Utc>) -> (DateTime<Utc>, DateTime<Utc>) {
     let second = DateTime::from_timestamp(call.timestamp(), 0).unwrap_or(call);
     (second - TimeDelta::minutes(5), second + TimeDelta::minutes(30))
 }
 
-/// The same question as it would be in the zone that the bounds are in if not in the configured one: in UTC, or else in
-/// Israel's time.
+/// The same question in the most likely other zone of the bounds: UTC, or else Israel's time.
 pub fn around_elsewhere(call: DateTime<Utc>, zone: Tz) -> (DateTime<Utc>, DateTime<Utc>) {
     let (from, to) = around(call);
     let moved = offset(elsewhere(zone, call), call) - offset(zone, call);
@@ -168,19 +168,19 @@ fn elsewhere(zone: Tz, call: DateTime<Utc>) -> Tz {
     if is_utc(zone, call) { Tz::Asia__Jerusalem } else { Tz::UTC }
 }
 
-/// Whether the answer to such a question holds a call of those minutes: it was found where it is.
+/// Returns `true` if the answer to such a question holds a call of those minutes, so the call was found.
 pub fn finds(shown: &ZoneSigns, call: DateTime<Utc>) -> bool {
     let (from, to) = around(call);
     shown.dates.iter().any(|date| from - SLACK <= *date && *date <= to + SLACK)
 }
 
-/// The call was not found in the configured zone, or only in the other one.
+/// The contradiction of a call that was not found in the configured zone, or only in the other one.
 pub fn not_found(call: DateTime<Utc>, zone: Tz) -> Contradiction {
     let ahead = offset(elsewhere(zone, call), call) - offset(zone, call);
     Contradiction { sign: Sign::Zoned, ahead, records: 1, of: 1 }
 }
 
-/// CallIDs say that another zone is in use, and nothing has refuted them.
+/// The contradiction of CallIDs that indicate another zone, if nothing has refuted them.
 pub fn by_call_ids_alone(shown: &ZoneSigns) -> Option<Contradiction> {
     let shift = shown.zones.call_id.filter(|shift| shift.contradicts() && shift.of >= MANY)?;
     Some(Contradiction {
@@ -192,25 +192,28 @@ pub fn by_call_ids_alone(shown: &ZoneSigns) -> Option<Contradiction> {
 }
 
 impl Contradiction {
-    /// For people: what shows it, what to do, and what happens until then.
+    /// A text for people: what shows it, what to do, and what happens until then.
     pub fn describe(&self, zone: Tz, now: DateTime<Utc>) -> String {
         let advice = self.advice(zone, now);
         advice::join(&self.shown(zone), &format!("{advice} Until then nothing is stored or claimed as read."))
     }
 
-    /// What shows it.
+    /// What shows it, as part of a sentence for people.
     pub fn shown(&self, zone: Tz) -> String {
         let Self { sign, ahead, records, of } = *self;
         let apart = span_text(ahead.abs());
         let shown = match sign {
-            Sign::Epoch => format!("{records} of {of} records have a Date {apart} away from their DateEpoch"),
-            Sign::Bounds => {
-                format!("{records} of {of} records lie up to {apart} beside the span that was asked for")
+            Sign::Epoch => {
+                format!("{records} of {of} records have a Date that differs from their DateEpoch by {apart}")
             }
-            Sign::Zoned => "dates come with Z, and a call that is there is not found in this zone".to_owned(),
+            Sign::Bounds => {
+                format!("{records} of {of} records lie up to {apart} outside the span that was requested")
+            }
+            Sign::Zoned => "dates come with Z, and a call that exists is not found in this zone".to_owned(),
             Sign::Future => format!("{records} of {of} records are dated in the future, by up to {apart}"),
             Sign::CallId => format!(
-                "{records} of {of} CallIDs begin with a time {apart} away, read as Israel's, and no new call has refuted it"
+                "{records} of {of} CallIDs begin with a time that, read as Israel's, differs by {apart}, and no \
+                 new call has refuted it"
             ),
             Sign::Disagreeing => {
                 format!("{records} of {of} records: Date, DateEpoch and CallID disagree by {apart}")
@@ -219,10 +222,10 @@ impl Contradiction {
         format!("api.timezone {zone} does not fit the API ({shown})")
     }
 
-    /// What to set.
+    /// What to set, as a sentence for people.
     pub fn advice(&self, zone: Tz, now: DateTime<Utc>) -> String {
         if self.sign == Sign::Disagreeing {
-            return "Find out with cdr-sync query in which zone a call just made is dated, and report this."
+            return "Use cdr-sync query to find out in which zone a call just made is dated, and report this."
                 .into();
         }
         let theirs = offset(zone, now) + self.ahead;
@@ -246,7 +249,7 @@ fn span_text(span: TimeDelta) -> String {
     }
 }
 
-/// How far CallIDs hint that dates are read wrongly, for people; `None` where they do not.
+/// How far off dates seem to be according to CallIDs, for people; `None` if they seem right.
 pub fn hint(shown: &ZoneSigns) -> Option<String> {
     let shift = shown.zones.call_id.filter(|shift| shift.contradicts() && shift.of >= SEVERAL)?;
     Some(span_text(shift.span().abs()))
@@ -273,7 +276,8 @@ impl ZoneFacts<'_> {
         ZoneVerdict::Contradicted(Contradiction { sign, ahead, records, of: self.shown.dates.len() })
     }
 
-    /// DateEpoch and CallID say different things of Date, or future dates belie an epoch that fits.
+    /// Checks if DateEpoch and CallID contradict each other about Date, or future dates contradict an epoch that
+    /// fits.
     fn signs_disagree(&self) -> Option<ZoneVerdict> {
         let epoch = self.shown.zones.epoch?;
         let ids = self.shown.zones.call_id.filter(|ids| ids.of >= SEVERAL)?;
@@ -293,7 +297,7 @@ impl ZoneFacts<'_> {
         self.shown.zones.epoch?.fits().then_some(ZoneVerdict::Fits)
     }
 
-    /// All records fit into the span asked, moved by some quarters of an hour, and not into itself.
+    /// Checks if all records fit into the requested span only when moved by some quarters of an hour.
     fn beside_the_bounds(&self) -> Option<ZoneVerdict> {
         let (first, last) = (*self.shown.dates.first()?, *self.shown.dates.last()?);
         let (early, late) = (self.asked.from - SLACK - first, last - self.asked.to - SLACK);
@@ -305,7 +309,7 @@ impl ZoneFacts<'_> {
         let all_fit = first >= self.asked.from + moved - SLACK && last <= self.asked.to + moved + SLACK;
         let beside = self.shown.dates.iter().filter(|date| !self.is_inside(**date)).count();
         let seen = self.shown.exact_bounds && all_fit && beside >= SEVERAL && moved.abs() <= FURTHEST;
-        // Later than asked: the API's clock, which read the bounds, is behind ours.
+        // Later than requested: the API's clock, by which the bounds were read, is behind the configured one.
         seen.then(|| self.contradicted(Sign::Bounds, -moved, beside))
     }
 
@@ -319,7 +323,7 @@ impl ZoneFacts<'_> {
     }
 
     fn in_the_future(&self) -> Option<ZoneVerdict> {
-        // Where the instants are certain, only the clocks can be wrong.
+        // If the instants are certain, only the clocks can be wrong.
         if self.shown.zones.zoned > 0 || self.shown.zones.epoch.is_some_and(|shift| shift.fits()) {
             return None;
         }
@@ -333,8 +337,8 @@ impl ZoneFacts<'_> {
         seen.then(|| self.contradicted(Sign::Future, shown, future))
     }
 
-    /// Dates with a zone of their own show where the bounds lie: none lies before them, so the API's clock is not ahead, and
-    /// where the first lies close behind the beginning, it is not behind either.
+    /// Checks where dates with a zone of their own place the bounds. If none lies before them, the API's clock is
+    /// not ahead; if the first lies shortly after the beginning, it is not behind either.
     fn by_zoned_dates(&self) -> Option<ZoneVerdict> {
         let dates = self.shown.dates.iter().filter(|_| self.shown.zones.zoned > 0);
         let (first, call) = (*dates.clone().min()?, *dates.max()?);

@@ -1,4 +1,4 @@
-//! What an answer shows of its time zone. Evidence only: what follows from it is decided elsewhere.
+//! What an answer shows about its time zone. This is evidence only; other modules decide what follows from it.
 
 use std::collections::BTreeMap;
 
@@ -10,51 +10,53 @@ use super::dates::{Precision, Written};
 /// Zones differ from UTC by whole quarters of an hour.
 const QUARTER: i64 = 900;
 
-/// What the dates of one answer show of their zone.
+/// What the dates of one answer show about their zone.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ZoneEvidence {
-    /// Dates with `Z` or an offset.
+    /// Number of dates with `Z` or an offset.
     pub zoned: usize,
-    /// Dates without.
+    /// Number of dates without either.
     pub zoneless: usize,
-    /// Zoneless dates, read in the configured zone, minus their DateEpoch: zero where the zone fits.
+    /// Zoneless dates, read in the configured zone, minus their DateEpoch: zero if the zone fits.
     pub epoch: Option<Shift>,
-    /// The wall time that CallID begins with, read as Israel's, minus the call's date as it was read: zero where the zone
-    /// fits. A hint only: nobody promises it (docs/voicenter-api.md#callid).
+    /// The wall time at the start of CallID, read as Israel's, minus the call's date as it was read: zero if the
+    /// zone fits. This is only a hint, since CallIDs are not documented to start like that
+    /// (docs/voicenter-api.md#callid).
     pub call_id: Option<Shift>,
 }
 
 /// The difference that most records agree on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shift {
-    /// In quarters of an hour; on a tie the smaller.
+    /// The difference in quarters of an hour; the smaller one on a tie.
     pub quarters: i32,
-    /// The records that show it.
+    /// Number of records that show it.
     pub agreeing: usize,
-    /// Those that show none at all.
+    /// Number of records that show no difference.
     pub zeros: usize,
-    /// All records that show one, among them those that no whole quarters explain.
+    /// Number of records compared, including those that no whole number of quarters explains.
     pub of: usize,
 }
 
 impl Shift {
-    /// Returns `true` if hardly a record shows a difference.
+    /// Returns `true` if almost no record shows a difference.
     pub fn fits(&self) -> bool {
         self.zeros * 10 >= self.of * 9
     }
 
-    /// Returns `true` if hardly a record shows none. Across a clock change a wrong zone is off by two amounts.
+    /// Returns `true` if almost every record shows a difference. Across a clock change a wrong zone is off by two
+    /// amounts.
     pub fn contradicts(&self) -> bool {
         self.zeros * 10 <= self.of && self.agreeing * 5 >= self.of * 2
     }
 
-    /// As a span of time.
+    /// The difference as a span of time.
     pub fn span(&self) -> TimeDelta {
         TimeDelta::seconds(i64::from(self.quarters) * QUARTER)
     }
 }
 
-/// Collects the evidence, record by record.
+/// Collects the evidence, one record at a time.
 #[derive(Clone, Debug, Default)]
 pub(super) struct ZoneCounter {
     zoned: usize,
@@ -101,7 +103,7 @@ impl ZoneCounter {
 impl Counts {
     fn take(&mut self, quarters: Option<i64>) {
         self.of += 1;
-        // No two clocks are further apart than a day or so.
+        // No two clocks are further apart than about a day.
         if let Some(quarters) =
             quarters.and_then(|quarters| i32::try_from(quarters).ok()).filter(|q| q.abs() <= 112)
         {
@@ -117,7 +119,8 @@ impl Counts {
     }
 }
 
-/// `yyyyMMddHHmmss` at the beginning of a CallID, read as Israel's time, when that is a date of this century and occurs once.
+/// `yyyyMMddHHmmss` at the start of a CallID, read as Israel's time, if that is a date of this century and occurs
+/// once.
 fn leading_wall_time(call_id: &str) -> Option<DateTime<Utc>> {
     let digits = call_id.get(..14).filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()))?;
     let wall =
@@ -149,7 +152,7 @@ mod tests {
             ("2026-01-10T12:00", Some("2026-01-10T10:00:59Z"), "b"),
             ("2026-01-10T12:00:00.5", Some("2026-01-10T10:00:00Z"), "c"),
             ("2026-01-10T10:00:00Z", Some("2026-01-10T10:00:00Z"), "d"),
-            // Summer time: as far from UTC as that is.
+            // In summer, the zone is this far from UTC.
             ("2026-07-10T13:00:00", Some("2026-07-10T10:00:00Z"), "e"),
         ];
         let shown = evidence(Jerusalem, &records);

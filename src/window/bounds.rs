@@ -5,17 +5,17 @@ use serde::{Deserialize, Serialize};
 
 use super::Window;
 
-/// The bounds that are sent, wider than the window they are meant for.
+/// The bounds that are sent, as wide as the window they are meant for or wider.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Bounds {
-    /// `fromdate`.
+    /// Sent as `fromdate`; at or before the window's start.
     pub from: DateTime<Utc>,
-    /// `todate`.
+    /// Sent as `todate`; may lie after the window's end.
     pub to: DateTime<Utc>,
 }
 
 impl Bounds {
-    /// How long the range is that the API sees.
+    /// The length of the range that the API sees.
     pub fn len(&self) -> TimeDelta {
         self.to - self.from
     }

@@ -8,35 +8,35 @@ use crate::window::lacking::Lacking;
 /// A stretch of time that was read completely.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Stretch {
-    /// From when to when.
+    /// The span that was read, from its first instant to its end.
     pub window: Window,
-    /// The highest re-read age it has been served: zero after a first read, else one of the ages in force
-    /// when it was read (lookback, then `sync.reconcile`).
+    /// The highest re-read age at which it was read: zero after a first read, otherwise one of the ages in force at
+    /// that time (lookback, then `sync.reconcile`).
     pub reread_age: TimeDelta,
-    /// The fields that its newest read was not asked for.
+    /// The fields that its newest read left out.
     pub lacking: Lacking,
 }
 
 impl Stretch {
-    /// `window` where nothing but that it was read matters.
+    /// A stretch for which only the fact that it was read matters.
     fn plain(window: Window) -> Self {
         Self { window, reread_age: TimeDelta::zero(), lacking: Lacking::NONE }
     }
 }
 
-/// Sorted, disjoint stretches. Neighbours that differ in nothing are one stretch, so a year stays a few rows.
+/// Sorted, disjoint stretches. Neighbours with equal attributes are joined, so a year needs only a few rows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Coverage {
     stretches: Vec<Stretch>,
 }
 
 impl Coverage {
-    /// Nothing read yet.
+    /// A coverage in which nothing was read yet.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The coverage that these claims make together, in any order.
+    /// The coverage that results from these claims, in any order.
     pub fn from_stretches(stretches: impl IntoIterator<Item = Stretch>) -> Self {
         let mut coverage = Self::new();
         for stretch in stretches {
@@ -45,7 +45,7 @@ impl Coverage {
         coverage
     }
 
-    /// The stretches, oldest first.
+    /// All stretches that were read, oldest first.
     pub fn stretches(&self) -> &[Stretch] {
         &self.stretches
     }
@@ -55,8 +55,8 @@ impl Coverage {
         self.claim_lacking(window, reread_age, Lacking::NONE);
     }
 
-    /// Records that `window` was read completely at re-read age `reread_age`, but for the fields `lacking`. Where a higher
-    /// tier stands, it stays; the fields are those of the newest read.
+    /// Records that `window` was read completely at re-read age `reread_age`, but without the fields `lacking`. A
+    /// higher age is kept; the fields are those of the newest read.
     pub fn claim_lacking(&mut self, window: Window, reread_age: TimeDelta, lacking: Lacking) {
         let mut parts: Vec<Stretch> = Vec::with_capacity(self.stretches.len() + 3);
         for old in &self.stretches {
@@ -71,7 +71,7 @@ impl Coverage {
         self.stretches = joined(parts);
     }
 
-    /// Lets what of `window` was read count as read at re-read age `reread_age` at most.
+    /// Limits the re-read age of whatever was read in `window` to `reread_age`.
     pub fn lower(&mut self, window: Window, reread_age: TimeDelta) {
         let mut parts: Vec<Stretch> = Vec::with_capacity(self.stretches.len() + 2);
         for old in &self.stretches {
@@ -94,7 +94,7 @@ impl Coverage {
         self.stretches = joined(parts.collect());
     }
 
-    /// What of `within` is not covered, oldest first.
+    /// The parts of `within` that are not covered, oldest first.
     pub fn holes(&self, within: Window) -> Vec<Window> {
         let mut holes = Vec::new();
         let mut from = within.from();
@@ -110,19 +110,20 @@ impl Coverage {
         holes
     }
 
-    /// Whether all of `window` is covered.
+    /// Returns `true` if all of `window` is covered.
     pub fn covers(&self, window: Window) -> bool {
         self.holes(window).is_empty()
     }
 
-    /// What was read without fields that are not in `refused`, oldest first: a new read would bring them.
+    /// The stretches read without fields that are not in `refused`, oldest first: a new read would provide those
+    /// fields.
     pub fn lacking_beyond(&self, refused: Lacking) -> Vec<Window> {
         let due = self.stretches.iter().filter(|stretch| !stretch.lacking.minus(refused).is_none());
         let due = Self::from_stretches(due.map(|stretch| Stretch::plain(stretch.window)));
         due.stretches.into_iter().map(|stretch| stretch.window).collect()
     }
 
-    /// From the oldest stretch to the newest.
+    /// The window from the start of the oldest stretch to the end of the newest.
     pub fn span(&self) -> Option<Window> {
         let (first, last) = (self.stretches.first()?, self.stretches.last()?);
         Some(first.window.hull(&last.window))
@@ -134,7 +135,7 @@ impl Coverage {
     }
 }
 
-/// What `old` has on either side of `common`.
+/// The parts of `old` on either side of `common`.
 fn outside(old: &Stretch, common: Window) -> impl Iterator<Item = Stretch> + use<> {
     let old = *old;
     let before = Window::new(old.window.from(), common.from());
@@ -142,7 +143,7 @@ fn outside(old: &Stretch, common: Window) -> impl Iterator<Item = Stretch> + use
     before.into_iter().chain(after).map(move |window| Stretch { window, ..old })
 }
 
-/// Sorts disjoint stretches and joins neighbours that differ in nothing.
+/// Sorts disjoint stretches and joins neighbours with equal attributes.
 fn joined(mut parts: Vec<Stretch>) -> Vec<Stretch> {
     parts.sort_unstable();
     let mut stretches: Vec<Stretch> = Vec::with_capacity(parts.len());
@@ -160,10 +161,10 @@ fn joined(mut parts: Vec<Stretch>) -> Vec<Stretch> {
     stretches
 }
 
-/// The newest unbroken block of what was read or stands under an open gap: `history_from` to `synced_until`.
+/// The newest unbroken block of what was read or lies under an open gap: `history_from` to `synced_until`.
 ///
-/// After a long stop the newest hours are read first, so the block jumps to the present and grows back from
-/// there: everything inside it was read completely or is an open gap, at every instant.
+/// After a long stop the newest hours are read first, so the block jumps to the present and grows back from there:
+/// at every instant, everything inside it was read completely or is an open gap.
 pub fn cursor(coverage: &Coverage, gaps: &[Window]) -> Option<Window> {
     let mut known =
         Coverage::from_stretches(coverage.stretches.iter().map(|stretch| Stretch::plain(stretch.window)));

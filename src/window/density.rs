@@ -8,7 +8,7 @@ use crate::window::bounds::{ceil, floor};
 use crate::window::{Order, Window};
 
 const HOUR: i64 = 3600;
-/// Windows grow at most this many times beyond the time already seen: little evidence, small step.
+/// Windows are at most this many times as long as the time already seen: with little evidence, small steps.
 const GROWTH: f64 = 64.0;
 
 /// Calls per hour of the week, learned from what was read.
@@ -17,11 +17,11 @@ pub struct Forecast {
     week: Vec<Cell>,
     day: Vec<Cell>,
     all: Cell,
-    /// Actual over expected, smoothed: lets the whole forecast rise and fall with the business.
+    /// Actual calls relative to expected ones, smoothed: lets the whole forecast rise and fall with the business.
     level: f64,
-    /// The same of late for hours of the week that were never seen before: they are like their neighbours.
+    /// The recent ratio in hours of the week never seen before: such hours are like their neighbours.
     drift: f64,
-    /// Mean relative error of late, smoothed: the safety margin follows it.
+    /// Recent mean relative error, smoothed: the safety margin follows it.
     error: f64,
 }
 
@@ -37,7 +37,7 @@ impl Cell {
         self.seconds += seconds;
     }
 
-    /// Calls per second; with little time seen it leans on `prior`, worth `weight` seconds.
+    /// Calls per second. With little time seen it leans on `prior`, which counts for `weight` seconds.
     fn rate(self, prior: f64, weight: f64) -> f64 {
         (self.calls + prior * weight) / (self.seconds + weight)
     }
@@ -57,8 +57,9 @@ impl Default for Forecast {
 }
 
 impl Forecast {
-    /// Takes in a window that was read completely, with the dates of its records: compares them with what was expected,
-    /// then counts them. A campaign's burst counts as a busy minute, not as what it is: it says nothing of other days.
+    /// Learns from a window that was read completely, with the dates of its records: compares them with what was
+    /// expected, then counts them. A campaign's burst counts as a busy minute only, since it says nothing about
+    /// other days.
     pub fn learn(&mut self, window: Window, dates: &[DateTime<Utc>]) {
         let inside: Vec<_> = dates.iter().copied().filter(|date| window.contains(*date)).collect();
         let usual = without_bursts(window, &inside, self.all.rate(0.0, 1.0) * 60.0);
@@ -66,8 +67,8 @@ impl Forecast {
         self.observe(window, &usual);
     }
 
-    /// Takes in some records of a window that holds `total` of them: worth as much as the time that they stand for. A
-    /// burst makes a guessed total worthless.
+    /// Learns from some records of a window that holds `total` of them; they count for the time that they
+    /// represent. A burst makes a guessed total worthless.
     pub fn learn_sample(&mut self, window: Window, dates: &[DateTime<Utc>], total: f64, guessed: bool) {
         let inside: Vec<_> = dates.iter().copied().filter(|date| window.contains(*date)).collect();
         let usual = without_bursts(window, &inside, self.all.rate(0.0, 1.0) * 60.0);
@@ -87,8 +88,8 @@ impl Forecast {
         }
     }
 
-    /// How many records a window holds of which these are some: as many times more as those of its ordinary minutes fall
-    /// short of what was expected. A burst among them says nothing of that.
+    /// How many records to expect in a window of which these are some. The forecast covers the ordinary minutes
+    /// alone, so it is raised in proportion to the records in bursts.
     pub fn expected_with(&self, window: Window, dates: &[DateTime<Utc>]) -> f64 {
         let usual = without_bursts(window, dates, self.all.rate(0.0, 1.0) * 60.0);
         self.expected(window) * dates.len() as f64 / usual.len().max(1) as f64
@@ -103,13 +104,13 @@ impl Forecast {
         }
     }
 
-    /// Takes in an hour, read completely, that held this many calls.
+    /// Learns from an hour that was read completely and held this many calls.
     pub fn observe_count(&mut self, hour: Window, calls: f64) {
         self.add(hour.from(), calls, seconds(hour));
     }
 
-    /// Compares what came with what was expected before it was observed. More than expected counts for the margin, since
-    /// less overloads no answer.
+    /// Compares what was found with what was expected, before it is learned. Only a surplus counts for the margin,
+    /// since fewer records overload no answer.
     pub fn compare(&mut self, window: Window, actual: f64) {
         let expected = self.expected(window);
         if expected < 20.0 {
@@ -118,7 +119,7 @@ impl Forecast {
         let ratio = (actual / expected).clamp(0.1, 10.0);
         let error = if ratio > 1.0 { ratio - 1.0 } else { (1.0 - ratio) / 4.0 };
         self.error = 0.7 * self.error + 0.3 * error.min(1.5);
-        // An hour of the week that was never seen says nothing of the business as a whole.
+        // An hour of the week that was never seen says nothing about the business as a whole.
         let seen = |hour: &Window| self.has_seen_hour(hour.from());
         let known: f64 = hours(window).filter(seen).map(seconds).sum();
         let known = known / seconds(window).max(1.0);
@@ -126,7 +127,7 @@ impl Forecast {
         self.drift = (self.drift * ratio.powf(0.5 * (1.0 - known))).clamp(0.2, 4.0);
     }
 
-    /// Whether it has seen enough for its word to count against an answer's.
+    /// Returns `true` if at least `time` was seen: enough for the forecast to count against an answer.
     pub fn has_seen(&self, time: TimeDelta) -> bool {
         self.all.seconds >= time.num_seconds() as f64
     }
@@ -222,14 +223,14 @@ impl Forecast {
     }
 }
 
-/// The dates without those that make a minute far busier than the others; `usual` calls a minute are no burst.
+/// The dates outside minutes that are far busier than the others; up to `usual` calls a minute are no burst.
 fn without_bursts(window: Window, dates: &[DateTime<Utc>], usual: f64) -> Vec<DateTime<Utc>> {
     let minute = |date: &DateTime<Utc>| date.timestamp().div_euclid(60);
     let mut counts: BTreeMap<i64, f64> = BTreeMap::new();
     dates.iter().for_each(|date| *counts.entry(minute(date)).or_default() += 1.0);
     let minutes = (seconds(window) / 60.0).max(1.0);
     let mut most = f64::INFINITY;
-    // The bursts raise the mean that they are measured by: less with each round.
+    // Bursts raise the mean that they are measured by, less so with each round.
     for _ in 0..5 {
         let mean = counts.values().map(|count| count.min(most)).sum::<f64>() / minutes;
         most = 6.0 * mean.max(usual) + 5.0;

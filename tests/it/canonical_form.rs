@@ -1,4 +1,4 @@
-//! The simulator and the program mean the same text when the contract says "canonical JSON".
+//! The simulator and the program mean the same text by canonical JSON (docs/contract.md#duplicates).
 
 use cdr_sync::cdr::{Cdr, CdrKey};
 use cdr_sync::clock::{Clock, ManualClock};

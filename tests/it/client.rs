@@ -283,7 +283,7 @@ async fn an_answer_whose_signs_contradict_each_other_is_a_failure() {
     let limited = came_of("429 Too Many Requests\r\nRetry-After: 9", empty.as_bytes()).await.unwrap_err();
     assert_eq!(limited.action(), Action::SlowDown { retry_after: Some(Duration::from_secs(9)) });
     let said = came_of("500 Internal Server Error", empty.as_bytes()).await.unwrap_err().to_string();
-    assert_eq!(said, "the answer contradicts itself: HTTP 500 beside ERROR_NUMBER 0 and 0 records");
+    assert_eq!(said, "the answer contradicts itself: HTTP 500 with ERROR_NUMBER 0 and 0 records");
     for code in ["200", r#""200""#, r#""OK""#, "null"] {
         assert!(came_of("200 OK", current.replace('#', code).as_bytes()).await.is_ok(), "{code}");
     }

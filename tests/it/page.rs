@@ -152,7 +152,7 @@ mod needs_chromium {
         let scene = PageScene::new(
         "insert into cdr_sync.gap (account, span, reason, opened_at, last_tried_at, next_try_at, last_error)
          values ('sales <b>&amp; service</b>', '[2026-11-21T08:00Z,2026-11-21T08:07Z)', 'unreadable', now(), now(), now(),
-                 'HTTP 500, and no answer of the API''s: empty')",
+                 'HTTP 500, but not an answer from the API: empty')",
     )
     .await;
         let early = scene.dom("/", 7).await;
@@ -162,7 +162,7 @@ mod needs_chromium {
         let dom = scene.dom("/", 17).await;
         assert!(scene.overviews.load(Ordering::Relaxed) >= 4);
         assert!(dom.contains("7 minutes could not be read in full"), "{dom}");
-        assert!(dom.contains("HTTP 500, and no answer of the API's: empty"), "{dom}");
+        assert!(dom.contains("HTTP 500, but not an answer from the API: empty"), "{dom}");
         assert!(dom.contains("2026-11-21: 7 min could not be read"), "{dom}");
         assert!(dom.contains("cdr-sync gaps --retry"), "{dom}");
     }

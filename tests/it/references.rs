@@ -50,6 +50,12 @@ fn references(line: &str) -> Vec<(String, Option<String>)> {
     found
 }
 
+/// What of a line is a comment: code names files of its own.
+fn comment(line: &str) -> &str {
+    let signs = ["//", "--", "#"];
+    signs.iter().filter_map(|sign| line.find(sign)).min().map_or("", |at| &line[at..])
+}
+
 /// The anchors that a Markdown page offers, as GitHub makes them of headings.
 fn anchors(page: &Path) -> BTreeSet<String> {
     let text = fs::read_to_string(page).unwrap();
@@ -72,6 +78,7 @@ fn what_is_referred_to_exists() {
         let text = fs::read_to_string(&path).unwrap();
         let is_page = path.extension().is_some_and(|end| end == "md");
         for (number, line) in text.lines().enumerate() {
+            let line = if is_page { line } else { comment(line) };
             for (name, heading) in references(line) {
                 // Pages link relative to themselves, everything else names pages from the root.
                 let beside = path.parent().unwrap().join(&name);

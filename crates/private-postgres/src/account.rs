@@ -1,4 +1,4 @@
-//! Whom the server runs as: ourselves, or an unprivileged user when we are root.
+//! The user that runs the server: the current user, or an unprivileged one if that is root.
 
 use std::ffi::OsStr;
 use std::os::unix::fs::{MetadataExt, chown};
@@ -13,21 +13,19 @@ use super::error::Error;
 /// The user that runs the server's programs and owns their files.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum UnprivilegedUser {
-    /// Whoever we are.
+    /// The user of this process.
     Ourselves,
-    /// Somebody else, because PostgreSQL refuses to run as root.
+    /// Another user, because PostgreSQL refuses to run as root.
     Other {
         /// The user's name, for messages.
         name: String,
-        /// User id.
         uid: u32,
-        /// Group id.
         gid: u32,
     },
 }
 
 impl UnprivilegedUser {
-    /// Ourselves; for root, the owner of `data` if it exists, else `postgres`, else `nobody`.
+    /// The current user; for root, the owner of `data` if it exists, otherwise `postgres`, otherwise `nobody`.
     pub(super) fn for_server(data: Option<&Path>) -> Result<Self, Error> {
         if !geteuid().is_root() {
             return Ok(UnprivilegedUser::Ourselves);
@@ -44,7 +42,6 @@ impl UnprivilegedUser {
             .ok_or(Error::NoUnprivilegedUser)
     }
 
-    /// Its user id.
     pub(super) fn uid(&self) -> u32 {
         match self {
             UnprivilegedUser::Ourselves => geteuid().as_raw(),
@@ -52,7 +49,7 @@ impl UnprivilegedUser {
         }
     }
 
-    /// Gives it a file or directory of ours.
+    /// Makes this user the owner of a file or directory.
     pub(super) fn give(&self, path: &Path) -> Result<(), Error> {
         match self {
             UnprivilegedUser::Ourselves => Ok(()),
@@ -62,7 +59,7 @@ impl UnprivilegedUser {
         }
     }
 
-    /// A command that runs as this user in `dir`, free of the caller's PostgreSQL and locale settings.
+    /// A command that runs as this user in `dir`, without the caller's PostgreSQL and locale settings.
     pub(super) fn command(&self, program: impl AsRef<OsStr>, dir: &Path) -> Command {
         let mut command = Command::new(program);
         // initdb and pg_ctl fail in a working directory that their user cannot enter.
@@ -73,13 +70,13 @@ impl UnprivilegedUser {
             }
         }
         if let UnprivilegedUser::Other { uid, gid, .. } = self {
-            // Also drops root's supplementary groups.
+            // This also drops root's supplementary groups.
             command.uid(*uid).gid(*gid).env("HOME", dir);
         }
         command
     }
 
-    /// Fails when a directory on the way to `path` is closed to this user.
+    /// Fails if a directory on the way to `path` is closed to this user.
     pub(super) fn can_enter(&self, path: &Path) -> Result<(), Error> {
         let UnprivilegedUser::Other { name, uid, gid } = self else { return Ok(()) };
         let closed = path.ancestors().find(|dir| {

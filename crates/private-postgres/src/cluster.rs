@@ -1,4 +1,4 @@
-//! A running server of ours, and the choice between it and one that was given.
+//! A running private server, and the choice between it and a server that was given.
 
 use std::fmt;
 use std::fs::{self, OpenOptions};
@@ -21,19 +21,20 @@ use super::watchdog::Watchdog;
 
 const PASSWORD: &str = "password";
 
-/// How to start a cluster.
+/// How to start a cluster, and where to keep it.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
-    /// Keep the data here and use what is here; `None`: a temporary directory, gone with the cluster.
+    /// The directory in which the data is kept and reused; `None` for a temporary directory that is removed with
+    /// the cluster.
     pub data: Option<PathBuf>,
-    /// PostgreSQL settings, name and value.
+    /// PostgreSQL settings, as pairs of name and value.
     pub settings: Vec<(String, String)>,
-    /// Where the server programs come from.
+    /// Where to take the server programs from.
     pub source: ProgramSource,
 }
 
-/// A PostgreSQL that lives as long as this value and this process, on a free loopback port and on a
-/// Unix socket in its own directory, with a random password.
+/// A PostgreSQL server that lives as long as this value and this process. It listens on a free loopback port and on
+/// a Unix socket in its own directory, and has a random password.
 pub struct Cluster {
     server: Child,
     watchdog: Watchdog,
@@ -51,10 +52,10 @@ impl fmt::Debug for Cluster {
 }
 
 impl Cluster {
-    /// Makes the cluster (or takes up the one kept in `options.data`) and starts it. Takes about 0.6 s and
+    /// Creates the cluster (or reuses the one kept in `options.data`) and starts it. This takes about 0.6 s and
     /// blocks: call it from `spawn_blocking` in async code.
     ///
-    /// Anything that an owner which died left behind is removed first.
+    /// Anything left behind by an owner that died is removed first.
     pub fn start(options: Options) -> Result<Self, Error> {
         let kept_data = options.data.as_deref().map(|dir| dir.join(server::DATA));
         let account = UnprivilegedUser::for_server(kept_data.as_deref())?;
@@ -81,7 +82,7 @@ impl Cluster {
         });
         match started {
             Ok((server, port, password)) => {
-                tracing::debug!(%programs, port, data = %data.display(), "a private database server runs");
+                tracing::debug!(%programs, port, data = %data.display(), "a private database server is running");
                 Ok(Self { server, watchdog, programs, port, password, kept, temporary })
             }
             Err(error) => {
@@ -91,13 +92,13 @@ impl Cluster {
         }
     }
 
-    /// The address of `database` in this cluster, password included: for connecting, never for a log.
+    /// The address of `database` in this cluster, including the password: for connecting, never for a log.
     pub fn url(&self, database: &str) -> String {
         let password = self.password.expose_secret();
         format!("postgresql://postgres:{password}@127.0.0.1:{}/{database}", self.port)
     }
 
-    /// A shell line that opens `database` with psql, for the person who started this.
+    /// A shell command that opens `database` with psql, for the person who started the cluster.
     pub fn psql_line(&self, database: &str) -> String {
         let own = self.programs.path("psql");
         let on_path = std::env::var_os("PATH")
@@ -106,7 +107,7 @@ impl Cluster {
         format!("{} '{}'", psql.display(), self.url(database))
     }
 
-    /// Makes `database` if it is not there yet.
+    /// Creates `database` unless it exists.
     pub async fn create_database(&self, database: &str) -> Result<(), Error> {
         let mut connection = PgConnection::connect(&self.url("postgres")).await?;
         let exists: bool = sqlx::query_scalar("select exists (select from pg_database where datname = $1)")
@@ -121,17 +122,17 @@ impl Cluster {
         Ok(())
     }
 
-    /// The server programs in use.
+    /// The server programs that run the cluster.
     pub fn programs(&self) -> &Programs {
         &self.programs
     }
 
-    /// The loopback port.
+    /// The loopback port the server listens on.
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// The server's process id.
+    /// The process id of the server.
     pub fn server_pid(&self) -> u32 {
         self.server.id()
     }
@@ -151,17 +152,18 @@ impl Drop for Cluster {
     }
 }
 
-/// A PostgreSQL to use: one that was given, or one of ours.
+/// A PostgreSQL server to use: one that was given, or a private one.
 #[derive(Debug)]
 pub enum Server {
-    /// Somebody's: never stopped, and nothing dropped in it but what we made ourselves.
+    /// Somebody else's server: it is never stopped, and nothing is dropped in it except what this process created.
     Given(SecretString),
-    /// Ours.
+    /// A private server, stopped with this value.
     Private(Box<Cluster>),
 }
 
 impl Server {
-    /// `given` (from `DATABASE_URL`) when there is one, else a cluster of ours. May block like [`Cluster::start`].
+    /// Uses `given` (from `DATABASE_URL`) if there is one, otherwise starts a cluster. May block like
+    /// [`Cluster::start`].
     pub fn obtain(given: Option<SecretString>, options: Options) -> Result<Self, Error> {
         match given {
             Some(url) => Ok(Server::Given(url)),
@@ -169,7 +171,7 @@ impl Server {
         }
     }
 
-    /// An address in it at which databases can be made: as given, or our `postgres` database.
+    /// An address at which databases can be created: as given, or the `postgres` database of the cluster.
     pub fn url(&self) -> SecretString {
         match self {
             Server::Given(url) => url.clone(),
@@ -178,14 +180,14 @@ impl Server {
     }
 }
 
-/// `url` with another database's name.
+/// `url` with the name of another database.
 pub(super) fn with_database(url: &str, database: &str) -> Result<String, Error> {
     let mut url = Url::parse(url).map_err(Error::Address)?;
     url.set_path(database);
     Ok(url.into())
 }
 
-/// An SQL identifier in quotes.
+/// An SQL identifier, quoted.
 pub(super) fn quoted(identifier: &str) -> String {
     format!("\"{}\"", identifier.replace('"', "\"\""))
 }
@@ -194,7 +196,7 @@ fn major_in(data: &Path) -> Option<u32> {
     fs::read_to_string(data.join("PG_VERSION")).ok()?.trim().parse().ok()
 }
 
-/// The superuser's password, kept beside the data.
+/// The superuser's password, stored beside the data.
 fn password_of(home: &Path, account: &UnprivilegedUser) -> Result<SecretString, Error> {
     let path = home.join(PASSWORD);
     if let Ok(password) = fs::read_to_string(&path)
@@ -215,7 +217,7 @@ fn password_of(home: &Path, account: &UnprivilegedUser) -> Result<SecretString, 
     Ok(password.into())
 }
 
-/// Makes the data directory under another name first: one that was killed half-way is never taken for whole.
+/// Creates the data directory under another name first, so one that was only half created is never used.
 fn init(programs: &Programs, account: &UnprivilegedUser, home: &Path) -> Result<(), Error> {
     let unfinished = home.join("data.new");
     if unfinished.exists() {
@@ -235,7 +237,7 @@ fn init(programs: &Programs, account: &UnprivilegedUser, home: &Path) -> Result<
     fs::rename(&unfinished, &data).map_err(Error::io("rename to", &data))
 }
 
-/// Our defaults, then the caller's. A temporary cluster may lose everything: it need not wait for disks.
+/// The default settings, then the caller's. A temporary cluster may lose everything, so it need not wait for disks.
 fn all_settings(own: &[(String, String)], kept: bool) -> Vec<(String, String)> {
     let careless = [("fsync", "off"), ("synchronous_commit", "off"), ("full_page_writes", "off")];
     [("max_connections", "200"), ("timezone", "UTC"), ("log_timezone", "UTC")]

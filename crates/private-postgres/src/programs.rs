@@ -1,4 +1,4 @@
-//! Where initdb and postgres are: on the machine, else from PyPI.
+//! Where initdb and postgres are: on this machine, or else from PyPI.
 
 use std::env;
 use std::ffi::OsString;
@@ -10,28 +10,28 @@ use super::account::UnprivilegedUser;
 use super::error::{self, Error};
 use super::wheel;
 
-/// The environment variable that forces one source: `system`, `wheel`, or a path to a bin directory.
+/// The environment variable that forces one source: `system`, `wheel`, or the path of a bin directory.
 pub const SOURCE_VARIABLE: &str = "CDR_SYNC_POSTGRES";
 
-/// The oldest major version the database code is written for (docs/contract.md#configuration).
+/// The oldest major version that the database code supports (docs/contract.md#configuration).
 const OLDEST: u32 = 13;
 
 /// Where to take the server programs from.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum ProgramSource {
-    /// The machine's, else PyPI's.
+    /// Those on this machine, otherwise PyPI's.
     #[default]
     Any,
-    /// Only the machine's.
+    /// Only those on this machine.
     System,
-    /// Only PyPI's.
+    /// Only those in PyPI's wheel.
     Wheel,
-    /// Only those in this directory.
+    /// Only the programs in this directory.
     Directory(PathBuf),
 }
 
 impl ProgramSource {
-    /// What `CDR_SYNC_POSTGRES` says; [`ProgramSource::Any`] when it is unset or empty.
+    /// The source named by `CDR_SYNC_POSTGRES`; [`ProgramSource::Any`] if that is unset or empty.
     pub fn from_env() -> Self {
         Self::parse(env::var_os(SOURCE_VARIABLE).unwrap_or_default())
     }
@@ -46,7 +46,7 @@ impl ProgramSource {
     }
 }
 
-/// One installation's server programs.
+/// The server programs of one installation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Programs {
     bin: PathBuf,
@@ -60,11 +60,11 @@ impl fmt::Display for Programs {
 }
 
 impl Programs {
-    /// The programs in `bin`, if they are there, run, and are new enough.
+    /// The programs in `bin`, if they exist, run, and are new enough.
     pub fn in_directory(bin: &Path) -> Result<Self, Error> {
         let refuse = |why: String| Error::NotPrograms { dir: bin.to_owned(), why };
         let initdb = bin.join("initdb");
-        // Links like /usr/local/bin/initdb lead to the directory that holds all the others.
+        // Links like /usr/local/bin/initdb lead to the directory with all the other programs.
         let real = initdb.canonicalize().map_err(|error| refuse(format!("initdb: {error}")))?;
         let home = real.parent().unwrap_or(bin).to_owned();
         let output = error::run(Command::new(home.join("postgres")).arg("--version"))
@@ -76,7 +76,7 @@ impl Programs {
         }
     }
 
-    /// The best that `source` has for `account`; of major version `wanted` when that is given.
+    /// The best programs from `source` for `account`; of major version `wanted` if that is given.
     pub(super) fn find(
         source: &ProgramSource,
         account: &UnprivilegedUser,
@@ -94,7 +94,7 @@ impl Programs {
             return Ok(found.clone());
         }
         let machine = match seen.as_slice() {
-            [] if *source == ProgramSource::Wheel => "this machine's were not asked for".to_owned(),
+            [] if *source == ProgramSource::Wheel => "this machine's were not wanted".to_owned(),
             [] => "none found on this machine".to_owned(),
             found => found.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
         };
@@ -104,7 +104,7 @@ impl Programs {
             {
                 wheel::programs(account)
             }
-            _ => Err(Error::Wheel("it was not asked for".to_owned())),
+            _ => Err(Error::Wheel("it was not wanted".to_owned())),
         };
         match (wheel, wanted) {
             (Ok(programs), _) => Ok(programs),
@@ -128,12 +128,11 @@ impl Programs {
     }
 }
 
-/// The version that an existing data directory asks for.
+/// The version that an existing data directory requires.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Wanted<'a> {
-    /// The data directory.
     pub(super) data: &'a Path,
-    /// The major version that made it.
+    /// The major version that created it.
     pub(super) major: u32,
 }
 
@@ -144,7 +143,7 @@ fn major_of(version: &str) -> Option<u32> {
     digits.parse().ok()
 }
 
-/// All installations, in the order of preference: the PATH, `pg_config`, then the usual places, newest first.
+/// All installations, in order of preference: the PATH, `pg_config`, then the usual places, newest first.
 fn on_this_machine() -> Vec<Programs> {
     let mut found: Vec<Programs> = Vec::new();
     let path = env::var_os("PATH").unwrap_or_default();
@@ -168,7 +167,7 @@ fn bin_of_pg_config() -> Option<PathBuf> {
     Some(PathBuf::from(String::from_utf8_lossy(&output.stdout).trim()))
 }
 
-/// Debian, Red Hat, Homebrew on both kinds of Mac, Postgres.app.
+/// The usual places on Debian, Red Hat, with Homebrew on both kinds of Mac, and with Postgres.app.
 fn usual_places() -> Vec<PathBuf> {
     [
         ("/usr/lib/postgresql", "", "bin"),
@@ -215,7 +214,7 @@ mod tests {
         let error = Programs::in_directory(Path::new("/nonexistent/bin")).unwrap_err().to_string();
         assert_eq!(
             error,
-            "/nonexistent/bin holds no usable initdb and postgres (13 or newer): initdb: \
+            "/nonexistent/bin contains no usable initdb and postgres (13 or newer): initdb: \
              No such file or directory (os error 2)"
         );
     }

@@ -1,4 +1,4 @@
-//! The server process: started, waited for, ended.
+//! The server process: starting it, waiting for it, stopping it.
 
 use std::fs::{self, File};
 use std::net::TcpListener;
@@ -14,14 +14,14 @@ use super::account::UnprivilegedUser;
 use super::error::{Error, last_lines};
 use super::programs::Programs;
 
-/// The cluster's directory inside its home.
+/// The data directory inside the cluster's home.
 pub(super) const DATA: &str = "data";
 const LOG: &str = "postgresql.log";
 const START_LIMIT: Duration = Duration::from_secs(60);
 const STOP_LIMIT: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(10);
 
-/// Starts the server of `home` on a free loopback port; returns it, ready, with the port.
+/// Starts the server of `home` on a free loopback port. Returns it, ready for connections, with the port.
 pub(super) fn start(
     programs: &Programs,
     account: &UnprivilegedUser,
@@ -33,7 +33,7 @@ pub(super) fn start(
     loop {
         let port = free_port()?;
         match start_on(port, programs, account, home, sockets, settings) {
-            // Somebody took the port between our looking and the server's.
+            // Another process took the port after it was found to be free.
             Err(Error::NotStarted { log }) if log.contains("in use") && attempts < 5 => attempts += 1,
             result => return result.map(|child| (child, port)),
         }
@@ -60,7 +60,7 @@ fn start_on(
     for (name, value) in settings {
         setting(&mut command, name, value);
     }
-    // Its own process group: a Ctrl-C at the terminal is for us to handle.
+    // Its own process group: a Ctrl-C at the terminal must not reach it, because this process stops it.
     command.process_group(0).stdin(Stdio::null()).stdout(log_file).stderr(log_copy);
     let mut child = command.spawn().map_err(Error::io("start", &programs.path("postgres")))?;
     if wait_until_ready(&mut child, &data) {
@@ -78,7 +78,7 @@ fn setting(command: &mut Command, name: &str, value: &str) {
 fn wait_until_ready(child: &mut Child, data: &Path) -> bool {
     let deadline = Instant::now() + START_LIMIT;
     while Instant::now() < deadline && matches!(child.try_wait(), Ok(None)) {
-        // Line 8 of postmaster.pid tells the server's state (pg_ctl.c reads it too); line 1 whose it is.
+        // Line 8 of postmaster.pid contains the server's state (pg_ctl.c reads it, too), line 1 its process id.
         let text = fs::read_to_string(data.join("postmaster.pid")).unwrap_or_default();
         let mut lines = text.lines().map(str::trim);
         if lines.next() == Some(child.id().to_string().as_str()) && lines.nth(6) == Some("ready") {
@@ -89,7 +89,7 @@ fn wait_until_ready(child: &mut Child, data: &Path) -> bool {
     false
 }
 
-/// Ends a server of ours: SIGINT is a fast shutdown, SIGQUIT an immediate one.
+/// Stops a server started by this process: SIGINT is a fast shutdown, SIGQUIT an immediate one.
 pub(super) fn stop(child: &mut Child, signal: Signal) {
     for signal in [signal, Signal::SIGQUIT] {
         if send(child.id(), signal) && gone_within(STOP_LIMIT, || !matches!(child.try_wait(), Ok(None))) {
@@ -100,7 +100,7 @@ pub(super) fn stop(child: &mut Child, signal: Signal) {
     let _ = child.wait();
 }
 
-/// Ends the server that a dead owner left running on `data`, if there is one.
+/// Stops the server that a dead owner left running on `data`, if there is one.
 pub(super) fn end_orphan(data: &Path) {
     let Some(pid) = fs::read_to_string(data.join("postmaster.pid"))
         .ok()
@@ -108,7 +108,7 @@ pub(super) fn end_orphan(data: &Path) {
     else {
         return;
     };
-    // The number may belong to another process by now: ours has the directory on its command line.
+    // Another process may have this number by now: the right one has the directory on its command line.
     let ours = || command_line(pid).is_some_and(|line| line.contains(data.to_string_lossy().as_ref()));
     if ours() && send(pid, Signal::SIGQUIT) {
         gone_within(STOP_LIMIT, || !ours());

@@ -12,10 +12,10 @@ use super::error::Error;
 use super::owned_dir::random_hex;
 use super::programs::ProgramSource;
 
-/// The environment variable with the server's address that `scripts/test` sets for the whole run.
+/// The environment variable in which `scripts/test` passes the server's address for the whole run.
 pub const SERVER_VARIABLE: &str = "CDR_SYNC_TEST_DATABASE";
 
-/// An empty database, dropped with this value.
+/// An empty database that is dropped with this value.
 pub struct TestDatabase {
     name: String,
     server: SecretString,
@@ -29,8 +29,8 @@ impl fmt::Debug for TestDatabase {
 }
 
 impl TestDatabase {
-    /// Makes one in the server of this run: `CDR_SYNC_TEST_DATABASE`, else `DATABASE_URL`, else a cluster
-    /// that this process starts with its first test and that its watchdog ends after its last.
+    /// Creates one in the server of this run: `CDR_SYNC_TEST_DATABASE`, otherwise `DATABASE_URL`, otherwise a
+    /// cluster that this process starts with its first test and that its watchdog stops after the last.
     pub async fn new() -> Result<Self, Error> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let server = tokio::task::spawn_blocking(server_of_this_run)
@@ -39,17 +39,17 @@ impl TestDatabase {
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let name = format!("cdr_test_{}_{count}_{}", std::process::id(), random_hex(4)?);
         let url = with_database(server.expose_secret(), &name)?;
-        // template1 can be busy with another test's copy; template0 never is.
+        // Another test may be copying template1; template0 is never in use.
         execute(&server, format!("create database {} template template0", quoted(&name))).await?;
         Ok(Self { name, server, url })
     }
 
-    /// Its address.
+    /// The address of the database, including the password.
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// Its name.
+    /// The name of the database.
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -59,13 +59,13 @@ impl Drop for TestDatabase {
     fn drop(&mut self) {
         let server = self.server.clone();
         let sql = format!("drop database if exists {} with (force)", quoted(&self.name));
-        // A thread with a runtime of its own: drop may run inside the test's runtime, which must not block.
+        // A thread with its own runtime, because drop may run inside the test's runtime, which must not block.
         let dropped = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             runtime.map_err(sqlx::Error::Io)?.block_on(execute(&server, sql))
         });
         if !matches!(dropped.join(), Ok(Ok(()))) {
-            tracing::warn!(database = self.name, "a test's database stays behind");
+            tracing::warn!(database = self.name, "a test's database could not be dropped");
         }
     }
 }
@@ -77,7 +77,7 @@ async fn execute(server: &SecretString, sql: String) -> Result<(), sqlx::Error> 
 }
 
 fn server_of_this_run() -> Result<SecretString, Error> {
-    // Never dropped: the watchdog ends a private cluster when this process is gone.
+    // It is never dropped: the watchdog stops a private cluster when this process ends.
     static SERVER: OnceLock<Result<Server, String>> = OnceLock::new();
     let given = [SERVER_VARIABLE, "DATABASE_URL"]
         .iter()

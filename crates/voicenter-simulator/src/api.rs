@@ -1,4 +1,4 @@
-//! The HTTP side: takes a request in, has it judged, and sends the answer in the way a fault demands.
+//! The HTTP side: accepts a request, has it judged, and sends the answer in the way that a fault requires.
 
 use std::convert::Infallible;
 use std::io;
@@ -30,10 +30,9 @@ use super::search;
 use super::world::World;
 use crate::clock::ApiClock;
 
-/// Larger request bodies are refused.
+/// Request bodies larger than this are refused.
 const LARGEST_REQUEST: usize = 1 << 20;
 
-/// What all requests share.
 #[derive(Debug)]
 pub(crate) struct Api {
     pub(crate) options: SimulatorOptions,
@@ -51,7 +50,7 @@ struct Reply {
     content_type: &'static str,
     retry_after: Option<&'static str>,
     body: Vec<u8>,
-    /// How it is sent, when not simply so.
+    /// The fault by which it is sent, if any.
     fault: Option<Fault>,
 }
 
@@ -67,7 +66,7 @@ impl Reply {
     }
 }
 
-/// Answers one HTTP request.
+/// Answers one HTTP request, as the options and faults require.
 pub(crate) async fn handle(
     State(api): State<Arc<Api>>,
     ConnectInfo(peer): ConnectInfo<Peer>,
@@ -79,7 +78,7 @@ pub(crate) async fn handle(
         if !matches!(parts.uri.path(), "/hub/cdr/" | "/hub/cdr") {
             return response(Reply::html(404, "<html><body>404: try /hub/cdr/</body></html>"), at);
         }
-        // A body that is too large or breaks off is refused like any other that is not JSON.
+        // A body that is too large or breaks off is refused like anything else that is not JSON.
         let body = to_bytes(body, LARGEST_REQUEST).await.unwrap_or_default();
         if !api.options.latency.is_zero() {
             tokio::time::sleep(api.options.latency).await;
@@ -103,13 +102,13 @@ pub(crate) async fn handle(
         }
     };
     if !api.options.date_header {
-        // hyper would put the host's own time in place of a missing one.
+        // Without a header of its own, hyper would add the host's time.
         response.headers_mut().insert(header::DATE, HeaderValue::from_static("-"));
     }
     Ok(response)
 }
 
-/// A request as it came.
+/// A request as it was received.
 struct Asked {
     method: Method,
     query: Vec<(String, String)>,
@@ -117,7 +116,7 @@ struct Asked {
     body: Bytes,
 }
 
-/// A request whose shape is right, with its credential apart from what it asks.
+/// A request of the right shape, with its credential separated from its content.
 struct Shaped {
     code: Option<String>,
     ask: Ask,
@@ -140,7 +139,7 @@ impl Asked {
             return refused("the method must be POST or GET");
         }
         if let Some((key, _)) = query.first() {
-            return refused(&format!("unknown key: {key} (in the query of a POST only code may stand)"));
+            return refused(&format!("unknown key: {key} (in the query of a POST only code is allowed)"));
         }
         let content_type = self.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
         if !content_type.is_some_and(|value| value.to_lowercase().starts_with("application/json")) {
@@ -158,7 +157,7 @@ impl Asked {
 }
 
 impl Api {
-    /// The time by its own clock.
+    /// The time according to the API's own clock.
     pub(crate) fn now(&self) -> DateTime<Utc> {
         self.clock.now() + self.options.clock_offset
     }
@@ -245,7 +244,7 @@ impl Api {
         })
     }
 
-    /// Errors 2, 4 and 1, in this order.
+    /// Checks for errors 2, 4 and 1, in this order.
     fn authorize(
         &self,
         asked: &Asked,
@@ -278,7 +277,7 @@ impl Api {
         Ok(())
     }
 
-    /// The answer that a fault puts in place of the records, if it does.
+    /// The answer that a fault sends instead of the records, if it does.
     fn instead(&self, fault: Fault, peer: &Peer) -> Option<Reply> {
         let page =
             |title: &str| format!("<html><head><title>{title}</title></head><body>{title}</body></html>");
@@ -287,7 +286,7 @@ impl Api {
             Fault::AuthorizationFailed => WireError::new(2, "Authorization failed."),
             Fault::LimitExceeded => WireError::over_limit(),
             Fault::Untrusted => WireError::untrusted(peer.address.ip()),
-            Fault::UnknownError => WireError::new(77, "Something that no document knows."),
+            Fault::UnknownError => WireError::new(77, "Something undocumented."),
             Fault::Http500 => return Some(Reply::html(500, page("500 Internal Server Error"))),
             Fault::Http502 => return Some(Reply::html(502, page("502 Bad Gateway"))),
             Fault::HtmlWith200 => return Some(Reply::html(200, page("Down for maintenance"))),
@@ -349,7 +348,7 @@ fn response(reply: Reply, at: DateTime<Utc>) -> Response<Body> {
     response
 }
 
-/// Announces the whole body, sends the half of it and closes the connection.
+/// Announces the whole body, sends half of it and closes the connection.
 fn cut(reply: Reply, at: DateTime<Utc>) -> Response<Body> {
     let length = reply.body.len();
     let half = Bytes::copy_from_slice(reply.body.get(..length / 2).unwrap_or_default());
@@ -359,7 +358,7 @@ fn cut(reply: Reply, at: DateTime<Utc>) -> Response<Body> {
         match half {
             Some(half) => Some((Ok(half), None)),
             None => {
-                // Time for the first half to leave, or the client would see no body at all.
+                // Time for the first half to be sent; otherwise the client would see no body at all.
                 tokio::time::sleep(Duration::from_millis(20)).await;
                 Some((Err(io::Error::from(io::ErrorKind::BrokenPipe)), None))
             }

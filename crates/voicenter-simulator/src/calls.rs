@@ -1,6 +1,6 @@
 //! Which calls start in an hour, and when each of their records appears, moves and vanishes.
 //!
-//! This is only the index of the world, small enough to keep for a year; `record` fills in the rest on demand.
+//! This is only the index of the world, small enough to keep for a year; `record` adds the rest on demand.
 
 use super::options::WorldOptions;
 use super::random::Random;
@@ -8,9 +8,9 @@ use super::schedule::share_of_week;
 
 /// "Never", as seconds since 1970.
 pub(crate) const NEVER: i64 = i64::MAX;
-/// A record's Date lies at most this long before the hour that it was generated for …
+/// A record's Date lies at most this many seconds before the hour that it was generated for …
 pub(crate) const LONGEST_BEFORE: i64 = 1_800;
-/// … and at most this long after that hour's end.
+/// … and at most this many seconds after that hour's end.
 pub(crate) const LONGEST_AFTER: i64 = 4_800;
 
 const HOUR: i64 = 3_600;
@@ -38,7 +38,7 @@ pub(crate) enum CallKind {
 }
 
 impl CallKind {
-    /// Type and CdrType.
+    /// The names on the wire: Type and CdrType.
     pub(crate) const fn names(self) -> (&'static str, i32) {
         match self {
             CallKind::Incoming => ("Incoming Call", 1),
@@ -87,7 +87,7 @@ impl CallKind {
     }
 }
 
-/// What kinds of records a call leaves, by weight: a second one follows the first.
+/// Which kinds of records a call leaves, by weight; the second kind, if any, is that of a second record.
 const SHAPES: [(u32, (CallKind, Option<CallKind>)); 11] = [
     (34, (CallKind::Incoming, None)),
     (30, (CallKind::Outgoing, None)),
@@ -102,12 +102,12 @@ const SHAPES: [(u32, (CallKind, Option<CallKind>)); 11] = [
     (1, (CallKind::AutoForward, None)),
 ];
 
-/// One record in the index: instants are seconds since 1970.
+/// One record in the index; instants are seconds since 1970.
 #[derive(Clone, Debug)]
 pub(crate) struct Entry {
-    /// Tells it apart from every other one, and seeds its details.
+    /// Distinguishes it from every other record, and seeds its details.
     pub(crate) id: u64,
-    /// Seeds what the records of one call share.
+    /// Seeds what the records of one call have in common.
     pub(crate) call: u64,
     pub(crate) call_started: i64,
     pub(crate) started: i64,
@@ -115,23 +115,22 @@ pub(crate) struct Entry {
     pub(crate) duration: i32,
     pub(crate) appears: i64,
     pub(crate) vanishes: i64,
-    /// From when on its Date is another one, and by how much.
+    /// When its Date changes, and by how much.
     pub(crate) moved: (i64, i64),
     pub(crate) kind: CallKind,
-    /// From when on its Type is another one.
+    /// When its Type changes, and to what.
     pub(crate) retyped: (i64, CallKind),
     pub(crate) status: &'static str,
     pub(crate) changes: bool,
 }
 
 impl Entry {
-    /// Its Date as the API shows it at `at`, if it shows the record at all.
+    /// Its Date as the API shows it at `at`; `None` if the API does not show the record then.
     pub(crate) fn date_at(&self, at: i64) -> Option<i64> {
         let shown = self.appears <= at && at < self.vanishes;
         shown.then(|| if self.moved.0 <= at { self.started + self.moved.1 } else { self.started })
     }
 
-    /// Its kind at `at`.
     pub(crate) fn kind_at(&self, at: i64) -> CallKind {
         if self.retyped.0 <= at { self.retyped.1 } else { self.kind }
     }
@@ -159,7 +158,7 @@ pub(crate) fn hour(options: &WorldOptions, hour: i64) -> Vec<Entry> {
     entries
 }
 
-/// The calls of the campaigns that begin in an hour; none of them reaches into the next one.
+/// The calls of the campaigns that start in an hour; none of them continues into the next one.
 fn campaigns(options: &WorldOptions, hour: i64) -> Vec<Entry> {
     let mut random = Random::of(&[options.seed, hour as u64, 6]);
     let mut entries = Vec::new();
@@ -251,7 +250,7 @@ fn record(
     }
 }
 
-/// Seconds of talk: most calls are short, some take hours.
+/// Seconds of talk: most calls are short, some last hours.
 fn talk(options: &WorldOptions, random: &mut Random, status: &str) -> i32 {
     match status {
         "ANSWER" if random.chance(options.long_share) => random.between(3_600, 3 * 3_600) as i32,

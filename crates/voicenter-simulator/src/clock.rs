@@ -1,4 +1,4 @@
-//! The time that a simulated API goes by: given to it, so that whoever tests with it can drive it.
+//! The clock of a simulated API. It is passed in, so that a test can control it.
 
 use std::fmt;
 use std::sync::Arc;

@@ -17,126 +17,126 @@ use super::options::{
 use super::{Simulator, SimulatorError};
 use crate::clock::ApiClock;
 
-/// A Voicenter API to try things on, with made-up calls that go on as you watch.
+/// A simulated Voicenter API with invented calls that keep arriving.
 #[derive(Args, Clone, Debug)]
-#[command(
-    after_help = "Examples:\n  cdr-sync simulate\n  cdr-sync simulate --generation v0.1 --calls-per-day 3000 --record-limit 500\n  cdr-sync simulate --fault rate-limited=0.05 --fault http500=0.02"
-)]
+#[command(after_help = "Examples:\n  cdr-sync simulate\n  \
+                  cdr-sync simulate --generation v0.1 --calls-per-day 3000 --record-limit 500\n  \
+                  cdr-sync simulate --fault rate-limited=0.05 --fault http500=0.02")]
 pub struct SimulateArgs {
-    /// Where to listen
+    /// The address to listen on
     #[arg(long, default_value = "127.0.0.1:8081")]
     pub listen: SocketAddr,
-    /// Chooses the world: the same seed gives the same calls
+    /// Seed of the generated calls: the same seed gives the same calls
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
-    /// CDRs a day, averaged over a week
+    /// CDRs per day, averaged over a week
     #[arg(long, default_value_t = 10_000.0, value_parser = non_negative)]
     pub calls_per_day: f64,
-    /// No call is older (RFC 3339 or YYYY-MM-DD) [default: 30 days ago]
+    /// The start of the oldest call (RFC 3339 or YYYY-MM-DD) [default: 30 days ago]
     #[arg(long, value_parser = instant)]
     pub from: Option<DateTime<Utc>>,
-    /// Which generation of the API to be
+    /// The generation of the API to simulate
     #[arg(long, value_enum, default_value_t = ApiGeneration::Current)]
     pub generation: ApiGeneration,
-    /// Most records in one answer
+    /// The most records in one answer
     #[arg(long, default_value_t = 10_000)]
     pub record_limit: usize,
-    /// What happens past it
+    /// What to do when more records match
     #[arg(long, value_enum, default_value_t = OverLimit::Documented)]
     pub over_limit: OverLimit,
-    /// What TOTAL_HITS counts: all records before the cut, those left after it, or nothing: both hits are left out
+    /// What TOTAL_HITS counts
     #[arg(long, value_enum, default_value_t = Totals::Before)]
     pub totals: Totals,
     /// The same as --totals none
     #[arg(long, hide = true, conflicts_with = "totals")]
     pub no_totals: bool,
-    /// Most requests in any 60 seconds; 0: no limit
+    /// The most requests in any 60 seconds; 0 means no limit
     #[arg(long, default_value_t = 30)]
     pub requests_per_minute: u32,
-    /// The right code
+    /// The code to accept
     #[arg(long, default_value = "simulated-code", value_parser = secret)]
     pub code: SecretString,
-    /// The right bearer token (current generation only)
+    /// The bearer token to accept (current generation only)
     #[arg(long, value_parser = secret)]
     pub token: Option<SecretString>,
-    /// Refuse the code with error 4, as from an address that is not whitelisted
+    /// Refuse the code with error 4, as if the address were not whitelisted
     #[arg(long)]
     pub refuse_address: bool,
-    /// What sort does, and in which order records come
+    /// What `sort` does, and in which order records are returned
     #[arg(long, value_enum, default_value_t = SortBehaviour::Honest)]
     pub sort: SortBehaviour,
     /// Refuse these keys of requests (sort, version, callID), fields (UserId) or spellings in sort (sort=Date)
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     pub refuse: Vec<String>,
-    /// Refusals do not say what they refuse
+    /// Do not say in refusals what is refused
     #[arg(long)]
     pub unspecific: bool,
-    /// Error 5 for a longer range, as in 12h or 7d
+    /// Refuse longer ranges with error 5, as in 12h or 7d
     #[arg(long, value_name = "SPAN", value_parser = span)]
     pub longest_range: Option<TimeDelta>,
-    /// Error 5 for a todate in its future
+    /// Refuse a todate in the API's future with error 5
     #[arg(long)]
     pub refuse_future: bool,
-    /// Error 5 for a fromdate further back, as in 10d
+    /// Refuse a fromdate further back with error 5, as in 10d
     #[arg(long, value_name = "SPAN", value_parser = span)]
     pub horizon: Option<TimeDelta>,
-    /// Forget older records without a word, as in 90d
+    /// Drop older records silently, as in 90d
     #[arg(long, value_name = "SPAN", value_parser = span)]
     pub purged_after: Option<TimeDelta>,
-    /// Its clock is this much ahead, as in 20s, or behind, as in -20s
+    /// How far the API's clock is ahead, as in 20s, or behind, as in -20s
     #[arg(long, value_name = "SPAN", default_value = "0s", value_parser = span, allow_hyphen_values = true)]
     pub clock_offset: TimeDelta,
-    /// Send a Date header that cannot be read
+    /// Send a Date header that cannot be parsed
     #[arg(long)]
     pub no_date_header: bool,
-    /// Campaigns a day: each makes 700 calls within a minute or two
+    /// Campaigns per day; each makes 700 calls within a minute or two
     #[arg(long, default_value_t = 0.0, value_parser = non_negative)]
     pub campaigns_per_day: f64,
-    /// Spoil a share of the answers, as in http500=0.05; repeatable
+    /// Make a share of the answers fail, as in http500=0.05; repeatable
     #[arg(long = "fault", value_name = "KIND=SHARE", value_parser = fault, long_help = fault_help())]
     pub faults: Vec<(Fault, f64)>,
-    /// How long each answer takes, as in 300ms or 2s
+    /// The time that each answer takes, as in 300ms or 2s
     #[arg(long, default_value = "0ms", value_parser = duration)]
     pub latency: Duration,
-    /// IANA zone of zoneless dates and bounds [default: Asia/Jerusalem for v0.1, else UTC]
+    /// IANA zone of zoneless dates and bounds [default: Asia/Jerusalem for v0.1, otherwise UTC]
     #[arg(long)]
     pub zone: Option<Tz>,
-    /// The form of Date [default: plain for v0.1, else zulu]
+    /// The form of Date [default: plain for v0.1, otherwise zulu]
     #[arg(long, value_enum)]
     pub date_form: Option<DateForm>,
-    /// Field names in lower case
+    /// Send field names in lower case
     #[arg(long)]
     pub lower_case_names: bool,
-    /// Numbers and booleans as strings
+    /// Send numbers and booleans as strings
     #[arg(long)]
     pub text_numbers: bool,
     /// Share of CDRs that appear an hour or more after their call
     #[arg(long, default_value_t = 0.01, value_parser = share)]
     pub late_share: f64,
-    /// Share of CDRs that are changed after they appeared
+    /// Share of CDRs that change after they have appeared
     #[arg(long, default_value_t = 0.15, value_parser = share)]
     pub change_share: f64,
     /// Share of CDRs that vanish
     #[arg(long, default_value_t = 0.0005, value_parser = share)]
     pub vanish_share: f64,
-    /// Nothing is late, changes or vanishes, and no call is longer than half an hour: what was read once stays true
+    /// Generate only short calls whose records appear on time and never change or vanish
     #[arg(long, conflicts_with_all = ["late_share", "change_share", "vanish_share"])]
     pub steady: bool,
 }
 
-/// What TOTAL_HITS counts.
+/// What the TOTAL_HITS of an answer counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Totals {
-    /// All records that match.
+    /// All records that match, before the cut.
     Before,
-    /// Those left after the cut, which so looks like a whole answer.
+    /// The records left after the cut, so a cut answer looks complete.
     After,
     /// Neither TOTAL_HITS nor RETURN_HITS is sent.
     None,
 }
 
 impl SimulateArgs {
-    /// The options that these arguments amount to, `now` being the present.
+    /// The options that these arguments mean; `now` is the present.
     pub fn options(&self, now: DateTime<Utc>) -> SimulatorOptions {
         let month_ago = now.trunc_subsecs(0) - TimeDelta::days(30);
         let world = WorldOptions {
@@ -189,11 +189,11 @@ impl SimulateArgs {
     }
 }
 
-/// Simulates until `shutdown` is done. Prints how to call it to stdout; logs each request.
+/// Simulates until `shutdown` is done. Prints to stdout how to call the simulator, and logs each request.
 ///
 /// # Errors
 ///
-/// When the address cannot be listened on.
+/// If the address cannot be listened on.
 pub async fn run(
     args: SimulateArgs,
     clock: impl Into<ApiClock>,
@@ -212,7 +212,7 @@ pub async fn run(
     Ok(())
 }
 
-/// How to call a simulator: a line that works as it stands.
+/// Explains how to call a simulator, with a command that can be copied.
 pub(crate) fn usage(simulator: &Simulator, now: DateTime<Utc>) -> String {
     let options = simulator.options();
     let zone = super::Dialect::of(options).zone;
@@ -224,7 +224,7 @@ pub(crate) fn usage(simulator: &Simulator, now: DateTime<Utc>) -> String {
     });
     let body = body.to_string().replace('\'', "'\\''");
     format!(
-        "A simulated Voicenter API listens on {url}\n\nThe calls of the last hour:\n\n  \
+        "A simulated Voicenter API is listening on {url}\n\nThe calls of the last hour:\n\n  \
          curl --silent --header 'Content-Type: application/json' --data '{body}' {url}\n",
         url = simulator.url()
     )
@@ -266,7 +266,7 @@ fn duration(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// A length of time in whole seconds, minutes, hours or days, perhaps negative.
+/// Parses a length of time in whole seconds, minutes, hours or days, which may be negative.
 fn span(text: &str) -> Result<TimeDelta, String> {
     let unit = match text.chars().last() {
         Some('s') => 1,
@@ -295,5 +295,5 @@ fn fault_names() -> String {
 }
 
 fn fault_help() -> String {
-    format!("Spoil a share of the answers, as in http500=0.05; repeatable. Kinds: {}", fault_names())
+    format!("Make a share of the answers fail, as in http500=0.05; repeatable. Kinds: {}", fault_names())
 }

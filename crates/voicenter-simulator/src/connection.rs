@@ -1,4 +1,4 @@
-//! Connections that can be broken on purpose: hyper alone would always end them politely.
+//! Connections that can be broken on purpose: hyper alone would always end them in an orderly way.
 
 use std::io;
 use std::net::SocketAddr;
@@ -13,7 +13,7 @@ use axum::serve::{IncomingStream, Listener};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 
-/// Accepts connections whose end can be told.
+/// Accepts connections that a handler can break.
 pub(crate) struct Door(pub(crate) TcpListener);
 
 impl Listener for Door {
@@ -28,7 +28,7 @@ impl Listener for Door {
                     let _ = stream.set_nodelay(true);
                     return (RawConnection { stream, broken: Arc::default() }, address);
                 }
-                // Out of file descriptors, or the client was gone already: neither may end the server.
+                // Out of file descriptors, or the client has disconnected already: neither may end the server.
                 Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
             }
         }
@@ -39,7 +39,6 @@ impl Listener for Door {
     }
 }
 
-/// One connection.
 pub(crate) struct RawConnection {
     stream: TcpStream,
     broken: Arc<BrokenConnection>,
@@ -51,7 +50,7 @@ struct BrokenConnection {
     reset: AtomicBool,
 }
 
-/// What a handler knows of its connection, and how it breaks it.
+/// What a handler knows about its connection, and its way to break it.
 #[derive(Clone, Debug)]
 pub(crate) struct Peer {
     pub(crate) address: SocketAddr,
@@ -59,12 +58,12 @@ pub(crate) struct Peer {
 }
 
 impl Peer {
-    /// Nothing more is sent: the connection ends when the handler returns.
+    /// Sends nothing more: the connection ends when the handler returns.
     pub(crate) fn close(&self) {
         self.broken.closed.store(true, Ordering::SeqCst);
     }
 
-    /// As `close`, but with a reset instead of an orderly end.
+    /// Like `close`, but with a reset instead of an orderly end.
     pub(crate) fn reset(&self) {
         self.broken.reset.store(true, Ordering::SeqCst);
         self.close();
@@ -80,7 +79,7 @@ impl Connected<IncomingStream<'_, Door>> for Peer {
 impl RawConnection {
     fn check(&self) -> io::Result<()> {
         if self.broken.reset.load(Ordering::SeqCst) {
-            // With no lingering, dropping the socket sends RST.
+            // With a linger time of zero, dropping the socket sends RST.
             self.stream.set_zero_linger()?;
         }
         match self.broken.closed.load(Ordering::SeqCst) {

@@ -1,11 +1,11 @@
-//! How one server writes its dates, names and numbers, and what a reader can know from that.
+//! How one server writes its dates, names and numbers, and what a reader can conclude from that.
 
 use chrono::{DateTime, DurationRound, MappedLocalTime, NaiveDateTime, TimeDelta, TimeZone, Timelike, Utc};
 use chrono_tz::Tz;
 
 use super::options::{ApiGeneration, DateForm, SimulatorOptions};
 
-/// The dialect that some options amount to, all defaults filled in.
+/// The dialect that some options describe, with all defaults filled in.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Dialect {
     pub(crate) generation: ApiGeneration,
@@ -38,7 +38,6 @@ impl Dialect {
         instant.with_timezone(&self.zone).naive_local()
     }
 
-    /// `Date` as it is sent.
     pub(crate) fn date(&self, instant: DateTime<Utc>) -> String {
         let local = self.wall_time(instant);
         let text = match self.form {
@@ -53,31 +52,30 @@ impl Dialect {
         text.to_string()
     }
 
-    /// The instant that a reader can know from what is sent.
+    /// The instant that a reader can conclude from what is sent.
     ///
-    /// Of a wall time that occurs twice it is the earlier instant, unless `DateEpoch` tells.
-    pub(crate) fn told(&self, instant: DateTime<Utc>) -> DateTime<Utc> {
+    /// For a wall time that occurs twice, it is the earlier instant, unless `DateEpoch` is sent.
+    pub(crate) fn known_instant(&self, instant: DateTime<Utc>) -> DateTime<Utc> {
         let precision = match self.form {
             DateForm::Minutes => TimeDelta::minutes(1),
             DateForm::Fractions => TimeDelta::milliseconds(1),
             DateForm::Zulu | DateForm::Plain | DateForm::Space | DateForm::Trimmed => TimeDelta::seconds(1),
         };
-        let told = instant.duration_trunc(precision).unwrap_or(instant);
+        let known = instant.duration_trunc(precision).unwrap_or(instant);
         if self.form == DateForm::Zulu || self.date_epoch {
-            return told;
+            return known;
         }
-        match self.zone.from_local_datetime(&self.wall_time(told)) {
+        match self.zone.from_local_datetime(&self.wall_time(known)) {
             MappedLocalTime::Ambiguous(earlier, _) => earlier.with_timezone(&Utc),
-            MappedLocalTime::Single(_) | MappedLocalTime::None => told,
+            MappedLocalTime::Single(_) | MappedLocalTime::None => known,
         }
     }
 
-    /// A field's name as it is sent.
     pub(crate) fn name(&self, name: &str) -> String {
         if self.lower_case_names { name.to_lowercase() } else { name.to_owned() }
     }
 
-    /// The instants that certainly enclose all records whose wall time lies between the bounds.
+    /// Instants that certainly enclose all records whose wall time lies between the bounds.
     pub(crate) fn enclosing(&self, from: NaiveDateTime, to: NaiveDateTime) -> (DateTime<Utc>, DateTime<Utc>) {
         // No zone is further from UTC than 14 hours, and no clock change moves it by more than the rest.
         let margin = if self.zone == Tz::UTC { TimeDelta::seconds(1) } else { TimeDelta::hours(16) };
@@ -98,9 +96,9 @@ mod tests {
         // In Israel the clock goes back from 02:00 to 01:00 on 2026-10-25, at 23:00 UTC of the day before.
         let second = Utc.with_ymd_and_hms(2026, 10, 24, 23, 30, 0).unwrap();
         assert_eq!(dialect.date(second), "2026-10-25T01:30:00");
-        assert_eq!(dialect.told(second), second - TimeDelta::hours(1));
+        assert_eq!(dialect.known_instant(second), second - TimeDelta::hours(1));
         dialect.date_epoch = true;
-        assert_eq!(dialect.told(second), second);
+        assert_eq!(dialect.known_instant(second), second);
     }
 
     #[test]
@@ -108,6 +106,6 @@ mod tests {
         let dialect = Dialect { form: DateForm::Minutes, ..Dialect::of(&SimulatorOptions::default()) };
         let instant = Utc.with_ymd_and_hms(2026, 6, 7, 9, 4, 58).unwrap();
         assert_eq!(dialect.date(instant), "2026-06-07T09:04");
-        assert_eq!(dialect.told(instant), instant - TimeDelta::seconds(58));
+        assert_eq!(dialect.known_instant(instant), instant - TimeDelta::seconds(58));
     }
 }

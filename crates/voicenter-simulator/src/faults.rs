@@ -1,4 +1,4 @@
-//! What goes wrong with real servers, to be switched on one by one.
+//! What goes wrong with real servers, to be switched on one fault at a time.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -8,22 +8,23 @@ use clap::ValueEnum;
 
 use super::random::Random;
 
-/// One way in which an answer goes wrong. On the command line they are written like `html-with-200`.
+/// One way in which an answer goes wrong. On the command line it is written like `html-with-200`.
 ///
-/// Only requests that would have got records meet a fault: a refused request is always refused by its rule.
+/// Only requests that would have returned records are affected: a request that breaks a rule is always refused by
+/// that rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, ValueEnum)]
 pub enum Fault {
-    /// Error 1.
+    /// Error 1: asked too often.
     RateLimited,
     /// Error 1 with HTTP 429 and `Retry-After: 7`.
     RateLimitedRetryAfter,
-    /// Error 2.
+    /// Error 2: wrong credential.
     AuthorizationFailed,
-    /// Error 3.
+    /// Error 3: too many records.
     LimitExceeded,
-    /// Error 4.
+    /// Error 4: address not whitelisted.
     Untrusted,
-    /// Error 77, which no document knows.
+    /// Error 77, which is undocumented.
     UnknownError,
     /// HTTP 500 with an HTML page.
     Http500,
@@ -33,15 +34,15 @@ pub enum Fault {
     HtmlWith200,
     /// HTTP 200 without a body.
     EmptyBody,
-    /// Content-Length promises more than comes; the connection closes in the middle of a record.
+    /// Content-Length promises more than is sent; the connection closes in the middle of a record.
     CutBody,
-    /// No answer ever comes, and the connection stays open.
+    /// No answer is ever sent, and the connection stays open.
     Hang,
-    /// The body comes a few bytes at a time, five times a second.
+    /// The body is sent a few bytes at a time, five times a second.
     SlowDrip,
     /// The connection is reset (RST) without an answer.
     Reset,
-    /// The work is done and logged, then the connection closes without an answer.
+    /// The request is processed and logged, but the connection closes without an answer.
     AnswerLost,
     /// `Content-Encoding: gzip`, and the stream ends in the middle.
     TruncatedGzip,
@@ -53,11 +54,11 @@ pub enum Fault {
     ListNull,
     /// No `CDR_LIST` though there are records.
     ListAbsent,
-    /// `"ERROR_NUMBER":"0"`
+    /// `"ERROR_NUMBER":"0"`, a number as text.
     ErrorNumberText,
     /// Numbers and booleans of records as strings.
     NumbersAsText,
-    /// OK and no records, though there are some; totals agree with that: a sick server.
+    /// OK and no records, although there are some; the totals agree with that: a sick server.
     EmptyOk,
     /// Every tenth record, from the first on, has no CallID.
     NoCallId,
@@ -71,9 +72,9 @@ pub enum Fault {
     InvalidUtf8,
     /// A megabyte of text in the first record's RepresentativeName.
     HugeString,
-    /// The first record has RingTime twice: a wrong one first, the right one last.
+    /// The first record has RingTime twice: first a wrong value, then the right one.
     DuplicateKeys,
-    /// The first record's CustomData is 300 arrays inside each other.
+    /// The first record's CustomData is 300 nested arrays.
     DeepNesting,
     /// The first record's Price is 1e400.
     HugeNumber,
@@ -81,25 +82,25 @@ pub enum Fault {
     UnknownField,
     /// No record has a RepresentativeName.
     AbsentField,
-    /// RETURN_HITS is one more than came.
+    /// RETURN_HITS is one more than the number of records.
     WrongReturnHits,
-    /// TOTAL_HITS is seven more than there are.
+    /// TOTAL_HITS is seven more than the number of matching records.
     TotalHitsTooLarge,
 }
 
 impl Fault {
-    /// All of them.
+    /// Every fault, in the order of declaration.
     pub fn all() -> &'static [Fault] {
         Fault::value_variants()
     }
 
-    /// Its name on the command line and in logs.
+    /// The fault's name on the command line and in logs.
     pub fn name(self) -> String {
         self.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
     }
 }
 
-/// The switchboard for faults. Clones are the same board.
+/// The switchboard for faults. Clones control the same board.
 #[derive(Clone, Debug)]
 pub struct Faults(Arc<Mutex<FaultBoard>>);
 
@@ -108,7 +109,7 @@ struct FaultBoard {
     next: VecDeque<Fault>,
     always: Option<Fault>,
     shares: Vec<(Fault, f64)>,
-    /// Whose answers hold a record dated in the half-open stretch.
+    /// Faults of answers with a record dated in the half-open stretch.
     within: Vec<(Fault, DateTime<Utc>, DateTime<Utc>)>,
     random: Random,
 }
@@ -125,33 +126,33 @@ impl Faults {
         })))
     }
 
-    /// The next answer is wrong in this way; several wait in line.
+    /// Applies the fault to the next answer; several calls queue up.
     pub fn next(&self, fault: Fault) {
         self.board().next.push_back(fault);
     }
 
-    /// As `next`, for so many answers.
+    /// Like `next`, but for this many answers.
     pub fn next_times(&self, fault: Fault, times: usize) {
         self.board().next.extend(std::iter::repeat_n(fault, times));
     }
 
-    /// Every answer is wrong in this way (after those that wait in line), until `None` or `clear`.
+    /// Applies the fault to every answer after the queued ones, until `None` or `clear`.
     pub fn always(&self, fault: impl Into<Option<Fault>>) {
         self.board().always = fault.into();
     }
 
-    /// This share (0 to 1) of all answers is wrong in this way, chosen by the world's seed.
+    /// Applies the fault to this share (0 to 1) of all answers, chosen by the world's seed.
     pub fn share(&self, fault: Fault, share: f64) {
         self.board().shares.push((fault, share));
     }
 
-    /// Every answer with a record dated in `[from, to)` is wrong in this way, until `clear`; what waits in line comes
+    /// Applies the fault to every answer with a record dated in `[from, to)`, until `clear`; queued faults come
     /// first.
     pub fn within(&self, fault: Fault, from: DateTime<Utc>, to: DateTime<Utc>) {
         self.board().within.push((fault, from, to));
     }
 
-    /// All is well again.
+    /// Removes all faults, including queued ones.
     pub fn clear(&self) {
         let mut board = self.board();
         board.next.clear();
@@ -160,12 +161,12 @@ impl Faults {
         board.always = None;
     }
 
-    /// How many faults still wait in line.
+    /// Number of faults that are still queued.
     pub fn waiting(&self) -> usize {
         self.board().next.len()
     }
 
-    /// The fault that an answer with records of these dates meets.
+    /// The fault for an answer with records of these dates.
     pub(crate) fn take(&self, dates: impl Iterator<Item = DateTime<Utc>> + Clone) -> Option<Fault> {
         let mut board = self.board();
         let inside = |(fault, from, to): &(Fault, DateTime<Utc>, DateTime<Utc>)| {

@@ -1,10 +1,10 @@
-//! A Voicenter API to try things on: in-process for tests and `cdr-sync demo`, and as `cdr-sync simulate`.
+//! A simulated Voicenter API: in-process for tests and `cdr-sync demo`, and as `cdr-sync simulate`.
 //!
-//! It is as strict as the documents (docs/voicenter-api.md) and as nasty as the real servers. It writes and reads the wire format by
-//! itself and knows nothing of the daemon's decoder, so that both cannot share a mistake.
+//! It is as strict as the documents (docs/voicenter-api.md) and as nasty as the real servers. It writes and reads
+//! the wire format by itself and knows nothing of the daemon's decoder, so that both cannot share a mistake.
 //!
-//! Error numbers are those of docs/voicenter-api.md#errors; whatever else a request does wrong is error 90, with the rule it
-//! broke in ERROR_DESCRIPTION.
+//! Error numbers are those of docs/voicenter-api.md#errors; any other mistake in a request is error 90, with the
+//! broken rule in ERROR_DESCRIPTION.
 
 mod answer;
 mod api;
@@ -58,12 +58,12 @@ use request_log::RateLimit;
 /// Why a simulator could not start or run.
 #[derive(Debug, thiserror::Error)]
 pub enum SimulatorError {
-    /// The address is taken, or not this host's.
+    /// The address is in use, or not one of this host's.
     #[error("cannot listen on {address}: {source}; choose another address with --listen")]
     Listen {
-        /// What was asked for.
+        /// The address that was requested.
         address: SocketAddr,
-        /// What the system said.
+        /// The error that the system reported.
         source: io::Error,
     },
 }
@@ -77,11 +77,11 @@ pub struct Simulator {
 }
 
 impl Simulator {
-    /// Starts answering.
+    /// Starts answering requests.
     ///
     /// # Errors
     ///
-    /// When `options.listen` cannot be listened on.
+    /// If `options.listen` cannot be listened on.
     pub async fn start(
         options: SimulatorOptions,
         clock: impl Into<ApiClock>,
@@ -102,47 +102,47 @@ impl Simulator {
         let service = app.into_make_service_with_connect_info::<connection::Peer>();
         let stopped = api.stopped.clone().cancelled_owned();
         let server = tokio::spawn(async move {
-            // It ends only when told to: axum goes on after every other error.
+            // It ends only when it is stopped: axum continues after every other error.
             let _ = axum::serve(Door(listener), service).with_graceful_shutdown(stopped).await;
         });
         Ok(Self { address, api, server: Some(server) })
     }
 
-    /// Where it listens.
+    /// The address it listens on, with the real port.
     pub fn addr(&self) -> SocketAddr {
         self.address
     }
 
-    /// What to configure as `api.url`.
+    /// The address to configure as `api.url`.
     pub fn url(&self) -> String {
         format!("http://{}/hub/cdr/", self.address)
     }
 
-    /// Its records.
+    /// The records that it serves.
     pub fn world(&self) -> &World {
         &self.api.world
     }
 
-    /// All requests so far.
+    /// All requests received, with their outcomes.
     pub fn requests(&self) -> &RequestLog {
         &self.api.log
     }
 
-    /// What shall go wrong.
+    /// The switchboard for what goes wrong.
     pub fn faults(&self) -> &Faults {
         &self.api.faults
     }
 
-    /// What it was started with.
+    /// The options that it was started with.
     pub fn options(&self) -> &SimulatorOptions {
         &self.api.options
     }
 
     /// The rows that an exact mirror holds at `at` with `started_at` in `[from, to)`, ordered by key.
     ///
-    /// What it purged is not among them: whether a mirror keeps that is the mirror's decision.
+    /// Records that the API has purged are not included: whether a mirror keeps those is the mirror's decision.
     ///
-    /// It is taken for granted that the mirror asks for all fields that are not refused.
+    /// The mirror is assumed to request all fields that are not refused.
     pub fn truth(&self, at: DateTime<Utc>, from: DateTime<Utc>, to: DateTime<Utc>) -> Vec<TruthRow> {
         let options = &self.api.options;
         let at = at + options.clock_offset;
@@ -156,11 +156,11 @@ impl Simulator {
         rows
     }
 
-    /// Stops: open requests get no answer, connections are closed.
+    /// Stops: open requests get no answer, and connections are closed.
     pub async fn stop(mut self) {
         self.api.stopped.cancel();
         if let Some(server) = self.server.take() {
-            // It only fails when the server panicked, which its log already tells.
+            // This fails only if the server panicked, which its log already shows.
             let _ = server.await;
         }
     }

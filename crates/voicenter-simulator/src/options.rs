@@ -1,4 +1,4 @@
-//! What a simulated Voicenter can be told to be.
+//! The options of a simulated Voicenter.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
 use secrecy::SecretString;
 
-/// Everything about a simulated API. `Default` is the current generation as docs/voicenter-api.md#generations describes it.
+/// Everything about a simulated API. `Default` is the current generation of docs/voicenter-api.md#generations.
 ///
 /// ```
 /// use voicenter_simulator::{ApiGeneration, SimulatorOptions};
@@ -15,47 +15,47 @@ use secrecy::SecretString;
 /// ```
 #[derive(Clone, Debug)]
 pub struct SimulatorOptions {
-    /// Where to listen; port 0 takes a free one.
+    /// The address to listen on; port 0 takes a free port.
     pub listen: SocketAddr,
-    /// The calls that there are.
+    /// The calls that the API serves.
     pub world: WorldOptions,
-    /// Which generation of the API it is (docs/voicenter-api.md#generations).
+    /// The generation of the API (docs/voicenter-api.md#generations).
     pub generation: ApiGeneration,
-    /// How records are written, where that differs from the generation's default (docs/voicenter-api.md#generations).
+    /// How records are written, if not as the generation's documents say (docs/voicenter-api.md#generations).
     pub dialect: DialectOptions,
-    /// Most records in one answer.
+    /// The most records in one answer.
     pub record_limit: usize,
-    /// What happens past it.
+    /// What to do when more records match.
     pub over_limit: OverLimit,
-    /// Whether answers of the current generation carry TOTAL_HITS and RETURN_HITS (v0.1 never has them).
+    /// `true` if answers of the current generation contain TOTAL_HITS and RETURN_HITS (those of v0.1 never do).
     pub totals: bool,
-    /// What TOTAL_HITS counts.
+    /// What TOTAL_HITS counts, if it is sent.
     pub total_counts: TotalCounts,
-    /// What `sort` does, and in which order records come without it (v0.1 refuses it as an unknown key).
+    /// What `sort` does, and in which order records are returned without it (v0.1 refuses it as an unknown key).
     pub sort: SortBehaviour,
     /// What is refused although the documents allow it.
     pub refusals: RefusalOptions,
-    /// How far its clock is ahead of the one that it was given.
+    /// How far its clock is ahead of the one that was passed in.
     pub clock_offset: TimeDelta,
-    /// Whether the `Date` header of its answers can be read.
+    /// `true` if the `Date` header of its answers can be parsed.
     pub date_header: bool,
-    /// Requests answered in any 60 seconds, for each credential; more get error 1. 0: no limit.
+    /// Requests answered in any 60 seconds, for each credential; more get error 1. 0 means no limit.
     pub requests_per_minute: u32,
     /// Which clock those 60 seconds are measured by.
     pub rate_clock: RateClock,
-    /// The credential that is right, as `code`.
+    /// The credential to accept as `code`.
     pub code: SecretString,
-    /// The credential that is right as `Authorization: Bearer` (current generation only).
+    /// The credential to accept as `Authorization: Bearer` (current generation only).
     pub token: Option<SecretString>,
-    /// Whether `code` is refused with error 4, as from an address that is not whitelisted.
+    /// `true` to refuse `code` with error 4, as if the address were not whitelisted.
     pub refuse_address: bool,
-    /// How long each answer takes, in real time.
+    /// The time that each answer takes, by the host's clock.
     pub latency: Duration,
-    /// Whether answers are compressed for clients that accept it.
+    /// `true` to compress answers for clients that accept it.
     pub gzip: bool,
-    /// Whether a record dated exactly on `fromdate` is inside.
+    /// `true` if a record dated exactly on `fromdate` is included.
     pub from_inclusive: bool,
-    /// Whether a record dated exactly on `todate` is inside.
+    /// `true` if a record dated exactly on `todate` is included.
     pub to_inclusive: bool,
 }
 
@@ -91,36 +91,37 @@ impl Default for SimulatorOptions {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct RefusalOptions {
     /// Keys of requests (`sort`, `version`, `callID`, …), fields (`UserId`) and single spellings in sort
-    /// (`sort=Date`). Letter case matters in spellings only.
+    /// (`sort=Date`). Letter case matters only for spellings.
     pub names: Vec<String>,
-    /// The refusal does not say what it refuses.
+    /// `true` if refusals do not say what is refused.
     pub unspecific: bool,
-    /// Error 5 for a longer range.
+    /// The longest range that is not refused with error 5.
     pub longest_range: Option<TimeDelta>,
-    /// Error 5 for a `todate` in its future.
+    /// `true` to refuse a `todate` in the API's future with error 5.
     pub future: bool,
-    /// Error 5 for a `fromdate` further back.
+    /// How far back a `fromdate` may be before it is refused with error 5.
     pub horizon: Option<TimeDelta>,
-    /// Records older than this are gone, and nothing says so.
+    /// The age at which records disappear silently.
     pub purged_after: Option<TimeDelta>,
 }
 
-/// The calls of a made-up company: the same options give the same records, for ever.
+/// The calls of an invented company: the same options always give the same records.
 #[derive(Clone, Debug, PartialEq)]
 pub struct WorldOptions {
-    /// Chooses the world.
+    /// The seed of everything that is generated.
     pub seed: u64,
-    /// CDRs a day, averaged over a week (a call can have two or three). 0 gives an empty world to insert into.
+    /// CDRs per day, averaged over a week (a call can have two or three). 0 gives an empty world to insert records
+    /// into.
     pub calls_per_day: f64,
-    /// Campaigns a day, averaged over a week: each makes `campaign_calls` calls within a minute or two.
+    /// Campaigns per day, averaged over a week; each makes `campaign_calls` calls within a minute or two.
     pub campaigns_per_day: f64,
-    /// The calls of one campaign.
+    /// Number of calls of one campaign.
     pub campaign_calls: usize,
-    /// No call starts before this instant; UNIX epoch by default.
+    /// The earliest start of a call; the UNIX epoch by default.
     pub from: DateTime<Utc>,
-    /// How long after its end a CDR appears, mostly: shortest and longest.
+    /// How long after its end most CDRs appear: shortest and longest.
     pub lag: (TimeDelta, TimeDelta),
-    /// Share of answered calls that take one to three hours: they appear far behind the newest.
+    /// Share of answered calls that last one to three hours: they appear far behind the newest.
     pub long_share: f64,
     /// Share of CDRs that appear later than that: after `late_lag`.
     pub late_share: f64,
@@ -160,7 +161,7 @@ impl Default for WorldOptions {
 }
 
 impl WorldOptions {
-    /// A world in which nothing ever changes once it has appeared, and each key occurs once.
+    /// A world in which nothing changes after it has appeared, and each key occurs once.
     pub fn unchanging(self) -> Self {
         Self {
             late_share: 0.0,
@@ -179,13 +180,13 @@ impl WorldOptions {
     }
 }
 
-/// The two generations of the API.
+/// The two generations of the API in use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum ApiGeneration {
     /// The "Call log" document: always HTTP 200, no totals, error 3 past the limit, no `sort`.
     #[value(name = "v0.1")]
     V01,
-    /// Today's: GMT, cut answers with totals, HTTP 403 and 404.
+    /// Today's documents: GMT, cut answers with totals, HTTP 403 and 404.
     Current,
 }
 
@@ -198,13 +199,13 @@ pub struct DialectOptions {
     pub date_form: Option<DateForm>,
     /// All field names in lower case, as some servers send them.
     pub lower_case_names: bool,
-    /// Numbers and booleans as strings.
+    /// `true` for numbers and booleans as strings.
     pub text_numbers: bool,
-    /// Whether `DateEpoch` is among the fields sent when `fields` is absent (current generation only).
+    /// `true` if `DateEpoch` is one of the fields sent when `fields` is absent (current generation only).
     pub date_epoch: bool,
 }
 
-/// The forms of `Date` that have been seen.
+/// The forms of `Date` that real servers use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum DateForm {
     /// `2024-06-10T09:04:58Z`, always UTC.
@@ -213,11 +214,11 @@ pub enum DateForm {
     Plain,
     /// `2024-06-10 09:04:58`
     Space,
-    /// `2024-06-10T09:04`: the seconds are not told.
+    /// `2024-06-10T09:04`, without seconds.
     Minutes,
     /// `2024-06-10T09:04:58.000`
     Fractions,
-    /// `2024-06-10T09:04:58`, but `2024-06-10T09:04` where the seconds are 0.
+    /// `2024-06-10T09:04:58`, but `2024-06-10T09:04` if the seconds are 0.
     Trimmed,
 }
 
@@ -235,35 +236,35 @@ pub enum OverLimit {
 /// What an API does with `sort`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum SortBehaviour {
-    /// Sorts everything, then cuts.
+    /// Sorts all matching records, then cuts.
     Honest,
-    /// Cuts first, in the order of appearance, and sorts what is left.
+    /// Cuts first, in the order of appearance, and sorts the rest.
     AfterCut,
-    /// Takes it and does nothing: records come in the order of appearance.
+    /// Accepts it and does nothing: records are returned in the order of appearance.
     Ignored,
-    /// Does nothing: the oldest records come first.
+    /// Does nothing: the oldest records are returned first.
     OldestFirst,
-    /// Does nothing: the newest records come first.
+    /// Does nothing: the newest records are returned first.
     NewestFirst,
-    /// Does nothing: records come in another order each time.
+    /// Does nothing: records are returned in another order each time.
     Random,
-    /// Sorts everything the other way round, then cuts.
+    /// Sorts all matching records in reverse, then cuts.
     Reversed,
 }
 
-/// What TOTAL_HITS counts.
+/// What the TOTAL_HITS of an answer counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TotalCounts {
-    /// All records that match.
+    /// All records that match, returned or not.
     All,
-    /// Those that came: a cut answer looks whole.
+    /// Only the records returned: a cut answer looks complete.
     Returned,
 }
 
 /// Which clock the request rate is measured by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RateClock {
-    /// The clock that the simulator was given.
+    /// The clock that was passed to the simulator.
     Injected,
     /// The host's monotonic clock.
     Real,

@@ -1,4 +1,4 @@
-//! Who works at the made-up company and who calls it: names, departments, queues, phone numbers.
+//! Who works at the invented company and who calls it: names, departments, queues, phone numbers.
 
 use super::random::Random;
 
@@ -65,7 +65,7 @@ const NAMES: [&str; 24] = [
     "רחל (רוחי) וייס",
 ];
 
-/// The departments, the first one standing in for an empty choice.
+/// One of the departments; the first one replaces an empty choice.
 pub(crate) fn department(random: &mut Random) -> &'static Department {
     let index = random.weighted(&[(30, 0usize), (35, 1), (20, 2), (10, 3), (5, 4)]);
     DEPARTMENTS.get(index).copied().unwrap_or(&SALES)

@@ -1,11 +1,12 @@
-//! A small generator of our own: the same seed gives the same world on every machine and in every version.
+//! A small random generator, implemented here so that the same seed gives the same world on every machine and in
+//! every version.
 
-/// SplitMix64 (Steele, Lea, Flood 2014): enough for a made-up world, and only integer arithmetic.
+/// SplitMix64 (Steele, Lea, Flood 2014): enough for an invented world, and only integer arithmetic.
 #[derive(Clone, Debug)]
 pub(crate) struct Random(u64);
 
 impl Random {
-    /// A generator whose numbers follow from the parts alone.
+    /// A generator whose numbers depend on the parts alone.
     pub(crate) fn of(parts: &[u64]) -> Self {
         let mut random = Random(0x5EED_CA11_0000_0001);
         for part in parts {
@@ -15,7 +16,6 @@ impl Random {
         random
     }
 
-    /// The next 64 bits.
     pub(crate) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut z = self.0;
@@ -29,25 +29,24 @@ impl Random {
         (self.next() >> 11) as f64 / (1u64 << 53) as f64
     }
 
-    /// A number in `[low, high]`; `low` when that is empty.
+    /// A number in `[low, high]`; `low` if that range is empty.
     pub(crate) fn between(&mut self, low: i64, high: i64) -> i64 {
         let width = u64::try_from(high.saturating_sub(low)).unwrap_or(0).saturating_add(1);
         low.saturating_add(i64::try_from(self.next() % width).unwrap_or(0))
     }
 
-    /// True in `share` of all cases.
+    /// Returns `true` in `share` of all cases.
     pub(crate) fn chance(&mut self, share: f64) -> bool {
         self.unit() < share
     }
 
-    /// One of `choices`, all equally likely; the default of an empty list.
+    /// One of `choices`, all equally likely; the default value if the list is empty.
     pub(crate) fn pick<T: Copy + Default>(&mut self, choices: &[T]) -> T {
         let last = i64::try_from(choices.len()).unwrap_or(1) - 1;
         let index = usize::try_from(self.between(0, last)).unwrap_or(0);
         choices.get(index).copied().unwrap_or_default()
     }
 
-    /// One of `choices` by weight.
     pub(crate) fn weighted<T: Copy + Default>(&mut self, choices: &[(u32, T)]) -> T {
         let total: u32 = choices.iter().map(|(weight, _)| weight).sum();
         let mut left = self.between(0, i64::from(total) - 1);
@@ -60,7 +59,7 @@ impl Random {
         T::default()
     }
 
-    /// How many of something happen when `mean` are expected (close to Poisson, without `exp`).
+    /// How many events happen if `mean` are expected (close to Poisson, without `exp`).
     pub(crate) fn count(&mut self, mean: f64) -> usize {
         if mean > 30.0 {
             let normal = (0..12).map(|_| self.unit()).sum::<f64>() - 6.0;
@@ -79,7 +78,7 @@ mod tests {
     fn the_same_parts_give_the_same_numbers_for_ever() {
         assert_eq!(Random::of(&[7, 11]).next(), Random::of(&[7, 11]).next());
         assert_ne!(Random::of(&[7, 11]).next(), Random::of(&[11, 7]).next());
-        // A change of the generator would change every world that somebody has written down a seed of.
+        // A change of the generator would change every world whose seed somebody has written down.
         let mut splitmix = Random(0);
         assert_eq!(splitmix.next(), 0xE220_A839_7B1D_CDAF);
     }

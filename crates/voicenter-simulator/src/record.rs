@@ -10,21 +10,21 @@ use super::calls::{CallKind, Entry};
 use super::people::{self, Representative};
 use super::random::Random;
 
-/// A call detail record of the simulated API. Empty text, `{}` and `[]` mean "nothing there".
+/// A call detail record of the simulated API. Empty text, `{}` and `[]` mean that there is no value.
 ///
 /// A record to insert by hand: `Record { duration: Some(12), ..Record::new("id", "Queue", date) }`.
 #[derive(Clone, Debug, PartialEq)]
 #[expect(missing_docs, reason = "each is the API's field of its name")]
 pub struct Record {
     pub call_id: String,
-    /// `Type`; left out of the answer when empty.
+    /// `Type`; left out of the answer if empty.
     pub call_type: String,
     pub cdr_type: Option<i32>,
-    /// `Date`.
+    /// `Date`, as an instant; it is sent in the API's zone.
     pub started_at: DateTime<Utc>,
-    /// Seconds.
+    /// `Duration` of the call, in seconds.
     pub duration: Option<i32>,
-    /// Seconds.
+    /// `RingTime` of the call, in seconds.
     pub ring_time: Option<i32>,
     pub caller_number: String,
     pub caller_extension: String,
@@ -35,9 +35,9 @@ pub struct Record {
     pub dial_status: String,
     pub dial_status2: String,
     pub queue_name: String,
-    /// What `queueID` in a search is compared with; not itself sent.
+    /// Compared with `queueID` of a search; not sent itself.
     pub queue_id: Option<i64>,
-    /// What `campaignID` in a search is compared with; not itself sent.
+    /// Compared with `campaignID` of a search; not sent itself.
     pub campaign_id: Option<i64>,
     pub department_id: String,
     pub department_name: String,
@@ -45,27 +45,27 @@ pub struct Record {
     pub representative_name: String,
     pub user_id: String,
     pub user_name: String,
-    /// Agorot, as a JSON number's text.
+    /// `Price` in agorot, as the text of a JSON number.
     pub price: Option<String>,
     pub record_url: String,
     pub record_expect: Option<bool>,
     pub dtmf_data: Value,
     pub custom_data: Value,
-    /// Fields that no document knows, sent as they are.
+    /// Undocumented fields, sent as they are.
     pub unknown: Map<String, Value>,
     /// How fields without a value are written.
     pub empties: Empties,
 }
 
-/// How a server writes a field that has no value; all three are seen.
+/// How a server writes a field that has no value; all three occur.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Empties {
-    /// `""`, `{}`, `[]`; numbers as null.
+    /// `""`, `{}` or `[]`; numbers as null.
     #[default]
     Empty,
-    /// `null`
+    /// `null`, whatever the field's type.
     Null,
-    /// Not at all.
+    /// The field is left out.
     Absent,
 }
 
@@ -128,7 +128,7 @@ impl Record {
         record
     }
 
-    /// Who spoke with whom, by the kind of call.
+    /// Sets who spoke with whom, according to the kind of call.
     fn join_parties(&mut self, kind: CallKind, answered: bool, shared: &mut Random) {
         let (customer, prefix) = people::phone(shared);
         let agent = people::representative(shared);
@@ -188,7 +188,7 @@ impl Record {
         self.department_name = agent.department.name.to_owned();
     }
 
-    /// What is filled in later: RecordURL, Price, CustomData; and the keys that were pressed.
+    /// Sets what is added later (RecordURL, Price, CustomData) and the keys that were pressed.
     fn fill_in(&mut self, entry: &Entry, at: i64, own: &mut Random) {
         let answered = entry.status == "ANSWER";
         let mut later = |low, high| {
@@ -217,7 +217,7 @@ impl Record {
         if entry.kind == CallKind::Transfer {
             custom.insert("OriginalIvrUniqueID".to_owned(), original_call_id(entry).into());
         }
-        // Drawn whether or not it shows yet: what follows must not depend on when it is looked at.
+        // Drawn even if it does not show yet: what follows must not depend on the time of the request.
         let (has_analysis, found) = (own.chance(0.35), own.chance(0.8));
         if answered && has_analysis && since >= analysed {
             custom.insert("AiExists".to_owned(), found.into());
@@ -237,10 +237,10 @@ impl Record {
     }
 }
 
-/// The longest time between a CallID's and its call's, in seconds.
+/// The most seconds between the time in a CallID and the start of its call.
 const LONGEST_AHEAD: u64 = 8;
 
-/// A transfer is a call of its own.
+/// The CallID of a record; a transfer is a call of its own.
 fn call_id(entry: &Entry) -> String {
     let tail = if entry.kind == CallKind::Transfer { entry.call.rotate_left(32) } else { entry.call };
     format!("{}{tail:016x}5c", call_id_time(entry))
@@ -250,7 +250,7 @@ fn original_call_id(entry: &Entry) -> String {
     format!("{}{:016x}5c", call_id_time(entry), entry.call)
 }
 
-/// CallIDs start with Israel's wall time some seconds before the call, as the real ones do.
+/// The time in a CallID: Israel's wall time some seconds before the call, as in real ones.
 fn call_id_time(entry: &Entry) -> String {
     let ahead = 1 + (entry.call % LONGEST_AHEAD) as i64;
     let local = instant(entry.call_started - ahead).with_timezone(&Jerusalem);
@@ -261,7 +261,7 @@ fn call_id_time(entry: &Entry) -> String {
 pub(crate) fn call_hours(call_id: &str) -> BTreeSet<i64> {
     let time = call_id.get(..14).and_then(|time| NaiveDateTime::parse_from_str(time, "%Y%m%d%H%M%S").ok());
     let local = time.map(|time| Jerusalem.from_local_datetime(&time));
-    // In the hour that occurs twice, both are meant.
+    // In the hour that occurs twice, both passes are meant.
     let instants = local.into_iter().flat_map(|local| [local.earliest(), local.latest()]).flatten();
     let seconds = instants.flat_map(|time| [time.timestamp() + 1, time.timestamp() + LONGEST_AHEAD as i64]);
     seconds.map(|second| second.div_euclid(3_600)).collect()

@@ -1,4 +1,5 @@
-//! Reading a request as docs/voicenter-api.md#request describes it, and refusing all else by the rule that it breaks.
+//! Reads a request as docs/voicenter-api.md#request describes it, and refuses anything else, naming the broken
+//! rule.
 
 use chrono::NaiveDateTime;
 use serde_json::{Map, Value};
@@ -9,23 +10,23 @@ use super::wire::Field;
 /// What a request asks for, as the simulator understood it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Search {
-    /// `fromdate`, in the API's wall time; absent only beside `callID`.
+    /// `fromdate`, in the API's wall time; absent only with `callID`.
     pub from: Option<NaiveDateTime>,
-    /// `todate`.
+    /// `todate`, in the API's wall time; absent only with `callID`.
     pub to: Option<NaiveDateTime>,
-    /// `phones`
+    /// `phones`: calls from or to these numbers.
     pub phones: Vec<String>,
-    /// `extensions`
+    /// `extensions`: calls of these SIP names.
     pub extensions: Vec<String>,
-    /// `IdentityCriteria`
+    /// `IdentityCriteria`: whose calls the credential stands for.
     pub identity: Option<String>,
-    /// `callID`
+    /// `callID`: the records of this call.
     pub call_id: Option<String>,
-    /// `cdrTypes`
+    /// `cdrTypes`: records of these types.
     pub cdr_types: Vec<i64>,
-    /// `campaignID`
+    /// `campaignID`: calls of these campaigns.
     pub campaigns: Vec<i64>,
-    /// `queueID`
+    /// `queueID`: calls of these queues.
     pub queues: Vec<i64>,
 }
 
@@ -33,7 +34,7 @@ pub struct Search {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SortKey {
     pub(crate) field: Field,
-    /// Whether `order` is `desc`.
+    /// `true` if `order` is `desc`.
     pub descending: bool,
 }
 
@@ -44,7 +45,7 @@ impl SortKey {
     }
 }
 
-/// A request that keeps to the rules. Its credential was taken out before.
+/// A request that obeys the rules, without its credential.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Request {
     pub(crate) html: bool,
@@ -53,10 +54,9 @@ pub(crate) struct Request {
     pub(crate) sort: Vec<SortKey>,
 }
 
-/// The rule that a request breaks.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum BadRequest {
-    /// Anything but the date range.
+    /// Any rule except that of the date range.
     #[error("bad request: {0}")]
     Rule(String),
     /// An empty or inverted date range (error 5 of the current generation).
@@ -190,14 +190,15 @@ fn check_range(search: &Search) -> Result<(), BadRequest> {
     }
 }
 
-/// Seconds or minutes, never a zone: no generation shows one in a request (docs/voicenter-api.md#dates).
+/// Parses a date with seconds or minutes and never a zone: no generation shows one in a request
+/// (docs/voicenter-api.md#dates).
 fn date(key: &str, value: Value) -> Result<NaiveDateTime, BadRequest> {
     let text = text(key, value)?;
     let form = match text.len() {
         16 => "%Y-%m-%dT%H:%M",
         _ => "%Y-%m-%dT%H:%M:%S",
     };
-    // chrono takes short numbers and leap seconds too; the length and the way back do not.
+    // chrono also accepts short numbers and leap seconds; the checks of the length and the way back do not.
     match NaiveDateTime::parse_from_str(&text, form) {
         Ok(date) if date.format(form).to_string() == text => Ok(date),
         _ => rule(format!("{key} must be written YYYY-MM-DDTHH:MM or YYYY-MM-DDTHH:MM:SS")),
@@ -215,7 +216,7 @@ fn format_is_html(format: &str) -> Result<bool, BadRequest> {
 fn field_list(names: &[String], generation: ApiGeneration) -> Result<Vec<Field>, BadRequest> {
     let mut fields = Vec::new();
     for name in names {
-        // These stand in the list of docs/voicenter-api.md#fields, though they are search criteria.
+        // These are in the list of docs/voicenter-api.md#fields, although they are search criteria.
         if ["fromdate", "todate", "phones"].contains(&name.as_str()) {
             continue;
         }

@@ -1,4 +1,4 @@
-//! Every request that came in, and the rate limit that is judged by it.
+//! A log of all requests, and the rate limit that is based on it.
 
 use std::collections::hash_map::DefaultHasher;
 use std::collections::{HashMap, VecDeque};
@@ -12,52 +12,52 @@ use super::faults::Fault;
 use super::options::RateClock;
 use super::request::{Search, SortKey};
 
-/// Older entries are forgotten: a simulator may run for weeks.
+/// Older entries are dropped, because a simulator may run for weeks.
 const KEPT: usize = 100_000;
 
-/// One request. The credential is not kept.
+/// One request. Its credential is not kept.
 #[derive(Clone, Debug)]
 pub struct RequestEntry {
-    /// When it came, by the simulator's clock.
+    /// When it was received, by the simulator's clock.
     pub at: DateTime<Utc>,
-    /// When it came, by the host's monotonic clock.
+    /// When it was received, by the host's monotonic clock.
     pub real: Instant,
-    /// `GET`, `POST`, …
+    /// The HTTP method: `GET`, `POST`, …
     pub method: String,
-    /// What it asked for; `None` when it was refused before that was clear.
+    /// What it asked for; `None` if it was refused before that was clear.
     pub search: Option<Search>,
-    /// Its `sort`.
+    /// The elements of its `sort`.
     pub sort: Vec<SortKey>,
-    /// How it was answered.
+    /// How the request was answered.
     pub outcome: RequestOutcome,
-    /// Records in the answer.
+    /// Number of records in the answer.
     pub returned: usize,
-    /// Records that match, as far as they were counted.
+    /// Number of records that match, as far as they were counted.
     pub total: usize,
 }
 
 /// How a request was answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RequestOutcome {
-    /// All records that match.
+    /// With all records that match.
     Answered,
-    /// Those up to the limit, with ERROR_NUMBER 0.
+    /// With the records up to the limit and ERROR_NUMBER 0.
     Cut,
-    /// Error 3: too many.
+    /// With error 3: too many records.
     OverLimit,
-    /// Error 1: too often.
+    /// With error 1: too many requests.
     RateLimited,
-    /// Error 2: wrong or no credential.
+    /// With error 2: wrong or no credential.
     Unauthorized,
-    /// Error 4: the address is not trusted.
+    /// With error 4: the address is not whitelisted.
     Untrusted,
-    /// Refused for the rule named.
+    /// With a refusal that names this broken rule.
     Refused(String),
-    /// Spoilt on purpose.
+    /// With this fault instead of a proper answer.
     Spoilt(Fault),
 }
 
-/// All requests so far, the oldest first. Clones are the same log.
+/// All requests received, the oldest first. Clones share the same log.
 #[derive(Clone, Debug, Default)]
 pub struct RequestLog(Arc<Mutex<VecDeque<RequestEntry>>>);
 
@@ -67,33 +67,33 @@ impl RequestLog {
         self.entries().iter().cloned().collect()
     }
 
-    /// How many there are.
+    /// Number of entries that are kept.
     pub fn len(&self) -> usize {
         self.entries().len()
     }
 
-    /// Whether no request came yet.
+    /// Returns `true` if no request was received yet.
     pub fn is_empty(&self) -> bool {
         self.entries().is_empty()
     }
 
-    /// The latest request.
+    /// The entry of the latest request.
     pub fn last(&self) -> Option<RequestEntry> {
         self.entries().back().cloned()
     }
 
-    /// Forgets all.
+    /// Removes all entries from the log.
     pub fn clear(&self) {
         self.entries().clear();
     }
 
-    /// Most requests in any 60 seconds of the simulator's clock, refused ones included.
+    /// The most requests in any 60 seconds of the simulator's clock, including refused ones.
     pub fn busiest_minute(&self) -> usize {
         let instants: Vec<DateTime<Utc>> = self.entries().iter().map(|entry| entry.at).collect();
         busiest(&instants, |first, last| last - first < TimeDelta::seconds(60))
     }
 
-    /// Most requests in any 60 seconds of the host's monotonic clock, refused ones included.
+    /// The most requests in any 60 seconds of the host's monotonic clock, including refused ones.
     pub fn busiest_real_minute(&self) -> usize {
         let instants: Vec<Instant> = self.entries().iter().map(|entry| entry.real).collect();
         busiest(&instants, |first, last| last.duration_since(first) < Duration::from_secs(60))
@@ -120,7 +120,7 @@ fn busiest<T: Copy>(instants: &[T], within: impl Fn(T, T) -> bool) -> usize {
     windows.max().unwrap_or(0)
 }
 
-/// At most so many answers in any 60 seconds, for each credential. Refused requests do not count.
+/// Allows at most this many answers in any 60 seconds for each credential. Refused requests do not count.
 #[derive(Debug)]
 pub(crate) struct RateLimit {
     per_minute: usize,
@@ -135,7 +135,7 @@ impl RateLimit {
         Self { per_minute, clock, began: Instant::now(), answered: Mutex::default() }
     }
 
-    /// Counts a request; false: it is one too many.
+    /// Counts a request. Returns `false` if it is one too many.
     pub(crate) fn admit(&self, credential: &str, at: DateTime<Utc>) -> bool {
         if self.per_minute == 0 {
             return true;
@@ -144,7 +144,7 @@ impl RateLimit {
             RateClock::Injected => at - DateTime::UNIX_EPOCH,
             RateClock::Real => TimeDelta::from_std(self.began.elapsed()).unwrap_or(TimeDelta::MAX),
         };
-        // Only a hash is kept, so that the credential is in no memory dump of ours.
+        // Only a hash is kept, so that no memory dump contains the credential.
         let mut hasher = DefaultHasher::new();
         credential.hash(&mut hasher);
         let mut answered = self.answered.lock().unwrap_or_else(PoisonError::into_inner);

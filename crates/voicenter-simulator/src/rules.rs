@@ -21,7 +21,8 @@ pub(crate) fn check_names(refusals: &RefusalOptions, ask: &Ask) -> Result<(), Wi
     }
 }
 
-/// Error 5 for a range that is too long, ends in the future of the server's wall time or begins too far back.
+/// Refuses with error 5 a range that is too long, ends in the future of the server's wall time or begins too far
+/// back.
 pub(crate) fn check_range(
     refusals: &RefusalOptions,
     search: &Search,

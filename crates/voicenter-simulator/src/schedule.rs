@@ -3,18 +3,18 @@
 use chrono::{DateTime, Datelike, Timelike, Weekday};
 use chrono_tz::Asia::Jerusalem;
 
-/// Calls in each local hour of a full working day, against the same day's other hours.
+/// Calls in each local hour of a full working day, relative to that day's other hours.
 const WORKDAY: [u32; 24] =
     [4, 2, 1, 1, 1, 2, 8, 40, 150, 240, 260, 250, 210, 190, 200, 190, 160, 110, 70, 45, 30, 20, 12, 8];
 /// A Friday ends in the early afternoon.
 const FRIDAY: [u32; 24] = [4, 2, 1, 1, 1, 2, 8, 30, 110, 150, 150, 120, 70, 30, 8, 3, 2, 1, 1, 1, 1, 1, 1, 1];
-/// On a Saturday only the automatic answer works, and a few people after sunset.
+/// On a Saturday only the automatic answer works, and after sunset a few people.
 const SATURDAY: [u32; 24] = [1, 1, 1, 1, 1, 1, 1, 1, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 3, 6, 8, 6, 4, 2];
 
-/// Percent of a middling day.
+/// Percentage of an average day.
 const SUNDAY_RUSH: u32 = 115;
 
-/// What share of a week's calls starts in the UTC hour with this number (since 1970), on average.
+/// The share of a week's calls that starts in the UTC hour with this number (since 1970), on average.
 pub(crate) fn share_of_week(hour: i64) -> f64 {
     let Some(start) = DateTime::from_timestamp(hour.saturating_mul(3600), 0) else { return 0.0 };
     let local = start.with_timezone(&Jerusalem);

@@ -1,4 +1,4 @@
-//! Finding the records that a request asks for: filters, order and the limit.
+//! Finds the records that a request asks for: filters, order and the limit.
 
 use std::cmp::Ordering;
 
@@ -13,13 +13,11 @@ use super::request::{Request, Search, SortKey};
 use super::wire::Field;
 use super::world::{Shown, World};
 
-/// What was found.
 pub(crate) struct Found {
     /// The records of the answer, in its order.
     pub(crate) page: Vec<Shown>,
-    /// How many there are in all.
     pub(crate) total: usize,
-    /// Whether there are more than the limit, and the API answers that with error 3.
+    /// `true` if there are more than the limit and the API answers that with error 3.
     pub(crate) refused: bool,
 }
 
@@ -29,7 +27,7 @@ const OWN_USER: &str = "41000";
 
 /// Answers a request from the world as it is at `at`.
 ///
-/// `turn` tells this answer's order from that of any other, where the order is random.
+/// `turn` distinguishes this answer's order from that of any other, if the order is random.
 pub(crate) fn find(
     world: &World,
     options: &SimulatorOptions,
@@ -123,7 +121,7 @@ fn compare(a: &Record, b: &Record, field: Field) -> Ordering {
     }
 }
 
-/// Brings the first `limit` into order; what follows them stays unsorted, since it will be cut off.
+/// Sorts the first `limit` records; the others stay unsorted, since they will be cut off.
 fn first_in_order(hits: &mut [Shown], limit: usize, order: impl Fn(&Shown, &Shown) -> Ordering + Copy) {
     if limit > 0 && limit < hits.len() {
         hits.select_nth_unstable_by(limit, order);
@@ -163,7 +161,7 @@ fn needs_fields(search: &Search) -> bool {
     parties + kinds > 0 || identity.is_some()
 }
 
-/// Each criterion that is there must hold; a list holds if one of its elements does.
+/// Returns `true` if each criterion of the search holds; a list holds if one of its elements does.
 fn matches(record: &Record, search: &Search) -> bool {
     let numbers = [same_number(&record.caller_number), same_number(&record.target_number)];
     let phone = |phone: &String| numbers.contains(&same_number(phone));

@@ -51,7 +51,7 @@ pub(crate) fn rows(
     from: DateTime<Utc>,
     to: DateTime<Utc>,
 ) -> Vec<TruthRow> {
-    // Wider than asked: the winner of two records with one key may stand outside the window.
+    // Wider than requested: of two records with one key, the one to keep may lie outside the window.
     let margin = TimeDelta::hours(3);
     let mut winners: HashMap<(String, String), TruthRow> = HashMap::new();
     for shown in world.shown(at, from - margin, to + margin) {
@@ -78,7 +78,7 @@ impl TruthRow {
             call_id: record.call_id.clone(),
             r#type: record.call_type.clone(),
             cdr_type: record.cdr_type.filter(|_| current),
-            started_at: dialect.told(record.started_at),
+            started_at: dialect.known_instant(record.started_at),
             duration_seconds: record.duration,
             ring_seconds: record.ring_time,
             caller_number: text(&record.caller_number),
@@ -105,7 +105,7 @@ impl TruthRow {
         }
     }
 
-    /// A field that the server refuses is never known.
+    /// Empties a field that the server refuses: a mirror cannot know it.
     pub(crate) fn forget(&mut self, field: &str) {
         match field.to_lowercase().as_str() {
             "cdrtype" => self.cdr_type = None,
@@ -120,12 +120,14 @@ impl TruthRow {
         }
     }
 
-    /// Whether this of two records with one key is the one to keep: the later Date, then the larger text.
+    /// Returns `true` if this one of two records with the same key is to be kept: the later Date counts, then the
+    /// larger text.
     fn outranks(&self, other: &Self) -> bool {
         (self.started_at, self.canonical_json()) > (other.started_at, other.canonical_json())
     }
 
-    /// The row as JSON, its keys in order, NULLs left out: the text that breaks a tie (docs/contract.md#duplicates).
+    /// The row as JSON with sorted keys and without NULLs: the text that breaks a tie
+    /// (docs/contract.md#duplicates).
     pub fn canonical_json(&self) -> String {
         let mut all = json!({
             "call_id": self.call_id, "type": self.r#type, "cdr_type": self.cdr_type,
@@ -166,7 +168,7 @@ fn extra(record: &Record, dialect: &Dialect) -> Option<Value> {
     (!extra.is_empty()).then_some(Value::Object(extra))
 }
 
-/// The fewest requests that could fetch the records with these Dates (ascending), were they all known before.
+/// The fewest requests that could fetch the records with these Dates (ascending), if all of them were known before.
 ///
 /// One answer holds at most `limit` records and spans at most `max_window`; records of one second cannot be
 /// divided, and a second with more than `limit` counts as one answer.

@@ -1,4 +1,4 @@
-//! Writing answers, byte by byte into one buffer: the wire format as the simulator knows it.
+//! Writes answers, byte by byte into one buffer: the wire format as the simulator knows it.
 
 use std::io::Write;
 
@@ -7,7 +7,6 @@ use super::faults::Fault;
 use super::options::ApiGeneration;
 use super::record::{Empties, Record};
 
-/// The fields of a CDR.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Field {
     CallerNumber,
@@ -40,7 +39,7 @@ pub(crate) enum Field {
 }
 
 impl Field {
-    /// All of them, in the order in which they are sent.
+    /// Every field, in the order in which they are sent.
     pub(crate) const ALL: [Field; 27] = [
         Field::CallerNumber,
         Field::TargetNumber,
@@ -71,7 +70,7 @@ impl Field {
         Field::DateEpoch,
     ];
 
-    /// Its name in docs/voicenter-api.md#fields.
+    /// The field's name in docs/voicenter-api.md#fields.
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Field::CallerNumber => "CallerNumber",
@@ -104,13 +103,13 @@ impl Field {
         }
     }
 
-    /// The field that a client asks for; letter case does not matter (docs/voicenter-api.md#order writes `date`).
+    /// The field that a client names; letter case does not matter (docs/voicenter-api.md#order writes `date`).
     pub(crate) fn named(name: &str, generation: ApiGeneration) -> Option<Self> {
         let found = Field::ALL.into_iter().find(|field| field.name().eq_ignore_ascii_case(name));
         found.filter(|field| generation == ApiGeneration::Current || !field.is_newer())
     }
 
-    /// What is sent when a request does not say.
+    /// The fields that are sent if a request names none.
     pub(crate) fn sent_unasked(dialect: &Dialect) -> Vec<Self> {
         let sent = |field: &Field| match field {
             Field::DateEpoch => dialect.date_epoch,
@@ -119,7 +118,7 @@ impl Field {
         Field::ALL.into_iter().filter(sent).collect()
     }
 
-    /// Whether `sort` may name it.
+    /// Returns `true` if `sort` may name the field.
     pub(crate) const fn can_sort(self) -> bool {
         matches!(self, Field::Date | Field::DateEpoch | Field::Duration | Field::RingTime | Field::CallId)
     }
@@ -129,7 +128,6 @@ impl Field {
     }
 }
 
-/// Writes records of one answer.
 pub(crate) struct Pen<'a> {
     pub(crate) dialect: Dialect,
     pub(crate) fields: &'a [Field],
@@ -145,7 +143,7 @@ impl<'a> Pen<'a> {
         Self { dialect, fields, fault, names }
     }
 
-    /// Writes one record; `index` is its place in the answer.
+    /// Writes one record; `index` is its position in the answer.
     pub(crate) fn record(&self, out: &mut Vec<u8>, record: &Record, index: usize) {
         out.push(b'{');
         if self.fault == Some(Fault::DuplicateKeys) && index == 0 {
@@ -181,7 +179,7 @@ impl<'a> Pen<'a> {
         }
     }
 
-    /// Writes what a fault puts in place of a value; false: nothing, the value is due.
+    /// Writes what a fault puts in place of a value. Returns `false` if the real value is to be written.
     fn fault_value(&self, out: &mut Vec<u8>, field: Field, index: usize) -> bool {
         match (self.fault, field) {
             (Some(Fault::BadDate), Field::Date) if index.is_multiple_of(10) => {
@@ -211,7 +209,7 @@ impl<'a> Pen<'a> {
         true
     }
 
-    /// Writes a field's value; false: the field is left out.
+    /// Writes a field's value. Returns `false` if the field is left out.
     fn value(&self, out: &mut Vec<u8>, record: &Record, field: Field) -> bool {
         let text = match field {
             Field::CallId => return put_text(out, &record.call_id),
@@ -252,7 +250,7 @@ impl<'a> Pen<'a> {
         true
     }
 
-    /// Ids come as numbers where they are made of digits.
+    /// Writes an id, as a number if it consists of digits.
     fn numeric_id(&self, out: &mut Vec<u8>, id: &str, empties: Empties) -> bool {
         match id.parse::<u64>() {
             Ok(number) if number.to_string() == id => self.number(out, Some(number), empties),

@@ -1,6 +1,7 @@
 //! The world: which records there are, at any instant, for any stretch of time.
 //!
-//! A pure function of the options, the instant and what was changed by hand: asking twice gives the same.
+//! It is a pure function of the options, the instant and the changes made by hand: the same question always has the
+//! same answer.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,10 +12,10 @@ use super::calls::{self, Entry, LONGEST_AFTER, LONGEST_BEFORE, NEVER};
 use super::options::WorldOptions;
 use super::record::{Record, call_hours};
 
-/// Most index entries kept; at about 130 bytes each, this is 130 MB at worst.
+/// The most index entries kept; at about 130 bytes each, this is 130 MB at worst.
 const CACHED_ENTRIES: usize = 1_000_000;
 
-/// All calls of a made-up company, past and future. Clones are the same world.
+/// All calls of an invented company, past and future. Clones share the same world.
 #[derive(Clone, Debug)]
 pub struct World {
     options: Arc<WorldOptions>,
@@ -31,18 +32,17 @@ struct Cache {
 
 #[derive(Debug, Default)]
 struct ByHand {
-    /// Records that somebody inserted or edited, each with its versions in the order of time.
+    /// Records inserted or edited by hand, each with its versions in the order of time.
     records: Vec<Vec<(i64, Option<Arc<Record>>)>>,
-    /// Generated records that are no longer shown as generated from an instant on.
+    /// Generated records that are no longer shown as generated, and since when.
     replaced: HashMap<u64, i64>,
 }
 
-/// A record that the API shows at an instant: cheap to hold, its fields made on demand.
+/// A record that the API shows at an instant: cheap to keep, its fields are made on demand.
 #[derive(Clone, Debug)]
 pub(crate) struct Shown {
-    /// Its Date.
     pub(crate) started: DateTime<Utc>,
-    /// When it appeared: the order in which an unsorted answer comes.
+    /// When it appeared, which gives the order of an unsorted answer.
     pub(crate) appeared: (i64, u64),
     source: CallSource,
 }
@@ -72,7 +72,7 @@ impl World {
         Self { options: Arc::new(options), cache: Arc::default(), by_hand: Arc::default() }
     }
 
-    /// The options it was made from.
+    /// The options that it was made from.
     pub fn options(&self) -> &WorldOptions {
         &self.options
     }
@@ -82,9 +82,10 @@ impl World {
         self.hand().records.push(vec![(appears_at.timestamp(), Some(Arc::new(record)))]);
     }
 
-    /// Changes a record from the instant `at` on. False: there is no such record then, nothing was done.
+    /// Changes a record from the instant `at` on. Returns `false` without any change if there is no such record
+    /// then.
     ///
-    /// Of two records with one key, the one that was changed or inserted by hand first is meant.
+    /// Of two records with one key, the one first changed or inserted by hand is meant.
     pub fn edit(
         &self,
         call_id: &str,
@@ -98,7 +99,7 @@ impl World {
         })
     }
 
-    /// Takes a record away from the instant `at` on. False: there is no such record then.
+    /// Removes a record from the instant `at` on. Returns `false` if there is no such record then.
     pub fn remove(&self, call_id: &str, call_type: &str, at: DateTime<Utc>) -> bool {
         self.replace(call_id, call_type, at, |_| false)
     }
@@ -159,7 +160,7 @@ impl World {
         shown
     }
 
-    /// What the API shows at `at` of the call with this generated CallID, and all that was made by hand.
+    /// What the API shows at `at` of the call with this generated CallID, plus everything made by hand.
     pub(crate) fn shown_around(&self, at: DateTime<Utc>, call_id: &str) -> Vec<Shown> {
         let mut shown = self.shown_by_hand(at);
         for hour in call_hours(call_id) {
@@ -318,7 +319,10 @@ mod tests {
             assert!(end + Duration::minutes(1) <= at);
         }
         let later = world.shown(at + Duration::hours(5), sunday(), at);
-        assert!(later.len() > shown.len(), "calls still going on or just over at that instant come later");
+        assert!(
+            later.len() > shown.len(),
+            "calls still in progress or just over at that instant appear later"
+        );
     }
 
     #[test]

@@ -2,11 +2,11 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// A server that refuses some parts of the form, by name or without a word, and has trouble besides.
+/// A server that refuses some parts of the form, by name or silently, and has other problems as well.
 struct Server {
     refuses: Form,
     by_name: bool,
-    /// What each request in turn meets before the form is looked at; then nothing.
+    /// What happens to each request in turn before the form is looked at; nothing, once this is empty.
     trouble: VecDeque<Option<Reception>>,
     requests: usize,
 }
@@ -39,7 +39,7 @@ fn plain() -> Form {
     Form::FULL.minus(Form::ESSENTIAL)
 }
 
-/// Asks once; the form of the answer taken, if one was.
+/// Asks once and returns the form of the accepted answer, if there was one.
 fn ask(
     capabilities: &mut Capabilities,
     server: &mut Server,
@@ -62,7 +62,7 @@ fn ask(
     panic!("asked without end");
 }
 
-/// Refused and tried: the second spelling of `sort` is never tried while the first works.
+/// What is dropped in the end: the second spelling of `sort` is never tried while the first works.
 fn expected(refuses: Form) -> Form {
     if refuses.has(Capability::SortLower) { refuses } else { refuses.minus(SORT) }
 }
@@ -109,7 +109,7 @@ proptest! {
             at += TimeDelta::minutes(1);
         }
         server.trouble.clear();
-        // The daily retry; and some questions, for what is refused after trouble is suspected at the fourth at latest.
+        // The daily retry, and some questions: after trouble, a refusal is suspected at the fourth at the latest.
         for _ in 0..2 {
             at += TimeDelta::days(1);
             for _ in 0..4 {
@@ -123,7 +123,7 @@ proptest! {
         prop_assert!(ask(&mut next, &mut server, plain(), at).is_some());
         prop_assert_eq!(next.dropped(), expected(refuses));
         prop_assert!(server.requests - before <= plain().0.count_ones() as usize + 2);
-        // What it was told is no more believed for ever than what it found out.
+        // What an earlier process found out is believed no longer than what this one finds out.
         server.refuses = Form::BARE;
         ask(&mut next, &mut server, plain(), at + RETRY_EVERY);
         prop_assert_eq!(next.dropped(), Form::BARE);
@@ -135,7 +135,7 @@ proptest! {
         ask(&mut capabilities, &mut server, plain(), now());
         server.refuses = after;
         let at = now() + CONFIRM_AFTER;
-        // A form that worked and is refused all at once is suspected at its second refusal.
+        // A form that worked and is suddenly refused is suspected at its second refusal.
         for _ in 0..3 {
             ask(&mut capabilities, &mut server, plain(), at);
         }
@@ -191,7 +191,7 @@ fn a_question_without_use_for_a_part_neither_tries_nor_drops_it() {
     assert_eq!(capabilities.dropped(), SORT);
 }
 
-/// One look-up by `callID`; whether it was taken.
+/// Looks up one record by `callID`; `taken` is the server's reaction.
 fn look_up(capabilities: &mut Capabilities, taken: bool, at: DateTime<Utc>) {
     let (mut attempt, _) = capabilities.begin(Form::FULL, Form::of([Capability::CallId]), at);
     let reception = if taken { Reception::Taken } else { Reception::Refused(Form::BARE) };

@@ -1,4 +1,5 @@
-//! Connections to the API, which accounts share: each set of the system's trusted certificates takes up more than a megabyte.
+//! Connections to the API, shared by accounts: each set of the system's trusted certificates occupies more than a
+//! megabyte.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,13 +13,14 @@ use super::{ClientError, ClientSettings, install_crypto};
 /// Idle connections kept to one host: many accounts take turns on a few.
 const IDLE: usize = 32;
 
-/// The connections of one configuration. Nothing of an account is in them; a new configuration reads its certificates anew.
+/// The connections of one configuration. They contain nothing of an account; a new configuration reads its
+/// certificates again.
 #[derive(Clone, Debug, Default)]
 pub(super) struct HttpConnections {
     made: Arc<Mutex<Vec<(Key, reqwest::Client)>>>,
 }
 
-/// What accounts must have in common.
+/// What accounts must have in common to share connections.
 #[derive(Debug, PartialEq, Eq)]
 struct Key {
     connect_timeout: Duration,
@@ -27,10 +29,10 @@ struct Key {
 }
 
 impl HttpConnections {
-    /// What connects as these settings want it.
+    /// Returns the HTTP client that connects as these settings require.
     pub(super) fn for_settings(&self, settings: &ClientSettings) -> Result<reqwest::Client, ClientError> {
         let key = Key {
-            // Shorter than the whole, so that a host that cannot be reached is not taken for one that answers slowly.
+            // Shorter than the whole timeout, so that an unreachable host is not taken for one that answers slowly.
             connect_timeout: (settings.timeout / 10 * 9).min(Duration::from_secs(15)),
             loopback: is_loopback(&settings.url),
             ca_file: settings.ca_file.clone(),
@@ -51,11 +53,11 @@ fn connect(key: &Key) -> Result<reqwest::Client, ClientError> {
         .user_agent(concat!("cdr-sync/", env!("CARGO_PKG_VERSION")))
         .connect_timeout(key.connect_timeout)
         .pool_max_idle_per_host(IDLE)
-        // A redirect is a request that nobody budgeted, and could carry the credential elsewhere.
+        // A redirect is a request that no budget covers, and it could carry the credential elsewhere.
         .redirect(Policy::none())
         .referer(false);
     if key.loopback {
-        // What a proxy calls by these names is the proxy's own host.
+        // To a proxy these names mean the proxy's own host.
         builder = builder.no_proxy();
     }
     if let Some(path) = &key.ca_file {
@@ -78,5 +80,5 @@ fn certificates(path: &Path) -> Result<Vec<reqwest::Certificate>, ClientError> {
     let pem = std::fs::read(path).map_err(|error| failed(error.to_string()))?;
     let certificates =
         reqwest::Certificate::from_pem_bundle(&pem).map_err(|error| failed(error.to_string()))?;
-    if certificates.is_empty() { Err(failed("it holds no certificate".into())) } else { Ok(certificates) }
+    if certificates.is_empty() { Err(failed("it contains no certificate".into())) } else { Ok(certificates) }
 }

@@ -1,8 +1,8 @@
-//! Where large answers are decoded.
+//! Decoding of large answers on other threads.
 
 use crate::answer_memory::AccountMemory;
 
-/// Does the work for a large answer on another thread when it is its turn.
+/// Does the work for a large answer on another thread, in its turn.
 pub(super) async fn on_another_thread<T: Send + 'static>(
     memory: &AccountMemory,
     work: impl FnOnce() -> T + Send + 'static,
@@ -14,9 +14,9 @@ pub(super) async fn on_another_thread<T: Send + 'static>(
     });
     match working.await {
         Ok(done) => done,
-        // A bug like any other of the account's: its supervisor reports it.
+        // A bug like any other in the account's task: its supervisor reports it.
         Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
-        // The runtime is ending, and this task with it.
+        // The runtime is ending, and this task ends with it.
         Err(_) => std::future::pending().await,
     }
 }

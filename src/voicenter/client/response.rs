@@ -1,4 +1,4 @@
-//! What came over the wire, before it is judged.
+//! A response as it was received, before it is judged.
 
 use std::time::Duration;
 
@@ -8,23 +8,23 @@ use reqwest::header::{CONTENT_TYPE, DATE, HeaderName, HeaderValue, RETRY_AFTER, 
 use super::super::decode::BadBody;
 use super::super::said::explaining;
 
-/// What came over the wire.
+/// A response as it was received, before it is judged.
 pub(super) struct RawResponse {
     pub(super) status: u16,
     pub(super) server_date: Option<DateTime<Utc>>,
     pub(super) retry_after: Option<Duration>,
     pub(super) content_type: Option<String>,
     pub(super) server: Option<String>,
-    /// Empty once it is decoded.
+    /// Empty once it has been decoded.
     pub(super) body: Vec<u8>,
     pub(super) size: usize,
 }
 
-/// A page's title and a short text say what stood in the way; more of a body may hold anything.
+/// Only a page's title or a short text is quoted; the rest of a body may contain anything.
 const LONGEST_QUOTE: usize = 120;
 
 impl RawResponse {
-    /// The head of a response; its body is still to come.
+    /// The head of a response; its body is read later.
     pub(super) fn head(response: &reqwest::Response) -> Self {
         let header = |name: HeaderName| {
             response.headers().get(name).and_then(|value: &HeaderValue| value.to_str().ok())
@@ -41,7 +41,7 @@ impl RawResponse {
         }
     }
 
-    /// `charset` of the Content-Type.
+    /// The `charset` of the Content-Type.
     pub(super) fn charset(&self) -> Option<&str> {
         let parameters = self.content_type.as_deref()?.split(';').skip(1);
         let mut named = parameters.filter_map(|parameter| parameter.split_once('='));
@@ -49,7 +49,7 @@ impl RawResponse {
         Some(charset.trim().trim_matches(['"', '\'']))
     }
 
-    /// What a body that is none of the API's is, in words for the operator.
+    /// Describes for the operator a body that is not the API's.
     pub(super) fn kind_of_body(&self, bad: BadBody) -> String {
         let text = String::from_utf8_lossy(self.body.get(..4096).unwrap_or(&self.body));
         let quoted = match bad {
@@ -85,7 +85,7 @@ fn http_date(text: &str) -> Option<DateTime<Utc>> {
     DateTime::parse_from_rfc2822(text).ok().map(|date| date.to_utc())
 }
 
-/// Seconds, or a date; a date counts from the server's own.
+/// `Retry-After`: seconds, or a date, which counts from the server's own clock.
 fn retry_after(text: &str, server_date: Option<DateTime<Utc>>) -> Option<Duration> {
     if let Ok(seconds) = text.trim().parse() {
         return Some(Duration::from_secs(seconds));

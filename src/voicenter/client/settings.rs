@@ -1,4 +1,4 @@
-//! How the API is reached and opened.
+//! How the API is reached, and with which credential.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,12 +9,12 @@ use url::Url;
 
 use super::super::question::{Granularity, Method};
 
-/// What opens the API.
+/// The credential that the API requires.
 #[derive(Clone, Debug)]
 pub enum Credential {
-    /// `code`, in the body or the query; the caller's address must be whitelisted.
+    /// The key `code`, in the body or the query; the caller's address must be whitelisted.
     Code(SecretString),
-    /// `Authorization: Bearer`.
+    /// A bearer token in the header `Authorization`.
     Token(SecretString),
 }
 
@@ -29,38 +29,38 @@ impl Credential {
 /// How to reach the API.
 #[derive(Clone, Debug)]
 pub struct ClientSettings {
-    /// `api.url`.
+    /// `api.url`: the address of the call-log API.
     pub url: Url,
-    /// What opens it.
+    /// The credential of the account.
     pub credential: Credential,
-    /// `api.method`.
+    /// `api.method`: how requests are sent.
     pub method: Method,
-    /// `api.timezone`.
+    /// `api.timezone`: the zone of zoneless dates and bounds.
     pub timezone: Tz,
-    /// `api.granularity`.
+    /// `api.granularity`: the precision of the bounds.
     pub granularity: Granularity,
-    /// `api.timeout`, for a whole request.
+    /// `api.timeout`: the time limit for a whole request.
     pub timeout: Duration,
-    /// `api.max_response_bytes`, decompressed.
+    /// `api.max_response_bytes`: the limit for an answer after decompression.
     pub max_response_bytes: u64,
-    /// A private CA's certificates in PEM. Whether the system's are trusted besides is up to SSL_CERT_FILE and SSL_CERT_DIR,
-    /// which the system's store goes by too.
+    /// Certificates of a private CA in PEM. SSL_CERT_FILE and SSL_CERT_DIR, which the system's store respects,
+    /// decide whether the system's certificates are trusted as well.
     pub ca_file: Option<PathBuf>,
 }
 
-/// Why no client could be made.
+/// Why a client could not be created.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
     /// The CA file cannot be read or holds no certificate.
     #[error("the CA file {path} cannot be used: {reason}")]
     CaFile {
-        /// The file.
+        /// The path of the file, as configured.
         path: String,
-        /// Why.
+        /// What went wrong with it.
         reason: String,
     },
-    /// The token cannot stand in a header.
-    #[error("the token holds characters that cannot stand in an HTTP header")]
+    /// The token contains characters that a header must not contain.
+    #[error("the token contains characters that are not allowed in an HTTP header")]
     Token,
     /// TLS or the proxy could not be set up.
     #[error("the HTTP client could not be set up: {0}")]

@@ -9,7 +9,7 @@ fn utc(text: &str) -> DateTime<Utc> {
     text.parse().unwrap()
 }
 
-/// From 10 to 11 o'clock UTC in January, asked when that was over.
+/// From 10 to 11 o'clock UTC in January, requested when that was over.
 fn asked() -> AskedBounds {
     let (from, to) = (utc("2026-01-10T10:00:00Z"), utc("2026-01-10T11:00:00Z"));
     AskedBounds { from, to, now: to }
@@ -55,13 +55,13 @@ fn the_epoch_decides_for_zoneless_dates_unless_it_disagrees_with_itself() {
 
 #[test]
 fn records_beside_the_span_asked_show_how_far_the_api_s_clock_is_off() {
-    // Bounds in Israel's time for an API in UTC: it shows what was two hours later.
+    // Bounds in Israel's time for an API in UTC: it returns what was two hours later.
     let found = judge(&zoned(&[121, 150, 179]), asked());
     assert_eq!(contradicted(found), Some((Sign::Bounds, -120)));
     // The other way round.
     let found = judge(&zoned(&[-119, -90, -61]), asked());
     assert_eq!(contradicted(found), Some((Sign::Bounds, 120)));
-    // A server that minds no bounds, and a record or two at the edge, say nothing of a zone.
+    // A server that ignores the bounds, and a record or two at the edge, say nothing about a zone.
     assert_eq!(contradicted(judge(&zoned(&[-50, 10, 30, 90]), asked())), None);
     assert_eq!(judge(&zoned(&[5, 10, 30, 75]), asked()), ZoneVerdict::Fits);
     let widened = ZoneSigns { exact_bounds: false, ..zoned(&[121, 150]) };
@@ -111,7 +111,7 @@ fn zoneless_dates_later_than_both_clocks_show_a_zone_that_is_behind() {
     assert_eq!(contradicted(judge(&odd, ahead)), None);
     let far = zoneless(&[60 * 24 * 365]);
     assert_eq!(contradicted(judge(&far, ahead)), None);
-    // So are two of two.
+    // The same is true of two out of two.
     assert_eq!(contradicted(judge(&zoneless(&[170, 178]), ahead)), None);
     // Where the instants are certain only a clock can be wrong.
     assert_eq!(contradicted(judge(&zoned(&[70, 80, 90]), ahead)), None);
@@ -124,7 +124,7 @@ fn many_call_ids_that_nothing_refutes_put_the_zone_in_doubt() {
     let minutes: Vec<i64> = (-180..-60).step_by(6).collect();
     let mut shown = zoneless(&minutes);
     assert_eq!(judge_newest(&shown, ahead), ZoneVerdict::Fits, "as far as can be told");
-    // Zoneless UTC, read as Israel's time: all seem two hours older than they are.
+    // Zoneless UTC, read as Israel's time: all records seem two hours older than they are.
     shown.zones.call_id = shift(8, minutes.len(), minutes.len());
     assert_eq!(judge_newest(&shown, ahead), ZoneVerdict::Silent);
     let found = by_call_ids_alone(&shown).unwrap();
@@ -132,7 +132,7 @@ fn many_call_ids_that_nothing_refutes_put_the_zone_in_doubt() {
     assert!(!refutes_call_ids(&shown, ahead));
     shown.dates.push(ahead.now - TimeDelta::minutes(20));
     assert!(refutes_call_ids(&shown, ahead), "a younger one refutes them");
-    // The other way round: where calls go on as far as the present and not beyond it, they are no hours in the future.
+    // The other way round: calls that continue up to the present and not beyond it are not hours in the future.
     shown.zones.call_id = shift(-8, minutes.len(), minutes.len());
     assert!(!refutes_call_ids(&shown, ahead));
     shown.dates.extend([5, 9].map(|minutes| ahead.now - TimeDelta::minutes(minutes)));

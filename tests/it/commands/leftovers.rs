@@ -13,7 +13,7 @@ async fn none() {
 async fn some() {
     let ledger = Ledger::new(
         "insert into cdr_sync.gap (account, span, reason, tries, opened_at, last_tried_at, next_try_at, last_error)
-         values ('sales', '[2026-11-10T23:45Z,2026-11-11T00:00Z)', 'unreadable', 3, now(), now(), now(), 'HTTP 500, and no answer of the API''s: HTML'),
+         values ('sales', '[2026-11-10T23:45Z,2026-11-11T00:00Z)', 'unreadable', 3, now(), now(), now(), 'HTTP 500, but not an answer from the API: HTML'),
                 ('service', '[2026-11-12T08:00Z,2026-11-12T08:00:01Z)', 'overloaded', 1, now(), now(), now(), null);
          insert into cdr_sync.rejected (account, content_hash, raw, reason, started_at, first_seen_at, last_seen_at, times_seen)
          values ('sales', 'x', '{\"Duration\":3}', 'no_call_id', '2026-11-12T08:00Z', now(), now() - interval '1 hour', 12),

@@ -18,7 +18,7 @@ values ('sales', tstzrange(now() - interval '10 days', now() + interval '1 hour'
 insert into cdr_sync.lease (account, holder, holder_name, taken_at, expires_at)
 values ('sales', 'x', 'host-1, process 7', now(), now() + interval '1 hour');
 insert into cdr_sync.gap (account, span, reason, opened_at, last_tried_at, next_try_at, last_error)
-values ('service', '[2026-11-10T23:45Z,2026-11-11T00:00Z)', 'unreadable', now(), now(), now(), 'HTTP 500, and no answer of the API''s: HTML');
+values ('service', '[2026-11-10T23:45Z,2026-11-11T00:00Z)', 'unreadable', now(), now(), now(), 'HTTP 500, but not an answer from the API: HTML');
 insert into cdr_sync.rejected (account, content_hash, raw, reason, first_seen_at, last_seen_at)
 values ('sales', 'x', '{}', 'duplicate_key', now(), now()), ('service', 'y', '{}', 'no_call_id', now(), now());
 insert into cdr_sync.missing (account, call_id, type, started_at, first_missed_at, last_missed_at, due_at, suspicious)

@@ -1,4 +1,4 @@
-//! A clock that a test holds in its hand.
+//! A clock that a test controls.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};

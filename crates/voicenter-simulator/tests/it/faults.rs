@@ -1,4 +1,4 @@
-//! Each fault of the simulator does what it says.
+//! Each fault of the simulator does what its description says.
 use std::time::Duration;
 
 use crate::clock::ManualClock;
@@ -38,7 +38,7 @@ async fn answer(simulator: &Simulator, fault: Fault) -> Value {
     serde_json::from_slice(&body(simulator, fault).await).unwrap()
 }
 
-/// The bytes that come over a bare connection, and the error it ends with, if any.
+/// The bytes received over a bare connection, and the error it ends with, if any.
 async fn bare(simulator: &Simulator, fault: Fault, patience: Duration) -> (Vec<u8>, Option<std::io::Error>) {
     simulator.faults().next(fault);
     let mut stream = TcpStream::connect(simulator.addr()).await.unwrap();

@@ -1,4 +1,5 @@
-//! The simulator from outside: raw HTTP, compared with the documents and with what it says is true.
+//! The simulator from outside: raw HTTP, compared with the documents and with what the simulator declares to be
+//! true.
 
 #![allow(
     clippy::unwrap_used,

@@ -1,4 +1,4 @@
-//! Simulators that do what no document says: orders, totals, refusals, clocks, campaigns.
+//! Simulators with undocumented behaviour: orders, totals, refusals, clocks, campaigns.
 use crate::clock::ManualClock;
 use chrono::{DateTime, NaiveDateTime, TimeDelta, TimeZone, Utc};
 use chrono_tz::Asia::Jerusalem;
@@ -9,7 +9,7 @@ use voicenter_simulator::{
     WorldOptions,
 };
 
-/// A Thursday's evening in Israel.
+/// A Thursday evening in Israel.
 fn now() -> DateTime<Utc> {
     Utc.with_ymd_and_hms(2026, 6, 11, 18, 0, 0).unwrap()
 }
@@ -52,10 +52,10 @@ fn dates(answer: &Value) -> Vec<String> {
     records.iter().map(|record| record["Date"].as_str().unwrap().to_owned()).collect()
 }
 
-/// What makes another question of one.
+/// Changes a question into another one.
 type Change = fn(&mut Value);
 
-/// What comes of a day, asked for oldest first, in two answers to one question.
+/// The answers to one question asked twice: a day, oldest first.
 async fn twice(sort: SortBehaviour) -> [Vec<String>; 2] {
     let simulator = start(SimulatorOptions { sort, record_limit: 123, ..plain() }).await;
     let question = ask(now() - hours(24), now(), "asc");

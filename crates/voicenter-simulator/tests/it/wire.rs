@@ -1,4 +1,4 @@
-//! The simulator from outside: raw HTTP, compared with what it says is true.
+//! The simulator from outside: raw HTTP, compared with what the simulator declares to be true.
 use std::collections::BTreeMap;
 
 use crate::clock::ManualClock;
@@ -13,7 +13,7 @@ use voicenter_simulator::{
 
 const CODE: &str = "simulated-code";
 
-/// A Sunday's start in Israel.
+/// The start of a Sunday in Israel.
 fn sunday() -> DateTime<Utc> {
     Utc.with_ymd_and_hms(2026, 6, 6, 21, 0, 0).unwrap()
 }
@@ -91,7 +91,7 @@ fn filled(value: &Value) -> Option<Value> {
     (!empty).then(|| value.clone())
 }
 
-/// A reader of the plain current dialect, written for these tests alone.
+/// A reader of the plain current dialect, written only for these tests.
 fn read(cdr: &Value) -> TruthRow {
     let number = |name: &str| text(&cdr[name]).map(|text| text.parse().unwrap());
     let date = NaiveDateTime::parse_from_str(cdr["Date"].as_str().unwrap(), "%Y-%m-%dT%H:%M:%SZ").unwrap();
@@ -122,7 +122,7 @@ fn read(cdr: &Value) -> TruthRow {
         record_expected: cdr["RecordExpect"].as_bool(),
         dtmf_data: filled(&cdr["DTMFData"]),
         custom_data: filled(&cdr["CustomData"]),
-        // DateEpoch is no content of a row (contract, `extra`).
+        // DateEpoch is not content of a row (contract, `extra`).
         extra: None,
     }
 }
