@@ -1,4 +1,4 @@
-//! The one clock, passed in wherever time is needed, so that tests can drive it; and the one source of chance.
+//! The one clock, passed in wherever time is needed, so that tests can drive it; and the one source of randomness.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::watch;
 
-/// The wall clock and the monotonic one part by more than this only when somebody sets the clock or the host slept.
+/// The wall clock and the monotonic clock differ by more than this only if the clock was set or the host slept.
 const STEP: TimeDelta = TimeDelta::seconds(3);
 /// How late a sleeper notices that the wall clock was set forward.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
@@ -24,7 +24,7 @@ pub enum Clock {
 }
 
 impl Clock {
-    /// The present instant.
+    /// The current time, in UTC.
     pub fn now(&self) -> DateTime<Utc> {
         match self {
             Clock::System => host_now(),
@@ -32,8 +32,8 @@ impl Clock {
         }
     }
 
-    /// Waits until `instant`; returns at once when it has passed. No wait is longer than it was to be when it began,
-    /// however far the clock is set back meanwhile.
+    /// Waits until `instant`; returns at once when it has passed. No wait is longer than planned when it began, however
+    /// far the clock is set back meanwhile.
     pub async fn sleep_until(&self, instant: DateTime<Utc>) {
         match self {
             Clock::System => {
@@ -66,25 +66,25 @@ impl Clock {
     }
 }
 
-/// The present by the monotonic clock: for measuring how long something takes, whatever becomes of the wall clock.
+/// The current monotonic time, for measuring durations regardless of changes to the wall clock.
 #[expect(clippy::disallowed_methods, reason = "the one place that reads the host's monotonic clock")]
 pub(crate) fn monotonic() -> Instant {
     Instant::now()
 }
 
-/// A number from 0 to 1, another one at each call: so that many who wait do not all come back at once.
+/// A random number from 0 to 1, so that many waiters do not all return at once.
 #[expect(clippy::disallowed_methods, reason = "the one place that draws jitter")]
 pub(crate) fn jitter() -> f64 {
     fastrand::f64()
 }
 
-/// A number that nobody else on this host or another is likely to draw. No secret.
+/// A random number, unlikely to be drawn twice on any host. Not a secret.
 #[expect(clippy::disallowed_methods, reason = "the one place that draws ids")]
 pub(crate) fn random_id() -> u64 {
     fastrand::u64(..)
 }
 
-/// Where the wall clock and the monotonic one stood when the host's time was last read.
+/// The wall clock and the monotonic clock when the host's time was last read.
 static LAST_READ: Mutex<Option<(DateTime<Utc>, Instant)>> = Mutex::new(None);
 
 #[expect(clippy::disallowed_methods, reason = "the one place that reads the host's clock")]
@@ -101,7 +101,7 @@ fn host_now() -> DateTime<Utc> {
     wall
 }
 
-/// By how much the wall clock was set, when it went on by `wall` while `monotonic` passed.
+/// By how much the wall clock was set, if it advanced by `wall` while `monotonic` passed.
 fn stepped(wall: TimeDelta, monotonic: Duration) -> Option<TimeDelta> {
     let step = wall - TimeDelta::from_std(monotonic).ok()?;
     (step.abs() > STEP).then_some(step)
@@ -111,11 +111,11 @@ fn note_step(step: TimeDelta) {
     tracing::warn!(
         event = "clock_stepped",
         seconds = step.num_seconds(),
-        "this host's clock was set, or the host slept: what lies too far ahead by the new time is due at once"
+        "this host's clock was set, or the host slept: what is too far ahead by the new time is due at once"
     );
 }
 
-/// A clock that a test holds in its hand.
+/// A clock that a test controls.
 #[derive(Clone, Debug)]
 pub struct ManualClock {
     hands: watch::Sender<Hands>,
@@ -134,24 +134,24 @@ struct Hands {
 }
 
 impl ManualClock {
-    /// A clock standing at `now`.
+    /// A clock that shows `now` until it is advanced.
     pub fn new(now: DateTime<Utc>) -> Self {
         let hands = watch::channel(Hands { now, began: now, passed: TimeDelta::zero() }).0;
         Self { hands, awaited: watch::channel(BTreeMap::new()).0, never_set: false }
     }
 
-    /// The instant it stands at.
+    /// The instant that it shows.
     pub fn now(&self) -> DateTime<Utc> {
         let hands = *self.hands.borrow();
         if self.never_set { hands.began + hands.passed } else { hands.now }
     }
 
-    /// Another clock that goes with this one, and that [`ManualClock::step`] does not set: another host's.
+    /// Another host's clock: it advances with this one, but [`ManualClock::step`] does not set it.
     pub fn elsewhere(&self) -> Self {
         Self { never_set: true, ..self.clone() }
     }
 
-    /// Moves it forward and wakes whoever waits for an instant that has come.
+    /// Moves it forward and wakes whoever waits for an instant that has been reached.
     pub fn advance(&self, by: TimeDelta) {
         self.hands.send_modify(|hands| {
             hands.now += by;
@@ -190,7 +190,7 @@ impl ManualClock {
     }
 }
 
-/// Somebody who waits for a manual clock, until it is dropped.
+/// A wait for a manual clock, registered until it is dropped.
 struct Sleeper<'a>(&'a ManualClock, DateTime<Utc>);
 
 impl<'a> Sleeper<'a> {

@@ -33,7 +33,7 @@ const REQUEST_BUCKETS: [f64; 11] = [0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 2
 /// A commit takes milliseconds; one of 10,000 new records a good part of a second.
 const STORE_BUCKETS: [f64; 10] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0];
 
-/// All metrics of this process. A clone shows the same.
+/// All metrics of this process; clones share them.
 #[derive(Clone, Debug)]
 pub struct Metrics(Arc<Families>);
 
@@ -57,7 +57,7 @@ struct Families {
     ledger: LedgerFamilies,
 }
 
-/// What one stored window came to.
+/// What storing one window changed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the words say it")]
 pub struct Changes {
@@ -68,13 +68,13 @@ pub struct Changes {
     pub rejected: u64,
 }
 
-/// A metric's definition breaks the format: a fault of ours that any start shows.
+/// A metric's definition breaks the format: a bug in this program that every start would show.
 #[derive(Debug, thiserror::Error)]
 #[error("a metric cannot be defined: {0}")]
 pub struct MetricsError(#[from] prometheus::Error);
 
 impl Metrics {
-    /// Metrics at zero.
+    /// Creates all metrics of this process, at zero.
     ///
     /// # Errors
     /// Only for a definition that breaks the format.
@@ -181,23 +181,23 @@ impl Metrics {
         AccountMetrics(Some((self.clone(), name.to_owned())))
     }
 
-    /// What tables take on disk, in bytes, each by its name.
+    /// Sets the sizes of tables on disk, in bytes by name.
     pub fn table_sizes(&self, sizes: &[(String, i64)]) {
         self.0.ledger.table_sizes(sizes);
     }
 
-    /// Whether the engine of an account stands still.
+    /// Sets whether the engine of an account is stuck.
     pub fn stalled(&self, account: &str, stalled: bool) {
         self.0.stalled.with_label_values(&[account]).set(i64::from(stalled));
     }
 
-    /// Counts the log lines that were dropped.
+    /// The counter of log lines that were dropped.
     pub fn log_lines_dropped(&self) -> IntCounter {
         self.0.log_lines_dropped.with_label_values::<&str>(&[])
     }
 
-    /// Everything in Prometheus's text format, with what the ledger says at `now`. While the database is away, the
-    /// last facts stand: lag goes on growing from them.
+    /// Everything in Prometheus's text format, with what the ledger says at `now`. While the database is unreachable,
+    /// the last facts are kept, and lag keeps growing from them.
     pub fn expose(&self, facts: &[LedgerFacts], database_up: bool, now: DateTime<Utc>) -> String {
         self.0.ledger.write(facts, database_up, now);
         let all = &self.0;
@@ -213,7 +213,7 @@ impl Metrics {
     }
 }
 
-/// The metrics of one account; by default shown nowhere, for passes and tests.
+/// The metrics of one account; the default is exposed nowhere, for single passes and tests.
 #[derive(Clone, Debug, Default)]
 pub struct AccountMetrics(Option<(Metrics, String)>);
 
@@ -222,7 +222,7 @@ impl AccountMetrics {
         self.0.as_ref().map(|(metrics, account)| (&*metrics.0, account.as_str()))
     }
 
-    /// A request ended so after `elapsed`.
+    /// Counts a request that ended with `outcome` after `elapsed`.
     pub fn request(&self, outcome: RequestOutcome, elapsed: Duration) {
         let Some((all, account)) = self.parts() else { return };
         all.requests.add(account, &[outcome.as_str()], 1);
@@ -232,7 +232,7 @@ impl AccountMetrics {
         }
     }
 
-    /// The answer for a window was judged and stored.
+    /// Counts a window whose answer was judged and stored.
     pub fn window(&self, lane: Lane, outcome: Outcome, changes: Changes) {
         let Some((all, account)) = self.parts() else { return };
         all.windows.add(account, &[lane.as_str(), outcome.as_str()], 1);
@@ -253,37 +253,37 @@ impl AccountMetrics {
         all.splits.add(account, &[reason], 1);
     }
 
-    /// So many rows had another value in this column.
+    /// Counts rows that had another value in this column.
     pub fn changed(&self, column: &str, rows: u64) {
         let Some((all, account)) = self.parts() else { return };
         all.changed.with_label_values(&[account, column]).inc_by(rows);
     }
 
-    /// A commit took so long.
+    /// Records how long a commit took.
     pub fn stored(&self, elapsed: Duration) {
         let Some((all, account)) = self.parts() else { return };
         all.store_seconds.with_label_values(&[account]).observe(elapsed.as_secs_f64());
     }
 
-    /// A window of `lane` was read completely by a request that started `at`.
+    /// Records that a window of `lane` was read completely by a request that started `at`.
     pub fn success(&self, lane: &str, at: DateTime<Utc>) {
         let Some((all, account)) = self.parts() else { return };
         all.last_success.with_label_values(&[account, lane]).set(unix(at));
     }
 
-    /// How many requests a minute the account may make.
+    /// Sets how many requests per minute the account may make.
     pub fn budget(&self, per_minute: u32) {
         let Some((all, account)) = self.parts() else { return };
         all.budget.with_label_values(&[account]).set(i64::from(per_minute));
     }
 
-    /// Whether this process leads the account.
+    /// Sets whether this process leads the account.
     pub fn leads(&self, leads: bool) {
         let Some((all, account)) = self.parts() else { return };
         all.leader.with_label_values(&[account]).set(i64::from(leads));
     }
 
-    /// The account's task panicked.
+    /// Counts a panic of the account's task.
     pub fn panicked(&self) {
         let Some((all, account)) = self.parts() else { return };
         all.panics.with_label_values(&[account]).inc();

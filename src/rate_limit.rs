@@ -10,27 +10,27 @@ use crate::clock::{Clock, jitter, monotonic};
 use crate::store::budget::{self, Lifted, Reserved, Slot};
 use crate::store::{Store, StoreError};
 
-/// A slot at once that took longer to be told is looked at again.
+/// An immediate slot whose reservation took longer than this is checked again.
 const AT_ONCE: Duration = Duration::from_millis(500);
-/// The last look at a slot may take so long, or twice what reserving it took, but never longer than the most.
+/// Limit for the last check of a slot, or twice what its reservation took, but never more than [`LATEST`].
 const LATE: Duration = Duration::from_secs(1);
 const LATEST: Duration = Duration::from_secs(4);
-/// So many slots may pass in a row.
+/// A request leaves anyway after more than this many missed slots.
 const PASSED: u32 = 3;
-/// How often a wait looks whether its slot still stands.
+/// How often a wait checks that its slot is still valid.
 const LOOK_EVERY: Duration = Duration::from_secs(3);
 
 /// What becomes of a slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Comes {
     Round,
-    /// It has passed.
+    /// The slot's instant has passed.
     Late,
-    /// Nobody has it any more.
+    /// The slot was voided, or none was reserved.
     NoMore,
 }
 
-/// The pace of one credential, over every process on one database.
+/// The rate limit of one credential, shared by all processes on one database.
 ///
 /// The database's row binds all processes; `governor` keeps this one within the limit even if that row is lost.
 #[derive(Clone, Debug)]
@@ -43,7 +43,7 @@ pub struct RateLimiter {
 }
 
 impl RateLimiter {
-    /// The pace of the credential with this fingerprint (`Client::credential_fingerprint`).
+    /// The limiter for the credential with this fingerprint (`Client::credential_fingerprint`).
     pub fn new(store: Store, credential: String, per_minute: u32, burst: u32) -> Self {
         let local = Arc::new(local_limiter(per_minute, burst));
         Self { store, credential, per_minute, burst, local }
@@ -54,8 +54,8 @@ impl RateLimiter {
         &self.store
     }
 
-    /// Waits until a request may leave. The instant was reserved before the wait, so nobody else has it. `waiting` is told
-    /// how long each wait is.
+    /// Waits until a request may leave. The instant was reserved before the wait, so nobody else has it. `waiting` is
+    /// called with the length of each wait.
     pub async fn ready(&self, clock: &Clock, waiting: impl Fn(Duration) + Send) -> Result<(), StoreError> {
         let mut passed = 0;
         loop {
@@ -73,16 +73,17 @@ impl RateLimiter {
                 }
             };
             passed += u32::from(comes == Comes::Late);
-            // On a database that is always slow every slot passes; one request each then is no crowd.
+            // On a database that is always slow every slot would be missed; one request from each process is then no
+            // crowd.
             if comes == Comes::Round || passed > PASSED {
-                // A database that went back to an earlier state has forgotten what left since.
+                // A database that was restored has forgotten what has left since.
                 self.local.until_ready().await;
                 return Ok(());
             }
         }
     }
 
-    /// Waits for a slot that took so long to be reserved.
+    /// Waits for a slot whose reservation took `took`.
     async fn comes_round(
         &self,
         clock: &Clock,
@@ -102,7 +103,7 @@ impl RateLimiter {
             let looking = looked.elapsed();
             match stands {
                 Ok(false) => return Ok(Comes::NoMore),
-                // After a standstill of the database all that waited would leave at once.
+                // After a standstill of the database all waiting requests would leave at once.
                 Ok(true) if left.is_zero() && looking > LATE.max(took * 2).min(LATEST) => {
                     return Ok(Comes::Late);
                 }
@@ -115,27 +116,27 @@ impl RateLimiter {
         }
     }
 
-    /// Lets requests leave again, at the configured rate. Returns what stood in the way.
+    /// Lets requests leave again, at the configured rate. Returns what had held them back.
     pub async fn resume(&self) -> Result<Lifted, StoreError> {
         self.store.resume_credential(&self.credential).await
     }
 
-    /// After error 1: lets nobody ask with this credential for `wait` (an existing longer pause stays), and lowers its rate
-    /// for a while.
+    /// After error 1: stops all requests with this credential for `wait` (an existing longer pause stays), and lowers
+    /// its rate for a while.
     pub async fn pause(&self, wait: Duration) -> Result<(), StoreError> {
         if let Some(per_minute) = self.store.slow_down(&self.credential, self.per_minute, wait).await? {
             tracing::info!(
                 event = "rate_lowered",
                 per_minute,
                 configured = self.per_minute,
-                "asked too often: the rate is lowered, and rises by one request a minute each minute"
+                "the API was asked too often: the rate is lowered, and rises by one request per minute each minute"
             );
         }
         Ok(())
     }
 }
 
-/// The limiter for what leaves this process, also where no database watches over it (`query`, `check` without one).
+/// The limiter for what leaves this process, also without a database (`query`, `check`).
 pub fn local_limiter(per_minute: u32, burst: u32) -> DefaultDirectRateLimiter {
     let (spacing, burst) = budget::spacing(per_minute, burst);
     let quota = Quota::with_period(spacing).unwrap_or_else(|| Quota::per_minute(NonZeroU32::MIN));
@@ -155,14 +156,14 @@ pub struct Backoff {
 }
 
 impl Backoff {
-    /// The wait after being refused `times` times in a row: the least, doubling to the most. Without jitter: whoever sets
-    /// the credential right should see it work within a minute.
+    /// The wait after `times` consecutive refusals: from the least, doubling up to the most. Without jitter: whoever
+    /// corrects the credential should soon see it work.
     pub fn doubling(&self, times: u32) -> Duration {
         self.min.saturating_mul(1 << times.clamp(1, 17).saturating_sub(1)).min(self.max).max(self.min)
     }
 
-    /// The wait after `failures` failures in a row, with `jitter` drawn from 0 to 1. What the server asks for
-    /// (`Retry-After`) is obeyed up to `max`, and up to an hour when it insists: one slip must not stop an account.
+    /// The wait after `failures` consecutive failures, with `jitter` drawn from 0 to 1. What the server asks for
+    /// (`Retry-After`) is obeyed up to `max`, and up to an hour if it insists: one slip must not stop an account.
     pub fn wait(&self, failures: u32, jitter: f64, asked: Option<Duration>) -> Duration {
         let doubled = self.min.saturating_mul(1 << failures.clamp(1, 16));
         let ceiling = doubled.min(self.max).max(self.min);
@@ -178,7 +179,7 @@ impl Backoff {
         self.wait(failures, jitter(), asked)
     }
 
-    /// The waits of something that is tried until it succeeds.
+    /// The waits of something that is retried until it succeeds.
     pub(crate) fn retries(self) -> Retries {
         Retries { backoff: self, failures: 0 }
     }
@@ -192,12 +193,11 @@ pub(crate) struct Retries {
 }
 
 impl Retries {
-    /// How many there were.
     pub(crate) fn failures(self) -> u32 {
         self.failures
     }
 
-    /// Another failure. Returns how long to wait.
+    /// Counts another failure. Returns how long to wait.
     pub(crate) fn failed(&mut self) -> Duration {
         self.failures += 1;
         self.backoff.drawn(self.failures, None)

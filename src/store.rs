@@ -68,7 +68,7 @@ use speed::Speed;
 use standstill::Watched;
 use transaction::{Trouble, Tx};
 
-/// What stands between this program and PostgreSQL.
+/// What is between this program and PostgreSQL.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Pooler {
     /// Nothing, or a pooler that gives each client its own session.
@@ -83,11 +83,11 @@ pub enum Pooler {
 pub struct DatabaseSettings {
     /// `postgres://user:password@host:port/database`.
     pub url: SecretString,
-    /// The most connections open at once.
+    /// The most connections that may be open at once.
     pub max_connections: u32,
-    /// A connection that nobody used for this long is closed.
+    /// A connection unused for this long is closed.
     pub idle_timeout: Duration,
-    /// What stands in between.
+    /// The pooler between this program and PostgreSQL, if any.
     pub pooler: Pooler,
     /// The longest a statement may run; keep transactions below a third of the lease.
     pub statement_timeout: Duration,
@@ -98,43 +98,43 @@ pub struct DatabaseSettings {
 }
 
 impl DatabaseSettings {
-    /// The defaults for `url`.
+    /// The default settings for the database at `url`.
     pub fn new(url: SecretString) -> Self {
         Self {
             url,
             max_connections: 5,
-            // Firewalls forget connections on which nothing moves.
+            // Firewalls drop idle connections.
             idle_timeout: Duration::from_secs(120),
             pooler: Pooler::None,
             statement_timeout: Duration::from_secs(30),
             lock_timeout: Duration::from_secs(10),
-            // Several tries, each of which must be long enough for a far server and its TLS.
+            // Split over several tries, each long enough for a distant server and its TLS handshake.
             acquire_timeout: Duration::from_secs(20),
         }
     }
 }
 
-/// A transaction that stands idle for so long is ended by PostgreSQL.
+/// PostgreSQL ends a transaction that is idle for this long.
 const IDLE: Duration = Duration::from_secs(10);
-/// Longer than anything short takes, the wait for a lock (`lock_timeout`) included.
+/// Limit for short statements, including the wait for a lock (`lock_timeout`).
 const SOON: Duration = Duration::from_secs(30);
 
-/// The database. A clone shares its connections.
+/// A handle to the database; clones share its connections.
 #[derive(Clone, Debug)]
 pub struct Store {
     connections: Connections,
-    /// The same database over a connection of its own: for what must not wait until a commit ends.
+    /// The same database over one separate connection, for what must not wait for a commit.
     beside: Option<Box<Store>>,
     begin: String,
     trouble: Trouble,
     statement_timeout: Duration,
     speed: Speed,
-    /// For one of many statements that only make something better: a tenth of what others may take.
+    /// Sets a tenth of the statement timeout, for optional statements of which many run.
     brief: String,
 }
 
 impl Store {
-    /// Prepares connections without making one: for a daemon that waits for its database.
+    /// Prepares the pool without connecting, for a daemon that waits for its database.
     ///
     /// Fails with [`StoreError::Url`] only.
     pub fn open(settings: &DatabaseSettings) -> Result<Self, StoreError> {
@@ -145,7 +145,8 @@ impl Store {
             .statement_cache_capacity(0)
             .disable_statement_logging();
         if settings.pooler == Pooler::Transaction {
-            // A start-up parameter that PgBouncer refuses unless told to ignore it. No float is ever read.
+            // PgBouncer refuses this start-up parameter unless configured to ignore it. Values are read in binary, so
+            // it is not needed.
             options = options.extra_float_digits(None);
         }
         let trouble = Trouble::default();
@@ -166,32 +167,32 @@ impl Store {
         Ok(store)
     }
 
-    /// The same database over at most `most` connections more, kept when unused for `idle_timeout`. Where the server
-    /// allows no more, this store's are shared, one at a time.
+    /// The same database over at most `most` additional connections, each closed after `idle_timeout` unused. If the
+    /// server allows no more, this store's connections are shared, one at a time.
     pub fn beside(&self, most: u32, idle_timeout: Duration) -> Self {
         let trouble = Trouble::default();
         let connections = self.connections.beside(most, idle_timeout, &trouble);
         Self { connections, trouble, beside: None, ..self.clone() }
     }
 
-    /// For leases; where there may be one connection only, that is for them, too.
+    /// The store for leases; with `max_connections = 1` they share the only connection.
     fn aside(&self) -> &Self {
         if self.connections.most() > 1 { self.watcher() } else { self }
     }
 
-    /// For a look at long work over these connections. Hardly ever needed, so that it may be one more.
+    /// The store for watching long work on these connections. Rarely needed, so it may open one more.
     fn watcher(&self) -> &Self {
         self.beside.as_deref().unwrap_or(self)
     }
 
-    /// [`Store::open`], and one connection made to see that it works.
+    /// [`Store::open`] followed by [`Store::ping`].
     pub async fn connect(settings: &DatabaseSettings) -> Result<Self, StoreError> {
         let store = Self::open(settings)?;
         store.ping().await?;
         Ok(store)
     }
 
-    /// Whether the database answers.
+    /// Checks that the database answers.
     pub async fn ping(&self) -> Result<(), StoreError> {
         self.soon(async {
             let mut tx = self.begin().await?;
@@ -201,26 +202,26 @@ impl Store {
         .await
     }
 
-    /// Whether the database answers and takes what is written: a standby does not.
+    /// Checks that the database answers and accepts writes, which a standby does not.
     pub async fn takes_writes(&self) -> Result<(), StoreError> {
         self.soon(async {
             let mut tx = self.begin().await?;
             let read_only: String =
                 sql_value("select current_setting('transaction_read_only')").fetch_one(&mut *tx).await?;
-            // Else the connection is not kept.
+            // Without a commit the connection is closed: the next one may lead to a primary.
             if read_only == "off" { tx.commit().await } else { Err(StoreError::read_only()) }
         })
         .await
     }
 
-    /// Makes one connection beside the others, at once: the reason of a failure is the server's own, where waiting
-    /// for a free connection would only say that none came.
+    /// Makes one connection outside the pool, at once: on failure the error is the server's own reason, while waiting
+    /// for a pooled connection would only report a timeout.
     pub async fn try_connecting(&self) -> Result<(), StoreError> {
         let connection = PgConnection::connect_with(&self.connections.options()).await?;
         Ok(connection.close().await?)
     }
 
-    /// Ends all connections.
+    /// Closes all connections, including those for leases and watching.
     pub async fn close(&self) {
         self.connections.close().await;
         if let Some(beside) = &self.beside {
@@ -228,20 +229,20 @@ impl Store {
         }
     }
 
-    /// Every statement runs in a transaction that sets what it needs by itself: nothing is kept in a session, which
-    /// a transaction pooler would hand to somebody else.
+    /// Begins a transaction that makes all its own settings: nothing is kept in the session, which a transaction pooler
+    /// would hand to another client.
     async fn begin(&self) -> Result<Tx, StoreError> {
         self.begin_with(&self.begin).await
     }
 
-    /// The same, for statements that take long to send: nothing is heard from us meanwhile.
+    /// Begins one whose statements take long to send, during which PostgreSQL hears nothing.
     async fn begin_large(&self) -> Result<Tx, StoreError> {
         let long = self.statement_timeout.as_millis();
         let idle = format!("{}; set local idle_in_transaction_session_timeout = {long}", self.begin);
         self.begin_with(&idle).await
     }
 
-    /// The same, for statements that are all to see one moment.
+    /// Begins a read-only one whose statements all see one snapshot.
     async fn begin_of_one_moment(&self) -> Result<Tx, StoreError> {
         self.begin_with(&self.begin.replacen("read committed", "repeatable read, read only", 1)).await
     }
@@ -252,7 +253,7 @@ impl Store {
         result
     }
 
-    /// Waits for what takes no more than a moment: statements that touch a few rows, and the locks that others hold.
+    /// Limits short work to [`SOON`]: statements that touch a few rows, and waits for locks.
     fn soon<T>(
         &self,
         work: impl Future<Output = Result<T, StoreError>>,
@@ -260,8 +261,8 @@ impl Store {
         self.within(SOON, Box::pin(work))
     }
 
-    /// Waits for statements that PostgreSQL itself ends when they take too long. A connection can die without a word: then
-    /// nobody else would end the wait.
+    /// Limits statements that PostgreSQL itself ends after `statement_timeout`: on a connection that died silently,
+    /// nothing else would end the wait.
     fn in_time<T>(
         &self,
         work: impl Future<Output = Result<T, StoreError>>,
@@ -269,8 +270,8 @@ impl Store {
         self.within(self.statement_timeout + SOON, Box::pin(work))
     }
 
-    /// Waits for what takes as long as it takes, while PostgreSQL is at work on it: `work` is given the transaction to do
-    /// it in, with neither `statement_timeout` nor `lock_timeout`.
+    /// Runs work of any length for as long as PostgreSQL is busy with it. `work` is given its transaction, which has
+    /// neither `statement_timeout` nor `lock_timeout`.
     async fn at_length<T>(
         &self,
         work: impl AsyncFnOnce(Tx) -> Result<T, StoreError>,
@@ -299,8 +300,8 @@ impl Store {
         result
     }
 
-    /// Boxed, `work` takes up memory only while it goes on, and once: as the argument of several functions it would have
-    /// room in each, in the task of every account.
+    /// `work` is boxed so that it takes up memory only while it runs, and once: passed through several functions, it
+    /// would take up room in each of their futures, in the task of every account.
     async fn within<T>(
         &self,
         patience: Duration,
@@ -322,22 +323,22 @@ impl Store {
         }
     }
 
-    /// Why the database could not be used when that was tried last; `None` when it could.
+    /// Why the last attempt to use the database failed; `None` if it succeeded.
     pub fn last_trouble(&self) -> Option<String> {
         self.trouble.reason()
     }
 }
 
-/// How long a connection is tried for to learn why the pool gave none.
+/// Limit for the connection made to learn why the pool had none to give.
 const ASKING_WHY: Duration = Duration::from_secs(5);
 
-/// The isolation level is named: a database, a role or a pooler's other client may have set another default, under
-/// which commits would fail for no reason of theirs. Compiling a statement takes longer than any of ours runs.
+/// The isolation level is explicit: a database, a role or another client of the pooler may have set a default under
+/// which commits would fail. JIT is off because compiling takes longer than any of these statements.
 fn begin_statement(settings: &DatabaseSettings) -> String {
     let statement = settings.statement_timeout.as_millis();
     let lock = settings.lock_timeout.as_millis();
-    // Between two statements of ours lie milliseconds, and at most the reading of one record of many megabytes. A connection that
-    // died without a word keeps its locks no longer.
+    // Two statements are milliseconds apart, or at most the reading of one record of many megabytes, so this only
+    // limits how long a connection that died silently keeps its locks.
     let idle = statement.min(IDLE.as_millis());
     format!(
         "begin isolation level read committed; set local timezone = 'UTC'; set local jit = off; set local statement_timeout = {statement}; \
@@ -345,8 +346,8 @@ fn begin_statement(settings: &DatabaseSettings) -> String {
     )
 }
 
-/// A statement. Unnamed: named ones break behind poolers and after another process's migration, and at a few
-/// commits a minute parsing costs nothing.
+/// An unnamed statement: named ones break behind poolers and after another process's migration, and at a few commits a
+/// minute parsing costs nothing.
 fn sql<'q>(text: &'static str) -> Query<'q, Postgres, PgArguments> {
     sqlx::query(text).persistent(false)
 }
@@ -359,7 +360,7 @@ where
     sqlx::query_as(text).persistent(false)
 }
 
-/// A statement that returns one value a row.
+/// A statement that returns one value per row.
 fn sql_value<'q, O>(text: &'static str) -> QueryScalar<'q, Postgres, O, PgArguments>
 where
     (O,): for<'r> sqlx::FromRow<'r, sqlx::postgres::PgRow>,
@@ -383,7 +384,7 @@ impl TryFrom<PgRange<DateTime<Utc>>> for Window {
     }
 }
 
-/// What the ledger holds of a length of time: hours and less, never days or months.
+/// A length of time as the ledger stores it: in hours and less, never days or months.
 #[derive(Clone, Copy, Debug)]
 struct Length(TimeDelta);
 
@@ -403,7 +404,7 @@ fn interval(delta: TimeDelta) -> PgInterval {
     PgInterval { months: 0, days: 0, microseconds: delta.num_microseconds().unwrap_or(i64::MAX) }
 }
 
-/// A standard duration as a signed one; as long as can be when it does not fit.
+/// Converts to a signed duration, saturating.
 fn delta(duration: Duration) -> TimeDelta {
     TimeDelta::from_std(duration).unwrap_or(TimeDelta::MAX)
 }

@@ -30,38 +30,38 @@ pub struct Account {
     pub name: String,
     /// The API, with the account's credential.
     pub client: Client,
-    /// When requests may leave.
+    /// Decides when a request may leave.
     pub rate_limit: RateLimiter,
     /// What it reads: kept in the ledger, and everything is read again when it changes.
     pub scope: Value,
-    /// The configured criteria.
+    /// The configured search criteria of every request.
     pub filter: Filter,
     /// How far back history goes.
     pub start: Start,
-    /// The planner's settings.
+    /// Settings that the planner works by.
     pub settings: PlanSettings,
-    /// `sync.removal_after`.
+    /// `sync.removal_after`: the least time between two reads that must both miss a row.
     pub removal_after: TimeDelta,
-    /// `sync.ignored_changes`, in lower case.
+    /// `sync.ignored_changes`: field names in lower case.
     pub ignored_changes: Vec<String>,
-    /// `sync.history`.
+    /// `sync.history`: `true` if replaced versions of rows are kept.
     pub history: bool,
-    /// `api.timeout`.
+    /// `api.timeout`: how long a request may take.
     pub timeout: Duration,
-    /// `api.backoff_min` and `api.backoff_max`.
+    /// `api.backoff_min` and `api.backoff_max`: the range of waits after failures.
     pub backoff: Backoff,
 }
 
-/// Where history starts.
+/// Where the history to be read starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Start {
-    /// Nothing is configured: so long before the first start, and fixed then.
+    /// Nothing is configured: this long before the first start, and fixed from then on.
     Before(TimeDelta),
-    /// Configured.
+    /// The configured instant, which always applies.
     At(DateTime<Utc>),
 }
 
-/// How long to wait for the database: seconds, for it costs no request to ask again.
+/// Waits for the database: seconds, since asking again costs no API request.
 pub(crate) const DATABASE: Backoff = Backoff { min: Duration::from_millis(500), max: Duration::from_secs(5) };
 
 /// Why syncing an account ended.
@@ -79,10 +79,10 @@ pub enum SyncError {
         /// What shows it, and what to do.
         message: String,
     },
-    /// So many requests in a row had no usable answer that a single pass gives up.
+    /// A single pass gives up: too many consecutive requests had no usable answer.
     #[error("{failures} requests in a row failed; the last: {last}")]
     Failing {
-        /// How many.
+        /// Number of consecutive failed requests.
         failures: u32,
         /// What went wrong with the last one.
         last: String,
@@ -95,26 +95,26 @@ pub enum SyncError {
     ApiClock {
         /// What the API's clock says.
         until: DateTime<Utc>,
-        /// What this host's says.
+        /// What this host's clock says.
         now: DateTime<Utc>,
     },
     /// Another process leads this account.
-    #[error("{holder} keeps this account in sync already: stop it first, or leave the work to it")]
+    #[error("{holder} already keeps this account in sync: stop it first, or leave the work to it")]
     Led {
-        /// The account.
+        /// The account's name in the configuration.
         account: String,
-        /// Who leads.
+        /// Host and process id of the leader.
         holder: String,
         /// When the lease ends unless it is renewed.
         expires_in: Duration,
     },
-    /// The database.
+    /// An error of the database, or the loss of the lead.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The engine has not turned for longer than anything takes: a fault of ours.
-    #[error("stuck: nothing has moved for longer than any wait may last; the account is started again")]
+    /// The engine made no progress for longer than any wait may last: a bug in this program.
+    #[error("stuck: no progress for longer than any wait may last; the account is restarted")]
     Stuck,
-    /// A task panicked: a fault of ours.
-    #[error("a task panicked: this is a bug; the account is started again")]
+    /// A task panicked: a bug in this program.
+    #[error("a task panicked: this is a bug; the account is restarted")]
     Panicked,
 }

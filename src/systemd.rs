@@ -1,5 +1,5 @@
-//! What systemd is notified of (sd_notify(3)): readiness, the end, and that the daemon still makes progress. Without
-//! systemd nothing happens.
+//! Notifies systemd (sd_notify(3)) of readiness, the end, and that the daemon still makes progress. Without systemd
+//! nothing happens.
 
 use std::time::Duration;
 
@@ -8,23 +8,23 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::clock::Clock;
 
-/// The schema is up to date and syncing begins.
+/// Notifies that the schema is up to date and syncing begins.
 pub fn ready() {
     notify(&[NotifyState::Ready]);
 }
 
-/// A stop was asked for.
+/// Notifies that a stop was requested.
 pub fn stopping() {
     notify(&[NotifyState::Stopping]);
 }
 
-/// What the daemon waits for, shown by `systemctl status`.
+/// Shows `text` in `systemctl status`: what the daemon waits for.
 pub fn status(text: &str) {
     notify(&[NotifyState::Status(text)]);
 }
 
-/// Pings the watchdog at half its time for as long as the handle lives and every account's engine `turns`. It is a task
-/// of the runtime that does the work: when that one stands still, so do the pings, and systemd starts the daemon again.
+/// Pings the watchdog at half its interval while the handle lives and `turns` says that every engine makes progress. It
+/// runs on the runtime that does the work: if that hangs, the pings stop and systemd restarts the daemon.
 pub fn watch(clock: Clock, turns: impl Fn() -> bool + Send + 'static) -> AbortOnDropHandle<()> {
     let every = sd_notify::watchdog_enabled().map(|limit| (limit / 2).max(Duration::from_millis(1)));
     AbortOnDropHandle::new(tokio::spawn(async move {

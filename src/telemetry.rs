@@ -23,16 +23,17 @@ use tracing_subscriber::{EnvFilter, Layer, Registry};
 use crate::config::{LogConfig, LogFormat};
 use lines::Lines;
 
-/// What is still to be written when the process ends gets this; the rest is lost with its reader.
+/// How long pending lines may take when the process ends; the rest is lost.
 const LAST_WORDS: Duration = Duration::from_secs(1);
-/// The same when the user wants an end at once.
+/// The same when the user wants to quit at once.
 const HURRIED: Duration = Duration::from_millis(200);
 
 /// Standard error, as everything in this process writes to it.
 pub(crate) fn stderr() -> &'static Lines {
     static STDERR: OnceLock<Lines> = OnceLock::new();
     STDERR.get_or_init(|| {
-        // A descriptor of its own: the thread that writes must not hold the lock of `io::stderr` while it waits for a reader.
+        // A descriptor of its own: the thread that writes must not hold the lock of `io::stderr` while it waits for a
+        // reader.
         let out: Box<dyn Write + Send> = match io::stderr().as_fd().try_clone_to_owned() {
             Ok(own) => Box::new(File::from(own)),
             Err(_) => Box::new(io::stderr()),
@@ -49,7 +50,7 @@ fn report_dropped(lines: u64) {
     );
 }
 
-/// Counts the log lines that are dropped in `counter`.
+/// Counts dropped log lines in `counter`.
 pub(crate) fn count_dropped_lines(counter: IntCounter) {
     stderr().count_dropped_in(counter);
 }
@@ -60,8 +61,8 @@ pub(crate) fn print(text: String) {
     stderr().flush(LAST_WORDS);
 }
 
-/// Starts logging to stderr as `log` says; `RUST_LOG` wins over `log.level`. Returns whether it did: a
-/// second call changes nothing.
+/// Starts logging to stderr as `log` says; `RUST_LOG` overrides `log.level`. Returns `true` if it did: a second call
+/// changes nothing.
 pub fn install(log: &LogConfig) -> bool {
     let terminal = io::stderr().is_terminal();
     let format = log.format.unwrap_or(if terminal { LogFormat::Pretty } else { LogFormat::Json });
@@ -95,8 +96,8 @@ pub fn install(log: &LogConfig) -> bool {
 
 /// The filter in effect, and whether `RUST_LOG` had to be ignored.
 ///
-/// A bare level from info down is ours: what sqlx would say of a lost connection comes back as an error and is told by
-/// our own line, with an event.
+/// A bare level of info or less is this program's own: what sqlx would log of a lost connection is returned as an error
+/// and logged with an event.
 fn filter(rust_log: Option<&str>, level: &str) -> (EnvFilter, bool) {
     let parse = |text: &str| EnvFilter::builder().parse(text).ok();
     let wanted = rust_log.map(str::trim).filter(|text| !text.is_empty());
@@ -109,15 +110,16 @@ fn filter(rust_log: Option<&str>, level: &str) -> (EnvFilter, bool) {
     (parsed.or_else(|| parse(&level)).unwrap_or_else(|| EnvFilter::new("info")), refused)
 }
 
-/// Returns `true` unless all that is there are words that are no levels, such as `warning`: taken for the names of parts of the
-/// program, they would silence it.
+/// Returns `true` unless all parts are words other than levels, such as `warning`: taken for module names, they would
+/// silence the program.
 fn names_a_level(directives: &str) -> bool {
     directives.split(',').map(str::trim).any(|part| {
         part.contains(['=', '[']) || part.starts_with("cdr_sync") || part.parse::<LevelFilter>().is_ok()
     })
 }
 
-/// What sqlx says while it reads an address or a password file can hold what it read, at any level.
+/// Returns `true` for what sqlx logs while it reads an address or a password file: at any level it can hold what was
+/// read.
 fn may_hold_secrets(target: &str) -> bool {
     target.starts_with("sqlx_postgres::options")
 }
@@ -134,7 +136,7 @@ fn subscriber<W>(
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
-    // Lines tell what they need by their own fields; spans are for traces, and would only repeat it.
+    // Lines have what they need in their own fields; spans are for traces and would only repeat it.
     let filter = filter.and(filter_fn(|what| what.is_event() && !may_hold_secrets(what.target())));
     let lines = tracing_subscriber::fmt::layer().with_writer(writer).with_ansi(colour);
     let lines: BoxedLayer = match format {
@@ -148,19 +150,19 @@ where
     tracing_subscriber::registry().with(layers)
 }
 
-/// Sends what is held of traces and writes what is held of the log: before the process ends.
+/// Sends pending traces and writes pending log lines, before the process ends.
 pub fn flush() {
     #[cfg(feature = "otel")]
     traces::flush();
     stderr().flush(LAST_WORDS);
 }
 
-/// Writes what is held of the log, for a process that ends at once.
+/// Writes pending log lines, for a process that ends at once.
 pub(crate) fn flush_hurried() {
     stderr().flush(HURRIED);
 }
 
-/// Where it happened, not what it said: a panic's message can hold a record's content.
+/// Logs where it happened, not the message, which can hold a record's content.
 fn log_panic(panic: &PanicHookInfo<'_>) {
     let location = panic.location().map(ToString::to_string).unwrap_or_default();
     let thread = std::thread::current();
@@ -180,7 +182,6 @@ pub(crate) mod tests {
     /// The panic hook is the process's: under `cargo test`, its tests take turns.
     static HOOK: Mutex<()> = Mutex::new(());
 
-    /// What was written, kept.
     #[derive(Clone, Default)]
     struct Kept(Arc<Mutex<Vec<u8>>>);
 
@@ -194,7 +195,7 @@ pub(crate) mod tests {
         }
     }
 
-    /// Every line that anything says meanwhile, filtered by nothing.
+    /// Every line that is logged meanwhile, unfiltered.
     pub(crate) fn lines_of(log: impl FnOnce()) -> String {
         let kept = Kept::default();
         let writer = kept.clone();

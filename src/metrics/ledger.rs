@@ -5,7 +5,7 @@ use prometheus::{GaugeVec, IntGaugeVec};
 
 use super::{Definer, MetricsError, unix};
 
-/// What the ledger says, replaced at each exposition: a forgotten account is no longer shown.
+/// What the ledger says, rewritten at each exposition so that a forgotten account disappears.
 #[derive(Debug)]
 pub(super) struct LedgerFamilies {
     database_up: IntGaugeVec,
@@ -23,19 +23,19 @@ pub(super) struct LedgerFamilies {
 /// What the ledger says of one account.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LedgerFacts {
-    /// The account.
+    /// The account's name in the configuration.
     pub account: String,
-    /// How far it is read, if anything is.
+    /// The first instant that was not read yet, if anything was read.
     pub synced_until: Option<DateTime<Utc>>,
-    /// From where on.
+    /// From here to `synced_until` everything was read or is a gap.
     pub history_from: Option<DateTime<Utc>>,
     /// How far back history is to be filled.
     pub history_start: DateTime<Utc>,
     /// History still unread, in seconds.
     pub unread_seconds: i64,
-    /// Open gaps.
+    /// Number of open gaps: spans that could not be read in full.
     pub gaps: i64,
-    /// Open rejected records.
+    /// Number of open rejected records: those that could not be stored.
     pub rejected: i64,
     /// Rows that went missing with suspiciously many others.
     pub suspicious: i64,
@@ -96,7 +96,7 @@ impl LedgerFamilies {
         }
     }
 
-    /// Replaces it: a forgotten account is no longer shown.
+    /// Replaces all values, so that a forgotten account disappears.
     pub(super) fn write(&self, facts: &[LedgerFacts], database_up: bool, now: DateTime<Utc>) {
         self.database_up.with_label_values::<&str>(&[]).set(i64::from(database_up));
         for family in [&self.lag, &self.synced_until, &self.history_from, &self.history_start, &self.unread] {

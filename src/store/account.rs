@@ -1,4 +1,4 @@
-//! The accounts: opened at a start with their scope, asked about by `status`.
+//! The accounts: opened with their scope at a start, and shown by `status`.
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
@@ -7,12 +7,12 @@ use sqlx::FromRow;
 use super::{Store, StoreError, scope, sql, sql_as, sql_value};
 use crate::window::Window;
 
-/// Where history begins, and who says so.
+/// Where history begins, and what decides that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Start {
-    /// The built-in default: counts at the first start only.
+    /// The built-in default: applies at the first start only.
     Default(DateTime<Utc>),
-    /// The configuration: holds, earlier or later than before.
+    /// From the configuration: always applies, earlier or later than before.
     Configured(DateTime<Utc>),
 }
 
@@ -31,43 +31,43 @@ pub struct Opened {
     pub history_start: DateTime<Utc>,
     /// The scope before and now, when it changed: everything will be read again.
     pub scope_changed: Option<(Value, Value)>,
-    /// Whether the ledger did not know the account.
+    /// `true` if the ledger did not know the account.
     pub first: bool,
 }
 
 /// What `status` shows of an account. No secret, no personal data.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AccountStatus {
-    /// Its name.
+    /// The account's name in the configuration.
     pub name: String,
     /// How far back history is to be filled.
     pub history_start: DateTime<Utc>,
-    /// `history_from` to `synced_until`.
+    /// The span from `history_from` to `synced_until`.
     pub cursor: Option<Window>,
-    /// The vendor's own floor.
+    /// The vendor's horizon: older calls are no longer returned.
     pub horizon: Option<DateTime<Utc>>,
     /// Start of the last read that was stored.
     pub last_success_at: Option<DateTime<Utc>>,
     /// What last went wrong, and when.
     pub last_error: Option<(String, DateTime<Utc>)>,
-    /// Until when nothing is asked.
+    /// Until when no requests are made.
     pub paused_until: Option<DateTime<Utc>>,
-    /// Open gaps.
+    /// Number of open gaps: spans that could not be read in full.
     pub gaps: i64,
-    /// Open rejected records.
+    /// Number of open rejected records: those that could not be stored.
     pub rejected: i64,
     /// Rows that the last complete reads lacked.
     pub missing: i64,
     /// Those of them that went missing with suspiciously many others.
     pub suspicious: i64,
-    /// Who leads, if the lease holds.
+    /// Name of the process that leads, while its lease holds.
     pub leader: Option<String>,
 }
 
 impl Store {
-    /// Opens an account with what it reads now.
+    /// Opens an account with its current scope.
     ///
-    /// A changed scope empties coverage, gaps, doubts and what was learned: all in one transaction.
+    /// A changed scope empties coverage, gaps, doubts and what was learned, all in one transaction.
     pub async fn open_account(
         &self,
         name: &str,
@@ -97,7 +97,7 @@ impl Store {
         let scope_changed = scope::change(&mut tx, name, scope, now).await?;
         let configured = matches!(start, Start::Configured(_)).then_some(start.instant());
         let history_start: DateTime<Utc> = sql_value(
-            // A first start by a fast clock put it too late; the default only ever grows.
+            // A first start under a fast clock set it too late; the default only ever grows.
             "update cdr_sync.account
              set history_start = case when $2 is not null then $2
                                       when history_start > $4 or history_start - $3 <= interval '31 days'
@@ -118,7 +118,7 @@ impl Store {
         .await
     }
 
-    /// What a start with this scope would find; changes nothing. `None` when the ledger does not know the account.
+    /// The scope in the ledger; changes nothing. `None` if the ledger does not know the account.
     pub async fn stored_scope(&self, name: &str) -> Result<Option<Value>, StoreError> {
         self.soon(async {
             let mut tx = self.begin().await?;
@@ -132,7 +132,7 @@ impl Store {
         .await
     }
 
-    /// Notes what went wrong, and until when nothing is asked. `error` holds no secret and no personal data.
+    /// Records the last error, and until when no requests are made. `error` must hold no secret and no personal data.
     pub async fn note_error(
         &self,
         name: &str,
@@ -142,7 +142,7 @@ impl Store {
     ) -> Result<(), StoreError> {
         self.soon(async {
         let mut tx = self.begin().await?;
-        // A success that is noted later than now, by a clock that has been set back since, would hide the error.
+        // A success recorded in the future, under a clock that was set back since, would hide the error.
         sql("update cdr_sync.account
              set last_error = $2, last_error_at = $3, paused_until = $4, last_success_at = case when last_success_at > $3 then $3 else last_success_at end
              where name = $1")
@@ -157,7 +157,7 @@ impl Store {
         .await
     }
 
-    /// Ends the account's wait at an operator's wish. Returns until when it was.
+    /// Ends the account's wait at an operator's request. Returns when it would have ended.
     pub async fn resume_account(&self, name: &str) -> Result<Option<DateTime<Utc>>, StoreError> {
         self.soon(async {
             let mut tx = self.begin().await?;
@@ -190,7 +190,7 @@ impl Store {
         .await
     }
 
-    /// Ends an account's pause. That reads succeed is noted by their commits.
+    /// Ends an account's pause. Successful reads are recorded by their commits.
     pub async fn note_success(&self, name: &str) -> Result<(), StoreError> {
         self.soon(async {
         let mut tx = self.begin().await?;
@@ -240,7 +240,7 @@ tx.commit().await?;
         .await
     }
 
-    /// Whether rows stand under a name, replaced ones included. A forgotten account may have left them.
+    /// Returns `true` if rows exist under a name, replaced ones included. A forgotten account may have left them.
     pub async fn has_rows(&self, name: &str) -> Result<bool, StoreError> {
         self.in_time(async {
             let mut tx = self.begin().await?;
@@ -257,7 +257,7 @@ tx.commit().await?;
         .await
     }
 
-    /// Returns `true` if calls that are there, as far as is known, are stored in `span`; those of an earlier scope left out.
+    /// Returns `true` if `span` has stored calls that are not removed, apart from those of an earlier scope.
     pub async fn has_calls(&self, name: &str, span: Window) -> Result<bool, StoreError> {
         self.in_time(async {
         let mut tx = self.begin().await?;
@@ -280,7 +280,7 @@ tx.commit().await?;
         .await
     }
 
-    /// Gives an account another name, everywhere. Fails with [`StoreError::Data`] when the new name is taken.
+    /// Renames an account in all tables. Fails with [`StoreError::Data`] if the new name is in use.
     pub async fn rename_account(&self, old: &str, new: &str) -> Result<(), StoreError> {
         self.at_length(async |mut tx| {
             sql("select from cdr_sync.cursor where account = $1 for update")
@@ -303,8 +303,8 @@ tx.commit().await?;
         .await
     }
 
-    /// Forgets an account's ledger; with `delete` its rows too, which may be all that is left of an account forgotten earlier.
-    /// Returns how many rows of `voicenter.cdr` went.
+    /// Deletes an account's ledger; with `delete` also its rows, which may be all that is left of an account forgotten
+    /// earlier. Returns how many rows of `voicenter.cdr` were deleted.
     pub async fn forget_account(&self, name: &str, delete: bool) -> Result<u64, StoreError> {
         self.at_length(async |mut tx| {
             sql("select from cdr_sync.cursor where account = $1 for update")

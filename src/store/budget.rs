@@ -7,8 +7,8 @@ use sqlx::FromRow;
 
 use super::{Store, StoreError, Tx, delta, interval, sql, sql_as, sql_value};
 
-/// A minute of requests is spread over this long, in microseconds: the 1.5 s more than a minute take up what the
-/// network and the scheduler add to the distance between two requests, or take away from it.
+/// A minute's requests are spread over this long, in microseconds: the extra 1.5 s absorb what the network and the
+/// scheduler add to or take from the distance between two requests.
 const MINUTE_AND_MARGIN: i64 = 61_500_000;
 
 /// How far apart requests are, and how many may leave at once, if any 60 s are to hold at most `per_minute`.
@@ -17,7 +17,7 @@ pub(crate) fn spacing(per_minute: u32, burst: u32) -> (Duration, u32) {
     (rate.spacing.to_std().unwrap_or_default(), burst.clamp(1, per_minute.max(1)))
 }
 
-/// The rate as the generic cell rate algorithm (GCRA) wants it.
+/// The rate in terms of the generic cell rate algorithm (GCRA).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Rate {
     /// The time one request uses up.
@@ -27,7 +27,7 @@ struct Rate {
 }
 
 impl Rate {
-    /// In any 60 s at most `per_minute` requests, `burst` of them at once.
+    /// At most `per_minute` requests in any 60 s, `burst` of them at once.
     ///
     /// GCRA lets at most `burst + floor(60 / spacing)` pass in 60 s, so the spacing is what `per_minute - burst`
     /// leaves.
@@ -47,17 +47,17 @@ impl Rate {
 /// Error 1 halves a rate down to this; below it, hardly anything would be read.
 const LEAST_PER_MINUTE: u32 = 2;
 
-/// What the API's last error 1 left of a rate.
+/// A rate that was lowered after the API's last error 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Lowered {
-    /// Requests a minute.
+    /// Requests per minute right after that error.
     to: u32,
-    /// For how long it has been rising since; negative while the pause after that error lasts.
+    /// How long it has been rising since; negative while the pause after that error lasts.
     since: TimeDelta,
 }
 
 impl Lowered {
-    /// The rate at present: additive increase, one request a minute more each minute.
+    /// The current rate: additive increase, by one request per minute each minute.
     fn now(lowered: Option<Self>, configured: u32) -> u32 {
         let risen = lowered.map_or(configured, |lowered| {
             lowered.to.saturating_add(u32::try_from(lowered.since.num_minutes()).unwrap_or_default())
@@ -65,8 +65,8 @@ impl Lowered {
         risen.min(configured).max(1)
     }
 
-    /// The rate after another error 1: multiplicative decrease. Requests that were under way together meet it together:
-    /// while the pause after one lasts, others change nothing.
+    /// The rate after another error 1: multiplicative decrease. Requests in flight together get the error together, so
+    /// during the pause after one, others change nothing.
     fn after_error(lowered: Option<Self>, configured: u32) -> Option<u32> {
         if lowered.is_some_and(|lowered| lowered.since < TimeDelta::zero()) {
             return None;
@@ -75,30 +75,30 @@ impl Lowered {
     }
 }
 
-/// No pause is longer: what `Retry-After` asks for is obeyed up to an hour.
+/// The longest possible pause: `Retry-After` is obeyed up to an hour.
 const LONGEST_PAUSE: TimeDelta = TimeDelta::minutes(61);
 
-/// What came of asking for an instant.
+/// The result of asking for an instant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reserved {
-    /// Wait this long, see that the slot still stands ([`Store::stands`]), and send: nobody else has that instant.
+    /// Wait this long, check that the slot is still valid ([`Store::stands`]), and send: nobody else has that instant.
     After(Duration, Slot),
     /// Too many are waiting. Nothing is reserved; ask again after this long.
     Later(Duration),
 }
 
-/// Nobody keeps the row of a credential for longer: the connection is dead, and all requests wait for it.
+/// Limit for holding a credential's row, for which all its requests wait: after it the connection must be dead.
 const AT_ONCE: Duration = Duration::from_secs(5);
 
-/// A reserved instant, as it stands in the row of its credential. A pause, the end of one by an operator, and a clock that
-/// was set back void it.
+/// A reserved instant, as written in its credential's row. A pause, its end by an operator, or a clock that was set
+/// back make it void.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Slot {
     arrival_at: DateTime<Utc>,
     paused_until: DateTime<Utc>,
 }
 
-/// What of the credential's time is used up.
+/// How much of the credential's time is used up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Used {
     rate: Rate,
@@ -108,10 +108,10 @@ struct Used {
 }
 
 impl Used {
-    /// Reserves the next instant: when it is and what is used up then, or how long to wait before asking again.
+    /// Reserves the next instant: returns it with what is then used up, or how long to wait before asking again.
     ///
-    /// Nobody reserves further ahead than a while after now or after the pause, so what lies further ahead in the row was
-    /// put there by a database's clock that ran fast and has been set right. It is not believed.
+    /// Nobody reserves further ahead than a short while after now or after the pause, so a later time in the row was
+    /// written under a fast clock that was corrected since, and is ignored.
     fn reserve(self, rate: Rate, now: DateTime<Utc>) -> Result<(DateTime<Utc>, Used), Duration> {
         let spacing = rate.spacing.max(self.rate.spacing);
         let ahead = TimeDelta::minutes(1).max(spacing * 2);
@@ -138,12 +138,12 @@ impl Used {
     }
 }
 
-/// What an operator has lifted.
+/// The restrictions that an operator has lifted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Lifted {
-    /// How much longer nothing would have left.
+    /// How much longer the pause would have lasted.
     pub pause: Option<Duration>,
-    /// Requests a minute that the API's complaints had left.
+    /// Requests per minute to which the rate had been lowered.
     pub lowered_to: Option<u32>,
 }
 
@@ -207,7 +207,7 @@ impl Store {
         .await
     }
 
-    /// Lets requests leave for the credential again, at the configured rate. Returns what stood in the way.
+    /// Lets requests leave for the credential again, at the configured rate. Returns what had held them back.
     pub async fn resume_credential(&self, fingerprint: &str) -> Result<Lifted, StoreError> {
         self.soon(async {
         let mut tx = self.begin().await?;
@@ -230,7 +230,7 @@ impl Store {
         .await
     }
 
-    /// Whether nothing has voided a slot since it was reserved.
+    /// Returns `true` if nothing has voided the slot since it was reserved.
     pub async fn stands(&self, fingerprint: &str, slot: &Slot) -> Result<bool, StoreError> {
         self.soon(async {
             let mut tx = self.begin().await?;
@@ -249,8 +249,8 @@ impl Store {
         .await
     }
 
-    /// After error 1: nothing leaves for the credential for this long (an existing longer pause stays), and then at half
-    /// the rate. Returns the requests a minute that it was lowered to, if it was.
+    /// After error 1: no requests leave for the credential during `pause` (an existing longer pause stays), and then at
+    /// half the rate. Returns the new rate in requests per minute, if it was lowered.
     pub async fn slow_down(
         &self,
         fingerprint: &str,
@@ -305,7 +305,8 @@ impl Store {
     }
 }
 
-/// What the row says is used up, and the present; the row stays locked. Nobody minds an instant before 2000.
+/// What the row says is used up, and the current time; the row stays locked. An instant before 2000 counts as 2000,
+/// which changes nothing.
 async fn used(
     tx: &mut Tx,
     fingerprint: &str,
@@ -343,8 +344,8 @@ fn seconds(seconds: f64) -> TimeDelta {
     TimeDelta::microseconds((seconds * 1e6).round() as i64)
 }
 
-/// What the row says of a lowered rate; the row stays locked. The columns are younger than the table: commands that read
-/// only do not migrate, and may meet it without them.
+/// The lowered rate in the row; the row stays locked. The columns are newer than the table: read-only commands do not
+/// migrate and may find it without them.
 async fn lowered(
     tx: &mut Tx,
     fingerprint: &str,
@@ -365,7 +366,7 @@ async fn lowered(
         reason = "whole seconds are all that matters, and the cast saturates"
     )]
     let since = TimeDelta::try_seconds(since.floor() as i64).unwrap_or(TimeDelta::MAX);
-    // After the end of the longest pause: by a clock that ran fast.
+    // Further ahead than the longest pause: written under a fast clock.
     let since = if since < -LONGEST_PAUSE { TimeDelta::zero() } else { since };
     Ok(Some(Lowered { to: u32::try_from(to).unwrap_or(1), since }))
 }

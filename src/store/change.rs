@@ -1,4 +1,4 @@
-//! What one answer changes, and what became of it: types only.
+//! What one answer changes, and the result of storing it: types only.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,19 +17,19 @@ use crate::window::lacking::Lacking;
 /// A window that an answer, with the pages before it, proves to have been read completely.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Claim {
-    /// The window.
+    /// The half-open window that was read.
     pub window: Window,
-    /// The re-read age that it has been served.
+    /// The re-read age that this read satisfies.
     pub reread_age: TimeDelta,
-    /// The fields that it was not asked for.
+    /// Fields that the requests did not ask for.
     pub lacking: Lacking,
     /// When the (first) request for it started.
     pub read_at: DateTime<Utc>,
-    /// Whether rows missing from it may count towards removal.
+    /// `true` if rows missing from it may count towards removal.
     pub may_mark: bool,
 }
 
-/// How many reads must miss a suspicious row.
+/// This many reads must miss a suspicious row before it counts as removed.
 pub(super) const SUSPICIOUS_READS: u32 = 3;
 
 /// When a missing row counts as removed.
@@ -41,9 +41,9 @@ pub struct RemovalRules {
     pub suspicious_rows: u32,
     /// … if they are also more than this share of the stretch's rows.
     pub suspicious_share: f64,
-    /// Over how long reads must miss a suspicious row.
+    /// How long reads must miss a suspicious row.
     pub suspicious_after: TimeDelta,
-    /// How many reads must miss it.
+    /// How many reads must miss a suspicious row.
     pub suspicious_reads: u32,
 }
 
@@ -63,81 +63,80 @@ impl RemovalRules {
 /// Everything that one answer changes.
 #[derive(Clone, Debug)]
 pub struct Commit<'a> {
-    /// The account.
+    /// The account's name in the configuration.
     pub account: &'a str,
     /// The leader's number, from its lease.
     pub fence: i64,
-    /// Which commit of the account this must be.
+    /// The commits that the ledger must have had before this one.
     pub count: &'a CommitCount,
     /// When the request of this answer started.
     pub read_at: DateTime<Utc>,
-    /// The answer's records, as they came: sharing keys, in any order.
+    /// The answer's records as received: keys may repeat, in any order.
     pub records: &'a [Cdr],
     /// The answer's records that could not be decoded.
     pub rejected: &'a [Rejected],
-    /// The columns that at least one of its records had a field for.
+    /// Columns for which at least one record had a field.
     pub columns: &'a BTreeSet<Column>,
-    /// The fields without a column that at least one of them had, in lower case.
+    /// Fields without a column that at least one record had, in lower case.
     pub other_fields: &'a BTreeSet<String>,
-    /// What it proves.
+    /// Windows that this answer proves to have been read completely.
     pub claims: &'a [Claim],
     /// Keys that earlier pages of the same read returned for the claimed windows.
     pub earlier_keys: &'a [CdrKey],
     /// Records of those pages that could not be decoded.
     pub earlier_rejected: &'a [Rejected],
-    /// What counts as read at this re-read age at most, unless it is claimed.
+    /// Stretches that count as read at no more than this re-read age, unless claimed.
     pub lowered: &'a [Stretch],
-    /// What is no longer to count as read, whatever is claimed.
+    /// Windows that no longer count as read, even if claimed.
     pub uncover: &'a [Window],
-    /// Windows given up for now; one that is an open gap already was tried in vain.
+    /// Windows given up for now; for one that is already an open gap, this was another failed try.
     pub open_gaps: &'a [NewGap<'a>],
     /// Gaps that were read after all.
     pub close_gaps: &'a [Window],
-    /// What was learned of the API, when that changed.
+    /// What was learned of the API, as JSON; `None` if unchanged.
     pub knowledge: Option<&'a Value>,
-    /// The line for `cdr_sync.window_read`.
+    /// The row to write to `cdr_sync.window_read`.
     pub window_read: Option<WindowRead<'a>>,
     /// When a missing row counts as removed.
     pub removal: RemovalRules,
-    /// The missing keys that the API, asked by CallID, no longer knows: only they are marked. `None` where it cannot
-    /// be asked.
+    /// Missing keys that the API no longer returns by CallID: only these are marked. `None` if it cannot be asked.
     pub confirmed_gone: Option<&'a BTreeSet<CdrKey>>,
     /// Fields, in lower case, whose changes alone are no reason to write a row: `sync.ignored_changes`.
     pub ignored: &'a [String],
-    /// Whether replaced versions are kept: `sync.history`.
+    /// `true` if replaced versions are kept: `sync.history`.
     pub history: bool,
 }
 
-/// What a commit did.
+/// What one commit has changed.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Committed {
-    /// New rows.
+    /// Rows that were new to the table.
     pub inserted: u64,
     /// Rows whose content changed or that came back.
     pub updated: u64,
-    /// Records that stood in the table already.
+    /// Records that were in the table already, unchanged.
     pub unchanged: u64,
-    /// Rows marked removed.
+    /// Rows that were marked as removed.
     pub removed: u64,
     /// Rows whose removal mark was cleared; they count as updated too.
     pub returned: u64,
     /// Records that could not be stored, duplicates not counted.
     pub rejected: u64,
-    /// Different records whose key is stored from another one.
+    /// Records whose key already belongs to a different record.
     pub duplicates: u64,
     /// Rows that the records were compared with.
     pub compared: u64,
-    /// In how many of them each column had changed.
+    /// For each column, the number of compared rows in which it had changed.
     pub changed: BTreeMap<String, u64>,
     /// Columns that the whole answer lacked and whose stored values were kept.
     pub fields_kept: Vec<Column>,
-    /// Whether the whole answer lacked Type though rows of its calls have one: theirs were kept.
+    /// `true` if the whole answer lacked Type although rows of its calls have one: theirs were kept.
     pub type_kept: bool,
-    /// Members of `extra` likewise.
+    /// Members of `extra` that the whole answer lacked and whose stored values were kept.
     pub members_kept: Vec<String>,
     /// The `updated_at` of all changed rows; `None` when none changed.
     pub updated_at: Option<DateTime<Utc>>,
-    /// `history_from` to `synced_until`.
+    /// The span from `history_from` to `synced_until` after this commit.
     pub cursor: Option<Window>,
     /// What has been read completely, after this answer.
     pub coverage: Coverage,
@@ -145,14 +144,14 @@ pub struct Committed {
     pub rechecks: Vec<Recheck>,
     /// Rows found missing for the first time.
     pub missing_new: u64,
-    /// Whether so many rows were missing that the answer is distrusted.
+    /// `true` if too many rows were missing for the answer to be trusted.
     pub suspicious: bool,
     /// The vendor's horizon, when this answer moved it.
     pub horizon: Option<DateTime<Utc>>,
 }
 
 impl Committed {
-    /// Takes in what became of the next batch of the same answer.
+    /// Adds the result of the next batch of the same answer.
     pub(super) fn add(&mut self, next: Committed) {
         let before = std::mem::replace(self, next);
         self.inserted += before.inserted;

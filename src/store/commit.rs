@@ -16,27 +16,27 @@ use super::{Store, StoreError, gap, recheck, scope, sql, sql_as, standstill, twi
 use crate::cdr::{Cdr, CdrKey, Column, RejectReason, Rejected};
 use crate::window::Window;
 
-/// A conflict with another transaction is tried again at once so many times.
+/// A conflict with another transaction is retried at once at most this many times.
 const CONFLICTS: u32 = 5;
 
 impl Store {
-    /// Stores one answer: all of it or nothing. Doing it again changes nothing, so after [`StoreError::Away`], when
-    /// it may or may not have happened, the caller waits and commits the same again.
+    /// Stores one answer, all or nothing. Repeating it changes nothing, so after [`StoreError::Away`], when it may or
+    /// may not have happened, the caller waits and repeats it.
     ///
-    /// [`StoreError::Fenced`] when another process leads the account. Records that PostgreSQL refuses are put into
-    /// `cdr_sync.rejected`; the others are stored.
+    /// Fails with [`StoreError::Fenced`] if another process leads the account. Records that PostgreSQL refuses are put
+    /// into `cdr_sync.rejected`; the others are stored.
     pub async fn commit(&self, commit: &Commit<'_>) -> Result<Committed, StoreError> {
         let Some(typed) = self.typed(commit).await? else { return self.commit_as_is(commit).await };
-        // What contradicts the rows stored proves no row missing.
+        // An answer that contradicts the stored rows does not prove that a row is missing.
         let claims: Vec<Claim> =
             commit.claims.iter().map(|claim| Claim { may_mark: false, ..*claim }).collect();
         let typed = Commit { records: &typed, claims: &claims, ..commit.clone() };
         Ok(Committed { type_kept: true, ..self.commit_as_is(&typed).await? })
     }
 
-    /// The records with the types that their rows have, when no record of the answer has a Type though rows with the same
-    /// CallIDs do: they would be stored a second time. A record whose row cannot be told, for there are two legs, is
-    /// left out. `None` when there is nothing to mend.
+    /// The records with the types of their rows, if no record of the answer has a Type but rows with the same CallIDs
+    /// do: otherwise they would be stored a second time. A record that could belong to several legs is left out. `None`
+    /// if there is nothing to change.
     async fn typed(&self, commit: &Commit<'_>) -> Result<Option<Vec<Cdr>>, StoreError> {
         self.in_time(async {
             if commit.records.is_empty()
@@ -49,7 +49,7 @@ impl Store {
             let mut tx = self.begin().await?;
             type Rows = Vec<(String, Vec<String>, Vec<DateTime<Utc>>)>;
             let rows: Rows = sql_as(
-                // A lookup a CallID: for a large answer the planner would read the whole table.
+                // One lookup per CallID: for a large answer the planner would read the whole table.
                 "select came.call_id, stored.types, stored.starts
              from (select distinct call_id from unnest($2::text[]) as came(call_id)) as came
              cross join lateral (
@@ -74,7 +74,7 @@ impl Store {
                 None => Some(record.clone()),
                 Some((types, starts)) => match (types.as_slice(), starts.as_slice()) {
                     ([only], [start]) if came.get(record.key.call_id.as_str()) == Some(&1) => {
-                        // At another time it is another leg, one that has no Type.
+                        // A record of another time is another leg, one that has no Type.
                         let same = *start == record.started_at;
                         let call_type = if same { only.clone() } else { String::new() };
                         Some(Cdr { key: CdrKey { call_type, ..record.key.clone() }, ..record.clone() })
@@ -112,7 +112,7 @@ impl Store {
         }
     }
 
-    /// Stores a batch of the answer's records, and with the last one all that the answer proves.
+    /// Stores a batch of the answer's records; the last batch also stores what the answer proves.
     async fn attempt(
         &self,
         commit: &Commit<'_>,
@@ -155,11 +155,11 @@ impl Store {
         let done = tokio::select! {
             done = work => done.unwrap_or_else(|_| Err(match watched.has_begun() {
                 false => StoreError::silent(longest),
-                // PostgreSQL was at work all the time.
+                // PostgreSQL was working the whole time.
                 true => StoreError::TooSlow(format!("more than {} s", longest.as_secs())),
             })),
             () = standstill::of(self, &watched) => {
-                // If it is no dead connection but a slow line, less at once comes through.
+                // If the connection is slow rather than dead, a smaller batch may get through.
                 if batch.winners.len() > 1 {
                     self.speed.slower(batch.winners.len());
                 }
@@ -173,12 +173,12 @@ impl Store {
     }
 }
 
-/// What of an answer is still to be stored, and how.
+/// Which part of an answer is still to be stored, and how.
 #[derive(Default)]
 struct Rest {
     stored: usize,
     batch: usize,
-    /// PostgreSQL refused a value: the record at fault is looked for.
+    /// PostgreSQL refused a value: batches are halved to find the record at fault.
     halving: bool,
 }
 
@@ -202,7 +202,7 @@ async fn last_steps(
     Ok(done)
 }
 
-/// Merges a batch, and writes down what of it could not be stored.
+/// Merges a batch and records what could not be stored.
 async fn store_records(
     conn: &mut PgConnection,
     commit: &Commit<'_>,
@@ -258,10 +258,10 @@ async fn merge_batch(
     merge::merge(conn, &terms, source).await
 }
 
-/// What an answer's silence proves: which windows' reading it completes, and whose absence from them says nothing.
+/// What the absence of a record proves: in which windows it counts, and for which keys it does not.
 struct Proof<'a> {
     windows: Vec<Window>,
-    /// Keys that an earlier page showed, or that a record has which could not be decoded.
+    /// Keys on an earlier page, or of a record that could not be decoded.
     keys: BTreeSet<&'a CdrKey>,
 }
 
@@ -289,7 +289,7 @@ impl<'a> Proof<'a> {
         self.windows.contains(&claim.window)
     }
 
-    /// Those of the answer's keys whose other records may exist unseen.
+    /// The answer's keys of which further records may exist unseen.
     fn unproven<'f>(&self, folded: &'f Folded<'_>) -> impl Iterator<Item = &'f CdrKey> {
         folded.winners.iter().map(|record| &record.key).filter(|key| self.keys.contains(key))
     }
@@ -300,7 +300,7 @@ struct RejectedRecords {
     duplicates: u64,
 }
 
-/// Writes what was not stored into `cdr_sync.rejected`, and closes what now was.
+/// Writes what was not stored into `cdr_sync.rejected`, and closes the entries of what now was.
 async fn record_rejected(
     conn: &mut PgConnection,
     commit: &Commit<'_>,
@@ -313,7 +313,7 @@ async fn record_rejected(
     };
     let flipped: Vec<Rejected> =
         merged.flipped.iter().filter_map(find).map(|record| stage::duplicate(record)).collect();
-    // What the answer itself shows at that Date stands among the losers already.
+    // What the answer itself shows at that Date is among the losers already.
     let superseded: Vec<Cdr> = twin::superseded(conn, commit.account, merged, stamp)
         .await?
         .into_iter()
@@ -347,7 +347,8 @@ async fn record_rejected(
     Ok(RejectedRecords { rejected: all.len() as u64 - duplicates, duplicates })
 }
 
-/// Decides about the dates inside the claims. Before this answer's own doubts are noted: only a later read decides those.
+/// Decides about the dates inside the claims, before this answer's own doubts are noted: only a later read may decide
+/// those.
 async fn settle_twins(conn: &mut PgConnection, commit: &Commit<'_>) -> Result<(), StoreError> {
     let proof = Proof::of(commit);
     let shielded: Vec<&CdrKey> = proof.keys.iter().copied().collect();
@@ -372,7 +373,7 @@ async fn close_gone(
     Ok(())
 }
 
-/// Clears the doubts about rows that came back and follows up those about rows that did not.
+/// Clears doubts about rows that were returned and follows up on those about rows that were not.
 async fn remove(
     conn: &mut PgConnection,
     commit: &Commit<'_>,
@@ -411,7 +412,7 @@ async fn remove(
     Ok(())
 }
 
-/// Gaps, coverage, cursor, `window_read`, account.
+/// Writes gaps, coverage, cursor, `window_read` and account.
 async fn write_ledger(
     conn: &mut PgConnection,
     commit: &Commit<'_>,

@@ -2,28 +2,28 @@
 
 use std::sync::atomic::{AtomicI64, Ordering};
 
-/// How many commits the account's ledger has had. After one whose end was not heard of it may be one more.
+/// How many commits the account's ledger has had. After a commit whose outcome is unknown, it may be one more.
 #[derive(Debug, Default)]
 pub struct CommitCount {
     known: AtomicI64,
     unsure: AtomicI64,
-    /// Transactions that were begun for it: so long as they grow, storing goes on.
+    /// Transactions begun for the account: while this grows, storing makes progress.
     begun: AtomicI64,
 }
 
 impl CommitCount {
-    /// The ledger was just read: it has had so many.
+    /// The count of a ledger that was just read.
     pub(super) fn after(commits: i64) -> Self {
         Self { known: AtomicI64::new(commits), ..Self::default() }
     }
 
-    /// Whether the ledger can have had so many.
+    /// Returns `true` if the ledger can have had this many.
     pub(super) fn admits(&self, commits: i64) -> bool {
         let known = self.known.load(Ordering::Relaxed);
         (known..=known + self.unsure.load(Ordering::Relaxed)).contains(&commits)
     }
 
-    /// How many transactions were begun for it.
+    /// How many transactions were begun for the account.
     pub fn begun(&self) -> i64 {
         self.begun.load(Ordering::Relaxed)
     }
@@ -32,12 +32,12 @@ impl CommitCount {
         self.begun.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// One is on its way.
+    /// Notes that a commit was sent and is not acknowledged yet.
     pub(super) fn ending(&self) {
         self.unsure.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// It was acknowledged, and is the one with this number.
+    /// Notes that the commit with this number was acknowledged.
     pub(super) fn ended(&self, number: i64) {
         self.known.store(number, Ordering::Relaxed);
         self.unsure.store(0, Ordering::Relaxed);

@@ -1,4 +1,4 @@
-//! Connections to the database: the many, and the few beside them for what must not wait until a commit ends.
+//! Connections to the database: the many of the main pool, and the few beside them for what must not wait for a commit.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -11,20 +11,20 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::transaction::Trouble;
 use crate::clock::monotonic;
 
-/// A connection that met something odd is not kept for long.
+/// Maximum age of a connection, so that one in an odd state is not kept for long.
 const LIFETIME: Duration = Duration::from_secs(300);
-/// How often a connection is asked for within `acquire_timeout`.
+/// Number of tries for a connection within `acquire_timeout`.
 pub(super) const TRIES: u32 = 5;
-/// So long one of the few is waited for before one of the many will do; a probe waits a little longer.
+/// How long to wait for one of the few before falling back to one of the many; a probe waits a little longer.
 const BESIDE: Duration = Duration::from_millis(1500);
-/// Where connections are scarce, one is waited for first for so long, then for twice as long …
+/// When connections are scarce, the first wait for one; each further wait is twice as long …
 const SHARING: Duration = Duration::from_millis(250);
-/// … so many times.
+/// … with at most this many waits.
 const SHARING_TRIES: u32 = 5;
-/// No connection of the few came: the many are asked at once for so long.
+/// How long to ask the many at once after the few had no connection.
 const REMEMBERED: Duration = Duration::from_secs(60);
 const ASKING_WHY_EVERY: Duration = Duration::from_secs(4);
-/// The server allowed the many no more: the few are left to them for so long.
+/// How long the few are left to the many after the server refused the many a connection.
 const SCARCE: Duration = Duration::from_secs(600);
 
 /// Some connections to one database.
@@ -36,7 +36,7 @@ pub(super) struct Connections {
     many: Option<Many>,
 }
 
-/// A connection, and one's turn for it where it is one of the many.
+/// A connection, with the caller's turn if it is one of the many.
 pub(super) type One = (PoolConnection<Postgres>, Option<OwnedSemaphorePermit>);
 
 #[derive(Clone, Debug)]
@@ -44,15 +44,15 @@ struct Many {
     pool: PgPool,
     /// One at a time, so that those who share never take all.
     turn: Arc<Semaphore>,
-    /// They are asked first.
+    /// While on, the many are asked before the few.
     first: Arc<Switch>,
 }
 
-/// On until an instant.
+/// A switch that turns itself off at an instant.
 #[derive(Debug, Default)]
 struct Switch(Mutex<Option<Instant>>);
 
-/// How many the server allows, as far as was seen.
+/// What was seen of how many connections the server allows.
 #[derive(Debug, Default)]
 struct Room {
     asked_why_at: Mutex<Option<Instant>>,
@@ -61,7 +61,7 @@ struct Room {
 }
 
 impl Connections {
-    /// At most `most` of them; a call waits for one no longer than `patience`.
+    /// At most `most` connections; a call waits for one no longer than `patience`.
     pub(super) fn new(
         options: PgConnectOptions,
         most: u32,
@@ -73,7 +73,7 @@ impl Connections {
         Self { pool, room: Arc::default(), many: None }
     }
 
-    /// `most` more of the same kind. Where the server allows no more, they are taken from these.
+    /// `most` more connections with the same options. If the server allows no more, they share these.
     pub(super) fn beside(&self, most: u32, idle_timeout: Duration, trouble: &Trouble) -> Self {
         let options = PgConnectOptions::clone(&self.options());
         let few = pool(options, most, BESIDE, idle_timeout, trouble);
@@ -82,20 +82,19 @@ impl Connections {
         Self { pool: few, room: Arc::clone(&self.room), many: Some(many) }
     }
 
-    /// How many there may be.
+    /// The most connections open at once.
     pub(super) fn most(&self) -> u32 {
         self.pool.options().get_max_connections()
     }
 
-    /// How they are made.
     pub(super) fn options(&self) -> Arc<PgConnectOptions> {
         self.pool.connect_options()
     }
 
-    /// One of them; [`sqlx::Error::PoolTimedOut`] when none could be had.
+    /// Acquires a connection; [`sqlx::Error::PoolTimedOut`] if there is none.
     pub(super) async fn one(&self) -> Result<One, sqlx::Error> {
         let Some(many) = &self.many else {
-            // Where the server refuses more, who waits is to look for one that became free.
+            // When the server refuses more, waiters should look for one that became free.
             let one = if self.room.scarce.is_on() {
                 in_short_tries(&self.pool).await
             } else {
@@ -103,7 +102,7 @@ impl Connections {
             };
             return Ok((one?, None));
         };
-        // One of its own is always better.
+        // One of its own pool is always better.
         if let Some(own) = self.pool.try_acquire() {
             return Ok((own, None));
         }
@@ -116,7 +115,7 @@ impl Connections {
         many.one().await
     }
 
-    /// The server refused another connection for these: the few are closed, and share.
+    /// After the server refused these another connection: closes idle ones of the few, which share from then on.
     pub(super) fn make_room(&self) {
         self.room.scarce.set(SCARCE);
         let few = self.room.few.lock().unwrap_or_else(PoisonError::into_inner);
@@ -127,7 +126,8 @@ impl Connections {
         }
     }
 
-    /// Whether to look why none came: one looks at a time, for a look is one more connection.
+    /// Returns `true` if it is time to check why there was no connection: one caller at a time, since the check takes
+    /// another connection.
     pub(super) fn may_ask_why(&self) -> bool {
         let mut at = self.room.asked_why_at.lock().unwrap_or_else(PoisonError::into_inner);
         let due = at.is_none_or(|at| at.elapsed() >= ASKING_WHY_EVERY);
@@ -137,7 +137,6 @@ impl Connections {
         due
     }
 
-    /// Ends them.
     pub(super) async fn close(&self) {
         self.pool.close().await;
     }
@@ -151,8 +150,8 @@ impl Many {
     }
 }
 
-/// Who began to wait while none was free goes on trying to make another, and never looks for one that has become free
-/// since.
+/// Acquires in short tries: a single long wait that began when none was free keeps trying to open another, and never
+/// looks for one that has become free since.
 async fn in_short_tries(pool: &PgPool) -> Result<PoolConnection<Postgres>, sqlx::Error> {
     let mut patience = SHARING;
     for _ in 0..SHARING_TRIES {

@@ -1,7 +1,7 @@
 //! What was read completely, and without which fields: two tables, one map in memory.
 //!
-//! They are two because the program before this one knows only the first: whatever it leaves there is read as it
-//! stands. A row of `lacking` over a stretch that it has read since costs at most one more read.
+//! There are two because earlier versions know only the first: what they leave there is read as it is. A row of
+//! `lacking` over a stretch that such a version has read since costs at most one more read.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,12 +14,12 @@ use crate::window::Window;
 use crate::window::coverage::{Coverage, Stretch};
 use crate::window::lacking::Lacking;
 
-/// The rows of one account as they stand, which another program may have written.
+/// The stored rows of one account, which another version may have written.
 #[derive(Default)]
 pub(super) struct Stored {
     /// `cdr_sync.coverage`: nothing is lacking in these.
     reread_ages: Vec<Stretch>,
-    /// `cdr_sync.lacking`: of tier zero.
+    /// `cdr_sync.lacking`, with a re-read age of zero.
     lacking: Vec<Stretch>,
 }
 
@@ -44,7 +44,7 @@ pub(super) async fn read(conn: &mut PgConnection, account: &str) -> Result<Store
     Ok(select(conn, Some(account)).await?.remove(account).unwrap_or_default())
 }
 
-/// Those of every account that has any.
+/// The stored rows of every account that has any.
 pub(super) async fn read_all(conn: &mut PgConnection) -> Result<BTreeMap<String, Stored>, StoreError> {
     select(conn, None).await
 }
@@ -99,7 +99,7 @@ impl Stored {
         combined
     }
 
-    /// The rows that `coverage` should be.
+    /// The rows that represent `coverage`.
     fn of(coverage: &Coverage) -> Self {
         let all = coverage.stretches().iter().copied();
         let reread_ages = all.clone().map(|stretch| Stretch { lacking: Lacking::NONE, ..stretch });
@@ -109,8 +109,8 @@ impl Stored {
         Self { reread_ages: joined(reread_ages.collect::<Vec<_>>()), lacking: joined(lacking.collect()) }
     }
 
-    /// Makes the rows those of `after`. Rows are replaced as they were found, not as this program would have written
-    /// them: what another one left unjoined or overlapping goes with the first write.
+    /// Changes the stored rows to those of `after`. They are compared as found, not as this version would have written
+    /// them, so what another one left unjoined or overlapping is cleaned up by the first write.
     pub(super) async fn write(
         &self,
         conn: &mut PgConnection,
@@ -175,7 +175,7 @@ async fn write_lacking(
     }
     if !come.is_empty() {
         let names = |row: &&Stretch| row.lacking.names().collect::<Vec<_>>().join(",");
-        // PostgreSQL's arrays of arrays are rectangles, so each list comes as one text.
+        // Arrays of arrays must be rectangular in PostgreSQL, so each list is passed as one text.
         sql("insert into cdr_sync.lacking (account, span, fields)
              select $1, span, string_to_array(fields, ',')
              from unnest($2::tstzrange[], $3::text[]) as come (span, fields)")

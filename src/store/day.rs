@@ -1,4 +1,4 @@
-//! How many rows each day has, as they were stored and as they are.
+//! The number of rows of each day: as stored, and as found.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use super::commit_count::CommitCount;
 use super::{Store, StoreError, coverage, ledger, sql, sql_as};
 use crate::window::Window;
 
-/// What a comparison came to.
+/// The result of comparing stored with found numbers of rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Compared {
     /// The oldest day that was counted; `None` when none is left below it.
@@ -29,10 +29,10 @@ struct Differing {
 }
 
 impl Store {
-    /// Counts the rows of days before `below`, the newest first, until about `rows` were counted. What is there is what counts
-    /// from now on.
+    /// Counts the rows of days before `below`, the newest first, until about `rows` were counted. The numbers found
+    /// replace those stored.
     ///
-    /// More rows than were stored say nothing: another version of the program may have stored them.
+    /// More rows than were stored prove nothing: another version of the program may have stored them.
     pub async fn compare_days(
         &self,
         account: &str,
@@ -81,8 +81,8 @@ impl Store {
     }
 }
 
-/// Days that have rows of which nothing was noted: the program before this one stored them. From one such day to the
-/// next by the index, for there may be many rows and few days.
+/// Notes days that have rows but no number, as stored by an earlier version. Steps through the index from day to day,
+/// since there may be many rows and few days.
 async fn note_other_days(conn: &mut PgConnection, account: &str) -> Result<(), StoreError> {
     sql("with recursive present(day) as (
              (select (started_at at time zone 'UTC')::date from voicenter.cdr

@@ -1,18 +1,18 @@
-//! What a database must be before anything is written to it, found out without changing anything.
+//! Checks whether a database is fit to be written to, without changing anything.
 
 use sqlx::postgres::PgSslMode;
 use sqlx::{FromRow, PgConnection};
 
 use super::{Store, StoreError, error, sql_as};
 
-/// What PostgreSQL says of the database and of this program's role in it.
+/// What PostgreSQL reports about the database and this program's role in it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, FromRow)]
 pub struct Environment {
-    /// PostgreSQL's version.
+    /// PostgreSQL's version, as `server_version` reports it.
     pub version: String,
-    /// The role may create schemas in this database.
+    /// `true` if the role may create schemas in this database.
     pub may_create: bool,
-    /// The role may create temporary tables. Without, large answers are stored in another, slower way.
+    /// `true` if the role may create temporary tables. If not, large answers are stored in a slower way.
     pub may_stage: bool,
     /// Tables that the role may not fully read and write, once the schema is there.
     pub denied: Vec<String>,
@@ -21,7 +21,7 @@ pub struct Environment {
     encoding: String,
     in_recovery: bool,
     read_only: bool,
-    /// `cdr_sync.migration` is there: the schemas are this program's.
+    /// `cdr_sync.migration` exists: the schemas are this program's.
     ours: bool,
     /// Relations in the schemas `voicenter` and `cdr_sync`, each with its owner.
     relations: Vec<String>,
@@ -35,7 +35,7 @@ pub struct Environment {
 pub struct Obstacle {
     /// What is in the way.
     pub what: String,
-    /// What to change.
+    /// What the operator should change.
     pub advice: String,
     /// A standby may become the primary, and a default may be reset: worth waiting for.
     passing: bool,
@@ -51,7 +51,7 @@ impl From<Obstacle> for StoreError {
 }
 
 impl Environment {
-    /// What keeps this program from working here, whoever its role is; empty when nothing does.
+    /// What keeps this program from working here, whoever its role is; empty if nothing does.
     pub fn obstacles(&self) -> Vec<Obstacle> {
         let mut found = Vec::new();
         let mut add = |what: String, advice: String, passing| found.push(Obstacle { what, advice, passing });
@@ -67,7 +67,7 @@ impl Environment {
         if self.encoding != "UTF8" {
             add(
                 format!(
-                    "the database's encoding is {}: it cannot hold every name and text, UTF8 can",
+                    "the database's encoding is {}: it cannot hold every name and text; UTF8 can",
                     self.encoding
                 ),
                 "create database NAME encoding 'UTF8' template template0, and name it in database.url".into(),
@@ -77,7 +77,7 @@ impl Environment {
         if !self.ours && !self.relations.is_empty() {
             add(
                 format!(
-                    "the database already holds {}, yet no ledger of cdr-sync: left alone",
+                    "the database already holds {}, but no ledger of cdr-sync: nothing was changed",
                     listed(&self.relations)
                 ),
                 "use another database, or have the owner rename the schema (alter schema voicenter rename to ...); if \
@@ -102,7 +102,7 @@ impl Environment {
 const CREATE: &str =
     "grant create on database ... to the role, or let the database's owner run cdr-sync migrate";
 
-/// A few of them by name.
+/// The first few names, and how many more there are.
 fn listed(names: &[String]) -> String {
     match names {
         [one, two, three, _, ..] => format!("{one}, {two}, {three} and {} more", names.len() - 3),
@@ -110,24 +110,24 @@ fn listed(names: &[String]) -> String {
     }
 }
 
-/// How well the way to the database is protected.
+/// How well the connection to the database is protected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Transport {
     /// It does not leave this host.
     Local,
     /// Anybody in between can read and change what is sent.
     Plain,
-    /// Encrypted this time; a server without TLS, or somebody who poses as one, would be talked to in plain text.
+    /// Encrypted this time; with a server without TLS, or an impostor that claims to be one, plain text would be used.
     Opportunistic,
-    /// Encrypted, to whoever answered.
+    /// Encrypted, but the server's identity is not checked.
     Unverified,
-    /// Encrypted, to a server of the right authority.
+    /// Encrypted; the certificate's authority is checked, but not the host name.
     AuthorityVerified,
-    /// Encrypted, to the server that is meant.
+    /// Encrypted; the certificate's authority and host name are checked.
     Verified,
 }
 
-/// By where the host is, what is asked for, and what came of it.
+/// Judged by where the host is, the configured `sslmode`, and the outcome.
 fn transport(local: bool, mode: PgSslMode, encrypted: bool) -> Transport {
     match mode {
         _ if local => Transport::Local,
@@ -139,7 +139,7 @@ fn transport(local: bool, mode: PgSslMode, encrypted: bool) -> Transport {
     }
 }
 
-/// Returns `true` for a loopback address or name; the driver takes a directory as a socket's.
+/// Returns `true` for a loopback address or name, or the directory of a Unix socket.
 fn is_local(host: &str, has_socket: bool) -> bool {
     let address = host.trim_start_matches('[').trim_end_matches(']');
     has_socket
@@ -149,7 +149,7 @@ fn is_local(host: &str, has_socket: bool) -> bool {
 }
 
 impl Store {
-    /// What the database and the role in it are like; changes nothing.
+    /// Reads what the database and the role in it are like; changes nothing.
     pub async fn environment(&self) -> Result<Environment, StoreError> {
         self.soon(async {
             let mut tx = self.begin().await?;
@@ -165,7 +165,7 @@ impl Store {
         self.connections.most()
     }
 
-    /// How well the way to the database is protected.
+    /// How well the connection to the database is protected.
     pub fn transport(&self, environment: &Environment) -> Transport {
         let options = self.connections.options();
         let local = is_local(options.get_host(), options.get_socket().is_some());
@@ -173,7 +173,7 @@ impl Store {
     }
 }
 
-/// From the catalog alone: `to_regclass` fails where the role may not use the schema.
+/// Uses the catalog only: `to_regclass` fails if the role may not use the schema.
 pub(super) async fn read(conn: &mut PgConnection) -> Result<Environment, StoreError> {
     let environment = sql_as(
         "with relation as (

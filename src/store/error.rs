@@ -12,23 +12,23 @@ pub enum StoreError {
     Url,
     /// The database cannot be reached or cannot serve at present: wait, then do the same again.
     #[error(
-        "the database is away ({0}): waiting and trying again; see whether it runs and takes connections"
+        "the database is unreachable ({0}): waiting and trying again; check that it runs and accepts connections"
     )]
     Away(String),
-    /// The server answers, but does not let this program work: wait, for its administrator can change that meanwhile.
+    /// The server answers but does not admit this program: wait, since its administrator may change that.
     #[error("the database does not let cdr-sync in ({reason}): {advice}")]
     NotAdmitted {
-        /// The server's own reason.
+        /// The server's own reason: SQLSTATE and message.
         reason: String,
-        /// What to change.
+        /// What the operator should change.
         advice: &'static str,
     },
-    /// TLS to the database failed, mostly for its certificate: wait, for it may be renewed meanwhile.
+    /// TLS to the database failed, usually because of its certificate: wait, since it may be renewed.
     #[error("TLS to the database failed ({reason}): {advice}")]
     Tls {
-        /// What is wrong.
+        /// What is wrong with TLS or the certificate.
         reason: String,
-        /// What to change.
+        /// What the operator should change.
         advice: &'static str,
     },
     /// This database cannot hold the mirror as it is: nothing was changed in it.
@@ -36,36 +36,34 @@ pub enum StoreError {
     Environment {
         /// What is in the way.
         what: String,
-        /// What to change.
+        /// What the operator should change.
         advice: String,
     },
     /// Another process has taken over the account: stop writing for it.
     #[error("another process leads this account now: stopped writing for it")]
     Fenced,
-    /// The database no longer has commits that it had acknowledged, as after a failover or a restored backup: what was
-    /// planned on them is void, and the ledger is to be read again.
-    #[error("the database has lost its last commits, or was restored: going on from what it has")]
+    /// The database has lost commits that it had acknowledged, as after a failover or a restored backup: plans based on
+    /// them are void, and the ledger must be read again.
+    #[error("the database has lost its last commits, or was restored: continuing from what it has")]
     CommitsLost,
-    /// Rows are missing from the table that were stored: what the ledger says of their days was taken back.
+    /// Stored rows are missing from the table: the ledger no longer counts their days as read.
     #[error("rows were deleted from voicenter.cdr by somebody else: their days are read again")]
     RowsLost,
-    /// A statement ran into `statement_timeout`: less at once may be done in time.
+    /// A statement ran into `statement_timeout`: a smaller batch may finish in time.
     #[error(
         "the database is too slow ({0}): waiting and trying again; look for slow storage, triggers and locks"
     )]
     TooSlow(String),
     /// PostgreSQL refused values (SQLSTATE class 22, 23 or 54).
-    #[error(
-        "PostgreSQL refused the data (SQLSTATE {code}): see cdr_sync.rejected, or report this as a fault"
-    )]
+    #[error("PostgreSQL refused the data (SQLSTATE {code}): see cdr_sync.rejected, or report this as a bug")]
     Data {
-        /// The SQLSTATE.
+        /// The SQLSTATE, which unlike the message quotes no value.
         code: String,
     },
     /// The schema does not fit this program.
     #[error("migration {name}: {what}")]
     Migration {
-        /// The migration's name.
+        /// The migration's name, such as `0001_schema`.
         name: String,
         /// What is wrong and what to do.
         what: String,
@@ -75,55 +73,56 @@ pub enum StoreError {
         "account {0:?} is not in the ledger: start `cdr-sync run` or `sync` with it in the configuration first"
     )]
     UnknownAccount(String),
-    /// Any other refusal: a missing right, a missing table, a fault of ours.
+    /// Any other refusal: a missing right, a missing table, a bug in this program.
     #[error(
-        "PostgreSQL refused a statement ({code}: {message}); a missing right or table is mended with `cdr-sync check` and `cdr-sync migrate`"
+        "PostgreSQL refused a statement ({code}: {message}); to fix a missing right or table, run `cdr-sync check` and \
+         `cdr-sync migrate`"
     )]
     Refused {
         /// The SQLSTATE, or `client` when the driver refused.
         code: String,
-        /// PostgreSQL's message.
+        /// The message of PostgreSQL or of the driver.
         message: String,
     },
 }
 
 impl StoreError {
-    /// It answers, and only reads.
+    /// The server answers but accepts no writes.
     pub(super) fn read_only() -> Self {
-        not_admitted("25006", "it only reads at present", READ_ONLY)
+        not_admitted("25006", "it is read-only at present", READ_ONLY)
     }
 
-    /// No answer came for so long.
+    /// No answer arrived within `patience`.
     pub(crate) fn silent(patience: std::time::Duration) -> Self {
         StoreError::Away(format!("no answer within {} s", patience.as_secs()))
     }
 
-    /// Whether the same call can succeed later without anybody changing anything.
+    /// Returns `true` if the same call may succeed later: wait and repeat it.
     pub fn is_unavailable(&self) -> bool {
         matches!(self, StoreError::Away(_) | StoreError::NotAdmitted { .. } | StoreError::Tls { .. })
     }
 
-    /// The server would give another connection, but there are as many as configured.
+    /// The server would accept another connection, but all that are configured are in use.
     pub(super) fn busy() -> Self {
         StoreError::Away("all connections (database.max_connections) are busy".into())
     }
 
-    /// Whether the server allows no more connections.
+    /// Returns `true` if the server allows no more connections.
     pub(super) fn is_crowded(&self) -> bool {
         matches!(self, StoreError::NotAdmitted { advice, .. } if *advice == CONNECTIONS)
     }
 
-    /// Whether the ledger is to be loaded again, for it is not what the leader knows.
+    /// Returns `true` if the ledger must be loaded again because it is not what the leader knows.
     pub fn is_stale(&self) -> bool {
         matches!(self, StoreError::CommitsLost | StoreError::RowsLost)
     }
 
-    /// Whether less at once may be done in time.
+    /// Returns `true` if a smaller batch may finish in time.
     pub fn is_too_slow(&self) -> bool {
         matches!(self, StoreError::TooSlow(_))
     }
 
-    /// Whether a conflict with another transaction ended this one, so that it can be run again at once.
+    /// Returns `true` if a conflict with another transaction ended this one, so that it can be run again at once.
     pub(super) fn is_conflict(&self) -> bool {
         matches!(self, StoreError::Refused { code, .. } if code == "40001" || code == "40P01")
     }
@@ -146,7 +145,7 @@ impl From<sqlx::Error> for StoreError {
             | E::WorkerCrashed
             | E::Protocol(_)
             | E::BeginFailed => StoreError::Away(error.to_string()),
-            // The driver's own texts on encoding and decoding can quote values.
+            // The driver's messages about encoding and decoding can quote values.
             E::Encode(_) | E::Decode(_) | E::ColumnDecode { .. } => StoreError::Refused {
                 code: "client".into(),
                 message: "a value could not be converted".into(),
@@ -159,12 +158,13 @@ impl From<sqlx::Error> for StoreError {
 const LOGIN: &str = "check the user and password in database.url, and pg_hba.conf";
 const CONNECTIONS: &str = "raise the limit (alter role ... connection limit, max_connections of the server or pooler), close other \
                            connections, or lower database.max_connections";
-pub(super) const READ_ONLY: &str = "point database.url at the primary; if it is no standby, reset default_transaction_read_only of the role or database";
+pub(super) const READ_ONLY: &str = "point database.url at the primary; if it is not a standby, reset \
+                                     default_transaction_read_only of the role or database";
 const POOLER: &str =
-    "a transaction pooler such as PgBouncer stands before PostgreSQL: set database.pooler = \"transaction\"";
+    "a transaction pooler such as PgBouncer is in front of PostgreSQL: set database.pooler = \"transaction\"";
 const POOL_MODE: &str =
     "have the pooler pool by transaction or session, and set database.pooler = \"transaction\"";
-/// What PgBouncer says under a code that means any fault of the protocol, and what to do about it.
+/// Messages of PgBouncer under a code that covers any protocol violation, with the advice for each.
 const POOLER_TEXTS: [(&str, &str); 3] = [
     ("unsupported startup parameter", POOLER),
     ("statement pooling mode", POOL_MODE),
@@ -188,7 +188,7 @@ fn from_sqlstate(code: String, message: &str) -> StoreError {
     }
     let class = code.get(..2).unwrap_or_default();
     match class {
-        // The message of these quotes the value, which may be a phone number: the code must do.
+        // These messages quote the value, which may be a phone number, so only the code is kept.
         "22" | "23" | "54" => StoreError::Data { code },
         "28" => not_admitted(&code, message, LOGIN),
         _ if code == "3D000" => {
@@ -197,7 +197,8 @@ fn from_sqlstate(code: String, message: &str) -> StoreError {
         _ if code == "53300" => not_admitted(&code, message, CONNECTIONS),
         _ if code == "25006" => not_admitted(&code, message, READ_ONLY),
         "57" if code == "57014" => StoreError::TooSlow(format!("{code}: {message}")),
-        // Connection faults, resources used up, an operator's stop, system errors, a lock timeout, an idle transaction ended.
+        // Connection errors, exhausted resources, an operator's shutdown, system errors, a lock timeout, an idle
+        // transaction ended.
         "08" | "53" | "57" | "58" => StoreError::Away(format!("{code}: {message}")),
         _ if matches!(code.as_str(), "55P03" | "25P03" | "25P04") => {
             StoreError::Away(format!("{code}: {message}"))

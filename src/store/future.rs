@@ -1,11 +1,11 @@
-//! Instants by a host's clock that lie in the future: that clock ran fast when they were noted.
+//! Instants from a host's clock that are in the future: that clock ran fast when they were recorded.
 
 use chrono::{DateTime, Utc};
 
 use super::{Store, StoreError, sql};
 
-/// Each takes back what says that something has happened later than now, or will long after anything could put it off to.
-/// Hosts' clocks differ by moments, so minutes are let pass.
+/// Each corrects instants of past events that are in the future, and due times later than any schedule can set. Hosts'
+/// clocks differ slightly, so some minutes are tolerated.
 const TAKEN_BACK: [&str; 4] = [
     "update cdr_sync.account
      -- Not `least`, for which a null is no least: what never happened did not happen now.
@@ -24,7 +24,7 @@ const TAKEN_BACK: [&str; 4] = [
 ];
 
 impl Store {
-    /// Brings the account's instants that lie in the future back to `now`. Only its leader may.
+    /// Moves the account's instants that are in the future back to `now`. Only its leader may call this.
     pub(crate) async fn disbelieve_future(
         &self,
         account: &str,

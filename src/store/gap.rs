@@ -8,12 +8,12 @@ use super::change::Commit;
 use super::{Store, StoreError, span, sql, sql_as};
 use crate::window::Window;
 
-/// A window given up for now, or once more.
+/// A window that was given up for now, for the first time or again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NewGap<'a> {
-    /// The window.
+    /// The window that could not be read in full.
     pub window: Window,
-    /// Why, in a word.
+    /// The reason in a word, such as `unreadable`.
     pub reason: &'a str,
     /// What went wrong, without secrets or personal data.
     pub error: &'a str,
@@ -21,21 +21,21 @@ pub struct NewGap<'a> {
     pub next_try_at: DateTime<Utc>,
 }
 
-/// A gap that stands open.
+/// A gap that has not been closed yet.
 #[derive(Clone, Debug, PartialEq, Eq, FromRow)]
 pub struct OpenGap {
-    /// Its number.
+    /// The gap's id in `cdr_sync.gap`.
     pub id: i64,
-    /// The account.
+    /// The account's name in the configuration.
     pub account: String,
-    /// What could not be read.
+    /// The span that could not be read in full.
     #[sqlx(rename = "span", try_from = "PgRange<DateTime<Utc>>")]
     pub window: Window,
-    /// Why, in a word.
+    /// The reason in a word, such as `unreadable`.
     pub reason: String,
     /// How many times it was tried.
     pub tries: i32,
-    /// When it was opened.
+    /// When the gap was first opened.
     pub opened_at: DateTime<Utc>,
     /// When it is to be tried again.
     pub next_try_at: DateTime<Utc>,
@@ -55,7 +55,7 @@ impl Store {
         .await
     }
 
-    /// Makes the open gaps due at once. Returns how many were not.
+    /// Makes the open gaps due at once. Returns how many were not due yet.
     pub async fn hasten_gaps(&self, account: &str, now: DateTime<Utc>) -> Result<u64, StoreError> {
         self.soon(async {
         let mut tx = self.begin().await?;
@@ -72,7 +72,7 @@ impl Store {
 }
 
 impl Store {
-    /// The open gaps whose next try has come.
+    /// The open gaps that are due for another try.
     pub(crate) async fn due_gaps(
         &self,
         account: &str,
@@ -88,7 +88,6 @@ impl Store {
     }
 }
 
-/// The account's open gaps.
 pub(super) async fn open(conn: &mut PgConnection, account: &str) -> Result<Vec<OpenGap>, StoreError> {
     select(conn, Some(account)).await
 }
@@ -108,7 +107,7 @@ async fn select(conn: &mut PgConnection, account: Option<&str>) -> Result<Vec<Op
     Ok(gaps.bind(account).fetch_all(conn).await?)
 }
 
-/// Closes and opens what the commit says. Opening one that stands open is another try in vain.
+/// Closes and opens gaps as the commit says. Opening one that is already open counts another failed try.
 pub(super) async fn write(conn: &mut PgConnection, commit: &Commit<'_>) -> Result<(), StoreError> {
     if !commit.close_gaps.is_empty() {
         sql("update cdr_sync.gap set closed_at = $3 where account = $1 and span = any($2) and closed_at is null")

@@ -4,12 +4,12 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{Store, StoreError, interval, sql};
 
-/// So many are deleted at a time: none of it may keep a commit waiting.
+/// At most this many rows are deleted at a time, so that no commit has to wait for long.
 const BATCH: i64 = 50_000;
 
 impl Store {
-    /// Deletes versions that were replaced more than `kept` ago by both clocks, `now` and the database's, some of them. Returns how many: call it again until
-    /// there are none.
+    /// Deletes some of the versions that were replaced more than `kept` ago by both clocks, `now` and the database's.
+    /// Returns how many: call it again until there are none.
     pub async fn trim_history(&self, kept: TimeDelta, now: DateTime<Utc>) -> Result<u64, StoreError> {
         self.in_time(async {
             let mut tx = self.begin().await?;

@@ -8,8 +8,8 @@ use sqlx::FromRow;
 
 use super::{Store, StoreError, Tx, delta, interval, sql, sql_as, sql_value};
 
-/// How long a taker waits for the old leader's running commit before it ends that connection. Who works on a commit has
-/// renewed its lease meanwhile: this one stands still, or its process is gone.
+/// How long a taker waits for the old leader's running commit before it ends that connection. A leader at work would
+/// have renewed its lease: this one hangs, or its process is gone.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// A process that may lead.
@@ -17,21 +17,21 @@ const PATIENCE: Duration = Duration::from_secs(2);
 pub struct Holder {
     /// A random id, new at every start of the process.
     pub id: String,
-    /// What people call it: host and process number.
+    /// A name for people: host and process id.
     pub name: String,
 }
 
-/// The answer to asking for the lead.
+/// The answer to a request for the lease.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Taken {
-    /// Ours, until `ttl` after the request was *sent*, by our own monotonic clock.
+    /// This process leads until `ttl` after the request was *sent*, by its own monotonic clock.
     Ours {
-        /// What every commit must carry.
+        /// The number that every commit must carry.
         fence: i64,
     },
-    /// Somebody else's.
+    /// Another process holds the lease.
     HeldBy {
-        /// Who leads.
+        /// Host and process id of the leader.
         name: String,
         /// How long the lease still holds unless renewed.
         expires_in: Duration,
@@ -39,9 +39,9 @@ pub enum Taken {
 }
 
 impl Store {
-    /// Takes the lead of an account: when nobody holds it, when the lease is over by the database's clock, or when
-    /// `dead` knows the holder's id to be dead. Each taking raises the fence, which ends the old leader's commits;
-    /// one that runs is waited for, and after 2 seconds its connection is ended.
+    /// Takes the lease of an account if nobody holds it, if it has expired by the database's clock, or if `dead` says
+    /// that its holder is gone. Each takeover raises the fence, which makes the old leader's commits fail; one that is
+    /// running is waited for, and after 2 seconds its connection is ended.
     pub async fn take_lease(
         &self,
         account: &str,
@@ -51,7 +51,7 @@ impl Store {
     ) -> Result<Taken, StoreError> {
         self.soon(async {
             let mut tx = self.begin().await?;
-            // Who stands still from here on keeps nobody else waiting for long.
+            // A process that hangs from here on keeps others waiting only briefly.
             sqlx::raw_sql("set local idle_in_transaction_session_timeout = '5s'").execute(&mut *tx).await?;
             let present: Option<(String, bool)> = sql_as(
                 "select holder, holder <> $2 and expires_at between clock_timestamp() and clock_timestamp() + $3 + interval '10 seconds'
@@ -66,7 +66,7 @@ impl Store {
             if let Some((id, is_held)) = present {
                 buried = Some(id).filter(|id| dead(id));
                 if is_held && buried.is_none() {
-                    // Not tried: a row that is only looked at is not locked, and its holder can renew it.
+                    // Not tried: a row that is only read is not locked, so its holder can renew it.
                     return held_by(tx, account).await;
                 }
             }
@@ -96,7 +96,7 @@ impl Store {
         .await
     }
 
-    /// Raises the account's fence; ends the connection that stands in the way for too long.
+    /// Raises the account's fence; ends a connection that blocks this for too long.
     async fn raise_fence(&self, tx: &mut Tx, account: &str) -> Result<i64, StoreError> {
         let own_pid = tx.backend;
         let raise = sql_value(
@@ -127,8 +127,9 @@ impl Store {
         tx.commit().await
     }
 
-    /// Prolongs the leases of `accounts` to `ttl` from now, over a connection beside those of the commits. Returns
-    /// which of them are still the holder's, and whether each was prolonged: what a taker looks at just now is not.
+    /// Extends the leases of `accounts` to `ttl` from now, over a separate connection from those of commits. Returns
+    /// which leases the holder still has, and for each whether it was extended: one that another process is examining
+    /// at that moment is not.
     pub async fn renew_leases(
         &self,
         accounts: &[String],
@@ -139,7 +140,7 @@ impl Store {
         aside
             .soon(async {
                 let mut tx = aside.begin().await?;
-                // Skipped, for one account that is being taken over must not hold up all others.
+                // Skip locked rows: an account that is being taken over must not hold up all others.
                 let held: Vec<(String, bool)> = sql_as(
                     "with held as materialized (
                          select account from cdr_sync.lease where account = any($1) and holder = $2
@@ -165,7 +166,7 @@ impl Store {
             .await
     }
 
-    /// Gives the lease up, so that the next one need not wait.
+    /// Gives up the lease, so that the next leader need not wait.
     pub async fn release_lease(&self, account: &str, holder: &Holder) -> Result<(), StoreError> {
         self.soon(async {
             let mut tx = self.begin().await?;

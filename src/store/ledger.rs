@@ -18,19 +18,19 @@ use crate::window::lacking::Lacking;
 pub struct Ledger {
     /// How far back history is to be filled.
     pub history_start: DateTime<Utc>,
-    /// What was read completely.
+    /// Spans that were read completely.
     pub coverage: Coverage,
-    /// What could not be.
+    /// Spans that could not be read in full.
     pub gaps: Vec<OpenGap>,
     /// What must be read again because rows are missing.
     pub rechecks: Vec<Recheck>,
-    /// What was learned of the API.
+    /// What was learned of the API, as JSON.
     pub knowledge: Option<Value>,
-    /// The vendor's own floor.
+    /// The vendor's horizon: older calls are no longer returned.
     pub horizon: Option<DateTime<Utc>>,
-    /// The present leader's number.
+    /// The current leader's number, raised at each takeover.
     pub fence: i64,
-    /// How many commits led to this.
+    /// How many commits the ledger has had.
     pub count: CommitCount,
 }
 
@@ -43,7 +43,7 @@ struct AccountRow {
     commits: i64,
 }
 
-/// What a commit learns when it has locked the account.
+/// What a commit reads when it has locked the account.
 #[derive(Clone, Copy, Debug, FromRow)]
 pub(super) struct Locked {
     /// Greater than any `updated_at` given out before.
@@ -51,15 +51,15 @@ pub(super) struct Locked {
     pub horizon: Option<DateTime<Utc>>,
     /// How many commits the account has had.
     pub commits: i64,
-    /// Some of what was stored under an earlier scope was not read since.
+    /// Some rows stored under an earlier scope have not been read since.
     pub unscoped: bool,
 }
 
 impl Store {
-    /// Doubts what program 0.1 wrote: it asked some servers for fewer fields than they have, in part of the time or
-    /// ever since, and the coverage it left does not show where. Returns `true` if it was the last writer.
+    /// Marks what version 0.1 read as possibly lacking fields: it asked some servers for fewer fields than they have,
+    /// part of the time or always, and its coverage does not show where. Returns `true` if it was the last writer.
     ///
-    /// In the code and not in the migration, for a release that was taken back may have written since.
+    /// Done here and not in a migration, because a rollback to 0.1 may have written since.
     pub async fn doubt_fields(&self, account: &str) -> Result<bool, StoreError> {
         if !self.is_doubtful(account).await? {
             return Ok(false);
@@ -104,7 +104,7 @@ impl Store {
         .await
     }
 
-    /// Whether program 0.1 was the last to write.
+    /// Returns `true` if version 0.1 was the last to write.
     async fn is_doubtful(&self, account: &str) -> Result<bool, StoreError> {
         self.soon(async {
             let mut tx = self.begin().await?;
@@ -120,7 +120,8 @@ impl Store {
         .await
     }
 
-    /// The account's ledger, all of one moment. [`StoreError::UnknownAccount`] before the account was opened.
+    /// Loads the account's ledger in one snapshot. Fails with [`StoreError::UnknownAccount`] before the account was
+    /// opened.
     pub async fn load(&self, account: &str) -> Result<Ledger, StoreError> {
         self.in_time(async {
             let mut tx = self.begin_of_one_moment().await?;
@@ -151,8 +152,8 @@ impl Store {
     }
 }
 
-/// Locks the account for this transaction, if `fence` still is its leader's number, and if its last commit is the one
-/// that the leader knows of: a database can lose some that it acknowledged, and what the leader planned since is void.
+/// Locks the account for this transaction if `fence` is still its leader's number and its last commit is one that the
+/// leader knows: a database can lose acknowledged commits, and plans based on them are void.
 pub(super) async fn lock(
     conn: &mut PgConnection,
     account: &str,
@@ -180,7 +181,7 @@ pub(super) async fn lock(
     Ok(locked)
 }
 
-/// Counts a commit that leaves the ledger as it is.
+/// Counts a commit that leaves the rest of the ledger as it is.
 pub(super) async fn touch_cursor(
     conn: &mut PgConnection,
     account: &str,
@@ -195,7 +196,7 @@ pub(super) async fn touch_cursor(
     Ok(())
 }
 
-/// From the first to the last row that has none of the fields that not every server gives out.
+/// The span of the rows that have none of the fields that only some servers send.
 async fn bare_rows(conn: &mut PgConnection, account: &str) -> Result<Option<Window>, StoreError> {
     let (first, last): (Option<DateTime<Utc>>, Option<DateTime<Utc>>) = sql_as(
         "select min(started_at), max(started_at) from voicenter.cdr

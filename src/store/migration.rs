@@ -1,4 +1,4 @@
-//! Migrations: forward only, each applied once, safe by several starts at once.
+//! Migrations: forward only, each applied once, safe if several processes start at once.
 
 use sha2::{Digest, Sha256};
 
@@ -15,7 +15,7 @@ const MIGRATIONS: [(&str, &str); 7] = [
     ("0007_commits", include_str!("../../migrations/0007_commits.sql")),
 ];
 
-/// Any number that no other program on the database uses for an advisory lock.
+/// Key of an advisory lock: any number that no other program on the database uses.
 const LOCK: i64 = 0x0063_6472_5f73_796e;
 
 const BOOTSTRAP: &str = "
@@ -26,28 +26,28 @@ create table cdr_sync.migration (
     applied_at timestamptz not null default clock_timestamp()
 )";
 
-/// Every commit locks a row of this table first. One of a program that still runs ends before anything is changed, and
-/// the next waits: migrations lock what commits lock, in another order.
+/// Every commit locks a row of this table first, so a running commit ends before anything is changed, and the next one
+/// waits: migrations take the same locks in another order.
 const KEEP_COMMITS_OUT: &str = "
 do $$ begin
     if to_regclass('cdr_sync.cursor') is not null then lock table cdr_sync.cursor in exclusive mode; end if;
 end $$";
 
-/// How the database's schema stands to this program.
+/// How the database's schema compares with this program.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SchemaState {
     /// Migrations still to be applied, in order.
     pub pending: Vec<&'static str>,
-    /// Migrations of a newer program: accepted, for each works with the program before it.
+    /// Migrations of a newer program: accepted, since each works with the version before it.
     pub newer: Vec<String>,
 }
 
 impl Store {
-    /// Brings the schema up to this program. Several processes may do so at once; one applies, the others wait.
+    /// Migrates the schema to this version. Several processes may do so at once; one applies, the others wait.
     ///
-    /// [`StoreError::Migration`] when an applied migration differs from the one in this program;
-    /// [`StoreError::Environment`] and [`StoreError::NotAdmitted`] when the database is not one to write to: it is left
-    /// as it was.
+    /// Fails with [`StoreError::Migration`] if an applied migration differs from the one in this program, and with
+    /// [`StoreError::Environment`] or [`StoreError::NotAdmitted`] if the database is not fit to be written to; it is
+    /// then left as it was.
     pub async fn migrate(&self) -> Result<SchemaState, StoreError> {
         if let Some(obstacle) = self.environment().await?.obstacles().into_iter().next() {
             return Err(obstacle.into());
@@ -56,7 +56,7 @@ impl Store {
         if state.pending.is_empty() {
             return Ok(state);
         }
-        // Building an index on a big table takes as long as it takes.
+        // Building an index on a large table may take very long.
         self.at_length(async |mut tx| {
             sqlx::query("select pg_advisory_xact_lock($1)")
                 .persistent(false)
@@ -128,7 +128,7 @@ fn compare(
             Some(_) => {
                 return Err(StoreError::Migration {
                     name: (*name).into(),
-                    what: "the database was migrated with another text of it: run the released program, or start \
+                    what: "the database was migrated with a different text of it: run the released program, or start \
                            on a new database"
                         .into(),
                 });
@@ -147,7 +147,6 @@ fn checksum(text: &str) -> String {
     hex(&Sha256::digest(text.as_bytes()))
 }
 
-/// Lower-case hexadecimal.
 pub(super) fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write as _;
     bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {

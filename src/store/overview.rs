@@ -1,4 +1,4 @@
-//! What the status page shows of an account beyond its status: how it stands, and what happened lately.
+//! What the status page shows of an account beyond its status: coverage, gaps and recent activity.
 
 use std::collections::BTreeMap;
 
@@ -11,51 +11,51 @@ use super::{Store, StoreError, coverage, sql_as, sql_value};
 use crate::window::Window;
 use crate::window::coverage::Coverage;
 
-/// So many reads are listed.
+/// At most this many reads are listed.
 const RECENT: i64 = 25;
 
 /// One account's ledger, for people. No secret, no personal data.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Overview {
-    /// The account.
+    /// The account's name in the configuration.
     pub account: String,
-    /// What was read completely.
+    /// Spans that were read completely.
     pub coverage: Coverage,
-    /// What could not be.
+    /// Spans that could not be read in full.
     pub gaps: Vec<OpenGap>,
     /// Requests of the last hour by lane.
     pub requests: Vec<LaneRequests>,
-    /// How far backfill came lately, if it worked at all in the last hour.
+    /// Progress of backfill in the last hour, if it made any requests.
     pub backfill: Option<Backfill>,
-    /// The last reads, the newest first.
+    /// The most recent reads, newest first.
     pub recent: Vec<RecentRead>,
-    /// Open rejected records by reason.
+    /// Number of open rejected records by reason.
     pub rejected: Vec<(String, i64)>,
 }
 
-/// Requests of one lane.
+/// Number of recent requests of one lane.
 #[derive(Clone, Debug, PartialEq, Eq, FromRow)]
 pub struct LaneRequests {
-    /// The lane.
+    /// The lane, such as `live` or `backfill`.
     pub lane: String,
-    /// In the last hour.
+    /// Requests in the last hour.
     pub hour: i64,
-    /// In the last five minutes.
+    /// Requests in the last five minutes.
     pub five_minutes: i64,
 }
 
-/// Backfill's way back in time during the last hour.
+/// Backfill's progress back in time during the last hour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromRow)]
 pub struct Backfill {
     /// When its first request of that hour started.
     pub since: DateTime<Utc>,
-    /// Up to where history was still unread then.
+    /// Up to here history was still unread at that time.
     pub from: DateTime<Utc>,
-    /// Up to where it is unread now.
+    /// Up to here history is unread now.
     pub to: DateTime<Utc>,
 }
 
-/// A line of `cdr_sync.window_read`.
+/// A row of `cdr_sync.window_read`, for the list of recent reads.
 #[derive(Clone, Debug, PartialEq, FromRow)]
 #[expect(missing_docs, reason = "the table's comments say it")]
 pub struct RecentRead {
@@ -77,22 +77,22 @@ pub struct RecentRead {
 /// Calls that started in one hour.
 #[derive(Clone, Debug, PartialEq, Eq, FromRow)]
 pub struct HourOfCalls {
-    /// The account.
+    /// The account's name in the configuration.
     pub account: String,
-    /// The full hour.
+    /// The instant at which the hour starts.
     pub hour: DateTime<Utc>,
-    /// Calls: the legs of one count once.
+    /// Number of calls; the legs of a call count once.
     pub calls: i64,
 }
 
 impl Store {
-    /// Every account's overview, all of one moment.
+    /// Every account's overview, all from one snapshot.
     pub async fn overview(&self, now: DateTime<Utc>) -> Result<Vec<Overview>, StoreError> {
         self.in_time(async {
             let mut tx = self.begin_of_one_moment().await?;
             let names: Vec<String> =
                 sql_value("select name from cdr_sync.account order by name").fetch_all(&mut *tx).await?;
-            // A statement each for all accounts: two hundred accounts cost no more round trips than one.
+            // One statement each for all accounts: two hundred accounts cost no more round trips than one.
             let mut coverage = coverage::read_all(&mut tx).await?;
             let mut gaps = BTreeMap::<String, Vec<OpenGap>>::new();
             for gap in gap::all_open(&mut tx).await? {
@@ -117,7 +117,7 @@ impl Store {
         .await
     }
 
-    /// What the tables that grow take on disk, with their indexes, in bytes: each by its name.
+    /// Sizes on disk of the tables that grow, in bytes with their indexes, by name.
     pub async fn table_sizes(&self) -> Result<Vec<(String, i64)>, StoreError> {
         self.in_time(async {
             let mut tx = self.begin().await?;
@@ -145,7 +145,7 @@ impl Store {
         self.in_time(async {
         let mut tx = self.begin().await?;
         let hours = sql_as(
-            // By account: else the planner may prefer to read the whole table.
+            // By account: otherwise the planner may prefer to read the whole table.
             "select a.name as account, h.hour, h.calls
              from cdr_sync.account a
              cross join lateral (
@@ -183,7 +183,7 @@ tx.commit().await?;
     }
 }
 
-/// A row, and whose it is.
+/// A row with the account that it belongs to.
 #[derive(FromRow)]
 struct OfAccount<T> {
     account: String,
@@ -191,7 +191,7 @@ struct OfAccount<T> {
     row: T,
 }
 
-/// `rows` by their account, each account's in the order they came.
+/// Groups `rows` by account, keeping their order.
 fn by_account<T>(rows: Vec<OfAccount<T>>) -> BTreeMap<String, Vec<T>> {
     let mut sorted = BTreeMap::<String, Vec<T>>::new();
     for OfAccount { account, row } in rows {
@@ -222,7 +222,7 @@ async fn requests(
     Ok(by_account(rows))
 }
 
-/// History is read from the newest to the oldest, so the windows' upper ends tell how far it has come.
+/// History is read from the newest to the oldest, so the windows' upper ends show the progress.
 async fn backfill(
     conn: &mut PgConnection,
     now: DateTime<Utc>,

@@ -18,10 +18,10 @@ pub struct Recheck {
     pub due_at: DateTime<Utc>,
 }
 
-/// The missing rows and the dates of records that share a key, gathered into a window an hour (a day where very many are
-/// missing), each with the instant from which on a read is wanted.
+/// The missing rows and the dates of records that share a key, gathered into one window per hour (per day where very
+/// many are missing), each with the earliest instant for a read.
 ///
-/// Of old rows the one before is looked for as well: if the API shows it, they are not beyond the vendor's horizon.
+/// For old rows, the row before them is included: if the API returns it, they are not beyond the vendor's horizon.
 pub(super) async fn rechecks(conn: &mut PgConnection, account: &str) -> Result<Vec<Recheck>, StoreError> {
     let statement = format!(
         "with wanted as (

@@ -7,12 +7,12 @@ use sqlx::FromRow;
 use super::lease::Holder;
 use super::{Store, StoreError, delta, interval, sql, sql_as};
 
-/// A daemon that is there.
+/// A daemon that is running on this database.
 #[derive(Clone, Debug, PartialEq, Eq, FromRow)]
 pub struct Replica {
-    /// The id of its leases.
+    /// The id under which it holds leases.
     pub holder: String,
-    /// What it is configured for.
+    /// Names of the accounts that it is configured for and able to read.
     pub accounts: Vec<String>,
     /// How many accounts it leads.
     #[sqlx(try_from = "i64")]
@@ -20,7 +20,7 @@ pub struct Replica {
 }
 
 impl Store {
-    /// Says that this daemon is there, for `ttl` from now; returns all that are.
+    /// Announces this daemon for `ttl` from now; returns all that are present.
     pub async fn show_up(
         &self,
         holder: &Holder,
@@ -56,7 +56,7 @@ impl Store {
         .await
     }
 
-    /// This daemon ends.
+    /// Removes this daemon's announcement when it ends.
     pub async fn leave(&self, holder: &Holder) -> Result<(), StoreError> {
         self.soon(async {
             let mut tx = self.begin().await?;

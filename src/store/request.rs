@@ -1,4 +1,4 @@
-//! Work asked of the leader, by a command or by a line of SQL.
+//! Work requested from the leader, by a command or by a line of SQL.
 
 use chrono::{DateTime, Utc};
 
@@ -8,31 +8,31 @@ use sqlx::postgres::types::PgRange;
 use super::{Store, StoreError, span, sql, sql_as, sql_value};
 use crate::window::Window;
 
-/// Work that waits or runs.
+/// Work that is waiting or running.
 #[derive(Clone, Debug, PartialEq, Eq, FromRow)]
 pub struct WorkRequest {
-    /// Its number.
+    /// The request's id in `cdr_sync.request`.
     pub id: i64,
-    /// What to read again.
+    /// The span to be read again.
     #[sqlx(rename = "span", try_from = "PgRange<DateTime<Utc>>")]
     pub window: Window,
-    /// Why.
+    /// Why it was requested, for people.
     pub reason: String,
 }
 
-/// How a request fares.
+/// The state of a work request.
 #[derive(Clone, Debug, PartialEq, FromRow)]
 pub struct WorkRequestState {
     /// `waiting`, `running`, `done` or `failed`.
     pub state: String,
-    /// From 0 to 1.
+    /// Share of the work done, from 0 to 1.
     pub progress: f32,
-    /// Why it failed.
+    /// Why it failed, if it did.
     pub error: Option<String>,
 }
 
 impl Store {
-    /// Asks the leader to read `window` again. Returns the request's number.
+    /// Asks the leader to read `window` again. Returns the request's id.
     pub async fn ask(&self, account: &str, window: Window, reason: &str) -> Result<i64, StoreError> {
         self.soon(async {
             let mut tx = self.begin().await?;
@@ -67,7 +67,7 @@ impl Store {
         .await
     }
 
-    /// Writes how a request fares: `state` as in [`WorkRequestState`].
+    /// Updates a request's state, progress and error: `state` as in [`WorkRequestState`].
     pub async fn set_request(
         &self,
         id: i64,
@@ -92,7 +92,7 @@ impl Store {
         .await
     }
 
-    /// How a request fares; `None` when there is none of that number.
+    /// The state of a request; `None` if there is none with this id.
     pub async fn request_state(&self, id: i64) -> Result<Option<WorkRequestState>, StoreError> {
         self.soon(async {
             let mut tx = self.begin().await?;

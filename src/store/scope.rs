@@ -12,7 +12,7 @@ use super::{StoreError, span, sql, sql_value};
 use crate::cdr::CdrKey;
 use crate::window::Window;
 
-/// What was known of the account under its earlier scope.
+/// Deletes what was known of the account under its earlier scope.
 const EMPTY_LEDGER: [&str; 10] = [
     "delete from cdr_sync.coverage where account = $1",
     "delete from cdr_sync.lacking where account = $1",
@@ -31,14 +31,14 @@ const EMPTY_LEDGER: [&str; 10] = [
      from cdr_sync.cursor where account = $1",
 ];
 
-/// Takes up a scope. Returns the one before, if it is another.
+/// Stores a new scope. Returns the old and the new one if they differ.
 pub(super) async fn change(
     conn: &mut PgConnection,
     name: &str,
     scope: &Value,
     now: DateTime<Utc>,
 ) -> Result<Option<(Value, Value)>, StoreError> {
-    // Compared by PostgreSQL, which does not mind the order of keys.
+    // Compared by PostgreSQL, which ignores the order of keys.
     let before: Option<Value> =
         sql_value("select scope from cdr_sync.account where name = $1 and scope <> $2")
             .bind(name)
@@ -58,7 +58,7 @@ pub(super) async fn change(
     Ok(Some((before, scope.clone())))
 }
 
-/// A complete read of `window` has shown the keys `seen`: what else was stored there under an earlier scope is noted.
+/// After a complete read of `window` that returned `seen`: notes what else is stored there under an earlier scope.
 pub(super) async fn has_read(
     conn: &mut PgConnection,
     account: &str,

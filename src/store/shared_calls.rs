@@ -1,33 +1,35 @@
-//! Accounts that see the same calls: one credential configured twice, or a department beside its hierarchy. Every chart
-//! over both would count those calls twice.
+//! Accounts that see the same calls: one credential configured twice, or a department and the hierarchy above it. Every
+//! chart over both would count those calls twice.
 
 use sqlx::FromRow;
 
 use super::{Store, StoreError, sql_as};
 
-/// The newest rows of each account that are looked up under the others: as many as [`LOOKUPS`] allows, at most …
+/// At most this many of each account's newest rows are looked up under the others, within [`LOOKUPS`] …
 const MOST: i64 = 500;
 /// … and at least this many.
 const LEAST: i64 = 20;
-/// Each is a lookup under every other account. Without a limit two hundred accounts would make twenty million.
+/// Total number of lookups: each row is looked up under every other account, so without a limit two hundred accounts
+/// would make twenty million.
 const LOOKUPS: i64 = 200_000;
 
 /// Two accounts that share CallIDs.
 #[derive(Clone, Debug, PartialEq, Eq, FromRow)]
 pub struct SharedCalls {
-    /// The first by name.
+    /// The account whose name sorts first.
     pub account: String,
-    /// The other.
+    /// The account whose name sorts second.
     pub other: String,
-    /// How many of the newest rows of either stand under both.
+    /// How many of the rows looked up are in both accounts.
     pub shared: i64,
-    /// How many were looked up.
+    /// How many rows were looked up.
     pub sampled: i64,
 }
 
 impl Store {
-    /// Pairs of accounts whose newest calls stand under both. A sample: some hundred of each account's newest rows (fewer
-    /// when there are very many accounts), by the index on account and time, are looked up under every other account by the primary key; so it is as fast on a large table.
+    /// Finds pairs of accounts that share newest calls, by sampling: some hundred of each account's newest rows (fewer
+    /// if there are very many accounts) are looked up under every other account. Only indexes are used, so it is as
+    /// fast on a large table.
     pub async fn shared_calls(&self) -> Result<Vec<SharedCalls>, StoreError> {
         self.in_time(async {
         let mut tx = self.begin().await?;

@@ -1,14 +1,14 @@
-//! How much the database merges in time.
+//! How many records the database can merge in time.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// A merge that takes too long is made smaller by this.
+/// Divisor of the batch size after a merge that took too long.
 const FASTER: usize = 8;
-/// One that does not, larger by this for the next answer.
+/// Factor by which the batch size grows after merges in time.
 const GROWTH: usize = 2;
 
-/// How many records a transaction may merge: all of an answer, unless that took too long of late.
+/// How many records a transaction may merge: all of an answer, unless that took too long recently.
 #[derive(Clone, Debug)]
 pub(super) struct Speed(Arc<AtomicUsize>);
 
@@ -23,14 +23,14 @@ impl Speed {
         self.0.load(Ordering::Relaxed)
     }
 
-    /// A merge of so many took too long. Returns how many to try.
+    /// Notes that a merge of `records` took too long. Returns how many to try next.
     pub(super) fn slower(&self, records: usize) -> usize {
         let fewer = (records / FASTER).max(1);
         self.0.store(fewer, Ordering::Relaxed);
         fewer
     }
 
-    /// Merges of so many were in time.
+    /// Notes that merges of `records` each were in time.
     pub(super) fn faster(&self, records: usize) {
         self.0.store(records.saturating_mul(GROWTH), Ordering::Relaxed);
     }

@@ -1,4 +1,5 @@
-//! Work whose connection has died without a word: PostgreSQL waits for our next statement while we wait for its answer.
+//! Detects work whose connection died silently: PostgreSQL waits for the next statement while this program waits for
+//! its answer.
 
 use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 use std::time::Duration;
@@ -9,35 +10,35 @@ use sqlx::FromRow;
 use super::{Store, StoreError, Tx, sql, sql_as};
 use crate::clock::monotonic;
 
-/// How often PostgreSQL is asked; between two statements of ours lie milliseconds.
+/// How often PostgreSQL is asked; statements of one transaction are only milliseconds apart.
 const LOOK_EVERY: Duration = Duration::from_secs(3);
-/// A look takes no longer.
+/// Limit for one look at PostgreSQL's processes.
 const LOOKING: Duration = Duration::from_secs(10);
-/// Two looks must agree.
+/// A standstill is seen within this time: two looks must agree.
 pub(super) const SEEN_WITHIN: Duration = Duration::from_secs(6);
-/// A database that cannot even be looked at for so long is away …
+/// Give up after this long if the database cannot even be looked at …
 const DEAF: Duration = Duration::from_secs(120);
-/// … and for so long if it is there, and has no connection to spare or does not say what it does.
+/// … and after this long if it answers but has no connection to spare, or does not show what its processes do.
 const BLIND: Duration = Duration::from_secs(1800);
 
-/// So many more looks must agree while `COPY` is on its way to the server: on a slow line a part of it takes long, and another
-/// one may wait in the buffers in between …
+/// This many further looks must agree while `COPY` data is being sent: on a slow line one part takes long, and another
+/// may wait in the buffers in between …
 const LOOKS_AT_COPY: u32 = 5;
-/// … and while a large statement is.
+/// … and this many while a large statement is being sent.
 const LOOKS_AT_STATEMENT: u32 = 3;
 
-/// The process of PostgreSQL that is at work, and what we do for it.
+/// The PostgreSQL process at work, and what was sent to it.
 #[derive(Debug, Default)]
 pub(super) struct Watched {
-    /// 0: none yet.
+    /// 0 until a transaction has begun.
     backend: AtomicI32,
-    /// Counts the parts of an answer on their way.
+    /// Counts the parts of an answer that were sent.
     sent: AtomicU64,
     sends_much: bool,
 }
 
 impl Watched {
-    /// `sends_much`: in single statements.
+    /// `sends_much`: single statements are large.
     pub(super) fn new(sends_much: bool) -> Self {
         Self { sends_much, ..Self::default() }
     }
@@ -46,12 +47,12 @@ impl Watched {
         if self.sends_much { LOOKS_AT_STATEMENT } else { 1 }
     }
 
-    /// `tx` is what is watched.
+    /// Watches `tx` from now on.
     pub(super) fn begins(&self, tx: &Tx) {
         self.backend.store(tx.backend, Ordering::Relaxed);
     }
 
-    /// Another part of an answer was sent.
+    /// Notes that another part of an answer was sent.
     pub(super) fn sends(&self) {
         self.sent.fetch_add(1, Ordering::Relaxed);
     }
@@ -61,8 +62,8 @@ impl Watched {
     }
 }
 
-/// Returns once the process is gone, or has waited for us from one look to the next; then it is ended, for its locks would be
-/// in the way of another try. Or once nothing could be seen of it for long.
+/// Returns once the process is gone, or has waited for us from one look to the next (it is then ended, since its locks
+/// would block another try), or could not be observed for too long.
 pub(super) async fn of(store: &Store, watched: &Watched) {
     let mut waits = Waits::default();
     let mut seen_at = monotonic();
@@ -76,7 +77,7 @@ pub(super) async fn of(store: &Store, watched: &Watched) {
         let mut patience = DEAF;
         let (since, is_over) = match look(store, backend).await {
             Ok(WaitState::Gone) => return,
-            // The answer to COMMIT, and the process serves nobody or somebody else.
+            // The answer to COMMIT was lost: the process serves nobody, or another client.
             Ok(WaitState::Idle(since)) if waits.seen(since, sent, 1) => return,
             Ok(WaitState::Idle(since)) => (Some(since), false),
             Ok(WaitState::Waiting(since)) => {
@@ -107,7 +108,7 @@ pub(super) async fn of(store: &Store, watched: &Watched) {
     }
 }
 
-/// Since when the process has waited, as often as that was seen.
+/// Since when the process has waited, and how often that was seen.
 #[derive(Debug, Default)]
 struct Waits {
     last: Option<(DateTime<Utc>, u64)>,
@@ -115,7 +116,7 @@ struct Waits {
 }
 
 impl Waits {
-    /// Whether it was seen so often `again`.
+    /// Returns `true` if the same wait was seen `again` more times.
     fn seen(&mut self, since: DateTime<Utc>, sent: u64, again: u32) -> bool {
         self.again = if self.last == Some((since, sent)) { self.again + 1 } else { 0 };
         self.last = Some((since, sent));
@@ -124,16 +125,16 @@ impl Waits {
 }
 
 enum WaitState {
-    /// Its connection ended, and we have not heard of it.
+    /// The process has ended without this program noticing.
     Gone,
-    /// In no transaction since then: ours has ended.
+    /// In no transaction since then: the watched one has ended.
     Idle(DateTime<Utc>),
-    /// Since then, for our next statement.
+    /// Waiting for the next statement since then.
     Waiting(DateTime<Utc>),
-    /// For more of an answer; its statement began then.
+    /// Waiting for more data of a statement that began then.
     Reading(DateTime<Utc>),
     Busy,
-    /// The server keeps what its processes do to itself (`track_activities`).
+    /// The server does not show what its processes do (`track_activities` is off).
     Nothing,
 }
 
@@ -142,7 +143,6 @@ async fn is_there(store: &Store) -> bool {
     matches!(connecting, Ok(Ok(()) | Err(StoreError::NotAdmitted { .. })))
 }
 
-/// A line of `pg_stat_activity`.
 #[derive(FromRow)]
 struct BackendRow {
     state: Option<String>,
@@ -177,7 +177,7 @@ async fn look(store: &Store, backend: i32) -> Result<WaitState, StoreError> {
     })
 }
 
-/// Ends the process, if it still waits as it did. Behind a transaction pooler it may serve somebody else by now.
+/// Ends the process if it still waits as it did. Behind a transaction pooler it may serve another client by now.
 async fn end(store: &Store, backend: i32, since: DateTime<Utc>) -> Result<(), StoreError> {
     let watcher = store.watcher();
     let ending = watcher.soon(async {

@@ -12,25 +12,25 @@ use super::connections::{self, One};
 use super::{Store, StoreError};
 use crate::clock::monotonic;
 
-/// A connection that does not even begin a transaction within this is dead without a word.
+/// A connection that does not begin a transaction within this time is dead.
 const BEGINNING: Duration = Duration::from_secs(4);
-/// So many connections are tried in a row.
+/// At most this many connections are tried in a row.
 const CONNECTIONS: u32 = 3;
-/// An open transaction. Unless it ends by [`Tx::commit`], its connection ends with it: after an error it may be one that
-/// met a database that only reads, and where nobody waited for an answer it stands in the middle of one.
+/// An open transaction. Unless it ends by [`Tx::commit`], its connection is closed: after an error it may lead to a
+/// read-only database, and after a cancelled wait it is in the middle of an answer.
 #[derive(Debug)]
 pub(super) struct Tx {
     connection: PoolConnection<Postgres>,
     _turn: Option<OwnedSemaphorePermit>,
-    /// PostgreSQL's process that serves it.
+    /// Id of the PostgreSQL process that serves it.
     pub backend: i32,
     is_ended: bool,
 }
 
 impl Tx {
-    /// Begins one with the given statements, on a connection that is alive.
+    /// Begins a transaction with the given statements, on a live connection.
     ///
-    /// If none can be had, the error is the server's own reason.
+    /// If there is none, the error is the server's own reason.
     pub(super) async fn begin(store: &Store, statements: &str) -> Result<Self, StoreError> {
         let mut tried = 0;
         loop {
@@ -55,7 +55,7 @@ impl Tx {
         }
     }
 
-    /// Ends it. After an error it may or may not have happened.
+    /// After an error the commit may or may not have happened.
     pub(super) async fn commit(mut self) -> Result<(), StoreError> {
         sqlx::raw_sql("commit").execute(&mut *self).await?;
         self.is_ended = true;
@@ -103,17 +103,17 @@ impl Drop for Tx {
     }
 }
 
-/// What went wrong of late.
+/// When a connection last failed, and why the last transaction could not begin.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Trouble(Arc<Mutex<(Option<Instant>, Option<String>)>>);
 
 impl Trouble {
-    /// A connection failed: those that are idle now may lead to the same server that is no more.
+    /// Notes that a connection failed: those idle now may lead to the same dead server.
     pub(super) fn note(&self) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).0 = Some(monotonic());
     }
 
-    /// Whether a connection that was idle for so long saw none.
+    /// Returns `true` if no connection failed while this one was idle, for `idle_for`.
     pub(super) fn has_spared(&self, idle_for: Duration) -> bool {
         let last = self.0.lock().unwrap_or_else(PoisonError::into_inner).0;
         last.is_none_or(|last| last.elapsed() > idle_for)

@@ -10,29 +10,29 @@ use crate::window::Window;
 /// How long every read keeps its own row.
 const KEPT_IN_FULL: TimeDelta = TimeDelta::days(14);
 
-/// A read, for the diary. What it changed is known to the commit.
+/// A read, for the diary; the commit adds what it changed.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct WindowRead<'a> {
-    /// Why requests were made: [`crate::window::Lane::as_str`].
+    /// The lane, as [`crate::window::Lane::as_str`] writes it.
     pub lane: &'a str,
-    /// Why this window.
+    /// Why the planner chose this window, in a word.
     pub reason: &'a str,
-    /// What was read.
+    /// The window that was read.
     pub window: Window,
-    /// Requests made, retries included.
+    /// Number of requests, including retries.
     pub requests: u32,
-    /// Records in the answers.
+    /// Number of records in the answers.
     pub seen: u64,
     /// How it ended, in a word.
     pub outcome: &'a str,
     /// When the first request started.
     pub started_at: DateTime<Utc>,
-    /// How long it took up to the commit.
+    /// How long the read took, up to the commit.
     pub elapsed: TimeDelta,
 }
 
 impl Store {
-    /// Sums what is older than 14 days to a row an hour and lane. Returns how many rows that did away with.
+    /// Sums rows older than 14 days into one row per hour and lane. Returns by how many rows the table has shrunk.
     pub async fn compact_window_reads(&self, now: DateTime<Utc>) -> Result<u64, StoreError> {
         self.in_time(async {
         let mut tx = self.begin().await?;
@@ -65,7 +65,7 @@ impl Store {
     }
 }
 
-/// Writes the read's row, once however often it is committed.
+/// Writes the read's row; repeated commits of the same read write it once.
 pub(super) async fn write(
     conn: &mut PgConnection,
     account: &str,

@@ -1,4 +1,4 @@
-//! One request from question to answer, and what is to be stored of it.
+//! One request: from the question to the answer and what of it is stored.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -40,7 +40,7 @@ pub(super) fn question(account: &Account, request: &Request) -> Question {
     }
 }
 
-/// The question for one call, wherever it is.
+/// The question for one call by its CallID.
 pub(super) fn question_for_call(account: &Account, key: &CdrKey, span: Window) -> Question {
     let filter = Filter { call_id: Some(key.call_id.clone()), ..account.filter.clone() };
     Question {
@@ -55,10 +55,10 @@ pub(super) fn question_for_call(account: &Account, key: &CdrKey, span: Window) -
     }
 }
 
-/// What of an answer counts for planning.
+/// What the planner needs to know of an answer.
 pub(super) fn evidence(answer: &Answer) -> Evidence {
     Evidence {
-        // Rejected records count as undated: where they stood among the others is not known.
+        // Rejected records count as undated: where they were among the others is not known.
         dates: answer.records.iter().map(|record| record.started_at).collect(),
         listed: answer.listed,
         total: answer.total_hits,
@@ -77,7 +77,7 @@ pub(super) struct CarriedKeys {
     /// What could not be decoded, without its text.
     rejected: Vec<Rejected>,
     read_at: Option<DateTime<Utc>>,
-    /// What these answers were not asked for.
+    /// Fields that these answers were not asked for.
     pub(super) lacking: Lacking,
 }
 
@@ -103,7 +103,7 @@ impl CarriedKeys {
     }
 }
 
-/// What the API said of missing records when asked for them by CallID.
+/// What the API answered about missing records, asked by CallID.
 #[derive(Debug, Default)]
 pub(super) struct Lookup {
     /// What it returned: the same records with another Date, or with another Type.
@@ -114,18 +114,17 @@ pub(super) struct Lookup {
     pub other_fields: BTreeSet<String>,
     /// The keys that it no longer has; `None` when it was not asked.
     pub gone: Option<BTreeSet<CdrKey>>,
-    /// Requests used.
     pub requests: u32,
 }
 
 impl Lookup {
-    /// Takes in the answer to the question for `key`. `None` where other calls came, too: the server does not mind
-    /// the CallID, and cannot be asked for one call; else whether this one is gone.
+    /// Adds the answer to the question for `key`. Returns `None` if it has other calls too: the server ignores the
+    /// CallID and cannot be asked for one call. Otherwise returns `true` if the record is gone.
     pub(super) fn take(&mut self, key: &CdrKey, answer: Answer) -> Option<bool> {
         if answer.records.iter().any(|record| record.key.call_id != key.call_id) {
             return None;
         }
-        // Only a whole answer says that it is gone.
+        // Only a complete answer proves that it is gone.
         let whole =
             answer.rejected.is_empty() && answer.total_hits.is_none_or(|total| total <= answer.listed as u64);
         let gone = whole && !answer.records.iter().any(|record| record.key == *key);
@@ -154,7 +153,7 @@ pub(super) struct PendingBatch {
     pub read_at: DateTime<Utc>,
     pub elapsed: TimeDelta,
     pub answer: Option<Answer>,
-    /// What the answer was not asked for.
+    /// Fields that the answer was not asked for.
     pub lacking: Lacking,
     pub earlier: CarriedKeys,
     pub change: LedgerChange,
@@ -167,7 +166,7 @@ pub(super) struct PendingBatch {
 }
 
 impl PendingBatch {
-    /// Stores it, in one transaction.
+    /// Stores everything, in one transaction unless the database is slow.
     pub(super) async fn commit(&self, store: &Store) -> Result<Committed, StoreError> {
         let mut records: &[Cdr] = self.answer.as_ref().map_or(&[], |answer| &answer.records);
         let joined;

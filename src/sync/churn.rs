@@ -1,27 +1,27 @@
-//! Fields that are different at each read, though nothing happened: an address with a signature, a value that a trigger of
-//! the database's owner rewrites.
+//! Fields that differ at each read although nothing happened: a URL with a signature, a value that a trigger in the
+//! database rewrites.
 
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-/// Fewer rows say nothing.
+/// An answer with fewer compared rows proves nothing.
 const ROWS: u64 = 20;
-/// In so many answers in a row, half of the rows had changed.
+/// A column is reported after half of the rows had changed in this many consecutive answers.
 const ANSWERS: u32 = 3;
-/// How often it is told.
+/// How often a column is reported.
 const TOLD_EVERY: TimeDelta = TimeDelta::days(1);
 
 /// What was seen of each column.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Churn {
-    /// In how many answers in a row it had changed in most rows.
+    /// Consecutive answers in which the column had changed in most rows.
     answers: BTreeMap<String, u32>,
     told_at: BTreeMap<String, DateTime<Utc>>,
 }
 
 impl Churn {
-    /// Takes in in how many of the `compared` rows each column had changed. Returns the columns to tell of.
+    /// Adds the number of `compared` rows in which each column had changed. Returns the columns to report.
     pub(super) fn absorb(
         &mut self,
         compared: u64,

@@ -1,15 +1,15 @@
-//! The clocks of this host and of the API, held against each other and against the records.
+//! Compares the clocks of this host and of the API with each other and with the records.
 
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::voicenter::Answer;
 
-/// Clocks and dates that are further apart than this are no mere skew.
+/// A greater difference between clocks or dates is more than skew.
 const APART: TimeDelta = TimeDelta::minutes(5);
-/// How often each is warned of.
+/// How often each of the warnings is logged.
 const WARN_EVERY: TimeDelta = TimeDelta::hours(1);
 
-/// What was warned of, and when.
+/// When each of the warnings was last logged.
 #[derive(Debug, Default)]
 pub(super) struct ClockWatch {
     future_dates: Option<DateTime<Utc>>,
@@ -17,7 +17,7 @@ pub(super) struct ClockWatch {
 }
 
 impl ClockWatch {
-    /// Warns of what an answer, asked for at `read_at`, shows of the clocks.
+    /// Warns if the answer to a request at `read_at` shows that a clock is wrong.
     pub(super) fn look(&mut self, account: &str, answer: &Answer, read_at: DateTime<Utc>) {
         let Some(theirs) = answer.server_date else { return };
         let seconds = (theirs - read_at).num_seconds();
@@ -29,7 +29,7 @@ impl ClockWatch {
                 "the API's clock (its Date header) and this host's are far apart: nothing newer than either is claimed as read"
             );
         }
-        // A wrong zone ends the sync before this; a few odd dates are left to be warned of.
+        // A wrong zone ends the sync before this; what remains are a few odd dates.
         let newest = answer.records.iter().map(|record| record.started_at).max();
         let Some(ahead) = newest.map(|newest| newest - theirs).filter(|ahead| *ahead > APART) else { return };
         if is_time(&mut self.future_dates, read_at) {

@@ -33,26 +33,26 @@ use crate::window::{Lane, Window};
 use comparing::Comparison;
 use loading::{Learned, Loaded};
 
-/// So many missing records are asked for by CallID before they are marked; a larger loss is told by windows alone.
+/// Look up at most this many missing records by CallID; above that, only re-reads of the window decide.
 const CALLS_ASKED: usize = 25;
-/// So many failures in a row end a single pass.
+/// A single pass gives up after this many consecutive failures.
 pub(super) const PATIENCE: u32 = 8;
-/// No API forgets calls as young as this.
+/// No API drops calls as recent as this.
 const RECENT: TimeDelta = TimeDelta::days(1);
-/// The failure in a row that is noted for `status`, and how often after it.
+/// The first of consecutive failures that is recorded for `status`, and the interval after it.
 const NOTED_FROM: u32 = 3;
 const NOTED_EVERY: u32 = 10;
-/// So long a start may take: what an older version left of a large account is gone through once.
+/// Limit for a start: what an older version left of a large account may have to be scanned once.
 const OPENING: Duration = Duration::from_secs(1800);
-/// So soon a turn ends, or says how long it may take.
+/// A turn ends within this time, or announces how long it may take.
 pub(super) const TURN: Duration = Duration::from_secs(150);
-/// How often a long wait looks whether an operator has ended it.
+/// How often a long wait checks whether an operator has ended it.
 pub(super) const RESUME_EVERY: Duration = Duration::from_secs(3);
 
-/// What a turn came to.
+/// The outcome of one turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TickOutcome {
-    /// A request was made.
+    /// At least one request was made.
     Asked,
     /// Nothing is due before this instant.
     Idle(DateTime<Utc>),
@@ -71,7 +71,7 @@ pub struct Engine {
     learned: Option<serde_json::Value>,
     carried: BTreeMap<Lane, CarriedKeys>,
     storing: Option<JoinHandle<Result<Committed, StoreError>>>,
-    /// The missing records that were asked for by CallID of late: when, and whether they are gone.
+    /// Missing records that were looked up by CallID recently: when, and `true` if they are gone.
     looked_up: BTreeMap<CdrKey, (DateTime<Utc>, bool)>,
     clocks: ClockWatch,
     churn: Churn,
@@ -79,7 +79,7 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Takes the lead of the account and loads its ledger.
+    /// Takes the lease of the account and loads its ledger.
     ///
     /// Fails with [`SyncError::Led`] while another process leads it.
     pub async fn open(
@@ -143,7 +143,7 @@ impl Engine {
         &self.planner
     }
 
-    /// Turns until there is nothing left to do; with a daemon's planner, for ever.
+    /// Runs turns until there is nothing left to do; with a daemon's planner, that is never.
     pub async fn run(&mut self) -> Result<(), SyncError> {
         loop {
             match self.tick().await? {
@@ -204,7 +204,7 @@ impl Engine {
         }
     }
 
-    /// Returns when an operator wants open gaps tried before their time.
+    /// Returns when an operator has made open gaps due early.
     pub(super) async fn gaps_resumed(&mut self) {
         if self.planner.ledger().gaps.is_empty() {
             return std::future::pending().await;
@@ -219,7 +219,7 @@ impl Engine {
         }
     }
 
-    /// Waits for what is being stored and gives the lead back. Called after `tick` was stopped, too.
+    /// Waits for the answer that is being stored and releases the lease. Also called after `tick` was cancelled.
     pub async fn close(mut self) -> Result<(), SyncError> {
         let settled = self.settle().await;
         self.leadership.release().await;
@@ -228,13 +228,16 @@ impl Engine {
 
     async fn serve(&mut self, request: Request) -> Result<(), SyncError> {
         if self.fetcher.account.client.memory().exceeds_pool() {
-            // Two such answers at once are more than the process may take up.
+            // Two such answers at once would exceed the memory budget.
             self.settle().await?;
         }
         let lookup = self.look_for_missing(&request).await?;
         let mut fetched = self.fetcher.fetch(&request).await?;
         if self.is_dubiously_empty(&request, &fetched).await? {
-            fetched.distrust("calls of this time or of the last day are stored, yet the API has shown none since the start: see cdr-sync check");
+            fetched.distrust(
+                "calls of this time or of the last day are stored, but the API has returned none since the start: \
+                 run cdr-sync check",
+            );
         }
         if let Some(answer) = &fetched.answer {
             self.clocks.look(&self.fetcher.account.name, answer, fetched.read_at);
@@ -249,7 +252,7 @@ impl Engine {
                 let carried = earlier.clone().after(change.hold, answer, fetched.lacking, fetched.read_at);
                 self.carried.extend(carried.map(|carried| (request.lane, carried)));
             }
-            // Its proof did not come yet; the retry may still bring it.
+            // There is no proof yet; the retry may still bring it.
             None if change.quarantined.is_none() => drop(self.carried.insert(request.lane, earlier.clone())),
             None => {}
         }
@@ -285,8 +288,8 @@ impl Engine {
         self.fetcher.after(failure).await
     }
 
-    /// An API that is asked in another time than its own has no calls there, and all would seem well: an empty answer where
-    /// calls are stored puts the zone in doubt.
+    /// An API that is asked in the wrong time zone returns no calls, and all would seem well: an empty answer where
+    /// calls are stored casts doubt on the zone.
     async fn is_dubiously_empty(&mut self, request: &Request, fetched: &Fetched) -> Result<bool, SyncError> {
         if fetched.answer.as_ref().is_none_or(|answer| answer.listed > 0) {
             return Ok(false);
@@ -309,7 +312,7 @@ impl Engine {
         Ok(stored && !seen)
     }
 
-    /// So that `status` on any host tells of an API that does not answer. The first failures of a row are commonplace.
+    /// Records failures so that `status` on any host shows an API that does not answer. The first few are commonplace.
     async fn note_failure(&self, error: &str) {
         let failures = self.fetcher.failures() + 1;
         if failures != NOTED_FROM && !failures.is_multiple_of(NOTED_EVERY) {
@@ -322,7 +325,8 @@ impl Engine {
         }
     }
 
-    /// Waits for the answer that is being stored, and takes over what the store found out. Whether there was one.
+    /// Waits for the answer that is being stored and takes over what the store found out. Returns `true` if there was
+    /// one.
     async fn settle(&mut self) -> Result<bool, SyncError> {
         let Some(storing) = self.storing.as_mut() else { return Ok(false) };
         let result = storing.await;
@@ -340,7 +344,7 @@ impl Engine {
         Ok(true)
     }
 
-    /// What was learned, if it is not what was stored last.
+    /// What was learned, if it differs from what was stored last.
     fn learned_anew(&mut self) -> Option<serde_json::Value> {
         let learned = Learned {
             capabilities: self.fetcher.session.remembered(),
@@ -355,7 +359,7 @@ impl Engine {
         Some(value)
     }
 
-    /// Before missing records are marked, the API is asked for each by its CallID: a changed Date or Type is no
+    /// Before missing records are marked, the API is asked for each by its CallID: a changed Date or Type is not a
     /// removal.
     async fn look_for_missing(&mut self, request: &Request) -> Result<Lookup, SyncError> {
         let now = self.fetcher.clock.now();
@@ -375,7 +379,7 @@ impl Engine {
         let fresh = self.fetcher.account.removal_after.max(TimeDelta::minutes(1));
         self.looked_up.retain(|_, (asked_at, _)| (now - *asked_at).abs() < fresh);
         let mut lookup = Lookup { gone: Some(BTreeSet::new()), ..Lookup::default() };
-        // Around its stored date: far enough for a Date that moved, and no range that a server would refuse.
+        // Around its stored date: far enough for a Date that moved, yet not a range that a server would refuse.
         let around = TimeDelta::days(7);
         let span = Window::new(
             request.window.from() - around,
@@ -383,7 +387,7 @@ impl Engine {
         );
         for key in missing {
             let Some(span) = span else { break };
-            // A read that failed is tried again at once; the calls were asked for already.
+            // A failed read is retried at once; its calls were already looked up.
             if let Some((_, gone)) = self.looked_up.get(&key) {
                 lookup.note(key, *gone);
                 continue;
@@ -392,7 +396,7 @@ impl Engine {
             let by_id = Form::of([Capability::CallId]);
             let taken = match self.fetcher.ask(question, by_id, &mut lookup.requests).await?.1 {
                 Ok(asked) => lookup.take(&key, asked.answer),
-                // One call has not that many records.
+                // One call does not have that many records.
                 Err(error) if matches!(error.action(), Action::Split | Action::SplitTooLarge) => None,
                 // Not known to be gone: it is not marked this time.
                 Err(error) => {
@@ -407,7 +411,7 @@ impl Engine {
             self.looked_up.insert(key.clone(), (now, gone));
             lookup.note(key, gone);
         }
-        // Windows alone decide then, as they do where there is nobody to ask.
+        // Then windows alone decide, as with a server that cannot be asked by CallID.
         if !self.fetcher.session.has(Capability::CallId) {
             return Ok(Lookup { requests: lookup.requests, ..Lookup::default() });
         }

@@ -1,4 +1,4 @@
-//! Asking the API: at the pace of the budget, again where that helps, and with a word for every outcome.
+//! Sends requests to the API: within the budget, again where that helps, and with a named outcome for each.
 
 use std::time::{Duration, Instant};
 
@@ -22,17 +22,17 @@ use crate::voicenter::session::{Asked, Session};
 use crate::voicenter::{Action, Answer, ApiError, Capability, Form, Question, RequestOutcome};
 use crate::window::lacking::Lacking;
 
-/// So often a single pass asks a database that is away: for some minutes.
+/// A single pass gives up on an unreachable database after this many tries, which take some minutes.
 const DATABASE_PATIENCE: u32 = 60;
-/// A wait for memory is reported when it takes this long, and how often after that.
+/// A wait for memory is reported after this long, and then at this interval.
 const UNREMARKABLE: Duration = Duration::from_secs(10);
 const REMINDED_EVERY: Duration = Duration::from_secs(60);
-/// Memory is kept reserved for a request that may leave this soon.
+/// Memory stays reserved for a request that may leave within this time.
 const IDLE_MEMORY: Duration = Duration::from_secs(5);
-/// The same after an answer was given up for want of memory: the next try must not meet with the same.
+/// The same after an answer was abandoned for lack of memory: the next try must not fail in the same way.
 const IDLE_MEMORY_AFTER_WANT: Duration = Duration::from_secs(90);
 
-/// Who asks for one account.
+/// Makes the requests of one account.
 #[derive(Debug)]
 pub(super) struct Fetcher {
     pub account: Account,
@@ -41,18 +41,18 @@ pub(super) struct Fetcher {
     pub watch: ProgressWatch,
     /// Until when the lease holds; `None` for commands that only read.
     pub lease: Option<watch::Receiver<Instant>>,
-    /// How many failures in a row a single pass endures; a daemon goes on for ever.
+    /// A single pass gives up after this many consecutive failures; a daemon (`None`) never does.
     pub patience: Option<u32>,
     /// What was seen of the API's clock.
     pub zone: ZoneWatch,
     failures: u32,
 }
 
-/// What came of one planned request.
+/// The result of one planned request.
 pub(super) struct Fetched {
     pub reply: Reply,
     pub answer: Option<Answer>,
-    /// What the answer was not asked for.
+    /// Fields that the answer was not asked for.
     pub lacking: Lacking,
     pub error: String,
     pub requests: u32,
@@ -60,7 +60,7 @@ pub(super) struct Fetched {
 }
 
 impl Fetched {
-    /// It counts as no answer after all.
+    /// Treats the answer as a failure after all.
     pub(super) fn distrust(&mut self, why: &str) {
         (self.reply, self.answer, self.error) = (Reply::Failed, None, why.to_owned());
     }
@@ -68,7 +68,7 @@ impl Fetched {
     /// What was wrong with it, if it was of no use for planning.
     pub(super) fn failure(&self, outcome: Outcome) -> Option<String> {
         match self.reply {
-            // It stands as a gap, or less is asked for next: nothing to wait for.
+            // It is a gap now, or a shorter span is requested next: nothing to wait for.
             _ if matches!(outcome, Outcome::SplitTooMany | Outcome::Gap) => None,
             Reply::Invalid { .. } | Reply::TimedOut if outcome != Outcome::Failed => None,
             Reply::Failed | Reply::Unreachable | Reply::Invalid { .. } | Reply::TimedOut => {
@@ -90,23 +90,23 @@ impl Fetcher {
         Self { account, clock, session, watch, lease: None, patience: None, zone, failures: 0 }
     }
 
-    /// How many requests in a row had no usable answer.
+    /// Number of consecutive requests without a usable answer.
     pub(super) fn failures(&self) -> u32 {
         self.failures
     }
 
-    /// A holder stops asking when its lease is over by its own monotonic clock.
+    /// Fails once the lease has expired by this process's own monotonic clock.
     pub(super) fn check_lease(&self) -> Result<(), SyncError> {
         let over = self.lease.as_ref().is_some_and(|until| monotonic() >= *until.borrow());
         if over { Err(StoreError::Fenced.into()) } else { Ok(()) }
     }
 
-    /// Makes the planned request, as often as it takes to get a reply that means something.
+    /// Makes the planned request, repeatedly if needed, until there is a meaningful reply.
     pub(super) async fn fetch(&mut self, request: &Request) -> Result<Fetched, SyncError> {
         let mut requests = 0;
         let essential = self.essential(request);
         if !essential.is_bare() && !self.session.has(Capability::CdrTypes) {
-            let (error, read_at) = ("the API does not take cdrTypes".to_owned(), self.clock.now());
+            let (error, read_at) = ("the API does not accept cdrTypes".to_owned(), self.clock.now());
             let (reply, lacking) = (Reply::TooMany { exact: true }, Lacking::NONE);
             return Ok(Fetched { reply, answer: None, lacking, error, requests, read_at });
         }
@@ -149,14 +149,15 @@ impl Fetcher {
         Ok(Fetched { reply, answer, lacking, error, requests, read_at })
     }
 
-    /// A slice by type, unless the account is narrowed by type anyway, means nothing without its types.
+    /// A partition by type needs a server that accepts types, unless the account itself is filtered by type.
     fn essential(&self, request: &Request) -> Form {
         let sliced = request.partition.as_ref().is_some_and(|partition| !partition.cdr_types.is_empty());
         let by_us = sliced && self.account.filter.cdr_types.is_empty();
         if by_us { Form::of([Capability::CdrTypes]) } else { Form::BARE }
     }
 
-    /// Asks a question in the fullest form that the server takes. When the request was sent whose answer it is, and that.
+    /// Asks a question in the fullest form that the server accepts. Returns when the answered request was sent, and the
+    /// answer.
     pub(super) async fn ask(
         &mut self,
         question: Question,
@@ -178,7 +179,7 @@ impl Fetcher {
         }
     }
 
-    /// The server takes `capability` and does something else.
+    /// Notes that the server accepts `capability` but ignores it.
     pub(super) fn ignores(&mut self, capability: Capability) {
         let before = self.session.dropped();
         self.session.ignores(capability, self.clock.now());
@@ -195,7 +196,7 @@ impl Fetcher {
         }
     }
 
-    /// Sends a question when the budget lets it, and again while the API says that it was asked too often.
+    /// Sends a question when the budget allows it, and again while the API says that it was asked too often.
     async fn request(
         &mut self,
         question: &Question,
@@ -205,7 +206,7 @@ impl Fetcher {
         loop {
             let memory = self.ready_with_memory(idle).await?;
             self.check_lease()?;
-            // Once for the API, once for memory amid the answer.
+            // Once for the API, once for a wait for memory during the answer.
             self.watch.heart.beats_within(self.account.timeout * 2 + TURN);
             let read_at = self.clock.now();
             let sent = monotonic();
@@ -218,7 +219,7 @@ impl Fetcher {
             *requests += 1;
             let Err(error) = &result else { return Ok((read_at, result)) };
             if let ApiError::NoMemory { .. } = error {
-                // No evidence against the window: it waits its turn, for what it needed and more.
+                // No evidence against the window: it waits for memory again, for what it needed and more.
                 idle = IDLE_MEMORY_AFTER_WANT;
                 continue;
             }
@@ -234,7 +235,7 @@ impl Fetcher {
         }
     }
 
-    /// After the clock was set back: what was noted by it as later than now is brought back to now.
+    /// After the clock was set back: instants recorded in what is now the future are moved to now.
     pub(super) async fn clock_was_set_back(&mut self, by: TimeDelta) -> Result<(), SyncError> {
         self.zone.clock_was_set_back(by);
         self.session.clock_was_set_back(by);
@@ -272,7 +273,6 @@ impl Fetcher {
         Ok(memory)
     }
 
-    /// Waits for the budget.
     async fn ready(&mut self) -> Result<(), SyncError> {
         self.retry_while_unavailable(|fetcher| {
             let (rate_limit, clock) = (fetcher.account.rate_limit.clone(), fetcher.clock.clone());
@@ -282,7 +282,7 @@ impl Fetcher {
         .await
     }
 
-    /// Does something with the database, waiting for as long as it is away.
+    /// Repeats `action` for as long as the database is unavailable.
     pub(super) async fn retry_while_unavailable<F, Fut, T>(&mut self, mut action: F) -> Result<T, SyncError>
     where
         F: FnMut(&mut Self) -> Fut,
@@ -304,7 +304,7 @@ impl Fetcher {
         }
     }
 
-    /// Waits after a reply that was of no use; ends a pass after too many in a row.
+    /// Waits after an unusable reply; ends a pass after too many in a row.
     pub(super) async fn after(&mut self, failure: Option<String>) -> Result<(), SyncError> {
         let Some(last) = failure else {
             self.failures = 0;

@@ -13,13 +13,13 @@ use crate::clock::{monotonic, random_id};
 use crate::store::lease::{Holder, Taken};
 use crate::store::{Store, StoreError};
 
-/// How long a lease lasts unless renewed: with what a taker waits for the old leader's commit, and what it needs to read
-/// and store, less than 30 s.
+/// How long a lease lasts unless renewed. Together with a taker's wait for the old leader's commit, and its first read
+/// and commit, this stays below 30 s.
 pub const LEASE: Duration = Duration::from_secs(15);
 const RENEW_EVERY: Duration = Duration::from_secs(3);
-/// No answer within this: the connection may be dead, and another is tried at once.
+/// Without an answer within this time the connection may be dead, and another is tried at once.
 const RENEWING: Duration = Duration::from_secs(7);
-/// What fails at once is not tried again at once.
+/// Pause before another try, since a failure may be immediate.
 const TRY_AGAIN: Duration = Duration::from_secs(1);
 
 /// This process, as the lease names it: `host/pid namespace/pid/random`.
@@ -41,8 +41,8 @@ fn pid_namespace() -> String {
     format!("{}@{}", link.unwrap_or_default(), boot.unwrap_or_default().trim())
 }
 
-/// Whether `holder` was a process of this host that is gone: its lease need not be waited for. If this should
-/// ever be wrong, the fence still keeps the old holder from writing.
+/// Returns `true` if `holder` was a process of this host that is gone: its lease need not be waited for. If this is
+/// ever wrong, the fence still keeps the old holder from writing.
 pub fn is_dead(holder: &str) -> bool {
     let mine = this_process();
     let mut theirs = holder.split('/');
@@ -53,7 +53,7 @@ pub fn is_dead(holder: &str) -> bool {
     let Some(pid) = theirs.next().and_then(|pid| pid.parse::<i32>().ok()) else { return false };
     let ours = std::process::id() as i32;
     let gone = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), None) == Err(nix::errno::Errno::ESRCH);
-    // In a container that was started again both are process 1.
+    // After a container restarts, both are process 1.
     gone || (pid == ours && !IDS.with_ours(holder))
 }
 
@@ -75,13 +75,12 @@ impl Ids {
 #[derive(Clone, Debug)]
 pub struct Leases {
     store: Store,
-    /// Who holds them.
+    /// This process, as the leases name it.
     pub holder: Holder,
     held: HeldLeases,
     _renewing: Arc<AbortOnDropHandle<()>>,
 }
 
-/// By account.
 type HeldLeases = Arc<Mutex<BTreeMap<String, Lease>>>;
 
 #[derive(Clone, Debug)]
@@ -92,7 +91,7 @@ struct Lease {
 }
 
 impl Leases {
-    /// None yet, for this process.
+    /// Starts renewing in the background; no lease is held yet.
     pub fn new(store: &Store) -> Self {
         let (holder, held) = (this_process(), HeldLeases::default());
         IDS.add(&holder.id);
@@ -101,7 +100,7 @@ impl Leases {
         Self { store: store.clone(), holder, held, _renewing }
     }
 
-    /// Takes the lease of `account`, or says who holds it. An engine whose `heart` has stopped does not keep it.
+    /// Takes the lease of `account`, or fails with [`SyncError::Led`]. It is renewed only while `heart` beats.
     pub async fn take(&self, account: &str, heart: &Heart) -> Result<Leadership, SyncError> {
         let asked = monotonic();
         let fence = match self.store.take_lease(account, &self.holder, LEASE, is_dead).await? {
@@ -110,7 +109,7 @@ impl Leases {
                 return Err(SyncError::Led { account: account.into(), holder: name, expires_in });
             }
         };
-        // Counted from before the question was sent: the database's clock started no earlier.
+        // Counted from before the request was sent: the database's clock started no earlier.
         let (sender, good_until) = watch::channel(asked + LEASE);
         let lease = Lease { fence, heart: heart.clone(), good_until: sender };
         lock(&self.held).insert(account.to_owned(), lease);
@@ -133,16 +132,16 @@ pub struct Leadership {
 }
 
 impl Leadership {
-    /// Until when the lease holds by our own monotonic clock.
+    /// Until when the lease holds by this process's own monotonic clock.
     pub fn good_until(&self) -> watch::Receiver<Instant> {
         self.good_until.clone()
     }
 
-    /// Gives the lease back, so that the next process need not wait for its end.
+    /// Releases the lease, so that the next process need not wait for its end.
     pub async fn release(self) {
         let_go(&self.leases.held, &self.account, self.fence);
         if let Err(error) = self.leases.store.release_lease(&self.account, &self.leases.holder).await {
-            tracing::debug!(event = "lease_not_released", account = self.account, %error, "it will run out");
+            tracing::debug!(event = "lease_not_released", account = self.account, %error, "it will expire");
         }
     }
 }
@@ -153,7 +152,7 @@ impl Drop for Leadership {
     }
 }
 
-/// The lease is not renewed any more. Whether it was until now.
+/// Stops renewing the lease. Returns `true` if it was held until now.
 fn let_go(held: &HeldLeases, account: &str, fence: i64) -> bool {
     let mut held = lock(held);
     let is_held = held.get(account).is_some_and(|lease| lease.fence == fence);
@@ -166,7 +165,7 @@ fn let_go(held: &HeldLeases, account: &str, fence: i64) -> bool {
 async fn renew(store: Store, holder: Holder, held: HeldLeases) {
     loop {
         tokio::time::sleep(RENEW_EVERY).await;
-        // An engine that stands still is no leader: another process may do better.
+        // An engine that hangs must not keep its lease: another process may do better.
         let live = |lease: &&Lease| lease.heart.late_by().is_none();
         let leases: BTreeMap<String, Lease> = lock(&held)
             .iter()
@@ -196,13 +195,13 @@ async fn renew_once(
     for (account, lease) in leases {
         match renewed.get(account) {
             Some(true) => drop(lease.good_until.send_replace(asked + LEASE)),
-            // Somebody looks at it just now.
+            // Another process is examining it at this moment.
             Some(false) => {}
             None if let_go(held, account, lease.fence) => {
                 tracing::warn!(event = "lease_lost", account, "another process leads this account now");
                 lease.good_until.send_replace(asked);
             }
-            // Given back meanwhile.
+            // It was released in the meantime.
             None => {}
         }
     }

@@ -1,5 +1,5 @@
-//! Accounts spread over the daemons on one database: who leads more hands some over to who leads fewer, and who cannot
-//! reach the API lets another try.
+//! Spreads accounts over the daemons on one database: one that leads more hands some over to one that leads fewer, and
+//! one that cannot reach the API lets another try.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -15,18 +15,18 @@ use crate::store::replica::Replica;
 use super::leadership::LEASE;
 use super::status::{Progress, ProgressWatch};
 
-/// How often a daemon shows up and looks around.
+/// How often a daemon announces itself and checks the others.
 const EVERY: Duration = Duration::from_secs(5);
-/// Who handed an account over leaves it alone for so long: the other looks for free ones every ten seconds.
+/// How long an account is left alone after it was handed over: the other daemon looks for free ones every ten seconds.
 pub(super) const LEFT_ALONE: Duration = Duration::from_secs(15);
 
-/// An account whose requests have failed for so long is for another daemon to try, if there is one …
+/// After failing for this long, an account is left to another daemon, if there is one …
 const FAILING: Duration = Duration::from_secs(120);
-/// … and for so long this one leaves it to that, then for twice as long, up to a day.
+/// … for this long at first, then for twice as long each time, up to a day.
 const GIVEN_UP: TimeDelta = TimeDelta::minutes(15);
 const GIVEN_UP_MOST: TimeDelta = TimeDelta::days(1);
 
-/// The accounts that this daemon is to let go of, or to leave alone.
+/// Accounts that this daemon should hand over or leave alone.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Share {
     handed_over: watch::Sender<BTreeSet<String>>,
@@ -46,12 +46,12 @@ impl Share {
         until(&self.given_up, |accounts| accounts.contains(account) && fails()).await;
     }
 
-    /// Returns as soon as `account` is not to be left to another daemon.
+    /// Returns as soon as this daemon may lead `account`.
     pub(super) async fn may_lead(&self, account: &str) {
         until(&self.left_alone, |accounts| !accounts.contains(account)).await;
     }
 
-    /// Shows up and looks around for ever.
+    /// Announces this daemon and checks the others; never returns.
     pub(super) async fn watch(
         &self,
         store: &Store,
@@ -86,7 +86,7 @@ impl Share {
     }
 }
 
-/// An account that is given up at `now`, after `before`.
+/// Until when an account given up at `now` is left to others, and for how long; `before` is the previous such result.
 pub(super) fn given_up(
     before: Option<(DateTime<Utc>, TimeDelta)>,
     now: DateTime<Utc>,
@@ -96,7 +96,7 @@ pub(super) fn given_up(
 }
 
 fn is_given_up(progress: &Progress, now: DateTime<Utc>) -> bool {
-    // Further ahead: the clock was set back.
+    // If it is further ahead, the clock was set back.
     progress.given_up.is_some_and(|(until, long)| now < until && until <= now + long)
 }
 
@@ -116,7 +116,7 @@ fn for_others(accounts: Vec<String>, own: &str, replicas: &[Replica]) -> BTreeSe
     accounts.into_iter().filter(|account| others().any(|other| other.accounts.contains(account))).collect()
 }
 
-/// Which of the accounts led by `own` somebody else who leads at least two fewer should lead: half of what it leads more.
+/// Which of the accounts led by `own` should go to the daemon that leads fewest: half of the difference.
 fn to_hand_over(led: &[String], own: &str, replicas: &[Replica]) -> BTreeSet<String> {
     let least = replicas.iter().filter(|replica| replica.holder != own).min_by_key(|replica| replica.leads);
     let Some(least) = least else { return BTreeSet::new() };

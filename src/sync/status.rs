@@ -1,4 +1,4 @@
-//! What an engine tells about itself while it works: for the progress bar, the page and metrics.
+//! What an engine reports about itself while it works, for the progress bar, the page and metrics.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -13,17 +13,17 @@ use crate::window::{Lane, Window};
 /// How far an engine has come since it started.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Progress {
-    /// Requests sent, retries included.
+    /// Number of requests sent, including retries.
     pub requests: u64,
-    /// Windows read and stored.
+    /// Number of windows read and stored.
     pub windows: u64,
-    /// Records that came.
+    /// Number of records in the answers.
     pub records: u64,
-    /// Rows that were new.
+    /// Rows that were new to the table.
     pub inserted: u64,
-    /// Rows whose content changed.
+    /// Rows whose content changed or that were returned again.
     pub updated: u64,
-    /// Rows marked removed.
+    /// Rows that were marked as removed.
     pub removed: u64,
     /// Records that could not be stored.
     pub rejected: u64,
@@ -31,22 +31,22 @@ pub struct Progress {
     pub unread: TimeDelta,
     /// What was unread when the engine started.
     pub unread_at_start: TimeDelta,
-    /// The window being read.
+    /// The lane and window being read at present.
     pub reading: Option<(Lane, Window)>,
-    /// `history_from` to `synced_until`.
+    /// The span from `history_from` to `synced_until`.
     pub cursor: Option<Window>,
-    /// This process leads the account.
+    /// `true` while this process leads the account.
     pub leads: bool,
-    /// When it led last, that ended with an error.
+    /// `true` if its last time as leader ended with an error.
     pub troubled: bool,
-    /// How long was waited since a request last had a usable answer.
+    /// Total of the waits since a request last had a usable answer.
     pub failing_for: Duration,
-    /// Its requests failed here for so long that it was given up: not before this is it tried again while there is another
-    /// daemon for it, and after another such time for twice as long.
+    /// Set after the account's requests failed here for too long: until when it is left to another daemon if there is
+    /// one, and how long that is in total; the next time it is twice as long.
     pub given_up: Option<(DateTime<Utc>, TimeDelta)>,
-    /// Why nothing is being asked at present, and until when.
+    /// Why no requests are made at present, and until when.
     pub waiting: Option<(String, DateTime<Utc>)>,
-    /// Nothing was due at the last look.
+    /// `true` if nothing was due at the last check.
     pub caught_up: bool,
 }
 
@@ -54,9 +54,9 @@ pub struct Progress {
 #[derive(Clone, Debug)]
 pub struct ProgressWatch {
     progress: watch::Sender<Progress>,
-    /// Whether it still turns.
+    /// Shows that the engine still makes progress.
     pub heart: Heart,
-    /// What is counted beside it.
+    /// The account's metrics, counted along with the progress.
     pub metrics: AccountMetrics,
 }
 
@@ -67,29 +67,29 @@ impl Default for ProgressWatch {
 }
 
 impl ProgressWatch {
-    /// A board that counts in `metrics`.
+    /// Starts at zero, with `metrics` for what is counted.
     pub fn new(metrics: AccountMetrics) -> Self {
         Self { progress: watch::channel(Progress::default()).0, heart: Heart::default(), metrics }
     }
 
-    /// The progress now.
+    /// A copy of the current progress.
     pub fn read(&self) -> Progress {
         self.progress.borrow().clone()
     }
 
-    /// To be woken by changes.
+    /// A receiver that is woken by every change.
     pub fn subscribe(&self) -> watch::Receiver<Progress> {
         self.progress.subscribe()
     }
 
-    /// Changes it.
+    /// Changes the progress and wakes its subscribers.
     pub fn update(&self, change: impl FnOnce(&mut Progress)) {
         self.progress.send_modify(change);
     }
 }
 
-/// What shows that an engine still turns. Before each wait it says by when it will have moved again, and so does what
-/// stores its answers beside it.
+/// Shows that an engine makes progress. Before each wait the engine, or the task that stores its answers, announces
+/// when it will next move.
 #[derive(Clone, Debug, Default)]
 pub struct Heart(Arc<Mutex<Due>>);
 
@@ -110,39 +110,39 @@ impl Heart {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// It moves again within this.
+    /// Announces that the engine moves again within `wait`.
     pub fn beats_within(&self, wait: Duration) {
         self.due().turn = monotonic().checked_add(wait);
     }
 
-    /// What is being stored moves again within this.
+    /// Announces that storing makes progress within `wait`.
     pub fn stores_within(&self, wait: Duration) {
         self.due().stored = monotonic().checked_add(wait);
     }
 
-    /// Nothing is being stored.
+    /// Announces that nothing is being stored any more.
     pub fn has_stored(&self) {
         self.due().stored = None;
     }
 
-    /// Nothing is expected of it: it does not run.
+    /// Announces that the engine does not run, so that nothing is expected of it.
     pub fn rests(&self) {
         *self.due() = Due::default();
     }
 
-    /// For how long it should have moved already. `None` while all is well.
+    /// How long an announced movement is overdue; `None` while all is well.
     pub fn late_by(&self) -> Option<Duration> {
         let due = self.due().first();
         due.and_then(|due| monotonic().checked_duration_since(due)).filter(|late| !late.is_zero())
     }
 
-    /// Returns once it is late.
+    /// Returns once an announced movement is overdue.
     pub async fn stops(&self) {
         loop {
             let due = self.due().first();
             match due {
                 Some(due) if due <= monotonic() => return,
-                // It may say something else meanwhile.
+                // Another time may be announced meanwhile.
                 Some(due) => tokio::time::sleep_until(due.into()).await,
                 None => tokio::time::sleep(Duration::from_secs(1)).await,
             }

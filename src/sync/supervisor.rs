@@ -24,23 +24,24 @@ use crate::clock::Clock;
 use crate::plan::Mode;
 use crate::store::{Store, StoreError};
 
-/// An account led for so long was well.
+/// An account that was led for this long was healthy: earlier failures are forgotten.
 const HEALTHY: TimeDelta = TimeDelta::minutes(10);
-/// What is being stored when the stop comes has so long to end; the rest of the 10 s is for letting go.
+/// Grace period for the commit in progress; the rest of the 10 s is for releasing the lease.
 const CLOSING: Duration = Duration::from_secs(8);
 
-/// What all accounts share.
+/// What all accounts of this process share.
 #[derive(Clone, Debug)]
 pub struct Common {
-    /// The database.
+    /// The database that holds rows and ledger.
     pub store: Store,
-    /// The clock.
+    /// The clock, which tests can drive.
     pub clock: Clock,
-    /// What this process leads.
+    /// The leases that this process holds.
     pub leases: Leases,
 }
 
-/// Keeps every account in sync until `stop`; returns within 10 s of it. `false` when a fault of ours ended it instead.
+/// Keeps every account in sync until `stop`; returns within 10 s of it. Returns `false` if a bug in this program ended
+/// it instead.
 pub async fn run(
     accounts: Vec<Account>,
     common: Common,
@@ -61,7 +62,7 @@ pub async fn run(
     }
     while let Some(ended) = tasks.join_next().await {
         if let Err(error) = ended {
-            // `keep_in_sync` catches its engine's panics, so this is its own: end loudly rather than go on in silence.
+            // `keep_in_sync` catches its engine's panics, so this is its own: end loudly rather than continue silently.
             tracing::error!(event = "supervisor_panicked", %error, "an account's task ended");
             sound = false;
             stop.cancel();
@@ -77,7 +78,7 @@ pub async fn run(
 #[derive(Clone, Copy, Debug)]
 struct Wait {
     until: DateTime<Utc>,
-    /// The ledger says so, too.
+    /// `true` if the ledger says so, too.
     noted: bool,
 }
 
@@ -99,16 +100,16 @@ async fn keep_in_sync(
         let ended = AssertUnwindSafe(lead(&account, &common, &watch, &share, &stop)).catch_unwind().await;
         watch.metrics.leads(false);
         watch.heart.rests();
-        // What was going on when it ended is not going on any more.
+        // Nothing that was in progress continues.
         watch.update(|progress| {
             (progress.reading, progress.waiting, progress.leads) = (None, None, false);
             progress.troubled = is_trouble(&ended) || progress.troubled && progress.windows == read_before;
         });
-        // What went well for long was no part of a row of failures.
+        // A long healthy period ends a series of failures.
         if common.clock.now() - began > HEALTHY {
             failures = 0;
         }
-        // An answer between two refusals: the credential was right for a while.
+        // An answer between two refusals: the credential was valid for a while.
         if watch.read().windows > read_before {
             refusals = 0;
         }
@@ -144,7 +145,7 @@ async fn keep_in_sync(
     }
 }
 
-/// Whether leading ended with an error of the account's own.
+/// Returns `true` if leading ended with an error of the account itself.
 fn is_trouble(ended: &std::thread::Result<Result<Ending, SyncError>>) -> bool {
     match ended {
         Ok(Ok(_) | Err(SyncError::Led { .. } | SyncError::Store(StoreError::Fenced))) => false,
@@ -190,7 +191,7 @@ async fn note(account: &Account, common: &Common, error: &SyncError, wait: Durat
     Wait { until, noted: noting.is_ok() }
 }
 
-/// Returns when an operator has ended the wait: its end stands in the ledger no more.
+/// Returns when an operator has ended the wait: the ledger no longer has its end.
 async fn resumed(account: &Account, common: &Common, wait: Wait) {
     if !wait.noted {
         return std::future::pending().await;
@@ -213,7 +214,7 @@ async fn lead(
     stop: &CancellationToken,
 ) -> Result<Ending, SyncError> {
     let Common { store, clock, leases } = common;
-    // What is boxed here and below takes up memory while it goes on, and not for as long as the account is led.
+    // Boxed here and below so that it takes up memory only while it runs, not for as long as the account is led.
     let opening =
         Engine::open(account.clone(), store.clone(), clock.clone(), leases, Mode::Daemon, watch.clone());
     let opening = Box::pin(opening);
@@ -233,7 +234,7 @@ async fn lead(
     }
 }
 
-/// Why an account is not led any more, though all is well.
+/// Why an account is no longer led although all is well.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Ending {
     Stopped,
@@ -273,9 +274,9 @@ async fn turn_until(
             watch.heart.beats_within(wait + TURN);
             tokio::select! {
                 () = stop.cancelled() => return Ok(Ending::Stopped),
-                // Only now: nothing that was read is lost thereby.
+                // Only when idle, so that nothing that was read is lost.
                 () = share.takes_away(&account.name) => {
-                    return Ok(Ending::HandedOver { why: "that leads fewer accounts" });
+                    return Ok(Ending::HandedOver { why: "the other daemon leads fewer accounts" });
                 }
                 () = clock.sleep_until(until) => {}
                 () = engine.gaps_resumed() => {}

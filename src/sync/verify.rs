@@ -18,25 +18,25 @@ use crate::store::Store;
 use crate::window::Window;
 use crate::window::coverage::Coverage;
 
-/// The last seconds before the present cannot be read in full yet; a span that reaches them is no less equal.
+/// The last seconds before the present cannot be read in full yet; they do not count against a span that includes them.
 const UNSETTLED: TimeDelta = TimeDelta::minutes(1);
 
-/// What a comparison found.
+/// The result of comparing a span with the API.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Verified {
     /// Records that the API has in the span, those sharing a key counted once.
     pub at_the_api: u64,
     /// Rows of the table in the span, removed ones left out.
     pub in_the_table: u64,
-    /// At the API, not in the table.
+    /// Records at the API that are not in the table.
     pub missing: u64,
-    /// In both, with different content.
+    /// Records in both, with different content.
     pub different: u64,
-    /// In the table, not at the API.
+    /// Rows in the table that are not at the API.
     pub extra: u64,
-    /// Records that the API sent and that cannot be rows.
+    /// Records that the API sent but that cannot be rows.
     pub rejected: u64,
-    /// Parts of the span that the API did not give out in full.
+    /// Parts of the span that the API did not return in full.
     pub unread: Vec<Window>,
     /// What is missing, different or extra, by date; empty unless details were asked for.
     pub details: Vec<Difference>,
@@ -45,13 +45,13 @@ pub struct Verified {
 /// A record or row that has no equal on the other side.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Difference {
-    /// Date.
+    /// Start of the call: the record's Date.
     pub started_at: DateTime<Utc>,
-    /// CallID and Type.
+    /// CallID and Type, which identify a record.
     pub key: CdrKey,
-    /// What is wrong with it.
+    /// How it differs from the other side.
     pub kind: DifferenceKind,
-    /// Of a different one, the columns that differ; members of `extra` as `extra.NAME`.
+    /// The columns that differ, if both sides have the record; members of `extra` as `extra.NAME`.
     pub fields: Vec<String>,
 }
 
@@ -67,7 +67,7 @@ pub enum DifferenceKind {
 }
 
 impl DifferenceKind {
-    /// The word that people see.
+    /// The word shown in the output.
     pub const fn as_str(self) -> &'static str {
         match self {
             DifferenceKind::Missing => "missing",
@@ -78,7 +78,7 @@ impl DifferenceKind {
 }
 
 impl Verified {
-    /// Whether the table is exactly what the API shows.
+    /// Returns `true` if the table is exactly what the API shows.
     pub fn is_equal(&self) -> bool {
         self.missing + self.different + self.extra == 0 && self.unread.is_empty()
     }

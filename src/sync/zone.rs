@@ -1,4 +1,5 @@
-//! Whether the API keeps the time that `api.timezone` says: seen from every answer, and looked for at the start and daily.
+//! Checks that the API uses the time zone of `api.timezone`: in every answer, and by extra requests at the start and
+//! daily.
 
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -7,30 +8,30 @@ use super::fetch::Fetcher;
 use crate::voicenter::zone_check::{self, AskedBounds, Contradiction, ZoneSigns, ZoneVerdict};
 use crate::voicenter::{Action, Answer, Form, Question};
 
-/// How often the newest calls and a day ahead are looked at.
+/// How often the newest calls and a day ahead are requested.
 const EVERY: TimeDelta = TimeDelta::days(1);
-/// The same while no record has come yet, or while CallIDs hint at another zone.
+/// The same while no record was returned yet, or while CallIDs hint at another zone.
 const UNTOLD_EVERY: TimeDelta = TimeDelta::hours(1);
-/// For how long what calls have shown of CallIDs is believed.
+/// How long evidence that CallIDs say nothing about the zone is trusted.
 const REFUTED_FOR: TimeDelta = TimeDelta::days(30);
 /// Fewer records than this may all be odd ones: older ones are looked at, too.
 const FEW: usize = 3;
-const WHY_OPEN: &str = "dates come with Z, and it is not decided yet whether api.timezone";
-/// After a look that the API did not answer.
+const WHY_OPEN: &str = "dates are sent with Z, and it is not known yet whether api.timezone";
+/// The same after a request that the API did not answer.
 const FAILED_EVERY: TimeDelta = TimeDelta::minutes(10);
 
 /// What this process has seen of the API's clock.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct ZoneWatch {
-    /// A record came, and nothing contradicted the zone.
+    /// A record was returned, and nothing contradicted the zone.
     seen: bool,
-    /// All was asked that could decide the zone of the bounds beside dates that carry their own.
+    /// All requests were made that could decide the zone of the bounds when dates carry their own.
     decided: bool,
     /// When to look next; `None` at the start.
     look_at: Option<DateTime<Utc>>,
-    /// When it was looked last.
+    /// When the last look began.
     looked_at: Option<DateTime<Utc>>,
-    /// When a call showed that CallIDs of this API say nothing of the zone.
+    /// When a call showed that CallIDs of this API say nothing about the zone.
     pub(super) ids_refuted_at: Option<DateTime<Utc>>,
 }
 
@@ -56,7 +57,7 @@ impl ZoneWatch {
         self.looked_at = self.looked_at.map(|at| at - by);
     }
 
-    /// Returns `true` if a record has come whose date fits.
+    /// Returns `true` if a record whose date fits was returned.
     pub(super) fn has_seen_records(&self) -> bool {
         self.seen
     }
@@ -65,11 +66,9 @@ impl ZoneWatch {
 /// What an answer showed that did not contradict the zone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Shows {
-    /// That it fits.
     Fits,
-    /// Nothing.
     Nothing,
-    /// It is open, for a question that would decide it got no answer: why.
+    /// Undecided, because a request that would decide it got no answer: the reason.
     Open(String),
 }
 
@@ -82,9 +81,9 @@ enum Looked {
 }
 
 impl Fetcher {
-    /// Looks at the newest calls and a day ahead; further back where few come.
+    /// Requests the newest calls and a day ahead; further back if there are few.
     ///
-    /// [`SyncError::WrongZone`] when the zone is contradicted.
+    /// Fails with [`SyncError::WrongZone`] if the zone is contradicted.
     pub(super) async fn look_at_zone(&mut self) -> Result<(), SyncError> {
         let now = self.clock.now();
         let mut next = FAILED_EVERY;
@@ -110,7 +109,7 @@ impl Fetcher {
         Ok(())
     }
 
-    /// The answer for a span that ends as far ahead as the API lets itself be asked.
+    /// The answer for a span that ends as far ahead as the API accepts.
     async fn look_ahead(
         &mut self,
         from: DateTime<Utc>,
@@ -132,7 +131,7 @@ impl Fetcher {
         }
     }
 
-    /// The answer for a span; less of it where it holds too many records.
+    /// The answer for a span, shortened while it holds too many records.
     async fn look(&mut self, from: DateTime<Utc>, to: DateTime<Utc>) -> Result<Looked, SyncError> {
         let end = to.min(self.clock.now());
         let mut from = from;
@@ -145,7 +144,7 @@ impl Fetcher {
             };
             match error.action() {
                 Action::Split | Action::SplitTooLarge => {
-                    // Too many records are records.
+                    // Too many records are records, too.
                     self.zone.seen = true;
                     if end - from <= TimeDelta::minutes(1) {
                         return Ok(Looked::Failed);
@@ -166,7 +165,7 @@ impl Fetcher {
         AskedBounds { from: question.from, to: question.to, now: self.clock.now() }
     }
 
-    /// What an answer shows of the zone. `newest`: the absence of future dates counts.
+    /// What an answer shows about the zone. `newest`: the absence of future dates counts.
     pub(super) async fn check_zone(
         &mut self,
         answer: &Answer,
@@ -194,7 +193,7 @@ impl Fetcher {
         Ok(shows)
     }
 
-    /// Asks for some minutes around a call that is there: only in the right zone any of them come.
+    /// Requests some minutes around a known call: only in the right zone is it returned.
     async fn decide_zone(&mut self, call: DateTime<Utc>) -> Result<Shows, SyncError> {
         let zone = self.account.client.timezone();
         let (from, to) = zone_check::around(call);
@@ -213,8 +212,8 @@ impl Fetcher {
             return Err(self.wrong_zone(zone_check::not_found(call, zone)));
         }
         match answered {
-            // UTC is what the vendor documents (docs/voicenter-api.md#time-zone): records that are found by something else than their date say nothing, and
-            // are not asked about again before the next look.
+            // UTC is what the vendor documents (docs/voicenter-api.md#time-zone): records that are found by something
+            // else than their date prove nothing, and are not asked about again before the next look.
             2 if zone_check::is_utc(zone, call) => {
                 self.zone.decided = true;
                 Ok(Shows::Nothing)
@@ -231,7 +230,7 @@ impl Fetcher {
         to: DateTime<Utc>,
     ) -> Result<Option<bool>, SyncError> {
         let mut looked = self.look(from, to).await?;
-        // An API may refuse what lies in the future of its clock; the call itself cannot.
+        // An API may refuse a span in the future of its clock; the call itself is never there.
         for nearer in [self.clock.now(), call + TimeDelta::seconds(1)] {
             if matches!(looked, Looked::Refused) && from < nearer && nearer < to {
                 looked = self.look(from, nearer).await?;

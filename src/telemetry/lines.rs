@@ -1,5 +1,5 @@
-//! Lines on their way to standard error. A reader that stops reading must never stop the program: lines wait in a bounded
-//! queue, a thread writes them, and what does not fit is dropped and counted.
+//! Lines on their way to standard error. A reader that stops reading must never stop the program: lines wait in a
+//! bounded queue, a thread writes them, and what does not fit is dropped and counted.
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Write};
@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use prometheus::IntCounter;
 
-/// Half a minute of a daemon that logs every window, and less memory than one answer of the API.
+/// Enough for half a minute of a daemon that logs every window, and less memory than one answer of the API.
 const MOST_LINES: usize = 4096;
 const MOST_BYTES: usize = 1 << 20;
-/// A descriptor that somebody made non-blocking is asked again after this.
+/// Wait before another write to a descriptor that somebody made non-blocking.
 const AGAIN: Duration = Duration::from_millis(20);
 
 /// A queue of lines and the thread that writes them. A clone shares both.
@@ -32,7 +32,7 @@ struct Queue {
     bytes: usize,
     /// The thread holds a line that is not in `lines` any more.
     writing: bool,
-    /// A wait for the reader was in vain, and nothing was written since.
+    /// A wait for the reader was in vain, and nothing has been written since.
     stuck: bool,
     dropped: u64,
     reported: u64,
@@ -53,18 +53,18 @@ impl Queue {
 }
 
 impl Lines {
-    /// Lines that a thread of their own writes to `out`; `report` is called with the number of lines that were dropped, once
-    /// lines are written again. Without a thread (none can be started) nothing is written at all.
+    /// Lines that a thread of their own writes to `out`; `report` is called with the number of lines that were dropped,
+    /// once lines are written again. Without a thread (none can be started) nothing is written at all.
     pub(super) fn new(out: impl Write + Send + 'static, report: fn(u64)) -> Self {
         let lines = Self(Arc::default());
         let shared = lines.0.clone();
         let thread = thread::Builder::new().name("log".to_owned()).stack_size(256 << 10);
-        // Should it fail, every line is dropped and counted: the metric is all that is left to say so.
+        // If it fails, every line is dropped and counted: only the metric can show it.
         let _ = thread.spawn(move || shared.write_to(out, report));
         lines
     }
 
-    /// Queues a line. The oldest make room: at the end of a process its last words count.
+    /// Queues a line. The oldest make room: when a process ends, its last lines matter most.
     pub(crate) fn push(&self, line: Vec<u8>) {
         let mut queue = self.0.lock();
         while queue.lines.len() >= MOST_LINES || queue.bytes + line.len() > MOST_BYTES {
@@ -78,8 +78,8 @@ impl Lines {
         self.0.arrived.notify_one();
     }
 
-    /// Waits until everything is written, `patience` at most; not at all while an earlier wait was in vain. Returns `true` if
-    /// everything is.
+    /// Waits at most `patience` until everything is written, or not at all after a wait in vain. Returns `true` if
+    /// everything is written.
     pub(crate) fn flush(&self, patience: Duration) -> bool {
         let mut queue = self.0.lock();
         if queue.stuck && !queue.is_drained() {
@@ -91,7 +91,7 @@ impl Lines {
         !queue.stuck
     }
 
-    /// Counts dropped lines in `counter`, those until now included.
+    /// Counts dropped lines in `counter`, including earlier ones.
     pub(super) fn count_dropped_in(&self, counter: IntCounter) {
         let mut queue = self.0.lock();
         counter.inc_by(queue.dropped);
@@ -116,7 +116,7 @@ impl SharedLines {
     }
 
     fn write_to(&self, mut out: impl Write, report: fn(u64)) {
-        // A line was cut off in its middle: the next must not be glued to it.
+        // After a line that was cut off, the next must not be glued to it.
         let mut torn = false;
         loop {
             let mut line = self.next();
@@ -174,12 +174,12 @@ fn write_all(out: &mut impl Write, line: &[u8]) -> (usize, bool) {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::mpsc;
     use crate::clock::monotonic;
+    use std::sync::mpsc;
 
     use super::*;
 
-    /// A reader that takes one write for each permit.
+    /// A reader that accepts one write for each permit.
     struct Gate {
         permits: mpsc::Receiver<io::Result<()>>,
         taken: mpsc::Sender<String>,
@@ -187,7 +187,7 @@ mod tests {
 
     impl Write for Gate {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            // Without a sender the gate stands open.
+            // Without a sender the gate is open.
             self.permits.recv().unwrap_or(Ok(()))?;
             self.taken.send(String::from_utf8(bytes.to_vec()).unwrap()).unwrap();
             Ok(bytes.len())
@@ -212,7 +212,7 @@ mod tests {
         let lines = Lines::new(gate, |dropped| REPORTED.lock().unwrap().push(dropped));
         lines.push(b"first".to_vec());
         let began = monotonic();
-        // It is in the hands of the thread, and not the oldest that waits.
+        // The thread holds it now, so it is not the oldest in the queue.
         while !lines.0.lock().writing {
             assert!(began.elapsed() < Duration::from_secs(20));
             thread::yield_now();
@@ -263,7 +263,7 @@ mod tests {
         assert_eq!(taken.recv_timeout(Duration::from_secs(20)).as_deref(), Ok("kept\n"));
     }
 
-    /// Takes five bytes, then none for one write, then all.
+    /// Accepts five bytes, then none for one write, then all.
     struct Cutting(Vec<u8>, usize, mpsc::Sender<Vec<u8>>);
 
     impl Write for Cutting {

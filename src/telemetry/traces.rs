@@ -13,12 +13,12 @@ use tracing_subscriber::Layer;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::registry::LookupSpan;
 
-/// The last spans have so long to leave at the end.
+/// How long the last spans may take to be sent at the end.
 const FLUSH: Duration = Duration::from_secs(2);
 
 static PROVIDER: OnceLock<SdkTracerProvider> = OnceLock::new();
 
-/// The layer that exports, where an endpoint is named; and what went wrong, to be logged once logs are on.
+/// The exporting layer, if an endpoint is configured; and any error, to be logged once logs are on.
 pub(super) fn layer<S>() -> (Option<Box<dyn Layer<S> + Send + Sync>>, Option<String>)
 where
     S: Subscriber + for<'s> LookupSpan<'s> + Send + Sync,
@@ -49,7 +49,7 @@ where
     (Some(Box::new(layer)), None)
 }
 
-/// Sends what is still held.
+/// Sends pending spans and stops the exporter.
 pub(super) fn flush() {
     if let Some(provider) = PROVIDER.get() {
         let _ = provider.shutdown_with_timeout(FLUSH);

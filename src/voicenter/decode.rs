@@ -49,15 +49,9 @@ pub struct Envelope {
     pub listed: usize,
     /// The least precise form of date in the answer.
     pub precision: Option<Precision>,
-<<<<<<< HEAD
-    /// A date came without a zone.
-    pub zoneless: bool,
-    /// A date came with a second other than 0, or a fraction of one.
-=======
     /// `true` if a date came without a zone.
     pub zoneless: bool,
     /// `true` if a date came with a second other than 0, or a fraction of one.
->>>>>>> english2b
     pub second_dates: bool,
     /// What the dates show of their zone.
     pub(super) zones: ZoneCounter,

@@ -214,16 +214,12 @@ impl ApiError {
         }
     }
 
-<<<<<<< HEAD
     /// The error and what to do about it, in one line.
     pub(crate) fn with_advice(&self) -> String {
         advice::join(self, self.advice())
     }
 
-    /// What the operator can do about it.
-=======
     /// What the operator can do about it, as a sentence.
->>>>>>> english2b
     pub fn advice(&self) -> &'static str {
         match self {
             ApiError::RateLimited { .. } => "Nothing to do; if it lasts, lower api.requests_per_minute.",

@@ -167,11 +167,7 @@ async fn each_test_database_is_empty_and_dropped_with_its_value() {
     assert_eq!(left, 0);
 }
 
-<<<<<<< HEAD
-/// Another process that owns a cluster: this test binary, started for the test below.
-=======
 /// Another process that owns a cluster: this test binary, which runs the test below.
->>>>>>> english2b
 struct Owner {
     process: Child,
     port: u16,

@@ -1,13 +1,13 @@
-//! Why TLS to the database failed: a server that is there with a wrong certificate is not "unreachable".
+//! Why TLS to the database failed: a server with a wrong certificate is not "unreachable".
 
 use rustls::CertificateError as Fault;
 
 use super::StoreError;
 
-/// What is wrong with TLS, if that is what `error` is about.
+/// Returns what is wrong with TLS, if `error` is about that.
 pub(super) fn fault(error: &sqlx::Error) -> Option<StoreError> {
     match error {
-        // The handshake's own errors arrive inside of an I/O error.
+        // The handshake's errors arrive inside an I/O error.
         sqlx::Error::Io(error) => handshake(error.get_ref()?.downcast_ref()?),
         sqlx::Error::Tls(error) => Some(match error.downcast_ref() {
             Some(error) => handshake(error)?,
@@ -19,12 +19,11 @@ pub(super) fn fault(error: &sqlx::Error) -> Option<StoreError> {
 
 const SETUP: &str = "turn TLS on in PostgreSQL (ssl = on) or choose another sslmode in database.url; check the files that \
                      sslrootcert, sslcert and sslkey name";
-const UNTRUSTED: &str = "name the authority's certificate by sslrootcert=/path/to/ca.pem in database.url (with sslmode=verify-full)";
+const UNTRUSTED: &str = "set sslrootcert=/path/to/ca.pem in database.url to the authority's certificate (with sslmode=verify-full)";
 const TIME: &str = "renew the server's certificate, or set this host's clock";
 const NAME: &str =
-    "write the host in database.url as the certificate names it, or have a certificate made for that name";
-const OTHER: &str =
-    "have the server's certificate made anew, or see which authority sslrootcert= should name";
+    "write the host in database.url as the certificate names it, or have a certificate issued for that name";
+const OTHER: &str = "have a new server certificate issued, or check which authority sslrootcert= should name";
 
 fn tls(reason: impl Into<String>, advice: &'static str) -> StoreError {
     StoreError::Tls { reason: reason.into(), advice }
@@ -35,7 +34,7 @@ fn handshake(error: &rustls::Error) -> Option<StoreError> {
         return Some(tls(error.to_string(), SETUP));
     };
     Some(match fault {
-        Fault::UnknownIssuer => tls("the server's certificate comes from an unknown authority", UNTRUSTED),
+        Fault::UnknownIssuer => tls("the server's certificate was issued by an unknown authority", UNTRUSTED),
         Fault::Expired | Fault::ExpiredContext { .. } => tls("the server's certificate has expired", TIME),
         Fault::NotValidYet | Fault::NotValidYetContext { .. } => {
             tls("the server's certificate is not valid yet", TIME)

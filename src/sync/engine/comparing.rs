@@ -1,4 +1,4 @@
-//! The table beside the ledger: what somebody else deleted is read again.
+//! Compares the table with the ledger: what somebody else deleted is read again.
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 
@@ -10,16 +10,16 @@ use crate::sync::events::{DaysNotCompared, RowsLost};
 
 /// How often some days are compared.
 const EVERY: TimeDelta = TimeDelta::minutes(5);
-/// So many rows are counted at a time …
+/// About this many rows are counted at a time …
 const ROWS: i64 = 200_000;
-/// … and so much fewer, down to a day, after that took too long.
+/// … and this many times fewer, down to a day, after that took too long.
 const FEWER: i64 = 8;
 
 /// How far the comparison has come.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Comparison {
     last_at: Option<DateTime<Utc>>,
-    /// Days before this one come next; the newest after the oldest.
+    /// Days before this one are next; after the oldest, the newest.
     below: Option<NaiveDate>,
     rows: i64,
 }
@@ -37,8 +37,8 @@ impl Comparison {
 }
 
 impl Engine {
-    /// Counts the rows of some days, the newest first and then further back from time to time. Days that have fewer than
-    /// were stored no longer count as read; then all are counted at once, and the ledger is to be loaded again.
+    /// Counts the rows of some days, from the newest further back at each call. Days that have fewer than were stored
+    /// no longer count as read; then all days are counted at once, and the ledger must be loaded again.
     pub(super) async fn compare(&mut self, now: DateTime<Utc>) -> Result<(), SyncError> {
         self.settle().await?;
         self.comparison.last_at = Some(now);
@@ -53,7 +53,7 @@ impl Engine {
             match compared.down_to {
                 _ if days == 0 => break,
                 Some(_) => {}
-                // What is newer than where this began was not counted.
+                // Days newer than where this began were not counted yet.
                 None if !from_newest => from_newest = true,
                 None => break,
             }
@@ -65,7 +65,7 @@ impl Engine {
         Err(StoreError::RowsLost.into())
     }
 
-    /// `None` if even that took too long: what cannot be compared keeps nobody from reading on.
+    /// Returns `None` if even that took too long: a failed comparison must not stop the sync.
     async fn compare_some(&mut self) -> Result<Option<Compared>, SyncError> {
         let Comparison { below, rows, .. } = self.comparison;
         let mut tries = 0;
@@ -79,7 +79,7 @@ impl Engine {
             })
             .await;
         match compared {
-            // An earlier try may have been heard, and have found what this one no longer finds.
+            // An earlier try may have succeeded unnoticed, and found what this one no longer finds.
             Ok(_) if tries > 1 => Err(StoreError::CommitsLost.into()),
             Ok(compared) => {
                 self.comparison.rows = (rows * FEWER).min(ROWS);

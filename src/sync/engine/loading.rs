@@ -12,15 +12,15 @@ use crate::voicenter::capabilities::Remembered;
 use crate::window::Window;
 use crate::window::density::Forecast;
 
-/// From so many weeks of stored calls the forecast starts.
+/// The forecast starts from this many weeks of stored calls.
 const FORECAST_FROM: TimeDelta = TimeDelta::weeks(5);
 
-/// What is kept in the ledger of what was learned.
+/// What was learned of the API, as kept in the ledger.
 #[derive(Clone, Debug, PartialEq, Default, Serialize)]
 pub(super) struct Learned {
     pub capabilities: Remembered,
     pub api: ApiProfile,
-    /// When a call showed that CallIDs say nothing of the time zone.
+    /// When a call showed that CallIDs say nothing about the time zone.
     pub ids_refuted_at: Option<DateTime<Utc>>,
 }
 
@@ -42,10 +42,10 @@ impl Learned {
 /// All that an engine starts from.
 pub(in crate::sync) struct Loaded {
     pub ledger: Ledger,
-    /// How many commits led to it.
+    /// How many commits the ledger has had.
     pub count: CommitCount,
     pub remembered: Remembered,
-    /// When a call showed that CallIDs say nothing of the time zone.
+    /// When a call showed that CallIDs say nothing about the time zone.
     pub ids_refuted_at: Option<DateTime<Utc>>,
 }
 

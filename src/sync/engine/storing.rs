@@ -1,4 +1,4 @@
-//! An answer on its way into the database while the next one is fetched.
+//! Stores an answer while the next one is fetched.
 
 use std::time::Duration;
 
@@ -11,10 +11,10 @@ use crate::store::commit::Committed;
 use crate::store::{Store, StoreError};
 use crate::sync::status::ProgressWatch;
 
-/// How often a commit is looked at.
+/// How often a running commit is checked for progress.
 const LOOK_EVERY: Duration = Duration::from_secs(20);
 
-/// Stores a parcel, waiting for as long as the database is away or too slow: the answer is not asked for twice.
+/// Stores a batch, waiting for as long as the database is unavailable or too slow: the answer is not requested twice.
 pub(super) async fn store_batch(
     store: Store,
     clock: Clock,
@@ -46,7 +46,7 @@ pub(super) async fn store_batch(
     Ok(committed)
 }
 
-/// So that `status` on any host tells of an answer that cannot be stored in time.
+/// Records the error so that `status` on any host shows that an answer cannot be stored in time.
 async fn note(store: &Store, clock: &Clock, account: &str, error: &StoreError) {
     let error = format!("the last answer cannot be stored: {error}");
     if let Err(error) = store.note_error(account, &error, None, clock.now()).await {
@@ -54,7 +54,7 @@ async fn note(store: &Store, clock: &Clock, account: &str, error: &StoreError) {
     }
 }
 
-/// One try. A slow database may take many transactions for it, each in time.
+/// One try, which on a slow database may take many transactions, each in time.
 async fn committed(
     batch: &PendingBatch,
     store: &Store,

@@ -49,7 +49,7 @@ impl Fenced<'_> {
     }
 }
 
-/// This process gave the account to another daemon.
+/// This process hands the account over to another daemon.
 pub(in crate::sync) struct HandedOver<'a> {
     pub account: &'a str,
     pub why: &'static str,
@@ -58,7 +58,7 @@ pub(in crate::sync) struct HandedOver<'a> {
 impl HandedOver<'_> {
     pub(in crate::sync) fn emit(&self) {
         let Self { account, why } = self;
-        tracing::info!(event = "handed_over", account, why, "another daemon takes it");
+        tracing::info!(event = "handed_over", account, why, "another daemon takes it over");
     }
 }
 
@@ -74,7 +74,7 @@ impl LedgerReloaded<'_> {
     }
 }
 
-/// The account ended with an error.
+/// Syncing the account ended with an error.
 pub(in crate::sync) struct AccountStopped<'a> {
     pub account: &'a str,
     pub error: &'a SyncError,
@@ -88,7 +88,7 @@ impl AccountStopped<'_> {
     }
 }
 
-/// The account's task panicked.
+/// The account's task panicked, which is a bug.
 pub(in crate::sync) struct Panicked<'a> {
     pub account: &'a str,
     pub failures: u32,
@@ -97,7 +97,7 @@ pub(in crate::sync) struct Panicked<'a> {
 impl Panicked<'_> {
     pub(in crate::sync) fn emit(&self, watch: &ProgressWatch) {
         let Self { account, failures } = self;
-        tracing::error!(event = "panicked", account, failures, "this is a bug; the account is started again");
+        tracing::error!(event = "panicked", account, failures, "this is a bug; the account is restarted");
         watch.metrics.panicked();
     }
 }
@@ -113,7 +113,7 @@ impl Resumed<'_> {
     }
 }
 
-/// The stop came before an answer was stored.
+/// The program was stopped before an answer was stored.
 pub(in crate::sync) struct NotStored<'a> {
     pub account: &'a str,
 }
@@ -137,7 +137,7 @@ impl ErrorNotNoted<'_> {
     }
 }
 
-/// What the account reads is configured in another way than before.
+/// The configuration of what the account reads has changed.
 pub(in crate::sync) struct ScopeChanged<'a> {
     pub account: &'a str,
     pub keys: &'a str,
@@ -155,7 +155,7 @@ impl ScopeChanged<'_> {
     }
 }
 
-/// A program before this one may have read calls without some fields.
+/// An earlier version may have read calls without some fields.
 pub(in crate::sync) struct FieldsDoubted<'a> {
     pub account: &'a str,
 }
@@ -165,7 +165,7 @@ impl FieldsDoubted<'_> {
         tracing::info!(
             event = "fields_doubted",
             account = self.account,
-            "an earlier version may have read calls without some fields: what the API has of them is read again"
+            "an earlier version may have read calls without some fields: what the API still has is read again"
         );
     }
 }
@@ -199,7 +199,7 @@ pub(in crate::sync) struct DaysNotCompared<'a, E> {
 impl<E: Display> DaysNotCompared<'_, E> {
     pub(in crate::sync) fn emit(&self) {
         let Self { account, error } = self;
-        tracing::warn!(event = "days_not_compared", account, %error, "fewer are counted next time");
+        tracing::warn!(event = "days_not_compared", account, %error, "fewer rows are counted next time");
     }
 }
 
@@ -217,7 +217,8 @@ impl FieldChurns<'_> {
             event = "field_churns",
             account,
             column,
-            "most rows are written again at each read, for this field is never the same: if the API does that, put {field} into sync.ignored_changes; else look for a trigger on voicenter.cdr"
+            "most rows are written again at each read because this field differs each time: if the API does that, put \
+             {field} into sync.ignored_changes; otherwise look for a trigger on voicenter.cdr"
         );
     }
 }

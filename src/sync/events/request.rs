@@ -1,4 +1,4 @@
-//! A request and what comes of it.
+//! A request and its outcome.
 
 use std::time::Duration;
 
@@ -31,7 +31,7 @@ pub(in crate::sync) struct RequestFailed<'a> {
     pub request: &'a Request,
     pub failures: u32,
     pub error: &'a ApiError,
-    /// It is the time that it took.
+    /// `true` if it failed because it took too long.
     pub too_slow: bool,
 }
 
@@ -84,7 +84,7 @@ impl CallNotAsked<'_> {
     }
 }
 
-/// The API does not take a field or a key of requests.
+/// The API does not accept a field or a key of requests.
 pub(in crate::sync) struct CapabilityDropped<'a> {
     pub account: &'a str,
     pub capability: &'a str,
@@ -97,12 +97,13 @@ impl CapabilityDropped<'_> {
             event = "capability_dropped",
             account,
             capability,
-            "the API does not take it: asked without, and tried again in ten minutes, daily and at every start"
+            "the API does not accept it: requests leave it out, and it is tried again in ten minutes, daily and at \
+             every start"
         );
     }
 }
 
-/// The API takes what it did not take before.
+/// The API accepts what it did not accept before.
 pub(in crate::sync) struct CapabilityRestored<'a> {
     pub account: &'a str,
     pub capability: &'a str,
@@ -111,14 +112,14 @@ pub(in crate::sync) struct CapabilityRestored<'a> {
 impl CapabilityRestored<'_> {
     pub(in crate::sync) fn emit(&self) {
         let Self { account, capability } = self;
-        tracing::info!(event = "capability_restored", account, capability, "the API takes it after all");
+        tracing::info!(event = "capability_restored", account, capability, "the API accepts it after all");
     }
 }
 
-/// Nothing is asked for a while.
+/// No requests are made for a while.
 pub(in crate::sync) struct Waiting<'a> {
     pub account: &'a str,
-    /// The word for it in the log.
+    /// The reason, as a word for the log.
     pub why: &'static str,
     pub wait: Duration,
     pub until: DateTime<Utc>,

@@ -1,4 +1,4 @@
-//! A window's way into the database.
+//! Events about storing a window's answer.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::store::commit::Committed;
 use crate::sync::batch::PendingBatch;
 use crate::sync::status::ProgressWatch;
 
-/// An answer was committed.
+/// An answer was committed to the database.
 pub(in crate::sync) struct WindowStored<'a> {
     pub batch: &'a PendingBatch,
     pub committed: &'a Committed,
@@ -87,7 +87,8 @@ impl WindowStored<'_> {
         if committed.suspicious {
             tracing::warn!(
                 event = "suspicious_answer", account = batch.account, window = %batch.request.window,
-                "very many stored rows are missing from an answer: none is marked before three reads over six hours agree"
+                "very many stored rows are missing from an answer: none is marked as removed before three reads over \
+                 six hours agree"
             );
         }
         let absent = absent_fields(batch, committed);
@@ -100,7 +101,7 @@ impl WindowStored<'_> {
     }
 }
 
-/// The fields that no record had though rows have them. Those that were not asked for are no surprise.
+/// Fields that no record had although rows have them, except those that were not requested.
 fn absent_fields<'a>(batch: &PendingBatch, committed: &'a Committed) -> Vec<&'a str> {
     let unasked = |column: &&Column| batch.lacking.names().any(|name| name == column.field());
     let columns = committed.fields_kept.iter().filter(|column| !unasked(column)).map(|column| column.name());
