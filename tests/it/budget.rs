@@ -71,7 +71,7 @@ async fn after_error_1_both_processes_ask_at_half_the_rate() {
     }
 }
 
-/// The promise as it stands in the contract, by the server's own clock. To run it:
+/// The promise of docs/contract.md#promises, by the server's own clock. To run it:
 /// `scripts/test --test budget --run-ignored only --no-capture`.
 #[tokio::test]
 #[ignore = "takes two and a half minutes"]

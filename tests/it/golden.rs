@@ -109,7 +109,7 @@ fn every_field_of_the_table_is_requested() {
     assert_eq!(requested, table, "see the recipe at the head of src/cdr/fields.rs");
 }
 
-/// The answer quoted in the API document.
+/// The answer quoted in docs/voicenter-api.md#answer.
 const QUOTED: &str = r#"{"ERROR_NUMBER":0,"ERROR_DESCRIPTION":"OK","STATUS_CODE":200,"TOTAL_HITS":2,"RETURN_HITS":2,
  "CDR_LIST":[{"CallerNumber":"0722776772","TargetNumber":"972501234567","Date":"2024-06-10T09:04:58Z",
   "Duration":2,"CallID":"202406101204550233243ghff3189e5c","CustomData":{},"Type":"Extension Outgoing",

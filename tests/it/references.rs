@@ -108,9 +108,14 @@ fn no_comment_cites_what_is_not_in_the_tree() {
         }
         for (number, line) in fs::read_to_string(path).unwrap().lines().enumerate() {
             let Some((_, comment)) = line.split_once("//") else { continue };
-            for phrase in vague.iter().filter(|phrase| comment.contains(**phrase)) {
-                panic!("{}:{}: \"{phrase}\": name the page and its heading", path.display(), number + 1);
-            }
+            let found = vague.iter().find(|phrase| comment.contains(**phrase));
+            let place = || format!("{}:{}", path.display(), number + 1);
+            assert!(
+                found.is_none(),
+                "{}: \"{}\": name the page and its heading",
+                place(),
+                found.unwrap_or(&"")
+            );
         }
     }
 }

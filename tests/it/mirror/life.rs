@@ -88,7 +88,7 @@ fn happens(world: &World, row: &TruthRow, what: &str, at: DateTime<Utc>, random:
     }
 }
 
-/// A reader that follows `updated_at` and keeps a copy: what the contract says that it may do.
+/// A reader that follows `updated_at` and keeps a copy: as docs/contract.md#changes allows.
 #[derive(Default)]
 struct Follower {
     seen: Option<DateTime<Utc>>,

@@ -122,7 +122,7 @@ fn read(cdr: &Value) -> TruthRow {
         record_expected: cdr["RecordExpect"].as_bool(),
         dtmf_data: filled(&cdr["DTMFData"]),
         custom_data: filled(&cdr["CustomData"]),
-        // DateEpoch is not content of a row (contract, `extra`).
+        // DateEpoch is not content of a row (docs/contract.md#extra).
         extra: None,
     }
 }
