@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 
-pub use fields::{Cdr, Column, FieldValue, Kind, Slot};
+pub use fields::{Cdr, Column, ColumnSlot, FieldValue, Kind};
 
 /// What identifies a CDR within an account.
 ///

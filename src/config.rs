@@ -22,7 +22,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::TimeDelta;
 use chrono_tz::Tz;
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
@@ -31,6 +31,7 @@ pub use account::AccountConfig;
 pub use error::{ConfigError, ConfigProblem};
 pub use reader::Effective;
 
+pub use crate::plan::ledger::HistoryStart;
 pub use crate::store::Pooler;
 pub use crate::voicenter::{Credential, IdentityCriteria, Method};
 
@@ -127,20 +128,6 @@ pub struct SyncConfig {
 pub struct RetentionConfig {
     /// `retention.history`: how long replaced versions are kept; without it, they are never deleted.
     pub history: Option<TimeDelta>,
-}
-
-/// How far back history is filled.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum HistoryStart {
-    /// To this instant.
-    At(DateTime<Utc>),
-    /// To 30 days before the first start, which the ledger remembers.
-    Default,
-}
-
-impl HistoryStart {
-    /// What the default means at the first start.
-    pub const DEFAULT_AGE: TimeDelta = TimeDelta::days(30);
 }
 
 /// `[http]`

@@ -27,7 +27,7 @@ use crate::sync::verify::{Verified, verify};
 use crate::telemetry;
 use crate::window::Window;
 use private_postgres::{self, Options, ProgramSource, Server};
-use voicenter_simulator::{ApiClock, Record, Simulator, SimulatorError, SimulatorOptions, WorldOptions};
+use voicenter_simulator::{Record, Simulator, SimulatorError, SimulatorOptions, WorldClock, WorldOptions};
 
 /// Calls of the last days that the simulator starts with: enough for the page to show a week before the last two.
 const DAYS: TimeDelta = TimeDelta::days(9);
@@ -299,9 +299,9 @@ const QUERIES: [&str; 3] = [
     "select day, calls, incoming, missed, answer_rate, talk_seconds / 3600 as talk_hours from voicenter.calls_daily order by day",
 ];
 
-impl From<Clock> for ApiClock {
+impl From<Clock> for WorldClock {
     fn from(clock: Clock) -> Self {
-        ApiClock::new(move || clock.now())
+        WorldClock::new(move || clock.now())
     }
 }
 

@@ -120,7 +120,7 @@ pub enum Next {
 
 /// A short window that the API refuses because of its position, not its length.
 #[derive(Clone, Copy, Debug)]
-struct Refused {
+struct RefusedRange {
     window: Window,
     /// Everything older is refused, too; whether newer windows are still answered is not known yet.
     older_too: bool,
@@ -158,7 +158,7 @@ pub struct Planner {
     last_lookback: Option<DateTime<Utc>>,
     /// A short window that the API refuses because of its position, until an older one shows whether history ends
     /// there.
-    refused_at: Option<Refused>,
+    refused_at: Option<RefusedRange>,
     /// The parts of the lookback that a hurried poll left unread.
     left_over: Vec<Window>,
     /// `true` once the live reading has used many requests: the newest minutes then come first.

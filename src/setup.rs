@@ -5,14 +5,14 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use serde_json::{Value, json};
 
-use crate::config::{AccountConfig, Config, ConfigError, HistoryStart};
+use crate::config::{AccountConfig, Config, ConfigError};
 use crate::plan::PlanSettings;
 use crate::rate_limit::{Backoff, RateLimiter};
 use crate::read::ReadingSettings;
 use crate::read::partition::FilterPartition;
 use crate::read::verdict::AnswerLimits;
 use crate::store::{DatabaseSettings, Store, StoreError};
-use crate::sync::{Account, Start};
+use crate::sync::Account;
 use crate::voicenter::{
     Client, ClientError, ClientResources, ClientSettings, Filter, Granularity, IdentityCriteria,
 };
@@ -138,10 +138,7 @@ fn build_account(
         client,
         scope: scope(account),
         filter: filter(account),
-        start: match account.start {
-            HistoryStart::At(instant) => Start::At(instant),
-            HistoryStart::Default => Start::Before(HistoryStart::DEFAULT_AGE),
-        },
+        start: account.start,
         settings: settings(config, account),
         removal_after: config.sync.removal_after,
         ignored_changes: config.sync.ignored_changes.iter().map(|field| field.to_lowercase()).collect(),

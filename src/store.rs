@@ -386,9 +386,9 @@ impl TryFrom<PgRange<DateTime<Utc>>> for Window {
 
 /// A length of time as the ledger stores it: in hours and less, never days or months.
 #[derive(Clone, Copy, Debug)]
-struct Length(TimeDelta);
+struct Interval(TimeDelta);
 
-impl From<PgInterval> for Length {
+impl From<PgInterval> for Interval {
     fn from(interval: PgInterval) -> Self {
         Self(TimeDelta::microseconds(interval.microseconds))
     }

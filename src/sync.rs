@@ -19,6 +19,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
 
 use crate::plan::PlanSettings;
+use crate::plan::ledger::HistoryStart;
 use crate::rate_limit::{Backoff, RateLimiter};
 use crate::store::StoreError;
 use crate::voicenter::{Client, Filter};
@@ -37,7 +38,7 @@ pub struct Account {
     /// The configured search criteria of every request.
     pub filter: Filter,
     /// How far back history goes.
-    pub start: Start,
+    pub start: HistoryStart,
     /// Settings that the planner works by.
     pub settings: PlanSettings,
     /// `sync.removal_after`: the least time between two reads that must both miss a row.
@@ -50,15 +51,6 @@ pub struct Account {
     pub timeout: Duration,
     /// `api.backoff_min` and `api.backoff_max`: the range of waits after failures.
     pub backoff: Backoff,
-}
-
-/// Where the history to be read starts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Start {
-    /// Nothing is configured: this long before the first start, and fixed from then on.
-    Before(TimeDelta),
-    /// The configured instant, which always applies.
-    At(DateTime<Utc>),
 }
 
 /// Waits for the database: seconds, since asking again costs no API request.

@@ -145,8 +145,8 @@ macro_rules! fields {
             }
 
             /// Where the value of one column is kept.
-            pub fn slot(&mut self, column: Column) -> Slot<'_> {
-                match column { $(Column::$column => Slot::from(&mut self.$name),)* }
+            pub fn slot(&mut self, column: Column) -> ColumnSlot<'_> {
+                match column { $(Column::$column => ColumnSlot::from(&mut self.$name),)* }
             }
         }
     };
@@ -229,7 +229,7 @@ fn rfc3339<S: Serializer>(instant: &DateTime<Utc>, serializer: S) -> Result<S::O
 
 /// Where a record keeps the value of a column.
 #[derive(Debug)]
-pub enum Slot<'a> {
+pub enum ColumnSlot<'a> {
     /// Of [`Kind::Text`] and [`Kind::Numeric`].
     Text(&'a mut Option<String>),
     /// Of [`Kind::Integer`] and [`Kind::Seconds`].
@@ -249,9 +249,9 @@ macro_rules! conversions {
             }
         }
 
-        impl<'a> From<&'a mut Option<$held>> for Slot<'a> {
+        impl<'a> From<&'a mut Option<$held>> for ColumnSlot<'a> {
             fn from(held: &'a mut Option<$held>) -> Self {
-                Slot::$variant(held)
+                ColumnSlot::$variant(held)
             }
         }
     )*};

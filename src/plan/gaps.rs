@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::{LONG_GAP, Mode, Planner, Refused};
+use super::{LONG_GAP, Mode, Planner, RefusedRange};
 use crate::plan::ledger::{Gap, LedgerChange};
 use crate::read::request::{GapReason, Outcome, Reason, Request};
 use crate::window::bounds::{ceil, floor};
@@ -208,7 +208,7 @@ impl Planner {
         let is_oldest = |window: Window| window.from() - oldest <= LONG_GAP;
         let Some(first) = self.refused_at else {
             let (older_too, again) = (is_oldest(window), request.lane == Lane::Reconcile);
-            self.refused_at = Some(Refused { window, older_too, again, confirm: false, tries: 0 });
+            self.refused_at = Some(RefusedRange { window, older_too, again, confirm: false, tries: 0 });
             return;
         };
         if first.confirm && first.window.intersect(&window).is_some() {
@@ -221,7 +221,7 @@ impl Planner {
         let older_too = window.to() + OLDER <= first.window.from() || first.older_too;
         let window = if older_too && !is_newer { first.window } else { first.window.hull(&window) };
         let older_too = older_too || is_oldest(window);
-        self.refused_at = Some(Refused { window, older_too, tries: first.tries + 1, ..first });
+        self.refused_at = Some(RefusedRange { window, older_too, tries: first.tries + 1, ..first });
     }
 
     /// Handles a window that was answered beside a refused one. An older one shows that there is a hole in the
@@ -239,7 +239,7 @@ impl Planner {
             self.refused_at = None;
             self.failed(request, refused.window, GapReason::Invalid, now, change);
         } else if refused.older_too && request.window.from() >= refused.window.to() {
-            self.refused_at = Some(Refused { confirm: true, ..refused });
+            self.refused_at = Some(RefusedRange { confirm: true, ..refused });
         }
     }
 
@@ -258,7 +258,7 @@ impl Planner {
             return None;
         }
         let range = &self.ledger.profile.range;
-        if let Some(Refused { window: refused, older_too, confirm, tries, .. }) = self.refused_at {
+        if let Some(RefusedRange { window: refused, older_too, confirm, tries, .. }) = self.refused_at {
             if confirm {
                 return Window::new((refused.to() - LONG_GAP).max(refused.from()), refused.to());
             }

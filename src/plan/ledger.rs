@@ -1,6 +1,6 @@
 //! What is known of an account between two requests, and what a reply changes in it.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::read::api_profile::ApiProfile;
 use crate::read::request::{GapReason, Hold, Outcome};
@@ -19,6 +19,20 @@ pub struct Gap {
     pub tries: u32,
     /// When the next retry is due.
     pub next_try_at: DateTime<Utc>,
+}
+
+/// How far back history is filled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HistoryStart {
+    /// To this instant.
+    At(DateTime<Utc>),
+    /// To 30 days before the first start, which the ledger remembers.
+    Default,
+}
+
+impl HistoryStart {
+    /// What the default means at the first start.
+    pub const DEFAULT_AGE: TimeDelta = TimeDelta::days(30);
 }
 
 /// Missing records that have to be looked up again.

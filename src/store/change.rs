@@ -7,9 +7,9 @@ use serde_json::Value;
 
 use super::commit_count::CommitCount;
 use super::gap::NewGap;
-use super::recheck::Recheck;
 use super::window_read::WindowRead;
 use crate::cdr::{Cdr, CdrKey, Column, Rejected};
+use crate::plan::ledger::Recheck;
 use crate::window::Window;
 use crate::window::coverage::{Coverage, Stretch};
 use crate::window::lacking::Lacking;

@@ -243,7 +243,7 @@ async fn merge_batch(
     let known = commit.columns.iter().map(|column| column.field().to_lowercase());
     let own = ["callid", "type", "date"].map(str::to_owned).into_iter();
     let present: Vec<String> = commit.other_fields.iter().cloned().chain(known).chain(own).collect();
-    let proof = Proof::of(commit);
+    let proof = ReadProof::of(commit);
     let unproven: Vec<&CdrKey> = proof.unproven(batch).collect();
     let terms = MergeParams {
         proven: &proof.windows,
@@ -259,7 +259,7 @@ async fn merge_batch(
 }
 
 /// What the absence of a record proves: in which windows it counts, and for which keys it does not.
-struct Proof<'a> {
+struct ReadProof<'a> {
     windows: Vec<Window>,
     /// Keys on an earlier page, or of a record that could not be decoded.
     keys: BTreeSet<&'a CdrKey>,
@@ -270,7 +270,7 @@ fn undecoded<'a>(commit: &Commit<'a>) -> impl Iterator<Item = &'a Rejected> + Cl
     commit.rejected.iter().chain(commit.earlier_rejected)
 }
 
-impl<'a> Proof<'a> {
+impl<'a> ReadProof<'a> {
     fn of(commit: &Commit<'a>) -> Self {
         let proving = commit.claims.iter().filter(|claim| claim.may_mark).map(|claim| claim.window);
         // A record that cannot be identified may be any of those that seem to be missing.
@@ -350,7 +350,7 @@ async fn record_rejected(
 /// Decides about the dates inside the claims, before this answer's own doubts are noted: only a later read may decide
 /// those.
 async fn settle_twins(conn: &mut PgConnection, commit: &Commit<'_>) -> Result<(), StoreError> {
-    let proof = Proof::of(commit);
+    let proof = ReadProof::of(commit);
     let shielded: Vec<&CdrKey> = proof.keys.iter().copied().collect();
     for claim in commit.claims {
         twin::settle(conn, commit.account, claim, proof.proves(claim), &shielded).await?;
@@ -364,7 +364,7 @@ async fn close_gone(
     commit: &Commit<'_>,
     stamp: DateTime<Utc>,
 ) -> Result<(), StoreError> {
-    let proof = Proof::of(commit);
+    let proof = ReadProof::of(commit);
     // What an earlier page showed was seen since the claim's first request.
     let shielded: Vec<&CdrKey> = undecoded(commit).filter_map(|rejected| rejected.key.as_ref()).collect();
     for claim in commit.claims.iter().filter(|claim| proof.proves(claim)) {
@@ -394,7 +394,7 @@ async fn remove(
     let shields = Shields::of(undecoded(commit));
     let seen: BTreeSet<&CdrKey> =
         folded.winners.iter().map(|record| &record.key).chain(commit.earlier_keys).collect();
-    let proof = Proof::of(commit);
+    let proof = ReadProof::of(commit);
     for claim in commit.claims.iter().filter(|claim| locked.unscoped && proof.proves(claim)) {
         scope::has_read(conn, commit.account, claim.window, &seen).await?;
     }

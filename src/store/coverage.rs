@@ -9,7 +9,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::postgres::types::{PgInterval, PgRange};
 use sqlx::{FromRow, PgConnection};
 
-use super::{Length, StoreError, interval, span, sql, sql_as};
+use super::{Interval, StoreError, interval, span, sql, sql_as};
 use crate::window::Window;
 use crate::window::coverage::{Coverage, Stretch};
 use crate::window::lacking::Lacking;
@@ -29,7 +29,7 @@ struct CoverageRow {
     #[sqlx(try_from = "PgRange<DateTime<Utc>>")]
     span: Window,
     #[sqlx(try_from = "PgInterval")]
-    tier: Length,
+    tier: Interval,
 }
 
 #[derive(FromRow)]

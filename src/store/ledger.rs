@@ -7,15 +7,16 @@ use sqlx::{FromRow, PgConnection};
 use super::change::Commit;
 use super::commit_count::CommitCount;
 use super::gap::{self, OpenGap};
-use super::recheck::{self, Recheck};
+use super::recheck;
 use super::{Store, StoreError, coverage, sql, sql_as, sql_value};
+use crate::plan::ledger::Recheck;
 use crate::window::Window;
 use crate::window::coverage::{Coverage, cursor};
 use crate::window::lacking::Lacking;
 
 /// Everything that the planner starts from.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Ledger {
+pub struct StoredLedger {
     /// How far back history is to be filled.
     pub history_start: DateTime<Utc>,
     /// Spans that were read completely.
@@ -122,7 +123,7 @@ impl Store {
 
     /// Loads the account's ledger in one snapshot. Fails with [`StoreError::UnknownAccount`] before the account was
     /// opened.
-    pub async fn load(&self, account: &str) -> Result<Ledger, StoreError> {
+    pub async fn load(&self, account: &str) -> Result<StoredLedger, StoreError> {
         self.in_time(async {
             let mut tx = self.begin_of_one_moment().await?;
             let facts: Option<AccountRow> = sql_as(
@@ -137,7 +138,7 @@ impl Store {
             let gaps = gap::open(&mut tx, account).await?;
             let rechecks = recheck::rechecks(&mut tx, account).await?;
             tx.commit().await?;
-            Ok(Ledger {
+            Ok(StoredLedger {
                 history_start: facts.history_start,
                 coverage,
                 gaps,

@@ -6,7 +6,6 @@ use chrono::{DateTime, SubsecRound as _, TimeDelta, Utc};
 use sqlx::{AssertSqlSafe, PgConnection};
 
 use super::change::{Claim, Commit, SUSPICIOUS_READS};
-pub use super::recheck::Recheck;
 use super::{Store, StoreError, interval, merge, sql, sql_as};
 use crate::cdr::{Cdr, CdrKey, Rejected};
 use crate::window::Window;

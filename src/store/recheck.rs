@@ -6,16 +6,21 @@ use sqlx::{AssertSqlSafe, FromRow, PgConnection};
 
 use super::missing::{HORIZON_AGE, LIVE};
 use super::{StoreError, interval};
+use crate::plan::ledger::Recheck;
 use crate::window::Window;
 
-/// A window to be read again because rows in it are missing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, FromRow)]
-pub struct Recheck {
-    /// What to read: whole minutes around the missing rows of one hour.
-    #[sqlx(rename = "span", try_from = "PgRange<DateTime<Utc>>")]
-    pub window: Window,
-    /// The first instant at which a read can settle it.
-    pub due_at: DateTime<Utc>,
+#[derive(FromRow)]
+struct RecheckRow {
+    /// Whole minutes around the missing rows of one hour.
+    #[sqlx(try_from = "PgRange<DateTime<Utc>>")]
+    span: Window,
+    due_at: DateTime<Utc>,
+}
+
+impl From<RecheckRow> for Recheck {
+    fn from(row: RecheckRow) -> Self {
+        Self { window: row.span, due_at: row.due_at }
+    }
 }
 
 /// The missing rows and the dates of records that share a key, gathered into one window per hour (per day where very
@@ -59,5 +64,6 @@ pub(super) async fn rechecks(conn: &mut PgConnection, account: &str) -> Result<V
          order by 1"
     );
     let rows = sqlx::query_as(AssertSqlSafe(statement)).persistent(false);
-    Ok(rows.bind(account).bind(interval(HORIZON_AGE)).fetch_all(conn).await?)
+    let rows: Vec<RecheckRow> = rows.bind(account).bind(interval(HORIZON_AGE)).fetch_all(conn).await?;
+    Ok(rows.into_iter().map(Recheck::from).collect())
 }

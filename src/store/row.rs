@@ -9,7 +9,7 @@ use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, PgConnection, Row as _};
 
 use super::{Store, StoreError, merge, sql_as};
-use crate::cdr::{Cdr, CdrKey, Column, Slot};
+use crate::cdr::{Cdr, CdrKey, Column, ColumnSlot};
 use crate::clock::monotonic;
 use crate::window::Window;
 
@@ -163,10 +163,10 @@ pub(super) fn cdr_from_row(row: &PgRow) -> Result<Cdr, StoreError> {
     };
     for column in Column::ALL {
         match record.slot(column) {
-            Slot::Text(slot) => *slot = row.try_get(column.name())?,
-            Slot::Number(slot) => *slot = row.try_get(column.name())?,
-            Slot::Flag(slot) => *slot = row.try_get(column.name())?,
-            Slot::Json(slot) => *slot = row.try_get(column.name())?,
+            ColumnSlot::Text(slot) => *slot = row.try_get(column.name())?,
+            ColumnSlot::Number(slot) => *slot = row.try_get(column.name())?,
+            ColumnSlot::Flag(slot) => *slot = row.try_get(column.name())?,
+            ColumnSlot::Json(slot) => *slot = row.try_get(column.name())?,
         }
     }
     Ok(record)

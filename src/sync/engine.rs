@@ -19,12 +19,13 @@ use super::events::{CallNotAsked, ErrorNotNoted, FieldChurns, FieldsDoubted, Sco
 use super::fetch::{Fetched, Fetcher};
 use super::leadership::{Leadership, Leases};
 use super::status::ProgressWatch;
-use super::{Account, Start, SyncError};
+use super::{Account, SyncError};
 use crate::cdr::CdrKey;
 use crate::clock::Clock;
-use crate::plan::ledger::Recheck;
+use crate::plan::ledger::HistoryStart;
 use crate::plan::{Mode, Next, Planner};
 use crate::read::request::{Reason, Request};
+use crate::store::account::Start;
 use crate::store::commit::Committed;
 use crate::store::commit_count::CommitCount;
 use crate::store::{Store, StoreError};
@@ -94,8 +95,8 @@ impl Engine {
         let leadership = leases.take(&account.name, &watch.heart).await?;
         let now = clock.now();
         let start = match account.start {
-            Start::Before(age) => crate::store::account::Start::Default(now - age),
-            Start::At(instant) => crate::store::account::Start::Configured(instant),
+            HistoryStart::Default => Start::Default(now - HistoryStart::DEFAULT_AGE),
+            HistoryStart::At(instant) => Start::Configured(instant),
         };
         store.disbelieve_future(&account.name, now).await?;
         let opened = store.open_account(&account.name, &account.scope, start, now).await?;
@@ -336,9 +337,7 @@ impl Engine {
         for column in self.churn.absorb(committed.compared, &committed.changed, now) {
             FieldChurns { account: &self.fetcher.account.name, column: &column }.emit();
         }
-        let rechecks = committed.rechecks.iter();
-        let rechecks = rechecks.map(|recheck| Recheck { window: recheck.window, due_at: recheck.due_at });
-        self.planner.set_rechecks(rechecks.collect());
+        self.planner.set_rechecks(committed.rechecks);
         let unread = self.planner.unread(self.fetcher.clock.now());
         self.fetcher.watch.update(|progress| progress.unread = unread);
         Ok(true)

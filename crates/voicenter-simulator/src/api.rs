@@ -28,7 +28,7 @@ use super::request_log::{RateLimit, RequestEntry, RequestLog, RequestOutcome};
 use super::rules;
 use super::search;
 use super::world::World;
-use crate::clock::ApiClock;
+use crate::clock::WorldClock;
 
 /// Request bodies larger than this are refused.
 const LARGEST_REQUEST: usize = 1 << 20;
@@ -36,7 +36,7 @@ const LARGEST_REQUEST: usize = 1 << 20;
 #[derive(Debug)]
 pub(crate) struct Api {
     pub(crate) options: SimulatorOptions,
-    pub(crate) clock: ApiClock,
+    pub(crate) clock: WorldClock,
     pub(crate) world: World,
     pub(crate) log: RequestLog,
     pub(crate) faults: Faults,

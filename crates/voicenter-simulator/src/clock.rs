@@ -7,9 +7,9 @@ use chrono::{DateTime, Utc};
 
 /// Returns the present instant whenever the API needs it.
 #[derive(Clone)]
-pub struct ApiClock(Arc<dyn Fn() -> DateTime<Utc> + Send + Sync>);
+pub struct WorldClock(Arc<dyn Fn() -> DateTime<Utc> + Send + Sync>);
 
-impl ApiClock {
+impl WorldClock {
     /// A clock that shows what `now` returns.
     pub fn new(now: impl Fn() -> DateTime<Utc> + Send + Sync + 'static) -> Self {
         Self(Arc::new(now))
@@ -20,7 +20,7 @@ impl ApiClock {
     }
 }
 
-impl fmt::Debug for ApiClock {
+impl fmt::Debug for WorldClock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "ApiClock({})", self.now())
     }

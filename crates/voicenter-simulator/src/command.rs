@@ -15,7 +15,7 @@ use super::options::{
     SortBehaviour, TotalCounts, WorldOptions,
 };
 use super::{Simulator, SimulatorError};
-use crate::clock::ApiClock;
+use crate::clock::WorldClock;
 
 /// A simulated Voicenter API with invented calls that keep arriving.
 #[derive(Args, Clone, Debug)]
@@ -196,7 +196,7 @@ impl SimulateArgs {
 /// If the address cannot be listened on.
 pub async fn run(
     args: SimulateArgs,
-    clock: impl Into<ApiClock>,
+    clock: impl Into<WorldClock>,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), SimulatorError> {
     let clock = clock.into();

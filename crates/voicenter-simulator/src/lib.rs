@@ -37,7 +37,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-pub use clock::ApiClock;
+pub use clock::WorldClock;
 pub use command::{SimulateArgs, run};
 pub use faults::{Fault, Faults};
 pub use options::{
@@ -84,7 +84,7 @@ impl Simulator {
     /// If `options.listen` cannot be listened on.
     pub async fn start(
         options: SimulatorOptions,
-        clock: impl Into<ApiClock>,
+        clock: impl Into<WorldClock>,
     ) -> Result<Self, SimulatorError> {
         let failed = |source| SimulatorError::Listen { address: options.listen, source };
         let listener = TcpListener::bind(options.listen).await.map_err(failed)?;

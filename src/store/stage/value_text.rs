@@ -32,14 +32,14 @@ pub(super) fn whole(value: FieldValue<'_>) -> Option<Cow<'_, str>> {
 #[derive(Debug, Default)]
 pub(super) struct ValueText<'a> {
     /// The next part last.
-    parts: Vec<Part<'a>>,
+    parts: Vec<TextPart<'a>>,
     /// The piece written last.
     piece: Vec<u8>,
 }
 
 /// A part of a value that is still to be written.
 #[derive(Debug)]
-enum Part<'a> {
+enum TextPart<'a> {
     Text(&'a str),
     Number(i32),
     Instant(DateTime<Utc>),
@@ -61,13 +61,13 @@ impl<'a> ValueText<'a> {
             // An empty `extra` is no `extra`.
             FieldValue::Members(members) if members.is_empty() => return false,
             FieldValue::Members(members) => {
-                self.parts.extend([Part::Members(members.iter(), true), Part::Mark(b"{")]);
+                self.parts.extend([TextPart::Members(members.iter(), true), TextPart::Mark(b"{")]);
             }
-            FieldValue::Json(value) => self.parts.push(Part::Value(value)),
-            FieldValue::Text(text) => self.parts.push(Part::Text(text)),
-            FieldValue::Flag(flag) => self.parts.push(Part::Mark(if flag { b"t" } else { b"f" })),
-            FieldValue::Number(number) => self.parts.push(Part::Number(number)),
-            FieldValue::Instant(instant) => self.parts.push(Part::Instant(instant)),
+            FieldValue::Json(value) => self.parts.push(TextPart::Value(value)),
+            FieldValue::Text(text) => self.parts.push(TextPart::Text(text)),
+            FieldValue::Flag(flag) => self.parts.push(TextPart::Mark(if flag { b"t" } else { b"f" })),
+            FieldValue::Number(number) => self.parts.push(TextPart::Number(number)),
+            FieldValue::Instant(instant) => self.parts.push(TextPart::Instant(instant)),
         }
         true
     }
@@ -76,48 +76,48 @@ impl<'a> ValueText<'a> {
     pub(super) fn next(&mut self) -> Option<&[u8]> {
         self.piece.clear();
         match self.parts.pop()? {
-            Part::Text(text) => {
+            TextPart::Text(text) => {
                 let (piece, rest) = divided(text);
                 if !rest.is_empty() {
-                    self.parts.push(Part::Text(rest));
+                    self.parts.push(TextPart::Text(rest));
                 }
                 return Some(piece.as_bytes());
             }
-            Part::Mark(mark) => return Some(mark),
-            Part::Number(number) => json(&number, &mut self.piece),
-            Part::Instant(instant) => self.piece.extend_from_slice(instant.to_rfc3339().as_bytes()),
-            Part::Quoted(text) => {
+            TextPart::Mark(mark) => return Some(mark),
+            TextPart::Number(number) => json(&number, &mut self.piece),
+            TextPart::Instant(instant) => self.piece.extend_from_slice(instant.to_rfc3339().as_bytes()),
+            TextPart::Quoted(text) => {
                 let (piece, rest) = divided(text);
                 json(piece, &mut self.piece);
                 // Without the quotes.
                 self.piece.pop();
                 self.piece.remove(0);
                 if !rest.is_empty() {
-                    self.parts.push(Part::Quoted(rest));
+                    self.parts.push(TextPart::Quoted(rest));
                 }
             }
-            Part::Value(value) => self.value(value),
-            Part::Elements(mut elements, is_first) => match elements.next() {
+            TextPart::Value(value) => self.value(value),
+            TextPart::Elements(mut elements, is_first) => match elements.next() {
                 None => self.piece.push(b']'),
                 Some(value) => {
                     comma(is_first, &mut self.piece);
-                    self.parts.push(Part::Elements(elements, false));
-                    self.parts.push(Part::Value(value));
+                    self.parts.push(TextPart::Elements(elements, false));
+                    self.parts.push(TextPart::Value(value));
                 }
             },
-            Part::Members(mut members, is_first) => match members.next() {
+            TextPart::Members(mut members, is_first) => match members.next() {
                 None => self.piece.push(b'}'),
                 Some((name, value)) => {
                     comma(is_first, &mut self.piece);
-                    self.parts.push(Part::Members(members, false));
+                    self.parts.push(TextPart::Members(members, false));
                     self.member(name, value);
                 }
             },
-            Part::MapMembers(mut members, is_first) => match members.next() {
+            TextPart::MapMembers(mut members, is_first) => match members.next() {
                 None => self.piece.push(b'}'),
                 Some((name, value)) => {
                     comma(is_first, &mut self.piece);
-                    self.parts.push(Part::MapMembers(members, false));
+                    self.parts.push(TextPart::MapMembers(members, false));
                     self.member(name, value);
                 }
             },
@@ -126,8 +126,8 @@ impl<'a> ValueText<'a> {
     }
 
     fn member(&mut self, name: &'a str, value: &'a Value) {
-        self.parts.push(Part::Value(value));
-        self.parts.push(Part::Mark(b":"));
+        self.parts.push(TextPart::Value(value));
+        self.parts.push(TextPart::Mark(b":"));
         self.string(name);
     }
 
@@ -137,11 +137,11 @@ impl<'a> ValueText<'a> {
             Value::String(text) => self.string(text),
             Value::Array(elements) => {
                 self.piece.push(b'[');
-                self.parts.push(Part::Elements(elements.iter(), true));
+                self.parts.push(TextPart::Elements(elements.iter(), true));
             }
             Value::Object(members) => {
                 self.piece.push(b'{');
-                self.parts.push(Part::MapMembers(members.iter(), true));
+                self.parts.push(TextPart::MapMembers(members.iter(), true));
             }
         }
     }
@@ -151,8 +151,8 @@ impl<'a> ValueText<'a> {
             json(text, &mut self.piece);
         } else {
             self.piece.push(b'"');
-            self.parts.push(Part::Mark(b"\""));
-            self.parts.push(Part::Quoted(text));
+            self.parts.push(TextPart::Mark(b"\""));
+            self.parts.push(TextPart::Quoted(text));
         }
     }
 }

@@ -3,7 +3,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 
-use crate::plan::ledger::{Gap, Ledger, Recheck};
+use crate::plan::ledger::{Gap, Ledger};
 use crate::read::api_profile::ApiProfile;
 use crate::store::Store;
 use crate::store::commit_count::CommitCount;
@@ -75,14 +75,11 @@ pub(in crate::sync) async fn load(
         tries: u32::try_from(gap.tries).unwrap_or(0),
         next_try_at: gap.next_try_at,
     });
-    let rechecks = stored.rechecks.iter();
     let ledger = Ledger {
         history_start: stored.history_start,
         coverage: stored.coverage,
         gaps: gaps.collect(),
-        rechecks: rechecks
-            .map(|recheck| Recheck { window: recheck.window, due_at: recheck.due_at })
-            .collect(),
+        rechecks: stored.rechecks,
         profile,
         forecast,
     };

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::member::{self, Member};
 use super::text::storable;
-use crate::cdr::{Cdr, CdrKey, Column, FieldValue, Kind, RejectReason, Rejected, Slot, decimal};
+use crate::cdr::{Cdr, CdrKey, Column, ColumnSlot, FieldValue, Kind, RejectReason, Rejected, decimal};
 use crate::voicenter::dates::{self, Written};
 
 /// What became of an item.
@@ -150,15 +150,15 @@ impl Draft {
     fn take_column(&mut self, column: Column, raw: &str) -> bool {
         let kind = column.kind();
         match self.record.slot(column) {
-            Slot::Number(slot) => {
+            ColumnSlot::Number(slot) => {
                 let clock = || member::clock_seconds(raw).filter(|_| kind == Kind::Seconds);
                 let number = member::integer(raw).or_else(clock);
                 put(slot, number.and_then(|number| i32::try_from(number).ok()))
             }
-            Slot::Text(slot) if kind == Kind::Numeric => put_number(slot, member::number(raw)),
-            Slot::Text(slot) => take_text(slot, raw),
-            Slot::Flag(slot) => put(slot, member::boolean(raw)),
-            Slot::Json(slot) => put_json(slot, raw),
+            ColumnSlot::Text(slot) if kind == Kind::Numeric => put_number(slot, member::number(raw)),
+            ColumnSlot::Text(slot) => take_text(slot, raw),
+            ColumnSlot::Flag(slot) => put(slot, member::boolean(raw)),
+            ColumnSlot::Json(slot) => put_json(slot, raw),
         }
     }
 

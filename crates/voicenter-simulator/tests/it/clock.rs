@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use voicenter_simulator::ApiClock;
+use voicenter_simulator::WorldClock;
 
 #[derive(Clone)]
 pub struct ManualClock(Arc<AtomicI64>);
@@ -23,8 +23,8 @@ impl ManualClock {
     }
 }
 
-impl From<ManualClock> for ApiClock {
+impl From<ManualClock> for WorldClock {
     fn from(clock: ManualClock) -> Self {
-        ApiClock::new(move || clock.now())
+        WorldClock::new(move || clock.now())
     }
 }
