@@ -38,7 +38,7 @@ const MAY_KNOW: [(&str, &[&str]); 19] = [
     ("config", &["plan", "store", "voicenter"]),
     ("setup", &["plan", "read", "voicenter", "store", "rate_limit", "sync", "config"]),
     ("systemd", &["clock"]),
-    ("telemetry", &["clock", "voicenter", "metrics", "config"]),
+    ("telemetry", &["clock", "voicenter", "config"]),
     ("daemon", &["store", "sync", "clock", "metrics", "http", "config", "setup", "systemd", "telemetry"]),
 ];
 
