@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
-use sqlx::PgConnection;
+use sqlx::{FromRow, PgConnection};
 
 pub use super::change::{Claim, Commit, Committed, RemovalRules};
 use super::ledger::{self, Locked};
@@ -47,8 +47,7 @@ impl Store {
             let call_ids: Vec<&str> =
                 commit.records.iter().map(|record| record.key.call_id.as_str()).collect();
             let mut tx = self.begin().await?;
-            type Rows = Vec<(String, Vec<String>, Vec<DateTime<Utc>>)>;
-            let rows: Rows = sql_as(
+            let stored: Vec<StoredLegs> = sql_as(
                 // One lookup per CallID: for a large answer the planner would read the whole table.
                 "select came.call_id, stored.types, stored.starts
              from (select distinct call_id from unnest($2::text[]) as came(call_id)) as came
@@ -63,25 +62,26 @@ impl Store {
             .fetch_all(&mut *tx)
             .await?;
             tx.commit().await?;
-            if rows.is_empty() {
+            if stored.is_empty() {
                 return Ok(None);
             }
-            let rows: BTreeMap<_, _> =
-                rows.into_iter().map(|(call_id, types, starts)| (call_id, (types, starts))).collect();
+            let stored: BTreeMap<&str, &StoredLegs> =
+                stored.iter().map(|legs| (legs.call_id.as_str(), legs)).collect();
             let mut came = BTreeMap::<&str, usize>::new();
             call_ids.iter().for_each(|call_id| *came.entry(call_id).or_default() += 1);
-            let typed = commit.records.iter().filter_map(|record| match rows.get(&record.key.call_id) {
-                None => Some(record.clone()),
-                Some((types, starts)) => match (types.as_slice(), starts.as_slice()) {
-                    ([only], [start]) if came.get(record.key.call_id.as_str()) == Some(&1) => {
-                        // A record of another time is another leg, one that has no Type.
-                        let same = *start == record.started_at;
-                        let call_type = if same { only.clone() } else { String::new() };
-                        Some(Cdr { key: CdrKey { call_type, ..record.key.clone() }, ..record.clone() })
-                    }
-                    _ => None,
-                },
-            });
+            let typed =
+                commit.records.iter().filter_map(|record| match stored.get(record.key.call_id.as_str()) {
+                    None => Some(record.clone()),
+                    Some(legs) => match (legs.types.as_slice(), legs.starts.as_slice()) {
+                        ([only], [start]) if came.get(record.key.call_id.as_str()) == Some(&1) => {
+                            // A record of another time is another leg, one that has no Type.
+                            let same = *start == record.started_at;
+                            let call_type = if same { only.clone() } else { String::new() };
+                            Some(Cdr { key: CdrKey { call_type, ..record.key.clone() }, ..record.clone() })
+                        }
+                        _ => None,
+                    },
+                });
             Ok(Some(typed.collect()))
         })
         .await
@@ -171,6 +171,14 @@ impl Store {
         }
         done
     }
+}
+
+/// The legs of a call that the table has.
+#[derive(FromRow)]
+struct StoredLegs {
+    call_id: String,
+    types: Vec<String>,
+    starts: Vec<DateTime<Utc>>,
 }
 
 /// Which part of an answer is still to be stored, and how.
