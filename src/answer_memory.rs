@@ -7,16 +7,17 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Memory is reserved in units of this many bytes.
 const UNIT: u64 = 4096;
-/// Typical answers of several accounts fit side by side even where the largest answer allowed is small.
+/// The smallest pool, in bytes: it has room for typical answers of several accounts even if large answers are not
+/// allowed.
 const LEAST_SHARED: u64 = 16 << 20;
-/// Every answer is expected to be at least this large.
+/// Every answer is expected to have at least this many bytes.
 const LEAST_EXPECTED: u64 = 64 << 10;
 
 /// The bytes that answers may take up together, from the first byte of a body until its records are stored.
 ///
 /// Small answers share a pool. One account at a time may exceed what the pool has left, so an answer of any size gets
-/// through; the others wait in order. Whoever waits is waiting for the pool *or* for that privilege, and whoever has the
-/// privilege never waits for memory: there is always somebody who goes on, whatever else is held meanwhile.
+/// through; the others wait in order. Whoever waits is waiting for the pool *or* for that privilege, and whoever has
+/// the privilege never waits for memory: so one account can always continue, whatever the others hold.
 #[derive(Clone, Debug)]
 pub struct AnswerMemory {
     pool: Arc<Semaphore>,
@@ -26,7 +27,7 @@ pub struct AnswerMemory {
 }
 
 impl AnswerMemory {
-    /// A budget for answers of at most `largest` bytes each: one of these, and a pool of a quarter of that for the others.
+    /// A budget for one answer of `largest` bytes, and a pool of a quarter of that for the others.
     pub fn for_answers_of(largest: u64) -> Self {
         Self::with_pool((largest / 4).max(LEAST_SHARED))
     }
@@ -39,31 +40,31 @@ impl AnswerMemory {
         Self { pool, pool_units, privilege: one(), decoding: one() }
     }
 
-    /// The part of one more account.
+    /// The share of one more account.
     pub fn account(&self) -> AccountMemory {
         let (expected, wanted) = (Arc::new(AtomicU64::new(LEAST_EXPECTED)), Arc::default());
         AccountMemory { budget: self.clone(), privilege: Arc::default(), expected, wanted }
     }
 }
 
-/// One account's part of the budget.
+/// One account's share of the budget.
 #[derive(Clone, Debug)]
 pub struct AccountMemory {
     budget: AnswerMemory,
     /// The privilege, while one of this account's answers holds it: then all of them may grow.
     privilege: Arc<Mutex<Weak<OwnedSemaphorePermit>>>,
     expected: Arc<AtomicU64>,
-    /// What an answer needed that was given up for want of memory: its next try waits for as much.
+    /// Bytes that an answer needed which was abandoned for lack of memory: its next try waits for as much.
     wanted: Arc<AtomicU64>,
 }
 
 impl AccountMemory {
-    /// Memory for one answer; none yet.
+    /// Memory for one answer, with nothing reserved yet.
     pub fn nothing(&self) -> ReservedMemory {
         ReservedMemory { account: self.clone(), bytes: 0, pooled: None, privilege: None }
     }
 
-    /// How large the next answer is expected to be: as the last ones were, or as one that was given up will be.
+    /// How large the next answer is expected to be: like the last ones, or like one that was abandoned.
     pub fn expected(&self) -> u64 {
         self.expected.load(Ordering::Relaxed).max(self.wanted.load(Ordering::Relaxed))
     }
@@ -76,12 +77,12 @@ impl AccountMemory {
         self.note_no_size();
     }
 
-    /// Notes that an answer was cut off or refused: less is asked for next, so its size says nothing of the next one's.
+    /// Notes that an answer was cut off or refused: a shorter span is requested next, so its size predicts nothing.
     pub fn note_no_size(&self) {
         self.wanted.store(0, Ordering::Relaxed);
     }
 
-    /// Notes that an answer was given up for want of memory, and needs `bytes`.
+    /// Notes that an answer was abandoned for lack of memory, and needs `bytes`.
     pub fn note_wanted(&self, bytes: u64) {
         self.wanted.store(bytes, Ordering::Relaxed);
     }
@@ -91,8 +92,8 @@ impl AccountMemory {
         self.privilege.lock().unwrap_or_else(PoisonError::into_inner).strong_count() > 0
     }
 
-    /// Waits for the turn to decode a large answer: one after another, for each that is decoded leaves a heap of its own
-    /// with the allocator, and the other cores have the database to talk to.
+    /// Waits for the turn to decode a large answer: they are decoded one after another, since each leaves its own heap
+    /// in the allocator, and the other cores are busy with the database.
     pub(crate) async fn turn_to_decode(&self) -> Option<OwnedSemaphorePermit> {
         Arc::clone(&self.budget.decoding).acquire_owned().await.ok()
     }
@@ -108,7 +109,7 @@ impl AccountMemory {
     }
 }
 
-/// The memory of one answer, given back when dropped.
+/// The memory of one answer, released when dropped.
 #[derive(Debug)]
 pub struct ReservedMemory {
     account: AccountMemory,
@@ -118,7 +119,7 @@ pub struct ReservedMemory {
 }
 
 impl ReservedMemory {
-    /// How much is reserved.
+    /// The number of bytes reserved.
     pub fn bytes(&self) -> u64 {
         self.bytes
     }
@@ -167,13 +168,13 @@ impl ReservedMemory {
         true
     }
 
-    /// Gives back what is reserved beyond `bytes`.
+    /// Releases what is reserved beyond `bytes`.
     pub fn shrink_to(&mut self, bytes: u64) {
         self.bytes = self.bytes.min(bytes);
         let pooled = self.pooled_units();
         let kept = units(self.bytes);
         if kept > u64::from(pooled) {
-            // The privilege is worth more to the others than what the pool has left by now.
+            // The others need the privilege more than this one needs what the pool has left.
             let pool = Arc::clone(&self.account.budget.pool);
             if let Ok(permit) = pool.try_acquire_many_owned(self.missing(self.bytes)) {
                 self.merge(permit);
@@ -198,7 +199,7 @@ impl ReservedMemory {
         u32::try_from(permits).unwrap_or(u32::MAX)
     }
 
-    /// The units that are lacking for `bytes`.
+    /// The number of units that are lacking for `bytes`.
     fn missing(&self, bytes: u64) -> u32 {
         u32::try_from(units(bytes)).unwrap_or(u32::MAX).saturating_sub(self.pooled_units())
     }
@@ -300,7 +301,7 @@ mod tests {
         assert_eq!(account.expected(), MB / 2);
     }
 
-    /// Accounts that hold one answer while they fetch the next, as engines do, and give up now and then.
+    /// Accounts that hold one answer while they fetch the next, as engines do, and sometimes abandon one.
     #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
     async fn answers_of_all_sizes_get_through_and_what_they_take_up_stays_bounded() {
         const LARGEST: u64 = 40 * MB;
@@ -343,7 +344,8 @@ mod tests {
             })
         });
         let all = futures_util::future::join_all(tasks.collect::<Vec<_>>());
-        let ended = tokio::time::timeout(Duration::from_secs(60), all).await.expect("nobody waits for ever");
+        let ended =
+            tokio::time::timeout(Duration::from_secs(60), all).await.expect("everybody is served in time");
         assert!(ended.iter().all(Result::is_ok));
         // The privileged account may hold an answer of the pool besides.
         assert!(

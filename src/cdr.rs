@@ -13,25 +13,25 @@ pub use fields::{Cdr, Column, ColumnSlot, FieldValue, Kind};
 
 /// What identifies a CDR within an account.
 ///
-/// The two legs of a call share a CallID; `Type` tells them apart (docs/voicenter-api.md#callid).
+/// The two legs of a call share a CallID; `Type` distinguishes them (docs/voicenter-api.md#callid).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct CdrKey {
-    /// `CallID` as sent.
+    /// The API's `CallID` as it was sent.
     pub call_id: String,
-    /// `Type` as sent; empty when absent.
+    /// The API's `Type`, unchanged; empty if absent.
     pub call_type: String,
 }
 
 /// A record that cannot be stored as a row, kept whole with the reason.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rejected {
-    /// The record's text as it came, made storable (no NUL, valid UTF-8).
+    /// The record's text as received, made storable (no NUL, valid UTF-8).
     pub raw: String,
-    /// Why.
+    /// Why it cannot be stored as a row.
     pub reason: RejectReason,
-    /// Its key, where it has one.
+    /// The record's key, if it has one.
     pub key: Option<CdrKey>,
-    /// Its date, where it has one.
+    /// The record's date, if it has one.
     pub started_at: Option<DateTime<Utc>>,
 }
 
@@ -42,11 +42,11 @@ pub enum RejectReason {
     NoCallId,
     /// No Date, or one in no known form.
     NoDate,
-    /// Not a JSON object.
+    /// The record is not a JSON object.
     NotAnObject,
     /// Another record with the same key is stored in its place.
     DuplicateKey,
-    /// PostgreSQL refused the row.
+    /// PostgreSQL refused the row for its data.
     Unstorable,
 }
 
@@ -66,7 +66,7 @@ impl RejectReason {
 impl Cdr {
     /// The record as JSON with its keys in order, absent values left out: equal records give equal text.
     ///
-    /// Databases hold hashes of it, so it never changes for a record that is stored already.
+    /// Databases hold hashes of it, so it must never change for a record that is already stored.
     pub fn canonical_json(&self) -> String {
         let names = Self::COLUMNS.into_iter().map(|(name, _)| name);
         let present: BTreeMap<_, _> =
@@ -75,7 +75,7 @@ impl Cdr {
     }
 
     /// The record in one spelling, as the store compares it: numbers as PostgreSQL's numeric and jsonb make them equal,
-    /// members of `extra` whatever the case of their names and whether a number or a boolean came as a string.
+    /// members of `extra` regardless of the case of names and of quotes around numbers and booleans.
     pub fn normalised(&self) -> Cdr {
         let normal = |value: &Option<Value>| value.clone().map(normalised);
         let loose = |value: Value| match normalised(value) {

@@ -35,11 +35,11 @@ use crate::telemetry;
 use crate::window::Window;
 use voicenter_simulator::SimulateArgs;
 
-/// Keeps a PostgreSQL table an exact, fresh mirror of Voicenter's call detail records.
+/// Keeps a PostgreSQL table an exact and fresh mirror of Voicenter's call detail records.
 #[derive(Debug, Parser)]
 #[command(name = "cdr-sync", version, arg_required_else_help = true, after_help = EXAMPLES)]
 pub struct Cli {
-    /// A configuration file in TOML; without it, CDR_SYNC_CONFIG may name one.
+    /// Read this configuration file (TOML); without it, the file that CDR_SYNC_CONFIG names.
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
     #[command(subcommand)]
@@ -48,9 +48,9 @@ pub struct Cli {
 
 const EXAMPLES: &str = "\
 Examples:
-  cdr-sync demo                     try it: nothing to install or configure
-  cdr-sync check                    is everything set up? what is wrong, and how to mend it
-  cdr-sync run                      keep the table in sync, for ever
+  cdr-sync demo                     try it, without installing or configuring anything
+  cdr-sync check                    check the setup: what is wrong, and how to fix it
+  cdr-sync run                      keep the table in sync until stopped
   cdr-sync verify --from 2026-11-01 --to 2026-11-02
 
 Exit status: 0 done; 1 failed; 2 bad arguments or configuration; 3 the API refuses the credential or the address;
@@ -65,74 +65,72 @@ Serves page, metrics and probes at http.listen (http://127.0.0.1:8080/ by defaul
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// The daemon: migrate, then keep every account in sync until SIGTERM or SIGINT.
+    /// Run the daemon: migrate the database, then keep every account in sync until SIGTERM or SIGINT.
     #[command(after_help = RUN_EXAMPLES)]
     Run,
-    /// One pass and exit: everything from each account's start, or where it stopped, up to now.
+    /// Run one pass and exit: read each account from its start, or from where the last run stopped, up to now.
     Sync(SpanArgs),
-    /// Read a span again and compare it with the table; changes nothing. Exit status 4 unless equal.
+    /// Read a span again and compare it with the table, without changing anything; exit status 4 if they differ.
     Verify(VerifyArgs),
-    /// How each account fares: cursor, lag, gaps, rejected records, last error.
+    /// Show the state of each account: cursor, lag, gaps, rejected records, last error.
     Status(StatusArgs),
-    /// Try configuration, database and API: says what is wrong and how to mend it; changes nothing.
+    /// Check configuration, database and API, and say how to fix what is wrong; changes nothing.
     #[command(after_help = "Example:\n  DATABASE_URL=postgres://... VOICENTER_CODE=... cdr-sync check")]
     Check,
-    /// Ask the running daemon whether it is ready: exit status 0 or 1. For a container's HEALTHCHECK.
+    /// Ask the running daemon if it is ready: exit status 0 or 1. For a container's HEALTHCHECK.
     Healthcheck(HealthcheckArgs),
-    /// Bring the database's schema up to date, and nothing else.
+    /// Bring the database schema up to date and exit.
     #[command(after_help = "Example:\n  DATABASE_URL=postgres://owner@host/database cdr-sync migrate")]
     Migrate,
-    /// One question to the API, straight to the terminal; needs no database.
+    /// Send one request to the API and print the answer; needs no database.
     Query(query::QueryArgs),
-    /// Spans that could not be read in full.
+    /// List (or retry) the spans that could not be read in full.
     Gaps(RetryArgs),
-    /// Records that could not be stored.
+    /// List (or retry) the records that could not be stored.
     Rejected(RetryArgs),
-    /// Let an account ask the API again at once: lifts pauses, waits after refusals, and the waits of gaps.
+    /// End whatever an account is waiting for: pauses, waits after refusals, and the waits of open gaps.
     Resume(resume::ResumeArgs),
-    /// When the configuration names an account anew, or drops one.
+    /// Rename or remove an account.
     #[command(subcommand)]
     Account(account::AccountCommand),
-    /// A Voicenter API to try things on.
+    /// Serve a simulated Voicenter API.
     Simulate(SimulateArgs),
-    /// All of it with nothing configured: simulator, a private database, and the daemon.
+    /// Run a demo without any configuration: simulator, private database and daemon.
     Demo(DemoArgs),
-    /// The effective configuration, secrets masked.
+    /// Print the effective configuration, with secrets masked.
     #[command(after_help = "Example:\n  cdr-sync config --config /etc/cdr-sync/config.toml")]
     Config,
-    /// Completions for a shell.
+    /// Print completions for a shell.
     Completions(documents::CompletionsArgs),
-    /// The manual page.
+    /// Print the manual page in roff.
     Man(documents::ManArgs),
 }
 
-/// A span that may be left out.
 #[derive(Args, Clone, Copy, Debug)]
 #[command(
-    after_help = "Examples:\n  cdr-sync sync                                      everything up to now\n  cdr-sync sync --from 2026-11-01 --to 2026-11-02    that day once more"
+    after_help = "Examples:\n  cdr-sync sync                                      read everything up to now\n  cdr-sync sync --from 2026-11-01 --to 2026-11-02    read that day again"
 )]
 struct SpanArgs {
-    /// Read again from here (RFC 3339, or YYYY-MM-DD in UTC).
+    /// Read again from this time on (RFC 3339, or YYYY-MM-DD in UTC).
     #[arg(long, value_name = "T", value_parser = instant, requires = "to")]
     from: Option<DateTime<Utc>>,
-    /// Up to here, exclusive.
+    /// Read up to, but not including, this time.
     #[arg(long, value_name = "T", value_parser = instant, requires = "from")]
     to: Option<DateTime<Utc>>,
 }
 
-/// A span, and how much to say of it.
 #[derive(Args, Clone, Copy, Debug)]
 #[command(
     after_help = "Examples:\n  cdr-sync verify --from 2026-11-01 --to 2026-11-08\n  cdr-sync verify --from 2026-11-01 --to 2026-11-02 --details"
 )]
 struct VerifyArgs {
-    /// From here (RFC 3339, or YYYY-MM-DD in UTC).
+    /// Compare from this time on (RFC 3339, or YYYY-MM-DD in UTC).
     #[arg(long, value_name = "T", value_parser = instant)]
     from: DateTime<Utc>,
-    /// Up to here, exclusive.
+    /// Compare up to, but not including, this time.
     #[arg(long, value_name = "T", value_parser = instant)]
     to: DateTime<Utc>,
-    /// List the records that differ, and the columns in which they do.
+    /// List the records that differ, and the columns that differ in each.
     #[arg(long)]
     details: bool,
 }
@@ -142,7 +140,7 @@ struct VerifyArgs {
     after_help = "Examples:\n  cdr-sync status\n  cdr-sync status --json | jq '.accounts[].lag_seconds'"
 )]
 struct StatusArgs {
-    /// As JSON.
+    /// Print JSON instead of a table.
     #[arg(long)]
     json: bool,
 }
@@ -150,22 +148,22 @@ struct StatusArgs {
 #[derive(Args, Clone, Copy, Debug)]
 #[command(after_help = "Example:\n  HEALTHCHECK CMD [\"/cdr-sync\", \"healthcheck\"]")]
 struct HealthcheckArgs {
-    /// Ask only whether it lives: without its database it still does.
+    /// Check only that the process answers; it does so without its database, too.
     #[arg(long)]
     live: bool,
 }
 
 #[derive(Args, Clone, Copy, Debug)]
 #[command(
-    after_help = "Exit status 4 while there are any. --retry asks the API at once; stop the daemon first."
+    after_help = "Exit status: 0 if there are none, 4 if there are any.\n\nStop the daemon before using --retry."
 )]
 struct RetryArgs {
-    /// Try again at once.
+    /// Ask the API for them again now.
     #[arg(long)]
     retry: bool,
 }
 
-/// The exit status: docs/contract.md#exit-status.
+/// The exit statuses that docs/contract.md#exit-status promises.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Exit {
     Done = 0,
@@ -192,13 +190,13 @@ enum CliError {
     Usage(String),
     #[error("{0}")]
     Failed(String),
-    /// Standard output is closed: nobody listens any more.
+    /// Standard output is closed, so nothing can be printed.
     #[error("the output cannot be written: {0}")]
     Output(#[from] std::io::Error),
 }
 
 impl Command {
-    /// Lines for each window would tear the progress bar apart; on a terminal it takes their place.
+    /// On a terminal the progress bar replaces the log lines of each window, which would break it up.
     fn logging(&self, configured: &LogConfig) -> LogConfig {
         let shows_bar =
             matches!(self, Command::Sync(_) | Command::Verify(_) | Command::Gaps(_) | Command::Rejected(_));
@@ -226,7 +224,7 @@ impl CliError {
 }
 
 impl Cli {
-    /// Runs the command. Errors go to standard error, with what to do.
+    /// Runs the command. Errors are printed to standard error, with advice.
     pub fn run(self) -> ExitCode {
         let exit = match self.start() {
             Ok(exit) => exit,
@@ -253,7 +251,7 @@ impl Cli {
         }
         let mut runtime = match self.command {
             Command::Simulate(_) | Command::Demo(_) => tokio::runtime::Builder::new_multi_thread(),
-            // The daemon waits for others nearly always. On one thread the allocator keeps one arena: with two, the
+            // The daemon nearly always waits for others. On one thread the allocator keeps one arena: with two, the
             // peak for answers of 10,000 records was 150 MB instead of 90.
             _ => tokio::runtime::Builder::new_current_thread(),
         };
@@ -262,7 +260,7 @@ impl Cli {
             .build()
             .map_err(|error| CliError::Failed(format!("the runtime cannot start: {error}")))?;
         let exit = runtime.block_on(self.dispatch());
-        // A stuck blocking task must not hold the process up.
+        // A stuck blocking task must not keep the process from ending.
         runtime.shutdown_timeout(std::time::Duration::from_secs(1));
         exit
     }
@@ -298,7 +296,7 @@ impl Cli {
             tracing::warn!(
                 event = "database_parameters_ignored",
                 parameters = config.database.ignored_parameters.join(", "),
-                "parameters of database.url that mean nothing here are ignored"
+                "unsupported parameters of database.url are ignored"
             );
         }
         match self.command {
@@ -313,7 +311,7 @@ impl Cli {
                 let state = setup::open_store(&config)?.migrate().await?;
                 println!("the schema is up to date");
                 for name in &state.newer {
-                    println!("{name} is of a newer cdr-sync: this one works with it");
+                    println!("{name} was applied by a newer cdr-sync; this version works with it");
                 }
                 Ok(Exit::Done)
             }
@@ -323,7 +321,7 @@ impl Cli {
                 let span = span(SpanArgs { from: Some(from), to: Some(to) })?;
                 verify::run(
                     &config,
-                    span.ok_or_else(|| CliError::Usage("--from and --to are needed".into()))?,
+                    span.ok_or_else(|| CliError::Usage("--from and --to are required".into()))?,
                     details,
                     clock,
                 )
@@ -347,8 +345,8 @@ impl Command {
         matches!(self, Command::Run | Command::Simulate(_) | Command::Demo(_))
     }
 
-    /// Returns `true` if it prints and is done. What serves or syncs writes to sockets, where a peer that went away raises SIGPIPE, too
-    /// (hyper's writev), and must not end the process.
+    /// Returns `true` if it prints and is done. What serves or syncs writes to sockets, where a closed peer
+    /// raises SIGPIPE, too (hyper's writev), and must not end the process.
     fn only_prints(&self) -> bool {
         match self {
             Command::Gaps(args) | Command::Rejected(args) => !args.retry,
@@ -362,12 +360,15 @@ impl Command {
     }
 }
 
-/// Lets `cdr-sync status | head -1` end silently, as programs do that print: Rust's own start makes the next line an error
-/// and that a panic.
+/// Lets `cdr-sync status | head -1` end silently: Rust ignores SIGPIPE by default, so the next line would be an error
+/// and a panic.
 fn end_with_the_reader() {
     use nix::sys::signal::{SigHandler, Signal, signal};
-    #[expect(unsafe_code, reason = "the default disposition runs no code of ours in a signal's context")]
-    // A signal that keeps its old disposition only makes for an uglier end.
+    #[expect(
+        unsafe_code,
+        reason = "the default disposition runs none of this program's code in a signal handler"
+    )]
+    // If this fails, the command only ends less tidily.
     let _ = unsafe { signal(Signal::SIGPIPE, SigHandler::SigDfl) };
 }
 

@@ -1,4 +1,4 @@
-//! The configuration: what every key means, and where its value comes from.
+//! The configuration: the meaning of every key, and the source of its value.
 //!
 //! Layers, later wins: built-in defaults, `config/default.toml`, the file named by `--config` or
 //! `CDR_SYNC_CONFIG`, environment. All problems are reported at once, each with its key, value, source and what to do.
@@ -40,131 +40,131 @@ use reader::{Reader, Section};
 /// The vendor's current address of the API (docs/voicenter-api.md#generations).
 pub const CURRENT_API_URL: &str = "https://api.voicenter.com/hub/cdr/";
 
-/// Everything that can be configured, checked.
+/// The whole configuration, after all checks.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// `[database]`
+    /// The database to write to (`[database]`).
     pub database: DatabaseConfig,
-    /// `[api]`
+    /// Voicenter's API and its limits (`[api]`).
     pub api: ApiConfig,
-    /// `[sync]`
+    /// What is read, and when (`[sync]`).
     pub sync: SyncConfig,
-    /// `[retention]`
+    /// How long history is kept (`[retention]`).
     pub retention: RetentionConfig,
-    /// `[http]`
+    /// Page, probes and metrics (`[http]`).
     pub http: HttpConfig,
-    /// `[log]`
+    /// Format and level of the log (`[log]`).
     pub log: LogConfig,
-    /// `[[accounts]]`; empty when none is configured, which only some commands can do with.
+    /// `[[accounts]]`; empty if none is configured, which is enough for some commands.
     pub accounts: Vec<AccountConfig>,
     effective: Vec<Effective>,
 }
 
-/// `[database]`
+/// `[database]`: address and connections of PostgreSQL.
 #[derive(Clone, Debug)]
 pub struct DatabaseConfig {
     /// `database.url`; absent when none is configured.
     pub url: Option<SecretString>,
-    /// The parameters of the address that mean nothing here; they are ignored.
+    /// Unsupported parameters of the address, which are ignored.
     pub ignored_parameters: Vec<String>,
-    /// `database.max_connections`
+    /// `database.max_connections`: the sync's connections at any time.
     pub max_connections: u32,
-    /// `database.pooler`
+    /// `database.pooler`: the pooler in front of PostgreSQL, if any.
     pub pooler: Pooler,
 }
 
-/// `[api]`
+/// `[api]`: where and how requests are sent.
 #[derive(Clone, Debug)]
 pub struct ApiConfig {
     /// `api.url`, for accounts without their own.
     pub url: Url,
-    /// `api.method`
+    /// `api.method`: the HTTP method of requests.
     pub method: Method,
     /// `api.timezone`, for accounts without their own.
     pub timezone: Tz,
     /// `api.granularity`: a second or a minute.
     pub granularity: TimeDelta,
-    /// `api.record_limit`
+    /// `api.record_limit`: an answer with this many records counts as cut.
     pub record_limit: u32,
     /// `api.requests_per_minute`, for accounts without their own.
     pub requests_per_minute: u32,
-    /// `api.burst`
+    /// `api.burst`: requests that may be sent at once.
     pub burst: u32,
-    /// `api.timeout`
+    /// `api.timeout`: the longest time for one request.
     pub timeout: Duration,
-    /// `api.max_response_bytes`
+    /// `api.max_response_bytes`: the window of a larger answer is split.
     pub max_response_bytes: u64,
-    /// `api.backoff_min`
+    /// `api.backoff_min`: the first wait after a failure.
     pub backoff_min: Duration,
-    /// `api.backoff_max`
+    /// `api.backoff_max`: the longest wait after repeated failures.
     pub backoff_max: Duration,
 }
 
-/// `[sync]`
+/// `[sync]`: what is read, and when.
 #[derive(Clone, Debug)]
 pub struct SyncConfig {
-    /// `sync.poll_interval`
+    /// `sync.poll_interval`: time between polls for the newest calls.
     pub poll_interval: TimeDelta,
     /// `sync.start`, for accounts without their own.
     pub start: HistoryStart,
-    /// `sync.lookback`
+    /// `sync.lookback`: everything younger is read again every few minutes.
     pub lookback: TimeDelta,
-    /// `sync.reconcile`, ascending.
+    /// `sync.reconcile`: the ages at which everything is read again, ascending.
     pub reconcile: Vec<TimeDelta>,
-    /// `sync.removal_after`
+    /// `sync.removal_after`: how long a record must be missing before it counts as removed.
     pub removal_after: TimeDelta,
-    /// `sync.max_window`
+    /// `sync.max_window`: the longest span of one request.
     pub max_window: TimeDelta,
-    /// `sync.min_window`; the granularity unless configured.
+    /// `sync.min_window`: the shortest span of one request; the granularity unless configured.
     pub min_window: TimeDelta,
-    /// `sync.ignored_changes`
+    /// `sync.ignored_changes`: API fields whose changes alone do not rewrite a row.
     pub ignored_changes: Vec<String>,
-    /// `sync.history`
+    /// `sync.history`: `true` if replaced versions of rows are kept.
     pub history: bool,
 }
 
-/// `[retention]`
+/// `[retention]`: how long old data is kept.
 #[derive(Clone, Copy, Debug)]
 pub struct RetentionConfig {
     /// `retention.history`: how long replaced versions are kept; without it, they are never deleted.
     pub history: Option<TimeDelta>,
 }
 
-/// `[http]`
+/// `[http]`: where page, probes and metrics are served.
 #[derive(Clone, Debug)]
 pub struct HttpConfig {
     /// `http.listen`; `None` when it is turned off.
     pub listen: Option<SocketAddr>,
-    /// `http.hosts`: names by which the page may be asked for, in lower case.
+    /// `http.hosts`: host names under which the page is served, in lower case.
     pub hosts: Vec<String>,
 }
 
-/// `[log]`
+/// `[log]`: format and level of the log.
 #[derive(Clone, Debug)]
 pub struct LogConfig {
-    /// `log.format`; `None`: pretty on a terminal, else JSON.
+    /// `log.format`; `None`: pretty on a terminal, otherwise JSON.
     pub format: Option<LogFormat>,
     /// `log.level`: a level, and levels for parts of the program (`info,cdr_sync=debug`).
     pub level: String,
 }
 
-/// How log lines look.
+/// The format of log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
-    /// For people.
+    /// Readable text, with colours on a terminal.
     Pretty,
 }
 
-/// Where configuration comes from.
+/// The sources that a configuration is read from.
 #[derive(Clone, Debug)]
 pub struct Sources<E> {
     /// The file named by `--config`; without it, `CDR_SYNC_CONFIG` in `env` names one.
     pub file: Option<PathBuf>,
-    /// Environment variables.
+    /// Environment variables as pairs of name and value.
     pub env: E,
-    /// What relative paths start from.
+    /// The directory that relative paths start from.
     pub working_dir: PathBuf,
 }
 
@@ -181,7 +181,7 @@ impl Config {
     /// Reads and checks all layers.
     ///
     /// # Errors
-    /// All problems there are, each with its key, value, source, and what was expected.
+    /// All problems, each with its key, value, source, and what was expected.
     pub fn load<E: IntoIterator<Item = (String, String)>>(sources: Sources<E>) -> Result<Self, ConfigError> {
         let env: BTreeMap<String, String> = sources.env.into_iter().collect();
         let (tree, problems) = layer::merge(sources.file, &env, &sources.working_dir);
@@ -210,7 +210,7 @@ impl Config {
         }
     }
 
-    /// The database's address, or an error that says how to give one.
+    /// The database's address, or an error with advice how to configure it.
     pub fn require_database(&self) -> Result<&SecretString, ConfigError> {
         self.database.url.as_ref().ok_or_else(|| {
             ConfigError::new(vec![ConfigProblem::missing(
@@ -220,7 +220,7 @@ impl Config {
         })
     }
 
-    /// The accounts, or an error that says how to configure one.
+    /// The accounts, or an error with advice how to configure one.
     pub fn require_accounts(&self) -> Result<&[AccountConfig], ConfigError> {
         if self.accounts.is_empty() {
             return Err(ConfigError::new(vec![ConfigProblem::missing(
@@ -231,7 +231,7 @@ impl Config {
         Ok(&self.accounts)
     }
 
-    /// Every key with its effective value, in TOML, secrets masked, each with where it came from.
+    /// Every key with its effective value, in TOML, secrets masked, each with its source.
     pub fn masked_toml(&self) -> String {
         let mut text = String::new();
         let mut section = "";
@@ -254,7 +254,7 @@ impl Config {
         text
     }
 
-    /// Every key with its effective value and where it came from.
+    /// Every key with its effective value and its source.
     pub fn effective(&self) -> &[Effective] {
         &self.effective
     }

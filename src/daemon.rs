@@ -1,4 +1,4 @@
-//! The daemon, put together in one place: `run` and `demo` start it here.
+//! The daemon's composition: `run` and `demo` start it here.
 
 mod housekeeping;
 mod reload;
@@ -28,21 +28,21 @@ use crate::sync::{Account, DATABASE};
 use crate::systemd;
 use crate::telemetry;
 
-/// Why the daemon could not start, or not go on.
+/// Why the daemon could not start, or could not continue.
 #[derive(Debug, thiserror::Error)]
 pub enum DaemonError {
-    /// A part could not be made.
+    /// The database, a client or an account could not be set up.
     #[error(transparent)]
     Setup(#[from] SetupError),
-    /// The address of the page.
+    /// The address of page, probes and metrics cannot be bound.
     #[error(transparent)]
     Listen(#[from] BindError),
-    /// A fault of the metrics' own definition.
+    /// The metrics are defined wrongly, a bug in this program.
     #[error(transparent)]
     Metrics(#[from] MetricsError),
 }
 
-/// Keeps accounts in sync and shows how they are.
+/// Keeps accounts in sync and serves their state.
 #[derive(Debug)]
 pub(crate) struct Daemon {
     generation: Generation,
@@ -51,7 +51,7 @@ pub(crate) struct Daemon {
 }
 
 impl Daemon {
-    /// Made without touching the database: it may have to be waited for.
+    /// Does not connect to the database, which may have to be waited for.
     pub(crate) fn new(config: Config, clock: Clock) -> Result<Self, DaemonError> {
         setup::validate(&config)?;
         let store = setup::open_store(&config)?;
@@ -79,8 +79,8 @@ impl Daemon {
         self.generation.watches.get(account).cloned()
     }
 
-    /// Keeps every account in sync until `stop`, under each configuration that `reloads` finds. Returns `false` when a
-    /// fault of the program itself ended it.
+    /// Keeps every account in sync until `stop`, under each configuration that `reloads` finds. Returns `false` if a
+    /// bug in this program ended it.
     pub(crate) async fn run(
         self,
         listener: Option<TcpListener>,
@@ -119,7 +119,7 @@ impl Daemon {
     }
 }
 
-/// What one configuration is made into. Reading another is as good as a restart, except that the server stays.
+/// Everything built from one configuration. Reloading is like a restart, except that the HTTP server keeps running.
 #[derive(Debug)]
 struct Generation {
     config: Config,
@@ -127,7 +127,7 @@ struct Generation {
     page_store: Store,
     metrics: Metrics,
     watches: BTreeMap<String, ProgressWatch>,
-    /// Accounts that were built to see that it can be done.
+    /// Accounts that were built to prove the configuration, ready for use.
     accounts: Option<Vec<Account>>,
 }
 
@@ -149,7 +149,7 @@ impl Generation {
         Ok(Self { config, store, page_store, metrics, watches, accounts })
     }
 
-    /// What comes after this one: a configuration that differs, and was seen to work.
+    /// The next generation: a different configuration that was found to work.
     async fn next(&self, reloads: Option<&mut Reloads>) -> Self {
         let Some(reloads) = reloads else { return std::future::pending().await };
         loop {
@@ -175,7 +175,7 @@ impl Generation {
         Self::new(config, store, page_store, Some(accounts))
     }
 
-    /// Says what changed, by name alone.
+    /// Logs the names of the changed keys, without values.
     fn replaced_by(&self, next: &Self) {
         let keys = self.config.changed_keys(&next.config);
         let changed = keys.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
@@ -184,19 +184,15 @@ impl Generation {
             event = "configuration_reloaded",
             changed,
             accounts,
-            "every account starts again under the new configuration"
+            "every account restarts with the new configuration"
         );
         let keys = Config::needing_restart(&keys).join(", ");
         if !keys.is_empty() {
-            tracing::warn!(
-                event = "restart_needed",
-                keys,
-                "these take effect when the process is started again"
-            );
+            tracing::warn!(event = "restart_needed", keys, "these take effect when the process is restarted");
         }
     }
 
-    /// Migrates, and keeps every account in sync until `stop`. `false` when a fault of the program itself ended it.
+    /// Migrates, and keeps every account in sync until `stop`. `false` if a bug in this program ended it.
     async fn keep_in_sync(
         &self,
         web: &Web,
@@ -240,11 +236,11 @@ impl Generation {
     }
 }
 
-/// Serves page, probes and metrics. Should the server end, the daemon ends: a process that nobody
-/// can watch is not to be trusted.
+/// Serves page, probes and metrics. If the server ends, so does the daemon: a process that cannot be monitored must not
+/// keep running.
 fn serve(listener: TcpListener, web: &Web, stop: &CancellationToken) -> JoinHandle<bool> {
     let address = listener.local_addr().ok().map(tracing::field::display);
-    tracing::info!(event = "listening", address, "page, probes and metrics");
+    tracing::info!(event = "listening", address, "serving page, probes and metrics");
     let (web, stop) = (web.clone(), stop.clone());
     tokio::spawn(async move {
         let serving = AssertUnwindSafe(http::serve(listener, web, stop.clone())).catch_unwind();
@@ -255,14 +251,14 @@ fn serve(listener: TcpListener, web: &Web, stop: &CancellationToken) -> JoinHand
         tracing::error!(
             event = "server_ended",
             panicked = ended.is_err(),
-            "page and metrics are gone: ending"
+            "the server for page and metrics has ended: stopping"
         );
         stop.cancel();
         false
     })
 }
 
-/// Open connections get a moment. `false` when the server had ended by itself.
+/// Waits briefly for open connections. `false` if the server had ended by itself.
 async fn end_of_serving(served: Option<JoinHandle<bool>>) -> bool {
     let Some(mut served) = served else { return true };
     let ended = tokio::time::timeout(Duration::from_secs(1), &mut served).await;
@@ -270,7 +266,7 @@ async fn end_of_serving(served: Option<JoinHandle<bool>>) -> bool {
     matches!(ended, Ok(Ok(true)) | Err(_))
 }
 
-/// So that a restart does not look like a standstill.
+/// Restores the times of the last successes, so that a restart does not look like a standstill.
 async fn show_last_successes(store: &Store, watches: &BTreeMap<String, ProgressWatch>) {
     for (account, lane, at) in store.last_successes().await.unwrap_or_default() {
         if let Some(watch) = watches.get(&account) {
@@ -279,7 +275,7 @@ async fn show_last_successes(store: &Store, watches: &BTreeMap<String, ProgressW
     }
 }
 
-/// The schema brought up to date and the accounts built. Waits for a database that is unreachable or refuses connections.
+/// Migrates and builds the accounts. Waits for a database that is unreachable or refuses connections.
 async fn prepare_when_there(
     config: &Config,
     store: &Store,
@@ -294,7 +290,7 @@ async fn prepare_when_there(
         };
         failures += 1;
         let wait = DATABASE.wait(failures, jitter(), None);
-        tracing::warn!(event = "database_away", seconds = wait.as_secs(), %error, "waiting for it");
+        tracing::warn!(event = "database_away", seconds = wait.as_secs(), %error, "waiting for the database");
         web.not_migrated(&error);
         systemd::status("waiting for the database");
         clock.sleep(wait).await;
@@ -306,19 +302,19 @@ async fn prepare(config: &Config, store: &Store) -> Result<Vec<Account>, SetupEr
     setup::accounts(config, store).await
 }
 
-/// An account that only the database knows goes stale: say so.
+/// Warns of accounts that are only in the database, whose rows are no longer updated.
 async fn warn_of_unconfigured(store: &Store, accounts: &[Account]) {
     let Ok(known) = store.status().await else { return };
     for account in known.iter().filter(|known| accounts.iter().all(|account| account.name != known.name)) {
         tracing::warn!(
             event = "account_not_configured",
             account = account.name,
-            "the database has this account, the configuration does not: its rows go stale"
+            "this account is in the database, but not in the configuration: its rows are no longer updated"
         );
     }
 }
 
-/// Calls that stand under two accounts are counted twice by every chart over both.
+/// Warns of accounts that share calls, which every chart over both counts twice.
 async fn warn_of_shared_calls(store: &Store) {
     for pair in store.shared_calls().await.unwrap_or_default() {
         tracing::warn!(
@@ -327,7 +323,7 @@ async fn warn_of_shared_calls(store: &Store) {
             other = pair.other,
             shared = pair.shared,
             sampled = pair.sampled,
-            "two accounts see the same calls: charts over both count them twice"
+            "two accounts read the same calls: charts over both count them twice"
         );
     }
 }

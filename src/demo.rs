@@ -1,4 +1,4 @@
-//! `demo`: simulator, private database and daemon, with nothing configured.
+//! `demo`: simulator, private database and daemon, without any configuration.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -35,19 +35,19 @@ const CALLS_PER_DAY: f64 = 10_000.0;
 const ACCOUNT: &str = "demo";
 const POLL_INTERVAL: TimeDelta = TimeDelta::seconds(5);
 
-/// How to run the demo.
+/// The options of `cdr-sync demo`.
 #[derive(Args, Debug)]
 #[command(
-    after_help = "Examples:\n  cdr-sync demo           until Ctrl-C: page, calls as they come, queries to try\n  cdr-sync demo --once    sync, compare with the API, exit"
+    after_help = "Examples:\n  cdr-sync demo           run until Ctrl-C: status page, calls as they arrive, queries to try\n  cdr-sync demo --once    sync, compare with the API, exit"
 )]
 pub struct DemoArgs {
-    /// Sync, compare with the API, and exit: status 0 only if they agree.
+    /// Sync, compare with the API, and exit with status 0 only if they agree.
     #[arg(long)]
     once: bool,
-    /// Keep the database in this directory, and use what is there.
+    /// Keep the database in this directory, and reuse it if it exists.
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
-    /// Where the status page is served; by default http://127.0.0.1:8080/, or on any free port when that is taken.
+    /// Serve the status page at this address; by default 127.0.0.1:8080, or any free port if that one is in use.
     #[arg(long, value_name = "ADDRESS")]
     listen: Option<SocketAddr>,
 }
@@ -55,52 +55,52 @@ pub struct DemoArgs {
 /// Why the demo ended early.
 #[derive(Debug, thiserror::Error)]
 pub enum DemoError {
-    /// No database.
+    /// The private database cannot be started.
     #[error(transparent)]
     Database(#[from] private_postgres::Error),
-    /// No simulator.
+    /// The simulator cannot be started.
     #[error(transparent)]
     Simulator(#[from] SimulatorError),
-    /// A fault of the demo's own configuration.
+    /// The demo's own configuration is wrong, a bug in this program.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// A part could not be made.
+    /// The database, a client or an account could not be set up.
     #[error(transparent)]
     Setup(#[from] SetupError),
     /// The daemon could not start.
     #[error(transparent)]
     Daemon(#[from] DaemonError),
     /// The daemon ended by itself.
-    #[error("the daemon has ended: the log says why")]
+    #[error("the daemon has ended; the log shows why")]
     Ended,
-    /// The address of the page.
+    /// The address of the page cannot be bound.
     #[error(transparent)]
     Page(#[from] BindError),
-    /// Syncing failed.
+    /// The pass of `--once` failed.
     #[error(transparent)]
     Sync(#[from] SyncError),
-    /// The database became unreachable.
+    /// The database failed while the demo was running.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// A task panicked.
+    /// A task panicked, a bug in this program.
     #[error("a task of the demo panicked: {0}")]
     Panicked(#[from] tokio::task::JoinError),
 }
 
-/// Runs the demo; with `--once`, whether the table agreed with the API.
+/// Runs the demo. With `--once`, returns `true` if the table agreed with the API.
 ///
 /// # Errors
-/// When a part cannot be started; what it says names the way out.
+/// If a part cannot be started; the message contains advice.
 pub async fn run(args: DemoArgs, clock: Clock, stop: impl Future<Output = ()>) -> Result<bool, DemoError> {
     telemetry::install(&LogConfig { format: None, level: "warn".into() });
     eprintln!("starting a private PostgreSQL and a simulated Voicenter API ...");
     let server = start_database(args.data).await?;
-    // For one comparison the simulated world stands still; else it goes on with the host's clock.
+    // For one comparison the simulated world is frozen; otherwise it follows the host's clock.
     let world_clock = if args.once { Clock::Manual(ManualClock::new(clock.now())) } else { clock.clone() };
     let now = world_clock.now();
     let start = now.duration_trunc(TimeDelta::days(1)).unwrap_or(now) - DAYS;
-    // No twins (two records with one CallID and Type): of a pair that two answers show by turns, one pass may keep the earlier,
-    // which only the next read sets right.
+    // No twins (two records with one CallID and Type): of a pair that two answers show in turn, one pass may keep the
+    // earlier, which only the next read corrects.
     let world = WorldOptions {
         calls_per_day: CALLS_PER_DAY,
         from: start,
@@ -113,7 +113,7 @@ pub async fn run(args: DemoArgs, clock: Clock, stop: impl Future<Output = ()>) -
     let config = config(&server, &simulator, &code, start)?;
     let store = setup::open_store(&config)?;
     store.migrate().await?;
-    // A kept database holds the calls of another simulated world: each demo starts from nothing.
+    // A reused database holds the calls of another simulated world, so each demo starts empty.
     match store.forget_account(ACCOUNT, true).await {
         Ok(_) | Err(StoreError::UnknownAccount(_)) => {}
         Err(error) => return Err(error.into()),
@@ -138,7 +138,7 @@ async fn start_database(data: Option<PathBuf>) -> Result<Server, DemoError> {
     Ok(tokio::task::spawn_blocking(move || Server::obtain(given, options)).await??)
 }
 
-/// The demo is configured like any daemon, by an environment; only it is one of its own.
+/// The demo is configured by environment variables like any daemon, but not by those of the process.
 fn config(
     server: &Server,
     simulator: &Simulator,
@@ -154,7 +154,7 @@ fn config(
         ("CDR_SYNC__SYNC__POLL_INTERVAL", format!("{}s", POLL_INTERVAL.num_seconds())),
     ];
     let env = env.into_iter().map(|(name, value)| (name.to_owned(), value));
-    // No file of the directory it happens to run in.
+    // Files in the current directory must not matter.
     Config::load(Sources {
         file: None,
         env,
@@ -162,7 +162,7 @@ fn config(
     })
 }
 
-/// One pass, and the comparison with what the API shows.
+/// Runs one pass and compares the table with the API.
 async fn once(
     config: &Config,
     store: Store,
@@ -206,7 +206,7 @@ fn verdict(verified: &Verified) -> String {
     )
 }
 
-/// Records by day: what the simulator knows to be true, and what the table holds.
+/// Records by day at the simulator and in the table.
 async fn by_day(
     store: &Store,
     simulator: &Simulator,
@@ -227,7 +227,7 @@ async fn by_day(
     Ok(days)
 }
 
-/// The daemon, and what comes in, until it is stopped.
+/// Runs the daemon and prints arriving calls until it is stopped.
 async fn go_on(
     config: Config,
     store: Store,
@@ -253,7 +253,7 @@ async fn go_on(
     }
 }
 
-/// What can be looked at, once there is something, and calls as they come.
+/// Prints what can be looked at once there is something, then calls as they arrive.
 async fn show(
     watch: &ProgressWatch,
     page: &str,
@@ -262,26 +262,26 @@ async fn show(
     clock: &Clock,
 ) -> Result<(), DemoError> {
     let mut changes = watch.subscribe();
-    // The watch lives as long as we do.
+    // The watch lives as long as this function.
     let _ = changes.wait_for(|progress| progress.caught_up).await;
     let synced = watch.read();
     println!("\nsynced {} records of the last days in {} requests\n", synced.records, synced.requests);
     let url = match server {
-        // Not ours to print: it may hold a password.
+        // DATABASE_URL may hold a password, so it is not printed.
         Server::Given(_) => "$DATABASE_URL".to_owned(),
         Server::Private(_) => server.url().expose_secret().to_owned(),
     };
     println!("status page:\n  {page}\n");
     println!("connection string:\n  {url}\n");
-    println!("worth trying:");
+    println!("try:");
     for query in QUERIES {
         println!("  psql \"{url}\" -c \"{query}\"");
     }
-    println!("\ncalls as they come (Ctrl-C ends):");
+    println!("\ncalls as they arrive (Ctrl-C ends the demo):");
     show_calls(store, clock).await
 }
 
-/// The wanted address, which must be free; else the usual one, or any.
+/// Binds the wanted address, which must be free; otherwise the default one, or any free port.
 async fn listener(wanted: Option<SocketAddr>) -> Result<TcpListener, BindError> {
     if let Some(wanted) = wanted {
         return http::bind(wanted).await;
@@ -305,7 +305,7 @@ impl From<Clock> for WorldClock {
     }
 }
 
-/// A short call every other second, whatever the hour, besides those of the simulated company.
+/// A short call every other second at any hour, in addition to those of the simulated company.
 async fn ring(world: voicenter_simulator::World, clock: Clock) {
     let mut number = 0_u32;
     loop {

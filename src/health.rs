@@ -17,7 +17,7 @@ use status::unresolved_error;
 pub(crate) enum Level {
     /// Numbers are or will be wrong unless somebody acts.
     Bad,
-    /// Somebody should look.
+    /// Worth a look, but no numbers are wrong.
     Warn,
     /// Good to know; nobody needs to act.
     Note,
@@ -36,11 +36,10 @@ pub(crate) enum ProblemKind {
     Behind,
     Gaps,
     DuplicateKeys,
-    /// PostgreSQL refused records.
     Unstorable,
     /// Records are not in a form that can be stored.
     Unreadable,
-    /// Suspiciously many rows went missing at once.
+    /// Suspiciously many rows were missing from an answer.
     Missing,
     Waiting,
     /// The vendor keeps nothing older.
@@ -78,7 +77,7 @@ impl Problem {
     }
 }
 
-/// All of them, the worst first.
+/// All problems of an account, the worst first.
 pub(crate) fn problems(
     facts: &AccountFacts,
     configured: bool,
@@ -94,21 +93,21 @@ pub(crate) fn problems(
     if !configured {
         found.push(Problem::new(
             ProblemKind::NotConfigured,
-            "The configuration lacks this account: its rows go stale.",
-            "Configure it again, or forget it: cdr-sync account forget NAME.",
+            "This account is not in the configuration: its rows are no longer updated.",
+            "Configure it again, or remove it: cdr-sync account forget NAME.",
         ));
     } else if status.leader.is_none() && state(facts, poll_interval, now) != AccountState::Paused {
         found.push(Problem::new(
             ProblemKind::NoLeader,
             "No process leads this account at present.",
-            "It is taken up within 30 s; if not, look into the log for standby or account_stopped.",
+            "It is taken over within 30 s; if not, look for standby or account_stopped in the log.",
         ));
     }
     if stale(status.cursor.map(|cursor| cursor.to()), poll_interval, now) {
         found.push(Problem::new(
             ProblemKind::Behind,
             "The newest calls are missing: the mirror is far behind the present.",
-            "cdr-sync check tells what fails: the database, the network, the API or the clock.",
+            "cdr-sync check shows what fails: the database, the network, the API or the clock.",
         ));
     }
     if !overview.gaps.is_empty() {
@@ -120,7 +119,7 @@ pub(crate) fn problems(
         found.push(Problem::new(
             ProblemKind::Gaps,
             format!("{}{spans} could not be read in full.{last}", minutes(span)),
-            "It is tried again by itself, ever more seldom. cdr-sync gaps tells when; with the daemon stopped, cdr-sync gaps --retry tries at once.",
+            "It is retried automatically at growing intervals; cdr-sync gaps shows when. cdr-sync resume ACCOUNT makes the daemon try at once; with the daemon stopped, use cdr-sync gaps --retry.",
         ));
     }
     for (reason, count) in &overview.rejected {
@@ -129,8 +128,11 @@ pub(crate) fn problems(
     if status.suspicious > 0 {
         found.push(Problem::new(
             ProblemKind::Missing,
-            format!("{} rows went missing at once, which is suspicious.", status.suspicious),
-            "Nothing to do: none is marked removed before three reads over six hours agree.",
+            format!(
+                "{} stored rows were missing from an answer, which is suspiciously many.",
+                status.suspicious
+            ),
+            "Nothing to do: none is marked as removed before three reads over six hours agree.",
         ));
     }
     if let Some((why, until)) = progress.and_then(|progress| progress.waiting.as_ref())
@@ -139,32 +141,31 @@ pub(crate) fn problems(
         found.push(Problem::new(
             ProblemKind::Waiting,
             format!("Waiting until {} UTC: {}", until.format("%H:%M:%S"), own_words(why)),
-            "Nothing to do, unless it lasts.",
+            "Nothing to do unless this lasts.",
         ));
     }
     if let Some(floor) = status.horizon {
         found.push(Problem::new(
             ProblemKind::Horizon,
             format!("The vendor keeps nothing before {}.", floor.format("%Y-%m-%d %H:%M")),
-            "Nothing older is marked removed.",
+            "Older rows are not marked as removed.",
         ));
     }
     found
 }
 
-/// How an account is, in a word.
+/// The state of an account in one word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum AccountState {
-    /// It ended with an error, the API's refusal perhaps, and is started again later.
+    /// It ended with an error, such as a refusal by the API, and is restarted later.
     Paused,
-    /// Nothing was read yet.
+    /// Nothing has been read up to now.
     Starting,
     /// The newest part is missing.
     Behind,
-    /// Fresh still, but no process keeps it so.
+    /// Still fresh, but no process keeps it in sync.
     NoLeader,
-    /// All is well.
     Fresh,
 }
 
@@ -197,13 +198,13 @@ fn failure(error: &str) -> Problem {
         (Some(Cause::AddressRefused(Some(address))), _) => (
             ProblemKind::AddressRefused,
             format!(
-                "Ask Voicenter to whitelist {address}, or use a bearer token. It is asked again by itself."
+                "Ask Voicenter to whitelist {address}, or use a bearer token. The API is asked again automatically."
             ),
         ),
         (cause, Some(advice)) => (kind(cause), advice.to_owned()),
         (cause, None) => (
             kind(cause),
-            "It is tried again by itself; if it lasts, cdr-sync check tells what fails.".to_owned(),
+            "It is retried automatically; if it lasts, cdr-sync check shows what fails.".to_owned(),
         ),
     };
     Problem::new(kind, parts.error, advice)
@@ -224,7 +225,7 @@ fn rejected(reason: &str, count: i64) -> Problem {
     match reason {
         "duplicate_key" => Problem::new(
             ProblemKind::DuplicateKeys,
-            format!("{records} had the CallID and Type of another record; the later one is stored."),
+            format!("{records} had the same CallID and Type as another record; the later one is stored."),
             advice,
         ),
         "unstorable" => {
@@ -233,7 +234,7 @@ fn rejected(reason: &str, count: i64) -> Problem {
         _ => Problem::new(
             ProblemKind::Unreadable,
             format!("{records} could not be stored: {}.", reason.replace('_', " ")),
-            format!("{advice} A change of the API's format is reported best with one of them."),
+            format!("{advice} If the API's format has changed, please report one of them."),
         ),
     }
 }

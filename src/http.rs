@@ -1,5 +1,5 @@
-//! What the daemon shows over HTTP: probes, metrics, status, and the page. Nothing here changes anything, and nothing
-//! shows a credential, a phone number or a name.
+//! What the daemon serves over HTTP: probes, metrics, status, and the page. It is read-only, and shows no credential,
+//! phone number or name.
 
 mod calendar;
 mod host;
@@ -33,18 +33,17 @@ use ledger::LedgerCache;
 use readiness::Readiness;
 use server::ServerLimits;
 
-/// Prometheus' text format.
 const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 const TEXT: &str = "text/plain; charset=utf-8";
 
-/// What the endpoints look at. A clone looks at the same.
+/// The state that the endpoints show; clones share it.
 #[derive(Clone, Debug)]
 pub struct Web {
     clock: Clock,
     shown: Arc<RwLock<Arc<CurrentView>>>,
 }
 
-/// What a new configuration replaces.
+/// The part of the state that a new configuration replaces.
 #[derive(Debug)]
 struct CurrentView {
     settings: PageSettings,
@@ -53,21 +52,21 @@ struct CurrentView {
     ledger: LedgerCache,
 }
 
-/// What the page needs to know of the configuration.
+/// The settings of the configuration that the page uses.
 #[derive(Clone, Debug, Default)]
 pub struct PageSettings {
-    /// `sync.poll_interval`: by it, lag counts as fresh or not.
+    /// `sync.poll_interval`, from which the lag that still counts as fresh is derived.
     pub poll_interval: TimeDelta,
-    /// `http.hosts`: the names by which the page may be asked for, beside addresses and loopback.
+    /// `http.hosts`: the host names under which the page is served, besides IP addresses and `localhost`.
     pub hosts: Vec<String>,
-    /// The configured accounts.
+    /// The configured accounts by name.
     pub accounts: BTreeMap<String, AccountSettings>,
 }
 
-/// What the page needs to know of one account.
+/// The settings of one account that the page uses.
 #[derive(Clone, Debug, Default)]
 pub struct AccountSettings {
-    /// Its `requests_per_minute`.
+    /// `requests_per_minute` of the account's credential.
     pub requests_per_minute: u32,
     /// Where its engine, if it runs in this process, writes its progress.
     pub watch: ProgressWatch,
@@ -80,13 +79,13 @@ impl Web {
         Self { clock, shown }
     }
 
-    /// The configuration was read again: from now on this is shown, not ready until [`Web::migrated`].
+    /// Shows a new configuration from now on; not ready until [`Web::migrated`].
     pub fn show(&self, store: Store, metrics: Metrics, settings: PageSettings) {
         let new = shown(store, &self.clock, metrics, settings);
         *self.shown.write().unwrap_or_else(PoisonError::into_inner) = new;
     }
 
-    /// The accounts whose engines have stood still for longer than any wait may last.
+    /// The accounts whose engines have made no progress for longer than any wait may last.
     pub fn stuck(&self) -> Vec<String> {
         let shown = self.shown();
         let accounts = shown.settings.accounts.iter();
@@ -94,17 +93,17 @@ impl Web {
         stuck.map(|(name, _)| name.clone()).collect()
     }
 
-    /// The schema cannot be brought up to date for now.
+    /// Reports that the schema cannot be brought up to date for now.
     pub fn not_migrated(&self, why: &StoreError) {
         self.shown().readiness.not_migrated(why);
     }
 
-    /// The schema is up to date: the process may count as ready.
+    /// Reports that the schema is up to date, so that the process may count as ready.
     pub fn migrated(&self) {
         self.shown().readiness.migrated();
     }
 
-    /// The endpoints.
+    /// Routes for page, status, metrics and probes.
     pub fn router(self) -> Router {
         Router::new()
             .route("/", get(page::page))
@@ -129,17 +128,17 @@ fn shown(store: Store, clock: &Clock, metrics: Metrics, settings: PageSettings) 
     Arc::new(CurrentView { settings, metrics, readiness, ledger: LedgerCache::new(store, clock.clone()) })
 }
 
-/// Serves until `stop`.
+/// Serves `web` on `listener` until `stop`.
 pub async fn serve(listener: TcpListener, web: Web, stop: CancellationToken) {
     server::serve(listener, web.router(), ServerLimits::default(), stop).await;
 }
 
-/// Binds `http.listen`. The error says what to set instead.
+/// Binds `http.listen`. The error shows what to set instead.
 pub async fn bind(listen: SocketAddr) -> Result<TcpListener, BindError> {
     TcpListener::bind(listen).await.map_err(|source| BindError { listen, source })
 }
 
-/// The address of `http.listen` cannot be had.
+/// The address of `http.listen` cannot be bound.
 #[derive(Debug, thiserror::Error)]
 #[error("http.listen = \"{listen}\": {source}: set another address, or \"\" to serve no page and no metrics")]
 pub struct BindError {
@@ -147,7 +146,7 @@ pub struct BindError {
     source: std::io::Error,
 }
 
-/// An answer that no cache keeps and no browser takes for something else.
+/// An answer that no cache keeps and whose type no browser guesses.
 fn answer(status: StatusCode, content_type: &'static str, body: String) -> Response {
     const NOSNIFF: (HeaderName, &str) = (header::X_CONTENT_TYPE_OPTIONS, "nosniff");
     let headers = [(header::CONTENT_TYPE, content_type), (header::CACHE_CONTROL, "no-store"), NOSNIFF];
@@ -171,7 +170,7 @@ async fn healthz(State(web): State<Web>) -> Response {
     let shown = web.shown();
     let mut reasons = shown.readiness.reasons().await;
     let stuck = web.stuck();
-    reasons.extend(stuck.iter().map(|account| format!("account {account} stands still")));
+    reasons.extend(stuck.iter().map(|account| format!("account {account} makes no progress")));
     let ready = reasons.is_empty();
     let now = web.clock.now();
     let facts = shown.ledger.read().await;

@@ -1,4 +1,4 @@
-//! A configuration made into what commands work with: the database, clients of the API, and accounts.
+//! Builds what commands work with from the configuration: the database, clients of the API, and accounts.
 
 use std::time::Duration;
 
@@ -17,39 +17,39 @@ use crate::voicenter::{
     Client, ClientError, ClientResources, ClientSettings, Filter, Granularity, IdentityCriteria,
 };
 
-/// The CdrTypes of docs/voicenter-api.md#types: what an overloaded second is divided by when none are configured.
+/// The CdrTypes of docs/voicenter-api.md#types, by which an overloaded second is divided if none are configured.
 const CDR_TYPES: [i32; 15] = [1, 4, 8, 9, 10, 11, 13, 14, 15, 17, 18, 19, 21, 22, 23];
 
-/// Why the parts could not be put together.
+/// Why something could not be built from the configuration.
 #[derive(Debug, thiserror::Error)]
 pub enum SetupError {
     /// Something is missing in the configuration.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// The HTTP client.
+    /// The client of the API cannot be built.
     #[error(transparent)]
     Client(#[from] ClientError),
-    /// The database.
+    /// The database cannot be opened or read.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
-/// The database of the configuration; no connection is made yet.
+/// Opens the configured database without connecting to it yet.
 pub fn open_store(config: &Config) -> Result<Store, SetupError> {
     Ok(Store::open(&database_settings(config)?)?)
 }
 
-/// The same database for page, probes and metrics, beside `store`: whoever asks for those must not take connections from
-/// the sync. Where one connection is all there may be, they share it.
+/// The same database for page, probes and metrics, which must not use the sync's connections. If only one connection is
+/// allowed, they share it.
 pub(crate) fn page_store(config: &Config, store: &Store) -> Store {
     if config.database.max_connections == 1 {
         return store.clone();
     }
-    // One reads the ledger, one answers probes meanwhile.
+    // One reads the ledger, the other answers probes.
     store.beside(2, Duration::from_secs(30))
 }
 
-/// Finds everything that is wrong with the configuration: before anything is touched.
+/// Checks that clients for all accounts can be built, before anything is changed.
 pub(crate) fn validate(config: &Config) -> Result<(), SetupError> {
     config.require_database()?;
     let shared = shared(config);
@@ -59,7 +59,7 @@ pub(crate) fn validate(config: &Config) -> Result<(), SetupError> {
     Ok(())
 }
 
-/// The accounts. The database must be migrated: the salt of the credentials' fingerprints is read.
+/// Builds the accounts. The database must be migrated, since the salt of the credentials' fingerprints is in it.
 pub async fn accounts(config: &Config, store: &Store) -> Result<Vec<Account>, SetupError> {
     let salt = store.salt().await?;
     let shared = shared(config);
@@ -74,12 +74,12 @@ fn database_settings(config: &Config) -> Result<DatabaseSettings, SetupError> {
     Ok(settings)
 }
 
-/// What the clients of all accounts share: connections with their certificates, and the memory for answers.
+/// What all clients share: connections with their certificates, and the memory for answers.
 fn shared(config: &Config) -> ClientResources {
     ClientResources::for_answers_of(config.api.max_response_bytes)
 }
 
-/// The API as `account` sees it, for a command that asks for one account.
+/// A client for `account`, for a command that asks for one account only.
 pub(crate) fn client(config: &Config, account: &AccountConfig) -> Result<Client, ClientError> {
     client_sharing(config, account, &shared(config))
 }
@@ -97,7 +97,7 @@ fn client_sharing(
         granularity: granularity(config),
         timeout: config.api.timeout,
         max_response_bytes: config.api.max_response_bytes,
-        // The system's store, which SSL_CERT_FILE can point elsewhere.
+        // The system's certificates, or those in SSL_CERT_FILE.
         ca_file: std::env::var_os("SSL_CERT_FILE").filter(|file| !file.is_empty()).map(Into::into),
     };
     Ok(Client::sharing(settings, shared)?.named(&account.name))
@@ -107,7 +107,7 @@ fn granularity(config: &Config) -> Granularity {
     if config.api.granularity == TimeDelta::minutes(1) { Granularity::Minute } else { Granularity::Second }
 }
 
-/// What a question of `account` is narrowed to.
+/// The filter in every request of `account`.
 pub(crate) fn filter(account: &AccountConfig) -> Filter {
     Filter {
         phones: account.phones.clone(),
@@ -148,7 +148,7 @@ fn build_account(
     })
 }
 
-/// What an account reads. When it changes, everything is read again.
+/// Identifies what an account reads. If it changes, everything is read again.
 pub(crate) fn scope(account: &AccountConfig) -> Value {
     json!({
         "url": account.url.as_str(),

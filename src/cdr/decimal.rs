@@ -1,7 +1,7 @@
 //! Decimal numbers as text: two spellings of one value made equal.
 
 /// The one spelling of a decimal number: no exponent, no leading or trailing zeros. Text that is no such number, or
-/// has an exponent too large to write out, comes back as it is.
+/// has an exponent too large to write out, is returned unchanged.
 pub(crate) fn plain(text: &str) -> String {
     spelled_out(text).unwrap_or_else(|| text.to_owned())
 }
@@ -20,7 +20,7 @@ fn spelled_out(text: &str) -> Option<String> {
     if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) || exponent.abs() > 4096 {
         return None;
     }
-    // Where the point stands, counted from the first digit.
+    // Position of the point, counted from the first digit.
     let point = i64::try_from(whole.len()).ok()? + exponent;
     let zeros = |n: i64| "0".repeat(usize::try_from(n).unwrap_or(0));
     let length = i64::try_from(digits.len()).ok()?;

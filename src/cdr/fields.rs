@@ -1,13 +1,13 @@
-//! THE table of fields: what a record holds besides its key and its date, and which column of `voicenter.cdr` takes it.
+//! THE table of fields: what a record holds besides its key and its date, and its column in `voicenter.cdr`.
 //!
 //! The record, its canonical form, decoding, every statement that names columns, COPY and CSV are made from it.
 //!
 //! To add a field of the API:
 //!
-//! 1. Add a row to the table below. Its first name is the column and the member of [`Cdr`], and the kind decides the types.
+//! 1. Add a row to the table below. Its first name is the column and the member of [`Cdr`]; the kind decides the types.
 //! 2. Write a migration that adds a nullable column of that name and SQL type to `voicenter.cdr` and
 //!    `voicenter.cdr_history`. A test compares both with the table.
-//! 3. Request the field: `voicenter/wire.rs` if every server has it, else `voicenter/capabilities.rs`.
+//! 3. Request the field: `voicenter/wire.rs` if every server has it, otherwise `voicenter/capabilities.rs`.
 
 use std::collections::BTreeMap;
 
@@ -20,22 +20,22 @@ use super::CdrKey;
 /// What a field holds: how it is decoded, and the type of its column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// Any scalar, as text.
+    /// Any scalar value, kept as text.
     Text,
-    /// A whole number.
+    /// A whole number of 32 bits.
     Integer,
     /// A whole number of seconds, which some servers write like a clock (`00:08:10`).
     Seconds,
     /// A decimal number, kept digit for digit in the syntax of PostgreSQL's numeric.
     Numeric,
-    /// Yes or no.
+    /// `true` or `false`, in any of the API's spellings.
     Flag,
     /// An array or an object; an empty one counts as absent.
     Json,
 }
 
 impl Kind {
-    /// The type of its column.
+    /// The SQL type of a column of this kind.
     pub const fn sql_type(self) -> &'static str {
         match self {
             Kind::Text => "text",
@@ -69,13 +69,13 @@ macro_rules! held_as {
     };
 }
 
-/// Makes [`Cdr`] and [`Column`] from rows `column: Kind = Variant, "Field"`, and what takes one to the other.
+/// Makes [`Cdr`] and [`Column`] from rows `column: Kind = Variant, "Field"`, and the conversions between them.
 macro_rules! fields {
     ($($(#[doc = $doc:literal])* $name:ident: $kind:ident = $column:ident, $field:literal;)*) => {
         /// One call detail record, a row of `voicenter.cdr`. An absent, null or empty value is `None`.
         #[derive(Clone, Debug, PartialEq, Default)]
         pub struct Cdr {
-            /// CallID and Type.
+            /// `CallID` and `Type`, which identify the record.
             pub key: CdrKey,
             /// `Date`: when the call started.
             pub started_at: DateTime<Utc>,
@@ -91,14 +91,15 @@ macro_rules! fields {
 
         /// The columns of `voicenter.cdr` that an answer may lack altogether.
         ///
-        /// A field absent from every record of a non-empty answer leaves its column as it is (docs/contract.md#absent-fields).
+        /// A field absent from every record of a non-empty answer leaves its column as it is
+        /// (docs/contract.md#absent-fields).
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum Column {
             $(#[doc = concat!("`", $field, "`")] $column,)*
         }
 
         impl Column {
-            /// All of them, in the table's order.
+            /// All columns, in the order of the table of fields.
             pub const ALL: [Column; [$(Column::$column),*].len()] = [$(Column::$column),*];
 
             /// The column's name in `voicenter.cdr`.
@@ -106,12 +107,12 @@ macro_rules! fields {
                 match self { $(Column::$column => stringify!($name),)* }
             }
 
-            /// The API's field, in the spelling of its documents.
+            /// The name of the API's field, as documented by the vendor.
             pub const fn field(self) -> &'static str {
                 match self { $(Column::$column => $field,)* }
             }
 
-            /// What it holds.
+            /// The kind of values that the column holds.
             pub const fn kind(self) -> Kind {
                 match self { $(Column::$column => Kind::$kind,)* }
             }
@@ -156,17 +157,17 @@ fields! {
     // Column, which is also the member's name: kind = variant of `Column`, field of the API.
     // The kind decides the Rust type (`held_as!`) and the SQL type (`Kind::sql_type`).
 
-    /// The number behind `Type`.
+    /// The numeric code that belongs to `Type`.
     cdr_type: Integer = CdrType, "CdrType";
-    /// How long the call was talked.
+    /// How many seconds the parties talked.
     duration_seconds: Seconds = DurationSeconds, "Duration";
-    /// How long it rang.
+    /// How many seconds the call rang.
     ring_seconds: Seconds = RingSeconds, "RingTime";
     caller_number: Text = CallerNumber, "CallerNumber";
-    /// The SIP name.
+    /// The SIP name of the calling extension.
     caller_extension: Text = CallerExtension, "CallerExtension";
     target_number: Text = TargetNumber, "TargetNumber";
-    /// The SIP name.
+    /// The SIP name of the called extension.
     target_extension: Text = TargetExtension, "TargetExtension";
     /// The destination's country or operator.
     target_prefix_name: Text = TargetPrefixName, "TargetPrefixName";
@@ -183,15 +184,15 @@ fields! {
     representative_name: Text = RepresentativeName, "RepresentativeName";
     user_id: Text = UserId, "UserId";
     user_name: Text = UserName, "UserName";
-    /// In agorot.
+    /// The price of the call in agorot.
     price: Numeric = Price, "Price";
     /// Where the recording is; may be filled in some time after the call.
     record_url: Text = RecordUrl, "RecordURL";
-    /// A recording will come.
+    /// `true` if a recording is expected.
     record_expected: Flag = RecordExpected, "RecordExpect";
     /// The keys pressed in menus, an array.
     dtmf_data: Json = DtmfData, "DTMFData";
-    /// An object.
+    /// An object with the customer's own data.
     custom_data: Json = CustomData, "CustomData";
 }
 
@@ -202,24 +203,24 @@ impl Column {
     }
 }
 
-/// A value of a record on its way out.
+/// A borrowed value of a record, for statements, JSON and CSV.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 #[serde(untagged)]
 pub enum FieldValue<'a> {
-    /// None.
+    /// The record has no value for the column.
     Null,
     /// Text, or the digits of a numeric.
     Text(&'a str),
-    /// A number.
+    /// A whole number, or a number of seconds.
     Number(i32),
-    /// Yes or no.
+    /// The value of a boolean column.
     Flag(bool),
-    /// An instant.
+    /// An instant, written as RFC 3339.
     #[serde(serialize_with = "rfc3339")]
     Instant(DateTime<Utc>),
     /// An array or an object.
     Json(&'a Value),
-    /// The members of `extra`.
+    /// The members of the column `extra`.
     Members(&'a BTreeMap<String, Value>),
 }
 
@@ -227,20 +228,20 @@ fn rfc3339<S: Serializer>(instant: &DateTime<Utc>, serializer: S) -> Result<S::O
     serializer.serialize_str(&instant.to_rfc3339())
 }
 
-/// Where a record keeps the value of a column.
+/// A mutable reference to a record's value of one column.
 #[derive(Debug)]
 pub enum ColumnSlot<'a> {
-    /// Of [`Kind::Text`] and [`Kind::Numeric`].
+    /// A column of kind [`Kind::Text`] or [`Kind::Numeric`].
     Text(&'a mut Option<String>),
-    /// Of [`Kind::Integer`] and [`Kind::Seconds`].
+    /// A column of kind [`Kind::Integer`] or [`Kind::Seconds`].
     Number(&'a mut Option<i32>),
-    /// Of [`Kind::Flag`].
+    /// A column of kind [`Kind::Flag`].
     Flag(&'a mut Option<bool>),
-    /// Of [`Kind::Json`].
+    /// A column of kind [`Kind::Json`].
     Json(&'a mut Option<Value>),
 }
 
-/// Takes the members' types to values and slots: `Variant(type): how a value is made of a reference`.
+/// Converts the members' types to values and slots; each row is `Variant(type): conversion of a reference`.
 macro_rules! conversions {
     ($($variant:ident($held:ty): $value:expr;)*) => {$(
         impl<'a> From<&'a Option<$held>> for FieldValue<'a> {

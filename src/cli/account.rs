@@ -14,25 +14,24 @@ use crate::sync::SyncError;
 use crate::sync::leadership::{Leadership, Leases};
 use crate::sync::status::Heart;
 
-/// What to do with an account of the database.
 #[derive(Debug, Subcommand)]
 pub(super) enum AccountCommand {
-    /// Give an account another name, in its rows and in the ledger. Nothing is read again.
+    /// Rename an account in its rows and in the ledger; nothing is read again.
     #[command(after_help = "Example:\n  cdr-sync account rename default sales")]
     Rename {
-        /// Its name in the database.
+        /// The account's present name in the database.
         old: String,
         /// The name that the configuration will use.
         new: String,
     },
-    /// Drop an account's ledger; its rows stay unless --delete.
+    /// Remove an account from the ledger; its rows stay unless --delete is given.
     #[command(
-        after_help = "Examples:\n  cdr-sync account forget sales            keeps its rows\n  cdr-sync account forget sales --delete   deletes them, too"
+        after_help = "Examples:\n  cdr-sync account forget sales            keep its rows\n  cdr-sync account forget sales --delete   delete them as well"
     )]
     Forget {
-        /// Its name in the database.
+        /// The account's name in the database.
         name: String,
-        /// Delete its rows and their history, too.
+        /// Delete its rows and their history as well.
         #[arg(long)]
         delete: bool,
         /// Do not ask before deleting.
@@ -53,19 +52,19 @@ async fn rename(config: &Config, store: &Store, old: &str, new: &str) -> Result<
     let known = store.status().await?;
     find(&known, old)?.ok_or_else(|| unknown(&known, old))?;
     if new.is_empty() || new.len() > 200 {
-        return Err(CliError::Usage("a name has 1 to 200 bytes".into()));
+        return Err(CliError::Usage("an account's name must have 1 to 200 bytes".into()));
     }
     if known.iter().any(|account| account.name == new) {
         return Err(CliError::Failed(format!(
-            "the database has an account {new:?} already: two accounts cannot become one. \
-             cdr-sync account forget {new} --delete makes room, if its rows are not wanted"
+            "the database already has an account {new:?}, and two accounts cannot be merged. \
+             If its rows are not needed, remove it first: cdr-sync account forget {new} --delete"
         )));
     }
-    // Two histories of one name would be one account whose ledger speaks for half of it.
+    // Rows of two accounts under one name would be one account whose ledger covers only half of them.
     if store.has_rows(new).await? {
         return Err(CliError::Failed(format!(
-            "rows of a forgotten account {new:?} are there still. \
-             cdr-sync account forget {new} --delete makes room, if they are not wanted"
+            "there are still rows of a forgotten account {new:?}. \
+             If they are not needed, delete them first: cdr-sync account forget {new} --delete"
         )));
     }
     let leads = lead(store, old).await?;
@@ -73,7 +72,9 @@ async fn rename(config: &Config, store: &Store, old: &str, new: &str) -> Result<
     leads.release().await;
     println!("account {old} is now {new}");
     if config.accounts.iter().any(|account| account.name == old) {
-        println!("change its name in the configuration, too, before the next start: else {old} is read anew");
+        println!(
+            "rename it in the configuration, too, before the next start; otherwise {old} is read again from the start"
+        );
     }
     Ok(Exit::Done)
 }
@@ -92,7 +93,7 @@ async fn forget(
         }
         if !delete {
             return Err(CliError::Failed(format!(
-                "account {name} is forgotten already, and its rows stay. --delete deletes them, too"
+                "account {name} has already been forgotten, and its rows remain; --delete deletes them as well"
             )));
         }
     }
@@ -105,20 +106,20 @@ async fn forget(
     let deleted = store.forget_account(name, delete).await?;
     leads.release().await;
     if delete {
-        println!("account {name} is forgotten, and its {} rows are deleted", thousands(deleted));
+        println!("account {name} is forgotten, and its {} rows have been deleted", thousands(deleted));
     } else {
         println!(
-            "account {name} is forgotten; its {} rows stay, and nothing keeps them fresh any more",
+            "account {name} is forgotten; its {} rows remain, but they are no longer updated",
             thousands(rows)
         );
     }
     if config.accounts.iter().any(|account| account.name == name) {
-        println!("the configuration still names it: the next start reads all of it again");
+        println!("the configuration still contains it: the next start reads all of it again");
     }
     Ok(Exit::Done)
 }
 
-/// The account, if the ledger knows it; an error when somebody syncs it.
+/// The account, if the ledger has it; an error while a process keeps it in sync.
 fn find<'a>(known: &'a [AccountStatus], name: &str) -> Result<Option<&'a AccountStatus>, CliError> {
     let found = known.iter().find(|account| account.name == name);
     match found.and_then(|account| account.leader.as_ref()) {
@@ -127,8 +128,8 @@ fn find<'a>(known: &'a [AccountStatus], name: &str) -> Result<Option<&'a Account
     }
 }
 
-/// Takes the account's lead, so that no daemon begins to sync it meanwhile: one whose account is paused leads nothing
-/// and comes back by itself.
+/// Takes the account's lease, so that no daemon starts to sync it meanwhile: a daemon whose account is paused has
+/// released the lease and takes it again later.
 async fn lead(store: &Store, name: &str) -> Result<Leadership, CliError> {
     match Leases::new(store).take(name, &Heart::default()).await {
         Ok(leads) => Ok(leads),
@@ -145,7 +146,7 @@ fn unknown(known: &[AccountStatus], name: &str) -> CliError {
     CliError::Usage(format!("the database has no account {name:?}; it has: {names}"))
 }
 
-/// Asks on a terminal; elsewhere --delete alone is word enough.
+/// Asks on a terminal; elsewhere --delete alone is enough.
 fn confirmed(name: &str, rows: u64) -> Result<bool, CliError> {
     if !std::io::stdin().is_terminal() {
         return Ok(true);

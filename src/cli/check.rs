@@ -1,4 +1,4 @@
-//! `check`: everything tried out, and nothing changed.
+//! `check`: tries configuration, database and API, and changes nothing.
 
 mod database;
 
@@ -17,13 +17,13 @@ use crate::voicenter::zone_check::{self, AskedBounds, ZoneSigns, ZoneVerdict};
 use crate::voicenter::{Action, Answer, ApiError, Capability, Client, Question};
 use crate::window::Window;
 
-/// The API's clock and this host's may be apart by this much.
+/// The API's clock and this host's may differ by this much.
 const SKEW: TimeDelta = TimeDelta::seconds(30);
 
-/// An API whose clock is behind by less accepts a `todate` this long before the present.
+/// A `todate` this far before the present is accepted even by an API whose clock is a little behind.
 const BEHIND: TimeDelta = TimeDelta::minutes(-2);
 
-/// The lines printed so far, and the worst of them.
+/// Prints findings and remembers the exit status of the worst.
 struct Findings {
     exit: Exit,
     paint: Paint,
@@ -52,7 +52,6 @@ impl Findings {
     }
 }
 
-/// Tries configuration, database and API.
 pub(super) async fn run(config: &Config, clock: Clock) -> Result<Exit, CliError> {
     let mut findings = Findings { exit: Exit::Done, paint: Paint::for_stdout() };
     findings.good("the configuration is valid");
@@ -92,11 +91,10 @@ fn proxy(findings: &Findings) {
     let set = |name: &&str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
     if let Some(name) = ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"].iter().find(|name| set(name))
     {
-        findings.note(&format!("requests to the API go through the proxy that {name} names"));
+        findings.note(&format!("requests to the API go through the proxy in {name}"));
     }
 }
 
-/// What questions to one account's API need.
 struct Api<'a> {
     config: &'a Config,
     account: &'a AccountConfig,
@@ -127,7 +125,7 @@ async fn api(
         }
     };
     findings.good(&format!(
-        "account {}: the API answers, {} records of the last minutes",
+        "account {}: the API answers ({} records in the last minutes)",
         account.name, newest.answer.listed
     ));
     clocks(&newest, findings);
@@ -144,7 +142,6 @@ async fn api(
     Ok(())
 }
 
-/// What came for a question.
 struct Received {
     answer: Answer,
     question: Question,
@@ -152,7 +149,7 @@ struct Received {
 }
 
 impl Api<'_> {
-    /// The last hour and a day ahead: what is dated later than the API's own clock betrays a wrong time zone.
+    /// The last hour and a day ahead: a date later than the API's own clock shows a wrong time zone.
     async fn newest(&mut self) -> Result<Received, ApiError> {
         let (mut back, mut ahead) = (TimeDelta::hours(1), TimeDelta::days(1));
         loop {
@@ -162,7 +159,7 @@ impl Api<'_> {
                 Err(error) => error,
             };
             match error.action() {
-                // A few minutes of calls tell the zone just as well.
+                // A few minutes of calls show the zone just as well.
                 Action::Split | Action::SplitTooLarge if back > TimeDelta::minutes(1) => back = back / 8,
                 Action::Stop if ahead > TimeDelta::zero() => {
                     ahead = error.server_date().map_or(TimeDelta::zero(), |theirs| theirs - now);
@@ -175,7 +172,7 @@ impl Api<'_> {
         }
     }
 
-    /// The longest window that may be asked for: whether the API takes it, and some records where they are `wanted`.
+    /// Tries the longest configured window, and shorter ones while records are `wanted` and none can be returned.
     async fn longest(&mut self, wanted: bool, findings: &mut Findings) -> Option<Received> {
         let longest = self.config.sync.max_window;
         let (mut back, mut refused) = (longest, false);
@@ -186,12 +183,12 @@ impl Api<'_> {
                 Err(error) => error,
             };
             match error.action() {
-                // It takes the range, and has more records than it gives out at once.
+                // It accepts the range, but has more records than it returns at once.
                 Action::Split | Action::SplitTooLarge => {}
                 Action::Stop | Action::TooSlow if !refused => {
                     refused = true;
                     findings.note(&format!(
-                        "account {}: {} (sync.max_window) at once are too long: {error}; what the API takes is found out",
+                        "account {}: {} (sync.max_window) at once is too long: {error}; the daemon finds out what the API accepts",
                         self.account.name,
                         length(longest)
                     ));
@@ -204,7 +201,7 @@ impl Api<'_> {
             }
             back = back / 8;
         };
-        let line = format!("account {}: asked for {}: {error}", self.account.name, length(back));
+        let line = format!("account {}: a request for {} failed: {error}", self.account.name, length(back));
         findings.bad(&line, error.advice(), Exit::Failed);
         None
     }
@@ -213,8 +210,10 @@ impl Api<'_> {
         let dropped: Vec<_> = self.session.dropped().members().map(Capability::name).collect();
         if !dropped.is_empty() {
             let dropped = dropped.join(", ");
-            let line =
-                format!("account {}: the API does not take {dropped}: asked without", self.account.name);
+            let line = format!(
+                "account {}: the API does not accept {dropped}: requests leave it out",
+                self.account.name
+            );
             findings.note(&line);
         }
     }
@@ -246,19 +245,19 @@ impl Api<'_> {
                 &contradiction.advice(zone, seen.now),
                 Exit::Usage,
             ),
-            ZoneVerdict::Fits => findings.good(&format!("account {name}: {zone} fits the dates that came")),
+            ZoneVerdict::Fits => findings.good(&format!("account {name}: {zone} fits the dates received")),
             ZoneVerdict::Silent | ZoneVerdict::Undecided { .. } => findings.note(&format!(
-                "account {name}: cannot tell whether {zone} fits: the records that came show nothing of their zone"
+                "account {name}: cannot tell whether {zone} fits: the records received do not show their zone"
             )),
         }
         if let Some(apart) = zone_check::hint(&shown) {
             findings.note(&format!(
-                "account {name}: CallIDs begin with a time, read as Israel's, that is {apart} from Date: a hint that {zone} may be wrong"
+                "account {name}: the time at the start of CallIDs, read as Israel's, differs from Date by {apart}: a hint that {zone} may be wrong"
             ));
         }
     }
 
-    /// Looks for a call that is there in the configured zone and in another.
+    /// Looks for a known call in the configured zone and in another.
     async fn decide(&mut self, call: DateTime<Utc>) -> ZoneVerdict {
         let zone = self.account.timezone;
         let mut finds = async |(from, to)| {
@@ -276,7 +275,7 @@ impl Api<'_> {
         ZoneVerdict::Silent
     }
 
-    /// Nobody knows the zone of records that never came; where calls are stored, that none comes is no good sign.
+    /// Without records the zone cannot be judged; if calls are stored for that time, an empty answer is a failure.
     async fn without_records(
         &self,
         longest: Option<&Received>,
@@ -284,19 +283,20 @@ impl Api<'_> {
         findings: &mut Findings,
     ) -> Result<(), CliError> {
         let (name, zone) = (&self.account.name, self.account.timezone);
-        // Only what was answered is known to be empty.
+        // Only a window that was answered is known to be empty.
         let Some(empty) = longest else {
-            findings.note(&format!("account {name}: cannot tell whether {zone} fits: no record came"));
+            findings
+                .note(&format!("account {name}: cannot tell whether {zone} fits: no record was returned"));
             return Ok(());
         };
         let (from, to) = (empty.question.from, empty.question.to);
         let line = format!(
-            "account {name}: cannot tell whether {zone} fits: no record came, not in {} either",
+            "account {name}: cannot tell whether {zone} fits: no record was returned, not even in {}",
             length(to - from)
         );
         match (store, Window::new(from, to)) {
             (Some(store), Some(span)) if store.has_calls(name, span).await? => findings.bad(
-                &format!("{line}, though calls are stored there"),
+                &format!("{line}, although calls are stored for that time"),
                 "check what this credential may see, and api.timezone",
                 Exit::Failed,
             ),
@@ -305,7 +305,7 @@ impl Api<'_> {
         Ok(())
     }
 
-    /// One question, in the fullest form that the server takes.
+    /// Sends one request, in the fullest form that the server accepts.
     async fn ask(&mut self, from: DateTime<Utc>, to: DateTime<Utc>) -> Result<Received, ApiError> {
         let question = Question::for_newest(setup::filter(self.account), from, to);
         let (client, pacing, clock) = (&self.client, &self.pacing, self.clock);
@@ -329,8 +329,8 @@ fn clocks(seen: &Received, findings: &mut Findings) {
         return;
     }
     findings.bad(
-        &format!("the API's clock is {} s away from this host's", (theirs - seen.now).num_seconds()),
-        "set this host's clock by NTP: coverage never goes past the earlier of the two",
+        &format!("the API's clock differs from this host's by {} s", (theirs - seen.now).num_seconds()),
+        "synchronise this host's clock by NTP: coverage never goes past the earlier of the two clocks",
         Exit::Failed,
     );
 }

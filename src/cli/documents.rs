@@ -8,23 +8,21 @@ use clap_complete::Shell;
 
 use super::{Cli, CliError, Exit};
 
-/// For which shell.
 #[derive(Args, Clone, Copy, Debug)]
 #[command(
     after_help = "Examples:\n  cdr-sync completions bash > /etc/bash_completion.d/cdr-sync\n  cdr-sync completions zsh > ~/.zfunc/_cdr-sync\n  cdr-sync completions fish > ~/.config/fish/completions/cdr-sync.fish"
 )]
 pub(super) struct CompletionsArgs {
-    /// The shell.
+    /// Print completions for this shell.
     shell: Shell,
 }
 
-/// Where the pages go.
 #[derive(Args, Clone, Debug)]
 #[command(
     after_help = "Examples:\n  cdr-sync man | man -l -\n  cdr-sync man --dir /usr/local/share/man/man1"
 )]
 pub(super) struct ManArgs {
-    /// Write one page for each command into this directory instead.
+    /// Write one page per command to this directory instead.
     #[arg(long, value_name = "DIR")]
     dir: Option<PathBuf>,
 }

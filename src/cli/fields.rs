@@ -1,4 +1,5 @@
-//! `query --field`: the records as the API sent them, with exactly the fields asked for. They need be no rows.
+//! `query --field`: the records as the API sent them, with exactly the fields asked for. They need not be complete
+//! rows.
 
 use std::io::{self, Write};
 
@@ -9,7 +10,7 @@ use super::query::Printing;
 use super::table::render;
 use crate::voicenter::said::{printable, without_controls};
 
-/// Prints `items`, the texts of what came, in the fields asked for.
+/// Prints `items`, the records' own texts, limited to the fields asked for.
 pub(super) fn print(items: &[String], fields: &[String], format: Printing) -> Result<(), CliError> {
     let mut out = io::stdout().lock();
     let (records, others): (Vec<_>, Vec<_>) =
@@ -43,7 +44,7 @@ fn object(item: &str) -> Option<Map<String, Value>> {
     serde_json::from_str(item).ok()
 }
 
-/// Names come in any case.
+/// Field names may be in any case.
 fn value<'a>(record: &'a Map<String, Value>, field: &str) -> Option<&'a Value> {
     record.iter().find(|(name, _)| name.eq_ignore_ascii_case(field)).map(|(_, value)| value)
 }
@@ -56,7 +57,7 @@ fn cell(value: Option<&Value>) -> String {
     }
 }
 
-/// The fields that came, in the order in which they were asked for.
+/// The fields that were returned, in the order in which they were asked for.
 fn json(record: &Map<String, Value>, fields: &[String]) -> String {
     let members = fields.iter().filter_map(|field| Some((field, value(record, field)?)));
     let members: Vec<String> =

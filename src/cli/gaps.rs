@@ -1,4 +1,4 @@
-//! `gaps`: what could not be read in full, and another try at it.
+//! `gaps`: lists or retries the spans that could not be read in full.
 
 use super::sync::read_again;
 use super::table::{CellWidth, render, span, time};
@@ -38,7 +38,7 @@ pub(super) async fn run(config: &Config, retry: bool, clock: Clock) -> Result<Ex
     let heading = ["account", "from (UTC)", "to", " long", "why", " tries", "next try", "last error"];
     println!("{}", render(&heading, &rows));
     println!(
-        "\nThe daemon tries them again by itself. With it stopped, cdr-sync gaps --retry does so at once."
+        "\nThe daemon retries them automatically; cdr-sync resume ACCOUNT makes it try at once. With the daemon stopped, use cdr-sync gaps --retry."
     );
     Ok(Exit::Incomplete)
 }

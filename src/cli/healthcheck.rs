@@ -9,15 +9,15 @@ use tokio::net::TcpStream;
 use super::{CliError, Exit};
 use crate::config::Config;
 
-/// How long a probe may take.
+/// A probe that takes longer than this has failed.
 const PATIENCE: Duration = Duration::from_secs(3);
-/// What a probe says fits well into this.
+/// At most this many bytes of the probe's answer are read.
 const LONGEST: u64 = 64 * 1024;
 
-/// Exit 0 when the daemon is ready; with `live`, when it answers at all.
+/// Exits with 0 if the daemon is ready or, with `live`, if it answers at all.
 pub(super) async fn run(config: &Config, live: bool) -> Result<Exit, CliError> {
     let Some(listen) = config.http.listen else {
-        return Err(CliError::Failed("http.listen is \"\": nothing is served that could be asked".into()));
+        return Err(CliError::Failed("http.listen is \"\": the daemon serves no probes to ask".into()));
     };
     let (address, path) = (reachable(listen), if live { "/livez" } else { "/readyz" });
     let asked = tokio::time::timeout(PATIENCE, ask(address, path)).await;
@@ -33,7 +33,7 @@ pub(super) async fn run(config: &Config, live: bool) -> Result<Exit, CliError> {
     Ok(if status == 200 { Exit::Done } else { Exit::Failed })
 }
 
-/// An address to listen on at every interface is reached by loopback.
+/// A daemon that listens on every interface is reached by loopback.
 fn reachable(listen: SocketAddr) -> SocketAddr {
     let ip = match listen.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
@@ -54,7 +54,7 @@ async fn ask(address: SocketAddr, path: &str) -> std::io::Result<(u16, String)> 
     let status =
         answer.strip_prefix("HTTP/1.1 ").and_then(|rest| rest.get(..3)).and_then(|code| code.parse().ok());
     let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
-    let no_http = || std::io::Error::new(std::io::ErrorKind::InvalidData, "the answer is no HTTP");
+    let no_http = || std::io::Error::new(std::io::ErrorKind::InvalidData, "the answer is not HTTP");
     Ok((status.ok_or_else(no_http)?, body.to_owned()))
 }
 

@@ -24,7 +24,7 @@ impl Pacing {
     ) -> Self {
         let (per_minute, burst) = (account.requests_per_minute, config.api.burst);
         let mut shared = None;
-        // An unreachable database is reported elsewhere, or no concern of the command.
+        // An unreachable database is reported elsewhere, or the command does not need one.
         if let Some(store) = store
             && let Ok(salt) = store.salt().await
         {
@@ -35,7 +35,7 @@ impl Pacing {
         Self { shared, local: local_limiter(per_minute, burst), backoff }
     }
 
-    /// Sends a request when the budget lets it. After error 1 the daemon asks more slowly, too.
+    /// Sends a request when the budget allows it. After error 1 the daemon's rate is lowered, too.
     pub(super) async fn send<T>(
         &self,
         clock: &Clock,

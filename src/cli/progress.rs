@@ -58,7 +58,7 @@ fn done(progress: &Progress) -> f64 {
     if all <= 0.0 { 1.0 } else { (1.0 - progress.unread.num_seconds() as f64 / all).clamp(0.0, 1.0) }
 }
 
-/// Windows, records, rate and what is left, in a line.
+/// Windows, records, rate and remaining time, in one line.
 pub(super) fn words(progress: &Progress, elapsed: Duration) -> String {
     let rate = progress.records as f64 / elapsed.as_secs_f64().max(0.1);
     let mut text = format!(

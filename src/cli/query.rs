@@ -1,4 +1,4 @@
-//! `query`: one question to the API, straight to the terminal.
+//! `query`: one request to the API, printed to the terminal.
 
 use std::io::Write as _;
 
@@ -20,43 +20,42 @@ use crate::voicenter::{
     Action, Answer, ApiError, Client, Fields, Filter, Form, Format, IdentityCriteria, Question,
 };
 
-/// What to ask.
 #[derive(Args, Debug)]
 #[command(
     after_help = "Examples:\n  cdr-sync query --from 2026-11-01T08:00:00Z --to 2026-11-01T09:00:00Z --phone 972547588535\n  cdr-sync query --from 2026-11-01 --to 2026-11-02 --format csv > calls.csv"
 )]
 pub(super) struct QueryArgs {
-    /// From here (RFC 3339, or YYYY-MM-DD in UTC).
+    /// Request calls from this time on (RFC 3339, or YYYY-MM-DD in UTC).
     #[arg(long, value_name = "T", value_parser = instant)]
     from: DateTime<Utc>,
-    /// Up to here.
+    /// Request calls up to this time.
     #[arg(long, value_name = "T", value_parser = instant)]
     to: DateTime<Utc>,
-    /// As which account, when several are configured.
+    /// Ask as this account; required if several are configured.
     #[arg(long, value_name = "NAME")]
     account: Option<String>,
-    /// Only calls of this number, with country code; may be given several times.
+    /// Only calls of this phone number, with country code; repeatable.
     #[arg(long = "phone", value_name = "N")]
     phones: Vec<String>,
-    /// Only calls of this extension (SIP name); may be given several times.
+    /// Only calls of this extension (SIP name); repeatable.
     #[arg(long = "extension", value_name = "X")]
     extensions: Vec<String>,
-    /// Whose calls the credential stands for.
+    /// Whose calls to request with this credential.
     #[arg(long, value_name = "WHOSE")]
     identity: Option<Identity>,
-    /// Only calls of this CdrType (current generation); may be given several times.
+    /// Only calls of this CdrType (current generation of the API); repeatable.
     #[arg(long = "cdr-type", value_name = "NUMBER")]
     cdr_types: Vec<i32>,
-    /// Only this call (current generation).
+    /// Only the call with this CallID (current generation of the API).
     #[arg(long, value_name = "ID")]
     call_id: Option<String>,
-    /// Only this field; may be given several times.
+    /// Print only this field; repeatable.
     #[arg(long = "field", value_name = "F")]
     fields: Vec<String>,
-    /// How to send the question; by default as configured.
+    /// Send the request with this HTTP method; by default the configured one.
     #[arg(long)]
     method: Option<Sending>,
-    /// How to print the answer.
+    /// Print the answer in this format.
     #[arg(long, default_value = "table")]
     format: Printing,
 }
@@ -78,17 +77,16 @@ enum Sending {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum Printing {
-    /// For people.
+    /// A table for the terminal.
     Table,
     /// An array of objects with the columns of voicenter.cdr.
     Json,
-    /// A row for each record, in the columns of voicenter.cdr.
+    /// One row per record, with the columns of voicenter.cdr.
     Csv,
-    /// The API's own page, as it is.
+    /// The API's own HTML page, unchanged.
     Html,
 }
 
-/// Asks and prints.
 pub(super) async fn run(config: &Config, args: QueryArgs, clock: Clock) -> Result<Exit, CliError> {
     if args.from >= args.to {
         return Err(CliError::Usage(format!("--from {} is not before --to {}", args.from, args.to)));
@@ -117,14 +115,14 @@ pub(super) async fn run(config: &Config, args: QueryArgs, clock: Clock) -> Resul
     print(&answer, &args)?;
     let listed = answer.listed as u64;
     if let Some(total) = answer.total_hits.filter(|total| *total > listed) {
-        eprintln!("cdr-sync: the API gave {listed} of {total} records: ask for a shorter span");
+        eprintln!("cdr-sync: the API returned {listed} of {total} records: ask for a shorter span");
         return Ok(Exit::Incomplete);
     }
-    // With some fields only, records need be no rows.
+    // Records with only some fields may lack what a row needs.
     Ok(if answer.rejected.is_empty() || !args.fields.is_empty() { Exit::Done } else { Exit::Incomplete })
 }
 
-/// Passes the API's own page through.
+/// Prints the API's own page unchanged.
 async fn html(pacing: &Pacing, client: &Client, question: Question, clock: &Clock) -> Result<Exit, CliError> {
     let question = Question { format: Format::Html, ..question };
     let answered = session(client)
@@ -139,7 +137,7 @@ async fn html(pacing: &Pacing, client: &Client, question: Question, clock: &Cloc
     }
 }
 
-/// A command knows nothing of the server beforehand.
+/// A command starts without knowing what this server accepts.
 fn session(client: &Client) -> Session {
     Session::new(client.method(), &Remembered::default())
 }
@@ -220,7 +218,7 @@ fn print(answer: &Answer, args: &QueryArgs) -> Result<(), CliError> {
     Ok(())
 }
 
-/// A row for each record; what has no column stands in `extra`, as JSON. Records that cannot be a row go to stderr.
+/// Prints a row for each record; fields without a column are in `extra`, as JSON. Rejected records go to stderr.
 fn csv(out: impl std::io::Write, answer: &Answer) -> Result<(), CliError> {
     let failed = |error: csv::Error| match error.into_kind() {
         csv::ErrorKind::Io(error) => CliError::Output(error),

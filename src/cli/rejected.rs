@@ -1,4 +1,4 @@
-//! `rejected`: what could not be stored, and another try at it.
+//! `rejected`: lists or retries the records that could not be stored.
 
 use chrono::TimeDelta;
 
@@ -10,9 +10,9 @@ use crate::config::Config;
 use crate::setup;
 use crate::window::Window;
 
-/// At most this many records are listed.
+/// The command lists at most this many records.
 const LISTED: i64 = 200;
-/// How much around a rejected record is read again.
+/// `--retry` reads this much before and after the date of each record.
 const AROUND: TimeDelta = TimeDelta::minutes(1);
 
 /// Lists the open rejected records, or reads the time around them again.
@@ -32,7 +32,7 @@ pub(super) async fn run(config: &Config, retry: bool, clock: Clock) -> Result<Ex
         let undated = rejected.len() - dated.len();
         if undated > 0 {
             println!(
-                "{undated} records have no date to look for them by; cdr-sync sync --from --to reads a span again"
+                "{undated} records have no date to search by; cdr-sync sync --from --to reads a span again"
             );
         }
         return read_again(config, dated, clock).await;
@@ -55,15 +55,15 @@ pub(super) async fn run(config: &Config, retry: bool, clock: Clock) -> Result<Ex
     let heading = ["account", "reason", "error", "date (UTC)", " seen", "last seen", "record"];
     println!("{}", render(&heading, &rows));
     if rejected.len() as i64 == LISTED {
-        println!("\nThese are the newest {LISTED}; cdr_sync.rejected has all.");
+        println!("\nThese are the newest {LISTED}; the table cdr_sync.rejected has all of them.");
     }
     if rejected.iter().any(|record| record.reason == "duplicate_key") {
         println!(
-            "\nduplicate key: another record has the same CallID and Type, and a later Date; that one is stored."
+            "\nduplicate key: another record has the same CallID and Type and a later Date; the later one is stored."
         );
     }
     println!(
-        "\nThey are tried again whenever they come. With the daemon stopped, cdr-sync rejected --retry asks for them at once."
+        "\nThey are tried again whenever the API returns them. With the daemon stopped, cdr-sync rejected --retry asks for them at once."
     );
     Ok(Exit::Incomplete)
 }

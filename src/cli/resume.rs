@@ -1,4 +1,4 @@
-//! `resume`: lets an account ask the API again at once.
+//! `resume`: ends whatever an account is waiting for.
 
 use clap::Args;
 
@@ -8,17 +8,16 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::setup;
 
-/// Which account.
 #[derive(Args, Clone, Debug)]
 #[command(
-    after_help = "Example:\n  cdr-sync resume sales\n\nA running daemon notices within a few seconds. What the API still refuses makes it wait again."
+    after_help = "Example:\n  cdr-sync resume sales\n\nA running daemon notices within a few seconds. If the API still refuses, the account waits again."
 )]
 pub(super) struct ResumeArgs {
-    /// The account's name.
+    /// The name of the account.
     account: String,
 }
 
-/// Lifts whatever makes the account wait, and prints what that was.
+/// Ends every wait of the account, and prints what it was waiting for.
 pub(super) async fn run(config: &Config, args: ResumeArgs, clock: Clock) -> Result<Exit, CliError> {
     let store = setup::open_store(config)?;
     let known = store.status().await?;
@@ -30,8 +29,8 @@ pub(super) async fn run(config: &Config, args: ResumeArgs, clock: Clock) -> Resu
         names.extend(known.iter().map(|status| status.name.as_str()));
         names.sort_unstable();
         names.dedup();
-        let names = if names.is_empty() { "there is none".to_owned() } else { names.join(", ") };
-        return Err(CliError::Usage(format!("there is no account {name:?}; the accounts are: {names}")));
+        let names = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+        return Err(CliError::Usage(format!("there is no account {name:?}; accounts: {names}")));
     }
     let now = clock.now();
     let mut lifted = Vec::new();
@@ -41,7 +40,7 @@ pub(super) async fn run(config: &Config, args: ResumeArgs, clock: Clock) -> Resu
             let credential = account.rate_limit.resume().await?;
             if let Some(pause) = credential.pause {
                 let left = chrono::TimeDelta::from_std(pause).unwrap_or_default();
-                lifted.push(format!("the pause of its credential ({} were left)", span(left)));
+                lifted.push(format!("the pause of its credential ({} remaining)", span(left)));
             }
             if let Some(rate) = credential.lowered_to {
                 lifted.push(format!("the lowered rate of its credential ({rate} requests a minute)"));
@@ -51,17 +50,17 @@ pub(super) async fn run(config: &Config, args: ResumeArgs, clock: Clock) -> Resu
     if let Some(until) = store.resume_account(name).await?
         && until > now
     {
-        lifted.push(format!("the wait after an error ({} were left)", span(until - now)));
+        lifted.push(format!("the wait after an error ({} remaining)", span(until - now)));
     }
     let gaps = store.hasten_gaps(name, now).await?;
     if gaps > 0 {
-        lifted.push(format!("the waits of open gaps ({gaps}), which are tried at once"));
+        lifted.push(format!("the waits of open gaps ({gaps}), which are retried at once"));
     }
     if lifted.is_empty() {
-        println!("{name}: nothing makes it wait");
+        println!("{name}: it is not waiting for anything");
     }
     for what in lifted {
-        println!("{name}: lifted {what}");
+        println!("{name}: ended {what}");
     }
     Ok(Exit::Done)
 }

@@ -22,7 +22,10 @@ pub(super) async fn run(
     tokio::spawn(async move {
         stop_signal().await;
         systemd::stopping();
-        tracing::info!(event = "stopping", "finishing what is being stored; a second signal ends at once");
+        tracing::info!(
+            event = "stopping",
+            "finishing the commit in progress; a second signal ends the process at once"
+        );
         stopper.cancel();
     });
     let reloads = Reloads::new(sources, clock);
@@ -33,10 +36,10 @@ pub(super) async fn run(
     Ok(if sound { Exit::Done } else { Exit::Failed })
 }
 
-/// SIGUSR1 and SIGUSR2 mean something to other daemons, and their default is to kill: here they mean nothing.
+/// SIGUSR1 and SIGUSR2 have a meaning in other daemons, and by default they kill the process: they are ignored here.
 fn ignore_user_signals() {
     for kind in [SignalKind::user_defined1(), SignalKind::user_defined2()] {
-        // Once listened to, a signal keeps its handler, which only takes note of it.
+        // A handler stays installed once it was requested, and does nothing but set a flag.
         if let Err(error) = signal(kind) {
             tracing::error!(event = "no_signals", %error, "SIGUSR1 and SIGUSR2 cannot be ignored");
         }

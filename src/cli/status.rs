@@ -1,4 +1,4 @@
-//! `status`: how each account is, at a glance.
+//! `status`: the state of each account at a glance.
 
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -22,7 +22,7 @@ pub(super) async fn run(config: &Config, as_json: bool, clock: Clock) -> Result<
         return Ok(Exit::Done);
     }
     if accounts.is_empty() {
-        println!("no account was synced yet: cdr-sync check tells whether everything is set up");
+        println!("no account has been synced yet; cdr-sync check shows whether everything is set up");
         return Ok(Exit::Done);
     }
     let paint = Paint::for_stdout();
@@ -54,7 +54,7 @@ pub(super) async fn run(config: &Config, as_json: bool, clock: Clock) -> Result<
     }
     for pair in store.shared_calls().await? {
         println!(
-            "\n{} {} and {} share calls: {} of their {} newest rows stand under both.\n  → Charts over both count them twice: leave one out, or narrow what it reads.",
+            "\n{} {} and {} share calls: {} of their {} newest rows are in both.\n  → Charts over both count these calls twice: leave one account out, or narrow what it reads.",
             paint.warn("!"),
             pair.account,
             pair.other,
@@ -101,7 +101,7 @@ fn state(account: &AccountFacts, poll: TimeDelta, now: DateTime<Utc>) -> &'stati
 
 fn history(account: &AccountFacts) -> String {
     let status = &account.status;
-    let Some(cursor) = status.cursor else { return "nothing read yet".into() };
+    let Some(cursor) = status.cursor else { return "not read yet".into() };
     let day = |instant: DateTime<Utc>| instant.format("%Y-%m-%d").to_string();
     let from = day(cursor.from());
     if account.unread <= TimeDelta::zero() {

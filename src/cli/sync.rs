@@ -21,10 +21,10 @@ use crate::sync::status::{Progress, ProgressWatch};
 use crate::sync::{Account, SyncError};
 use crate::window::Window;
 
-/// A pass gives up when the ledger was found not to be what was stored more often than this.
+/// A pass gives up after the ledger was changed by others this many times.
 const RELOADS: u32 = 5;
 
-/// Everything up to now, or just `span` again.
+/// Reads everything up to now, or only `span` again.
 pub(super) async fn run(config: &Config, span: Option<Window>, clock: Clock) -> Result<Exit, CliError> {
     setup::validate(config)?;
     let store = setup::open_store(config)?;
@@ -56,7 +56,7 @@ pub(super) async fn read_again(
     pass(&store, work, Mode::Asked, clock).await
 }
 
-/// One pass over some accounts, each with the spans asked for; all at the same time.
+/// Runs one pass over some accounts concurrently, each with the spans asked for.
 async fn pass(
     store: &Store,
     work: Vec<(Account, Vec<Window>)>,
@@ -92,7 +92,7 @@ async fn pass(
     }
     if stop.is_cancelled() {
         eprintln!(
-            "cdr-sync: stopped before the end; what was read is stored, and the next start goes on there"
+            "cdr-sync: stopped before the end; what was read is stored, and the next start continues there"
         );
         exit = worse(exit, Exit::Failed);
     }
@@ -119,7 +119,7 @@ async fn one(
             () = stop.cancelled() => Ok(()),
             ended = engine.run() => ended,
         };
-        // What cannot be stored in time is simply read again.
+        // What cannot be stored in time is read again at the next start.
         let closed = tokio::time::timeout(std::time::Duration::from_secs(8), engine.close()).await;
         match ended.and(closed.unwrap_or(Ok(()))) {
             Err(SyncError::Store(error)) if error.is_stale() && reloads < RELOADS => {
@@ -162,7 +162,7 @@ async fn report(
     Ok(Exit::Incomplete)
 }
 
-/// What matters most to the caller: a refused credential, then a failure, then what is incomplete.
+/// The exit status that matters more to the caller: wrong usage, a refused credential, a failure, then incomplete.
 fn worse(a: Exit, b: Exit) -> Exit {
     let rank = |exit: Exit| match exit {
         Exit::Done => 0,

@@ -1,4 +1,4 @@
-//! Plain tables for terminals: columns as wide as their widest cell. Colours where a person looks.
+//! Plain tables: columns as wide as their widest cell, and colours on a terminal.
 
 use std::io::IsTerminal;
 
@@ -6,10 +6,9 @@ use chrono::{DateTime, Utc};
 
 use crate::voicenter::said::printable;
 
-/// Renders rows under a heading. Numbers are the caller's to align: a column is left-aligned unless its heading
-/// starts with a space.
+/// Renders rows under a heading. A column is left-aligned unless its heading starts with a space.
 pub(super) fn render(heading: &[&str], rows: &[Vec<String>]) -> String {
-    // What others wrote must not move the terminal's cursor.
+    // Text from other systems must not move the terminal's cursor.
     let rows: Vec<Vec<String>> =
         rows.iter().map(|row| row.iter().map(|cell| printable(cell)).collect()).collect();
     let width = |column: usize| {
@@ -31,7 +30,7 @@ pub(super) fn render(heading: &[&str], rows: &[Vec<String>]) -> String {
     lines.join("\n")
 }
 
-/// Colours, on a terminal that wants them (<https://no-color.org>).
+/// Colours, on a terminal that does not refuse them (<https://no-color.org>).
 pub(super) struct Paint(bool);
 
 impl Paint {
@@ -61,7 +60,7 @@ impl Paint {
     }
 }
 
-/// A number with its thousands set apart.
+/// A number with a comma between thousands.
 pub(super) fn thousands(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
@@ -95,7 +94,7 @@ pub(super) fn time(instant: DateTime<Utc>) -> String {
     instant.format("%Y-%m-%d %H:%M:%S").to_string()
 }
 
-/// How much of a long text a cell shows: on a terminal what fits into a line or so, else all.
+/// How many characters of a long text a cell shows: on a terminal about a line, otherwise all.
 pub(super) struct CellWidth(usize);
 
 impl CellWidth {

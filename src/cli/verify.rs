@@ -20,7 +20,7 @@ pub(super) async fn run(
     clock: Clock,
 ) -> Result<Exit, CliError> {
     if span.from() >= clock.now() {
-        return Err(CliError::Usage("the span lies in the future: there is nothing to compare yet".into()));
+        return Err(CliError::Usage("the span is in the future: there is nothing to compare yet".into()));
     }
     let store = setup::open_store(config)?;
     let accounts = setup::accounts(config, &store).await?;
@@ -34,7 +34,7 @@ pub(super) async fn run(
         drop(shown);
         let _ = bars.clear();
         for hole in &verified.unread {
-            eprintln!("cdr-sync: account {name}: the API did not give out {hole} in full");
+            eprintln!("cdr-sync: account {name}: the API did not return {hole} in full");
         }
         equal &= verified.is_equal();
         different.extend(verified.details.iter().map(|difference| detail(&name, difference)));

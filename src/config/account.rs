@@ -8,32 +8,32 @@ use super::error::ConfigProblem;
 use super::reader::Section;
 use super::{ApiConfig, Credential, HistoryStart, IdentityCriteria, SyncConfig, kind};
 
-/// One account, with what it does not set itself taken from `[api]` and `[sync]`.
+/// One account; what it does not set itself is filled in from `[api]` and `[sync]`.
 #[derive(Clone, Debug)]
 pub struct AccountConfig {
-    /// Its name: the column `account` of every row.
+    /// The account's name, which is the column `account` of every row.
     pub name: String,
-    /// What the API knows it by.
+    /// The code or token that requests are sent with.
     pub credential: Credential,
-    /// The API's address.
+    /// The API's address for this account.
     pub url: Url,
-    /// The zone of zoneless dates.
+    /// The time zone of dates without one.
     pub timezone: Tz,
-    /// How far back its history is filled.
+    /// How far back the account's history is filled.
     pub start: HistoryStart,
     /// Only calls of these numbers; empty: all.
     pub phones: Vec<String>,
     /// Only calls of these extensions; empty: all.
     pub extensions: Vec<String>,
-    /// Whose calls the credential stands for.
+    /// Whose calls are requested; `None` leaves that to the API.
     pub identity_criteria: Option<IdentityCriteria>,
     /// Only these types of CDR; empty: all.
     pub cdr_types: Vec<i32>,
-    /// The budget of its credential.
+    /// The most requests per minute with this credential.
     pub requests_per_minute: u32,
 }
 
-/// Reads all accounts; `None` when something is wrong with one.
+/// Reads all accounts; `None` if something is wrong with one.
 pub(super) fn read(
     root: &mut Section<'_>,
     api: Option<&ApiConfig>,
@@ -58,7 +58,7 @@ fn account(
     sync: Option<&SyncConfig>,
 ) -> Option<AccountConfig> {
     let mut section = root.item("accounts", index, table);
-    // Several accounts without names could not be told apart in the table.
+    // Several accounts without names could not be distinguished in the table.
     let name = if only { section.value("name", kind::TEXT, "default") } else { required_name(&mut section) };
     let credential = credential(&mut section);
     let url = section.optional("url", kind::URL);

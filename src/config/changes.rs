@@ -1,4 +1,4 @@
-//! What a configuration that was read again has changed.
+//! Compares a configuration with one that was read later.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -7,7 +7,7 @@ use secrecy::ExposeSecret;
 
 use super::{Config, Credential, layer};
 
-/// What only a new process takes up: the address is bound and the log's form chosen at the start.
+/// Keys that need a restart: the address is bound and the log's format chosen at the start.
 const AT_START: [&str; 3] = ["http.listen", "log.format", "log.level"];
 
 impl Config {
@@ -22,7 +22,7 @@ impl Config {
         changed
     }
 
-    /// The same for secrets alone, which all look alike in what is shown.
+    /// The same for secrets, which are masked and cannot be compared by what is shown.
     pub(crate) fn changed_secrets(&self, new: &Config) -> BTreeSet<String> {
         let mut changed = BTreeSet::new();
         let url = |config: &Config| config.database.url.as_ref().map(|url| url.expose_secret().to_owned());
@@ -43,7 +43,7 @@ impl Config {
         changed
     }
 
-    /// Those of `keys` that only a new process takes up.
+    /// Those of `keys` that need a restart.
     pub(crate) fn needing_restart(keys: &BTreeSet<String>) -> Vec<&str> {
         AT_START.into_iter().filter(|key| keys.contains(*key)).collect()
     }

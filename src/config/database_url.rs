@@ -1,4 +1,4 @@
-//! `database.url`: what its driver can do nothing with is taken out beforehand, for it would log names and values.
+//! `database.url`: parameters that the driver does not support are removed, since it would log their names and values.
 
 use secrecy::SecretString;
 use url::Url;
@@ -25,15 +25,14 @@ const KNOWN: [&str; 18] = [
     "options",
 ];
 
-/// A database's address.
 pub(super) struct DatabaseUrl {
-    /// As the driver understands it.
+    /// The address with supported parameters only.
     pub url: SecretString,
-    /// The names of the parameters that were taken out.
+    /// The names of the removed parameters.
     pub ignored: Vec<String>,
 }
 
-/// Reads an address; the error says what is wrong without showing any of it: it holds a password.
+/// Reads an address. The error describes the problem without showing the address, which holds a password.
 pub(super) fn read(text: &str) -> Result<DatabaseUrl, String> {
     let text = with_host(text.trim());
     let refuse = |wrong: String| {
@@ -82,7 +81,7 @@ fn verify_by_the_system(pairs: &mut Vec<(String, String)>) -> bool {
     true
 }
 
-/// A file that is not there would look like a server that is not there.
+/// Without this check, a missing file would look like an unreachable server.
 fn readable(name: &str, value: &str) -> Result<(), String> {
     if !FILES.contains(&name) || value.trim_start().starts_with("-----BEGIN") {
         return Ok(());
@@ -91,7 +90,8 @@ fn readable(name: &str, value: &str) -> Result<(), String> {
     opened.map(drop).map_err(|error| format!("the file that {name} names cannot be read ({error})"))
 }
 
-/// `postgres://user:password@/database?host=/a/directory` names its host behind: a URL needs one in front, too.
+/// `postgres://user:password@/database?host=/a/directory` has its host in a parameter, but a URL needs one before the
+/// path, too.
 fn with_host(text: &str) -> String {
     let Some((scheme, rest)) = text.split_once("://") else { return text.to_owned() };
     let authority = rest.find(['/', '?', '#']).and_then(|end| rest.split_at_checked(end));

@@ -2,21 +2,21 @@
 
 use std::fmt;
 
-/// One thing wrong.
+/// One problem of a configuration.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ConfigProblem {
-    /// The key, for example `sync.poll_interval`; the file's name when it is about a whole file.
+    /// The key, for example `sync.poll_interval`; the file's name if it concerns a whole file.
     pub key: String,
     /// The value as written, unless it is or may be a secret.
     pub value: Option<String>,
-    /// The file or the variable that it came from.
+    /// The file or the variable that the value is from.
     pub source: Option<String>,
     /// What was expected, or what to do.
     pub message: String,
 }
 
 impl ConfigProblem {
-    /// Something that is not there and must be.
+    /// A required key that is missing.
     pub(super) fn missing(key: &str, advice: &str) -> Self {
         Self { key: key.to_owned(), value: None, source: None, message: format!("not configured: {advice}") }
     }
@@ -41,7 +41,7 @@ impl fmt::Debug for ConfigProblem {
     }
 }
 
-/// Everything wrong with a configuration. The program exits 2 with it.
+/// All problems of a configuration. The program exits with status 2.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigError {
     problems: Vec<ConfigProblem>,
@@ -52,7 +52,7 @@ impl ConfigError {
         Self { problems }
     }
 
-    /// One for each thing wrong.
+    /// All problems, in the order in which they were found.
     pub fn problems(&self) -> &[ConfigProblem] {
         &self.problems
     }
@@ -85,7 +85,7 @@ pub(super) fn nearest<'a>(wrong: &str, known: &'a [String]) -> Option<&'a String
         .filter(|path| distance(path) <= 3.min(1 + last(wrong).len() / 3))
 }
 
-/// Levenshtein's distance.
+/// Levenshtein's distance between two words.
 fn edits(a: &str, b: &str) -> usize {
     let b: Vec<char> = b.chars().collect();
     let mut row: Vec<usize> = (0..=b.len()).collect();

@@ -1,4 +1,4 @@
-//! The kinds of values: how each is written, and what is said when it is not.
+//! The kinds of values: how each is written, and the error for any other text.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -14,30 +14,24 @@ use super::{IdentityCriteria, LogFormat, Method, Pooler};
 /// Reads one value from its text; the error is what was expected.
 pub(super) type KeyKind<T> = fn(&str) -> Result<T, String>;
 
-/// A span of time, longer than none.
+/// A positive span of time, such as `15m`.
 pub(super) const DURATION: KeyKind<TimeDelta> = duration;
-/// The same, for waiting.
 pub(super) const WAIT: KeyKind<Duration> = |text| {
     let wait = duration(text)?;
     wait.to_std().map_err(|error| error.to_string())
 };
-/// An amount of bytes.
 pub(super) const SIZE: KeyKind<u64> = size;
 /// A whole number from 1.
 pub(super) const POSITIVE: KeyKind<u32> = |text| {
     text.parse().ok().filter(|number| *number > 0).ok_or_else(|| "expected a whole number from 1".to_owned())
 };
-/// A whole number.
 pub(super) const INTEGER: KeyKind<i32> =
     |text| text.parse().map_err(|_| "expected a whole number".to_owned());
-/// Yes or no.
 pub(super) const BOOLEAN: KeyKind<bool> =
     |text| text.parse().map_err(|_| "expected true or false".to_owned());
-/// An instant.
 pub(super) const INSTANT: KeyKind<DateTime<Utc>> = instant;
-/// A time zone.
 pub(super) const TIMEZONE: KeyKind<Tz> = |text| text.trim().parse().map_err(|_| no_zone(text));
-/// Text with something in it.
+/// Text that is not empty.
 pub(super) const TEXT: KeyKind<String> = |text| match text.trim() {
     "" => Err("expected some text".to_owned()),
     text if text.chars().any(char::is_control) => Err("expected text without control characters".to_owned()),
@@ -62,29 +56,26 @@ pub(super) const LISTEN: KeyKind<Option<SocketAddr>> = |text| match text.trim() 
             .to_owned()
     }),
 };
-/// A host's name, as it stands in an address.
+/// A host name as in an address.
 pub(super) const HOST: KeyKind<String> = |text| {
     let name = text.trim().trim_end_matches('.').to_ascii_lowercase();
     let plain = |char: char| char.is_ascii_alphanumeric() || matches!(char, '.' | '-' | '_');
     let expected = "expected a name such as calls.example.com, without http:// and port";
     Some(name).filter(|name| !name.is_empty() && name.chars().all(plain)).ok_or_else(|| expected.to_owned())
 };
-/// The unit on the wire.
+/// The smallest unit of time in requests.
 pub(super) const GRANULARITY: KeyKind<TimeDelta> = |text| match duration(text) {
     Ok(unit) if [TimeDelta::seconds(1), TimeDelta::minutes(1)].contains(&unit) => Ok(unit),
     _ => Err("expected 1s or 1m".to_owned()),
 };
-/// post or get.
 pub(super) const METHOD: KeyKind<Method> =
     |text| one_of(text, &[("post", Method::Post), ("get", Method::Get)]);
-/// none or transaction.
 pub(super) const POOLER: KeyKind<Pooler> =
     |text| one_of(text, &[("none", Pooler::None), ("transaction", Pooler::Transaction)]);
-/// json or pretty.
 pub(super) const LOG_FORMAT: KeyKind<LogFormat> =
     |text| one_of(text, &[("json", LogFormat::Json), ("pretty", LogFormat::Pretty)]);
-/// A level, and levels for parts of the program behind it. Any other word would be taken for the name of a part, and silence
-/// everything else.
+/// A level, optionally followed by levels for parts of the program. The filter would read any other word as the name of
+/// a part, and silence everything else.
 pub(super) const LOG_LEVEL: KeyKind<String> = |text| {
     let is_level = |word: &str| LEVELS.contains(&word.trim().to_ascii_lowercase().as_str());
     let is_directive = |part: &str| match part.rsplit_once('=') {

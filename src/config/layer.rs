@@ -9,11 +9,11 @@ use config::{FileFormat, Format, Map, Source, Value, ValueKind};
 use super::error::ConfigProblem;
 use super::lines;
 
-/// The file that is read when it is there.
+/// The file that is read if it exists.
 const DEFAULT_FILE: &str = "config/default.toml";
 /// The variable that names a file.
 const FILE_VARIABLE: &str = "CDR_SYNC_CONFIG";
-/// The beginning of a variable that names a key.
+/// The prefix of variables that set a key.
 const PREFIX: &str = "CDR_SYNC__";
 /// Short names for the case of one account.
 const SHORTHANDS: [(&str, &str); 4] = [
@@ -22,9 +22,9 @@ const SHORTHANDS: [(&str, &str); 4] = [
     ("VOICENTER_TOKEN", "accounts[0].token"),
     ("VOICENTER_URL", "api.url"),
 ];
-/// Stands between a secret's file and what named it.
+/// Separates a secret's file from the key or variable that names it, in a value's source.
 const NAMED_BY: &str = ", named by ";
-/// The most accounts that variables can number: a slip of a digit must not make a million.
+/// The highest number of accounts in variables: a typing error must not make a million.
 const MOST_ACCOUNTS: usize = 1000;
 
 /// Values by path (`accounts[0].name`), as the config crate merges them.
@@ -41,7 +41,7 @@ impl Source for Layer {
     }
 }
 
-/// All layers, the later over the earlier, and what was wrong on the way.
+/// All layers, later ones over earlier ones, and the problems found on the way.
 pub(super) fn merge(
     named: Option<PathBuf>,
     env: &BTreeMap<String, String>,
@@ -106,7 +106,7 @@ fn without_excerpt(error: &str) -> String {
     lines.map(|line| line.trim_start_matches("TOML parse error ")).collect::<Vec<_>>().join(": ")
 }
 
-/// Puts the contents of the files that `url_file`, `code_file` and `token_file` name in place of them.
+/// Replaces `url_file`, `code_file` and `token_file` by the contents of the files that they name.
 fn read_secret_files(values: &mut Map<String, Value>, dir: &Path, problems: &mut Vec<ConfigProblem>) {
     if let Some(Value { kind: ValueKind::Table(database), .. }) = values.get_mut("database") {
         read_secret_file(database, "database", "url", dir, problems);
@@ -155,7 +155,7 @@ fn read_secret_file(
 fn secret_in(file: &str, origin: &str, dir: &Path) -> Result<Value, String> {
     let path = dir.join(file);
     let text = fs::read_to_string(&path).map_err(|error| {
-        // Somebody may have put the secret itself where its file's name belongs.
+        // The value may be the secret itself instead of a file name.
         let is_path = file.contains('/') && path.parent().is_some_and(Path::exists);
         match is_path {
             true => format!("cannot read {file}: {error}"),
@@ -172,7 +172,7 @@ pub(super) fn secret_file_of(origin: &str) -> Option<&str> {
     origin.rsplit_once(NAMED_BY).map(|(file, _)| file)
 }
 
-/// An empty variable counts as unset here: Compose files pass unset ones on as empty.
+/// An empty variable counts as unset: Compose files pass unset variables on as empty ones.
 fn shorthands(env: &BTreeMap<String, String>, dir: &Path, problems: &mut Vec<ConfigProblem>) -> Layer {
     let mut layer = Layer::default();
     for (name, path) in SHORTHANDS {
@@ -239,7 +239,7 @@ fn variables(env: &BTreeMap<String, String>, dir: &Path, problems: &mut Vec<Conf
     layer
 }
 
-/// `accounts[0].code` from `CDR_SYNC__ACCOUNTS__0__CODE`.
+/// The key `accounts[0].code` for the variable `CDR_SYNC__ACCOUNTS__0__CODE`.
 fn path_of(variable: &str) -> Option<String> {
     let parts: Vec<String> = variable.strip_prefix(PREFIX)?.split("__").map(str::to_lowercase).collect();
     let plain = |part: &String| {

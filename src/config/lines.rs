@@ -1,10 +1,11 @@
-//! Where in its file each value stands: the config crate names the file only.
+//! The line of each value in its file, since the config crate reports only the file.
 
 use config::{Map, Value, ValueKind};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-/// The values of a file, each with `file:line` as its source. `text` is the file's own, which has been parsed before.
+/// The values of a file, each with `file:line` as its source. `text` is the content of the file, which has been parsed
+/// before.
 pub(super) fn with_lines(values: Map<String, Value>, name: &str, text: &str) -> Map<String, Value> {
     let Ok(document) = DeTable::parse(text) else { return values };
     in_table(values, document.get_ref(), &LineSource { name, text })

@@ -1,4 +1,4 @@
-//! Reads typed values out of the merged layers, and notes everything that is wrong on the way.
+//! Reads typed values from the merged layers and collects all problems.
 
 use config::{Map, Value, ValueKind};
 use secrecy::SecretString;
@@ -6,21 +6,21 @@ use secrecy::SecretString;
 use super::error::{ConfigProblem, nearest};
 use super::kind::KeyKind;
 
-/// What a secret looks like wherever it would be shown.
+/// Shown in place of every secret.
 const MASK: &str = "\"********\"";
 
-/// A key's effective value.
+/// A key with its effective value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Effective {
     /// The key, for example `accounts[0].name`.
     pub key: String,
-    /// The value in TOML, a secret masked; `None` when it is not set.
+    /// The value in TOML, a secret masked; `None` if it is not set.
     pub toml: Option<String>,
-    /// The file or the variable that it came from, or `default`.
+    /// The file or the variable that the value is from, or `default`.
     pub origin: String,
 }
 
-/// Collects what is known, what is in effect and what is wrong.
+/// Collects known keys, effective values and problems.
 pub(super) struct Reader {
     problems: Vec<ConfigProblem>,
     effective: Vec<Effective>,
@@ -46,8 +46,9 @@ impl Reader {
         self.problems.push(ConfigProblem { key: key.to_owned(), value, source, message });
     }
 
-    /// Notes the variables of the environment that were meant for a key but name none: `CDR_SYNC_API__URL`, `CDR_SYNC_API_URL`.
-    /// Others may be called like us: Kubernetes sets CDR_SYNC_SERVICE_HOST for a service of our name.
+    /// Notes the variables of the environment that were meant for a key but name none: `CDR_SYNC_API__URL`,
+    /// `CDR_SYNC_API_URL`. Other variables may begin with the same name: Kubernetes sets CDR_SYNC_SERVICE_HOST for a
+    /// service `cdr-sync`.
     pub(super) fn refuse_near_misses<'n>(&mut self, variables: impl Iterator<Item = &'n String>) {
         let bare = |text: &str| text.replace(['_', '.', '[', ']'], "").to_uppercase();
         for name in variables {
@@ -95,7 +96,7 @@ impl Reader {
     }
 }
 
-/// `CDR_SYNC__ACCOUNTS__0__CODE` of `accounts[0].code`.
+/// The variable `CDR_SYNC__ACCOUNTS__0__CODE` for the key `accounts[0].code`.
 fn variable_of(key: &str) -> String {
     format!("CDR_SYNC__{}", key.replace('[', "__").replace(']', "").replace('.', "__").to_uppercase())
 }
@@ -108,7 +109,7 @@ pub(super) struct Section<'r> {
 }
 
 impl Section<'_> {
-    /// The table `name` in this one; an empty one when it is not there.
+    /// The table `name` in this one; an empty one if it is missing.
     pub(super) fn section(&mut self, name: &str) -> Section<'_> {
         let value = self.values.remove(name);
         let path = self.key(name);
@@ -161,7 +162,7 @@ impl Section<'_> {
         self.parse(key, kind, text, origin)
     }
 
-    /// The value of `key`, if it is there.
+    /// The value of `key`, if it is set.
     pub(super) fn optional<T>(&mut self, key: &str, kind: KeyKind<T>) -> Option<T> {
         match self.take_text(key) {
             Some((text, origin)) => self.parse(key, kind, text, origin),
@@ -172,7 +173,7 @@ impl Section<'_> {
         }
     }
 
-    /// The values of `key`, or of `default`. In one text (a variable), commas stand between them.
+    /// The values of `key`, or of `default`. In one text (a variable), they are separated by commas.
     pub(super) fn list<T>(&mut self, key: &str, kind: KeyKind<T>, default: &[&str]) -> Option<Vec<T>> {
         let path = self.key(key);
         let value = self.values.remove(key);
@@ -209,7 +210,7 @@ impl Section<'_> {
             .ok()
     }
 
-    /// The secret in `key`, if it is there; shown nowhere.
+    /// The secret in `key`, if it is set; never shown.
     pub(super) fn secret(&mut self, key: &str) -> Option<SecretString> {
         let Some((text, origin)) = self.take_text(key) else {
             self.note(key, None, "not set".to_owned());
@@ -226,7 +227,7 @@ impl Section<'_> {
         }
     }
 
-    /// What is left in this table is unknown.
+    /// Ends this table: the keys that were not read are unknown.
     pub(super) fn leave(self) {
         let path = self.path;
         let key = |name: &str| if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
@@ -238,18 +239,17 @@ impl Section<'_> {
         self.values.contains_key(key)
     }
 
-    /// Where the value of the full name `key` came from, once it was read.
+    /// The source of the value of the full name `key`, once it was read.
     pub(super) fn origin(&self, key: &str) -> String {
         let found = self.reader.effective.iter().find(|effective| effective.key == key);
         found.map(|effective| effective.origin.clone()).unwrap_or_default()
     }
 
-    /// Notes something wrong.
     pub(super) fn problem(&mut self, problem: ConfigProblem) {
         self.reader.problems.push(problem);
     }
 
-    /// A key's full name.
+    /// The full name of a key in this table.
     pub(super) fn key(&self, name: &str) -> String {
         if self.path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) }
     }
@@ -263,7 +263,7 @@ impl Section<'_> {
         self.note(key, shown.clone(), origin.clone());
         parsed
             .map_err(|message| {
-                // An address may carry a password where none belongs.
+                // An address may contain a password where none belongs.
                 let value = shown.filter(|text| !text.contains('@') && !text.contains('?'));
                 self.reader.problems.push(ConfigProblem {
                     key: self.key(key),
@@ -288,7 +288,7 @@ impl Section<'_> {
     }
 }
 
-/// A secret without what editors put around it; the error never shows it.
+/// A secret without the white space and marks that editors add; the error never shows it.
 fn secret(text: &str) -> Result<SecretString, String> {
     // The byte order mark of a file saved as "UTF-8 with BOM".
     let text = text.trim().trim_start_matches('\u{feff}').trim();
@@ -305,7 +305,7 @@ fn secret(text: &str) -> Result<SecretString, String> {
     }
 }
 
-/// Control characters, and what pages in Hebrew leave in a copied text: direction marks, joiners, spaces of no width.
+/// Control characters, and what copying from Hebrew pages leaves: direction marks, joiners, zero-width spaces.
 fn is_unseen(char: char) -> bool {
     let direction_marks = ['\u{200b}'..='\u{200f}', '\u{202a}'..='\u{202e}', '\u{2060}'..='\u{206f}'];
     char.is_control() || char == '\u{feff}' || direction_marks.iter().any(|range| range.contains(&char))
@@ -319,7 +319,7 @@ fn text_of(value: &Value) -> Option<String> {
     }
 }
 
-/// Where the value came from, or the first value inside it.
+/// The source of the value, or of the first value inside it.
 fn origin_of(value: &Value) -> Option<String> {
     value.origin().map(str::to_owned).or_else(|| match &value.kind {
         ValueKind::Table(values) => values.values().find_map(origin_of),
@@ -328,7 +328,7 @@ fn origin_of(value: &Value) -> Option<String> {
     })
 }
 
-/// TOML for a text: numbers and truth values bare, else in quotes.
+/// TOML for a text: numbers and booleans as they are, anything else in quotes.
 fn quote(text: &str) -> String {
     if text.parse::<i64>().is_ok_and(|number| number.to_string() == text) || matches!(text, "true" | "false")
     {

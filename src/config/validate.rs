@@ -1,4 +1,4 @@
-//! What values must hold to each other.
+//! Conditions between values.
 
 use std::collections::BTreeMap;
 
@@ -7,10 +7,10 @@ use secrecy::ExposeSecret;
 use super::reader::Reader;
 use super::{AccountConfig, ApiConfig, Credential, SyncConfig};
 
-/// The part of a budget that polling may take: the rest is for lookback, history, retries and people.
+/// The share of a budget that polling may use: the rest is for lookback, history, retries and commands.
 const MOST_FOR_POLLING: f64 = 0.8;
 
-/// Notes everything that does not go together.
+/// Reports every value that contradicts another.
 pub(super) fn check(reader: &mut Reader, api: &ApiConfig, sync: &SyncConfig, accounts: &[AccountConfig]) {
     if api.burst > api.requests_per_minute {
         let most = api.requests_per_minute;

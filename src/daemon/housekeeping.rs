@@ -1,4 +1,4 @@
-//! What is cleaned up while the daemon runs.
+//! Periodic deletion of old data while the daemon runs.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use crate::clock::Clock;
 use crate::config::RetentionConfig;
 use crate::store::{Store, StoreError};
 
-/// How often.
+/// Interval between two cleanups of the database.
 const EVERY: Duration = Duration::from_secs(3600);
 
 /// Cleans up at once and then every hour.
@@ -26,7 +26,7 @@ async fn clean_up(store: &Store, clock: &Clock, retention: RetentionConfig) -> R
         tracing::warn!(
             event = "rejected_trimmed",
             records = trimmed,
-            "the oldest of very many records that cannot be stored were deleted: see cdr-sync rejected"
+            "too many records could not be stored, and the oldest of them were deleted: see cdr-sync rejected"
         );
     }
     if let Some(kept) = retention.history {

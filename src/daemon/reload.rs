@@ -11,11 +11,11 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use crate::clock::Clock;
 use crate::config::{Config, Sources};
 
-/// How often the files with secrets are looked at, and a new configuration is tried again that could not take effect.
+/// Interval at which files with secrets are checked, and a new configuration that failed to take effect is tried again.
 const LOOK_EVERY: Duration = Duration::from_secs(30);
 
 type Variables = Vec<(String, String)>;
-/// What the files with secrets held, as hashes; `None` for one that could not be read.
+/// Hashes of the files with secrets; `None` for one that could not be read.
 type Contents = BTreeMap<PathBuf, Option<Vec<u8>>>;
 
 /// Waits for the next configuration.
@@ -25,14 +25,14 @@ pub(crate) struct Reloads {
     clock: Clock,
     hangup: Option<Signal>,
     seen: Option<Contents>,
-    /// The last one could not take effect: it is tried again without being asked.
+    /// `true` if the last configuration failed to take effect and is to be tried again.
     again: bool,
-    /// What was said last of a configuration that could not take effect.
+    /// The last error that was logged for a configuration that could not take effect.
     complaint: Option<String>,
 }
 
 impl Reloads {
-    /// From now on SIGHUP does not end the process.
+    /// Installs a handler, so that SIGHUP no longer ends the process.
     pub(crate) fn new(sources: Sources<Variables>, clock: Clock) -> Self {
         let hangup = signal(SignalKind::hangup())
             .inspect_err(|error| tracing::error!(event = "no_signals", %error, "SIGHUP cannot be handled"));
@@ -68,18 +68,18 @@ impl Reloads {
         }
     }
 
-    /// The last configuration could not take effect; it is tried again after a while.
+    /// Reports that the last configuration could not take effect; it is tried again after a while.
     pub(super) fn try_again(&mut self, error: String) {
         self.again = true;
         self.refused(false, error);
     }
 
-    /// The last configuration is in effect.
+    /// Reports that the last configuration is in effect.
     pub(super) fn took_effect(&mut self) {
         (self.again, self.complaint) = (false, None);
     }
 
-    /// Returns `true` for a SIGHUP, `false` when it is time to look.
+    /// Returns `true` after a SIGHUP, `false` when it is time to check the files.
     async fn asked(&mut self) -> bool {
         let hangup = async {
             match &mut self.hangup {
@@ -93,7 +93,7 @@ impl Reloads {
         }
     }
 
-    /// Files may lie on a file system that hangs: the daemon goes on meanwhile.
+    /// The files may be on a file system that hangs, which must not stop the daemon.
     async fn load(&self) -> Result<Config, String> {
         let sources = self.sources.clone();
         let loaded = tokio::task::spawn_blocking(move || {
@@ -107,13 +107,13 @@ impl Reloads {
         loaded.map_err(|error| error.to_string())
     }
 
-    /// Said once, unless somebody asked.
+    /// Logs each error once, unless SIGHUP asked for the reload.
     fn refused(&mut self, asked: bool, error: String) {
         if asked || self.complaint.as_ref() != Some(&error) {
             tracing::error!(
                 event = "configuration_not_reloaded",
                 error,
-                "the configuration in effect stays: put it right and send SIGHUP again"
+                "the configuration in effect is kept: fix the new one and send SIGHUP again"
             );
         }
         self.complaint = Some(error);
@@ -181,7 +181,7 @@ mod tests {
             (config, Reloads::new(self.sources(), Clock::Manual(self.clock.clone())))
         }
 
-        /// Lets the half minute pass, and the look that follows.
+        /// Lets half a minute pass, and the check that follows.
         async fn look(&self) {
             self.clock.awaited().await;
             self.clock.advance(TimeDelta::seconds(30));

@@ -1,4 +1,4 @@
-//! What the ledger says of the accounts at one moment.
+//! The accounts' state in the ledger at one moment.
 
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -7,7 +7,7 @@ use crate::store::overview::Overview;
 use crate::store::{Store, StoreError};
 use crate::window::Window;
 
-/// What the ledger says of one account.
+/// The state of one account in the ledger.
 #[derive(Clone, Debug)]
 pub(crate) struct AccountFacts {
     pub(crate) status: AccountStatus,
@@ -17,7 +17,7 @@ pub(crate) struct AccountFacts {
 }
 
 impl AccountFacts {
-    /// Every account that the ledger knows.
+    /// Reads every account in the ledger.
     pub(crate) async fn read_all(store: &Store, now: DateTime<Utc>) -> Result<Vec<Self>, StoreError> {
         let mut overviews = store.overview(now).await?;
         let facts = |status: AccountStatus| {
@@ -30,8 +30,8 @@ impl AccountFacts {
     }
 }
 
-/// What lies unread between the start of history and the newest read. Not the lag after it, nor what stands as a gap,
-/// nor what the vendor no longer keeps.
+/// The unread time between the start of history and the newest read: without the lag after it, open gaps, and what the
+/// vendor no longer keeps.
 fn unread(status: &AccountStatus, overview: &Overview, now: DateTime<Utc>) -> TimeDelta {
     let from = status.horizon.map_or(status.history_start, |floor| floor.max(status.history_start));
     let to = overview.coverage.end().unwrap_or(now);

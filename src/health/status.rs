@@ -6,13 +6,13 @@ use serde_json::{Value, json};
 use crate::store::account::AccountStatus;
 use crate::voicenter::said::own_words;
 
-/// All accounts at `now`.
+/// The status of all accounts as JSON, with their lag at `now`.
 pub fn json(accounts: &[AccountStatus], now: DateTime<Utc>) -> Value {
     let accounts: Vec<Value> = accounts.iter().map(|account| account_json(account, now)).collect();
     json!({ "now": now, "accounts": accounts })
 }
 
-/// What went wrong last, unless a read succeeded since; in our own words.
+/// The last error, unless a read has succeeded since; without text from outside.
 pub fn unresolved_error(account: &AccountStatus) -> Option<String> {
     let (error, at) = account.last_error.as_ref()?;
     let over = account.last_success_at.is_some_and(|success| success > *at);

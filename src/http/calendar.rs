@@ -1,4 +1,4 @@
-//! What is covered, day by day: pure.
+//! The days that are covered, computed without I/O.
 
 use chrono::{DateTime, Days, NaiveDate, NaiveTime, TimeDelta, Utc};
 use serde::Serialize;
@@ -6,22 +6,21 @@ use serde::Serialize;
 use crate::window::Window;
 use crate::window::coverage::Stretch;
 
-/// A year and a little is drawn; older days are summed up.
+/// At most this many days (a little over a year) are drawn; older days are summed up.
 const DRAWN: usize = 371;
 
-/// How a day stands, the worst of its parts.
+/// The state of a day: the worst of its parts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum State {
     /// Read completely, and again at every age that is due by now.
     ReadAgain,
-    /// Read completely.
     Read,
-    /// Part of it was read.
+    /// Part of the day has been read.
     Partly,
-    /// Nothing of it was read yet.
+    /// Nothing of the day has been read yet.
     Unread,
-    /// Something of it could not be read.
+    /// Part of the day could not be read.
     Gap,
 }
 
@@ -29,23 +28,23 @@ pub(super) enum State {
 pub(super) struct Day {
     pub date: NaiveDate,
     pub state: State,
-    /// The highest re-read age that all of it was served, in days.
+    /// The highest age in days at which the whole day has been read again.
     pub again_days: i64,
-    /// How much of it was read, in minutes.
+    /// Minutes of the day that have been read.
     pub read_minutes: i64,
-    /// How much of it stands as gaps, in minutes, rounded up.
+    /// Minutes of the day that are open gaps, rounded up.
     pub gap_minutes: i64,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub(super) struct Calendar {
     pub days: Vec<Day>,
-    /// Days before those drawn, and how many of them are not read in full.
+    /// Days before those drawn, and how many of them have not been read in full.
     pub earlier_days: usize,
     pub earlier_incomplete: usize,
 }
 
-/// The days from `start` to `end`, which is as far as it could be read by now.
+/// The days from `start` to `end`, the latest time that could have been read by now.
 pub(super) fn calendar(
     start: DateTime<Utc>,
     end: DateTime<Utc>,

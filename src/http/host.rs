@@ -1,5 +1,5 @@
-//! By which names the page may be asked for. A web site can make its own name lead to this address (DNS rebinding), and its
-//! script would then read the page as its own: so names that nobody configured are refused.
+//! Host names under which the page is served. A web site can point its own name at this address (DNS rebinding), and
+//! its script could then read the page: names that are not configured are refused.
 
 use std::net::Ipv6Addr;
 
@@ -11,10 +11,10 @@ use axum::response::Response;
 
 use super::{TEXT, Web, answer};
 
-/// Orchestrators and Prometheus use names of their own, and there is nothing on these that a web site would be after.
+/// Orchestrators and Prometheus use names of their own, and these paths show nothing of use to a web site.
 const ANY_HOST: [&str; 4] = ["/livez", "/readyz", "/healthz", "/metrics"];
 
-const REFUSED: &str = "this name is not one of those that the page may be asked for by: use localhost or an IP address, or add \
+const REFUSED: &str = "the page is not served under this host name: use localhost or an IP address, or add \
                        the name to http.hosts (CDR_SYNC__HTTP__HOSTS, separated by commas)\n";
 
 pub(super) async fn refuse_foreign(State(web): State<Web>, request: Request, next: Next) -> Response {
@@ -26,7 +26,7 @@ pub(super) async fn refuse_foreign(State(web): State<Web>, request: Request, nex
     answer(StatusCode::MISDIRECTED_REQUEST, TEXT, REFUSED.to_owned())
 }
 
-/// Every name by which the request asks; `None` for one that cannot be read. A browser always sends one.
+/// Every host name in the request; `None` for one that cannot be read. A browser always sends one.
 fn names(request: &Request) -> impl Iterator<Item = Option<String>> {
     let headers = request.headers().get_all(header::HOST).into_iter();
     let headers = headers.map(|value| value.to_str().ok()?.parse::<Authority>().ok());

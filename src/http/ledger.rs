@@ -1,4 +1,4 @@
-//! The ledger as read lately: however many ask, the database is asked every few seconds at most.
+//! A cache of the ledger: the database is asked at most every few seconds, whatever the number of requests.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,29 +12,29 @@ use crate::metrics::LedgerFacts;
 use crate::store::overview::HourOfCalls;
 use crate::store::{Store, StoreError};
 
-/// Facts younger than this are not read again.
+/// The ledger is read again once the cached facts are older than this.
 const FRESH: TimeDelta = TimeDelta::seconds(2);
-/// Counting calls touches a few days of rows: once a minute is enough for a chart of hours.
+/// Counting calls reads a few days of rows, and once a minute is enough for a chart of hours.
 const CALLS_FRESH: TimeDelta = TimeDelta::seconds(60);
-/// Counting that failed is tried again after this.
+/// Delay before a failed count is tried again.
 const CALLS_AGAIN: TimeDelta = TimeDelta::seconds(15);
-/// How fast tables grow is a matter of hours.
+/// Table sizes change slowly, so they are measured at this interval.
 const SIZES_FRESH: TimeDelta = TimeDelta::seconds(60);
-/// The longest to wait for the database.
+/// The longest wait for the database.
 const PATIENCE: Duration = Duration::from_secs(3);
 /// The chart of calls: this many hours, each beside the same hour a week earlier.
 pub(super) const HOURS: i64 = 48;
 
-/// What the ledger said at one moment.
+/// The state of the ledger at one moment.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Facts {
-    /// Every account that the ledger knows.
+    /// Every account in the ledger.
     pub accounts: Vec<AccountFacts>,
-    /// Calls by hour, of the last two days and of the same days a week before; none when they were never counted.
+    /// Calls by hour, of the last two days and of the same days a week before; empty if they were never counted.
     pub calls: Option<Arc<Vec<HourOfCalls>>>,
-    /// What tables take on disk, in bytes.
+    /// Size of each table on disk, in bytes.
     pub table_sizes: Vec<(String, i64)>,
-    /// Why these facts are not of now, when the database did not answer.
+    /// Why these facts are out of date: the error of a database that did not answer.
     pub failure: Option<String>,
 }
 
@@ -54,7 +54,7 @@ impl Facts {
     }
 }
 
-/// Reads the ledger for whoever asks, one at a time.
+/// Reads the ledger for all requests, one at a time.
 #[derive(Debug)]
 pub(super) struct LedgerCache {
     store: Store,
@@ -75,12 +75,12 @@ impl LedgerCache {
         Self { store, clock, last: Mutex::default() }
     }
 
-    /// The facts of at most [`FRESH`] ago; while the database is unreachable, the last there were, with the failure.
+    /// The facts of at most [`FRESH`] ago; while the database is unreachable, the last known ones, with the failure.
     pub(super) async fn read(&self) -> Facts {
         self.look(false).await
     }
 
-    /// The same with the calls.
+    /// The same facts with the calls by hour.
     pub(super) async fn read_with_calls(&self) -> Facts {
         self.look(true).await
     }
@@ -98,11 +98,11 @@ impl LedgerCache {
                 }
                 Err(failure) => last.facts.failure = Some(failure),
             }
-            // After the wait for a database that hangs: whoever queued behind it need not wait again.
+            // Taken after the wait for a database that hangs: requests that queued behind it need not wait again.
             last.read_at = Some(self.clock.now());
         }
         if last.facts.failure.is_none() && stale(last.sizes_at, SIZES_FRESH) {
-            // Not worth a failure: a table that is being rebuilt cannot be measured.
+            // A table that is being rebuilt cannot be measured, which is no reason to fail.
             if let Ok(sizes) = within_patience(self.store.table_sizes()).await {
                 last.facts.table_sizes = sizes;
             }

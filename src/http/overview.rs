@@ -1,4 +1,4 @@
-//! What the page draws: everything `status` shows, and how it came about.
+//! What the page draws: everything that `status` shows, with the reads behind it.
 
 use std::collections::BTreeMap;
 
@@ -52,7 +52,7 @@ fn account_json(page: &PageSettings, all: &Facts, facts: &AccountFacts, now: Dat
         "unread_seconds": unread.num_seconds(),
         "wanted_seconds": (end - start).num_seconds().max(0),
         "eta_seconds": overview.backfill.and_then(|backfill| eta(backfill, *unread, now)),
-        // Newest days that are missing for longer than a slow moment are days not read.
+        // The newest days count as unread once they are missing for longer than a slow moment.
         "calendar": calendar(start, end.max(now - allowance(poll)).max(start), overview.coverage.stretches(), &gaps),
         "gaps": overview.gaps.iter().map(|gap| json!({
             "from": gap.window.from(), "to": gap.window.to(), "reason": gap.reason, "tries": gap.tries,
@@ -67,7 +67,7 @@ fn account_json(page: &PageSettings, all: &Facts, facts: &AccountFacts, now: Dat
     })
 }
 
-/// When history will be filled, going on at the pace of the last hour. `None` while that says nothing.
+/// When history will be filled at the pace of the last hour; `None` if that hour shows no progress.
 fn eta(backfill: Backfill, unread: TimeDelta, now: DateTime<Utc>) -> Option<i64> {
     let (done, took) = (backfill.from - backfill.to, now - backfill.since);
     if unread <= TimeDelta::zero() || done <= TimeDelta::zero() || took <= TimeDelta::zero() {
@@ -76,7 +76,7 @@ fn eta(backfill: Backfill, unread: TimeDelta, now: DateTime<Utc>) -> Option<i64>
     Some((unread.as_seconds_f64() / done.as_seconds_f64() * took.as_seconds_f64()).ceil() as i64)
 }
 
-/// Calls by hour, beside the same hours a week before.
+/// Calls by hour, with the same hours a week earlier.
 fn calls(all: &[HourOfCalls], account: &str, now: DateTime<Utc>) -> Value {
     let own = all.iter().filter(|hour| hour.account == account);
     let counted: BTreeMap<DateTime<Utc>, i64> = own.map(|hour| (hour.hour, hour.calls)).collect();
@@ -88,7 +88,7 @@ fn calls(all: &[HourOfCalls], account: &str, now: DateTime<Utc>) -> Value {
     json!(rows)
 }
 
-/// Requests by lane against what the budget allows.
+/// Requests by lane, and how many the budget allows.
 fn budget(facts: &AccountFacts, settings: Option<&AccountSettings>) -> Value {
     let lanes = Lane::ALL.map(|lane| {
         let used = facts.overview.requests.iter().find(|used| used.lane == lane.as_str());

@@ -1,11 +1,11 @@
 'use strict';
-// Draws /api/overview every few seconds. Text goes in as text, never as markup.
+// Draws /api/overview every few seconds. Text is inserted as text, never as markup.
 
 const EVERY_MS = 5000;
 const SVG = 'http://www.w3.org/2000/svg';
 const LANES = { live: 'newest calls', asked: 'asked for', reconcile: 'read again', backfill: 'history' };
 const DAY_WORDS = {
-  read_again: 'read again', read: 'read', partly: 'partly read', unread: 'not yet', gap: 'gap',
+  read_again: 'read again', read: 'read', partly: 'partly read', unread: 'not read yet', gap: 'gap',
 };
 
 let updates = 0;
@@ -44,7 +44,7 @@ function facts(account, now) {
   const { status } = account;
   const box = el('div', { class: 'facts' });
   const until = status.synced_until && local(status.synced_until);
-  box.append(fact('behind', until ? span(Math.max(0, (now - until) / 1000)) : '–', until ? `synced until ${day(until)} ${clock(until)}` : 'nothing is read yet'));
+  box.append(fact('behind', until ? span(Math.max(0, (now - until) / 1000)) : '–', until ? `synced until ${day(until)} ${clock(until)}` : 'not read yet'));
   const success = status.last_success_at && local(status.last_success_at);
   box.append(fact('last success', success ? `${span(Math.max(0, (now - success) / 1000))} ago` : '–', success ? clock(success) : ''));
   const read = account.wanted_seconds ? 1 - account.unread_seconds / account.wanted_seconds : 0;
@@ -65,7 +65,7 @@ function part(heading, ...children) {
 }
 
 function calls(rows) {
-  if (!rows) return part('Calls per hour', el('p', { class: 'key' }, 'They could not be counted: the database takes too long.'));
+  if (!rows) return part('Calls per hour', el('p', { class: 'key' }, 'The calls could not be counted: the database is too slow.'));
   const width = 480, height = 130, left = 34, bottom = 16, top = 8;
   const most = Math.max(1, ...rows.map(([, now, before]) => Math.max(now, before)));
   const x = (i) => left + (i * (width - left)) / rows.length;
@@ -81,7 +81,7 @@ function calls(rows) {
     const date = local(hour);
     const last = i === rows.length - 1;
     const rect = el('rect', { class: last ? 'bar now' : 'bar', x: x(i) + 0.8, width: bar - 1.6, y: y(now), height: height - bottom - y(now) });
-    rect.append(el('title', {}, `${day(date)} ${minute(date)}: ${number(now)} calls${last ? ' so far' : ''}; a week before ${number(before)}`));
+    rect.append(el('title', {}, `${day(date)} ${minute(date)}: ${number(now)} calls${last ? ' up to now' : ''}; a week earlier ${number(before)}`));
     chart.append(rect);
     if (date.getHours() % 12 === 0) {
       const label = date.getHours() === 0 ? date.toLocaleDateString('en', { weekday: 'short', day: 'numeric' }) : '12:00';
@@ -91,8 +91,8 @@ function calls(rows) {
   const steps = rows.map(([, , before], i) => `${i ? 'L' : 'M'}${x(i).toFixed(1)} ${y(before).toFixed(1)}H${(x(i) + bar).toFixed(1)}`);
   chart.append(el('path', { class: 'before', d: steps.join('') }));
   const key = el('div', { class: 'key' },
-    el('span', {}, el('i', { class: 'live' }), 'these two days'),
-    el('span', {}, el('i', { class: 'line' }), 'a week before'));
+    el('span', {}, el('i', { class: 'live' }), 'last two days'),
+    el('span', {}, el('i', { class: 'line' }), 'a week earlier'));
   return part('Calls per hour', chart, key);
 }
 
@@ -100,7 +100,7 @@ function calendar(data) {
   const days = el('div', { class: 'days' });
   for (const one of data.days) {
     let words = DAY_WORDS[one.state];
-    if (one.state === 'read_again') words = `read, and again after ${one.again_days} ${one.again_days === 1 ? 'day' : 'days'}`;
+    if (one.state === 'read_again') words = `read, and read again after ${one.again_days} ${one.again_days === 1 ? 'day' : 'days'}`;
     if (one.state === 'gap') words = `${one.gap_minutes} min could not be read`;
     days.append(el('span', { class: `day ${one.state}`, title: `${one.date}: ${words}` }));
   }
@@ -113,8 +113,8 @@ function calendar(data) {
   }
   const section = part(`Days covered (UTC)${first ? `, ${first.date} to ${last.date}` : ''}`, days, key);
   if (data.earlier_days) {
-    const open = data.earlier_incomplete ? `${number(data.earlier_incomplete)} of them not complete` : 'all complete';
-    section.append(el('p', { class: 'key' }, `and ${number(data.earlier_days)} days before, ${open}`));
+    const open = data.earlier_incomplete ? `${number(data.earlier_incomplete)} of them incomplete` : 'all complete';
+    section.append(el('p', { class: 'key' }, `and ${number(data.earlier_days)} earlier days, ${open}`));
   }
   return section;
 }
@@ -132,7 +132,7 @@ function budget(data) {
     key.append(el('span', {}, el('i', { class: lane.lane }), `${LANES[lane.lane]}: ${number(lane.hour)}`));
   }
   const allowed = data.per_minute ? ` of ${number(whole)} allowed` : '';
-  return part(`Requests in the last hour: ${number(hour)}${allowed}; ${(five / 5).toFixed(1)} a minute lately`, stack, key);
+  return part(`Requests in the last hour: ${number(hour)}${allowed}; ${(five / 5).toFixed(1)} a minute in the last five minutes`, stack, key);
 }
 
 function backfill(account) {
@@ -196,12 +196,12 @@ function trouble(text, advice) {
 
 async function update() {
   try {
-    // A process that hangs, or a host that went away, must show as such.
+    // Without a timeout, a process that hangs or an unreachable host would leave the last state on display.
     const answer = await fetch('api/overview', { cache: 'no-store', signal: AbortSignal.timeout(2 * EVERY_MS) });
     if (!answer.ok) throw new Error(`HTTP ${answer.status}`);
     const data = await answer.json();
     const now = local(data.now);
-    trouble(data.database_failure && `The database does not answer: ${data.database_failure}`, 'What is shown is what it said last. Answers are held and stored when it is back.');
+    trouble(data.database_failure && `The database does not answer: ${data.database_failure}`, 'The last known state is shown. Answers are held, and stored once the database is back.');
     const cards = data.accounts.map((account) => draw(account, now));
     for (const name of data.starting) cards.push(el('article', { class: 'account' }, el('div', { class: 'title' }, el('h2', {}, name), el('span', { class: 'badge starting' }, 'starting'))));
     const scrolled = [...document.querySelectorAll('.scroll')].map((box) => box.scrollLeft);
@@ -214,7 +214,7 @@ async function update() {
     updates += 1;
     document.body.dataset.updates = updates;
   } catch (error) {
-    trouble(`cdr-sync does not answer (${error.message}).`, 'The page goes on trying.');
+    trouble(`cdr-sync does not answer (${error.message}).`, 'The page keeps trying.');
     document.title = '✗ cdr-sync';
   }
   setTimeout(update, EVERY_MS);

@@ -1,4 +1,4 @@
-//! The status page: one document, nothing from elsewhere.
+//! The status page: one document that loads nothing from other hosts.
 
 use std::sync::LazyLock;
 
@@ -16,7 +16,7 @@ struct Page {
     policy: String,
 }
 
-/// Style and script stand in the document; the policy names them by their hashes, so nothing else runs.
+/// Style and script are part of the document; the policy allows them by their hashes, so nothing else runs.
 static PAGE: LazyLock<Page> = LazyLock::new(|| {
     let hash = |text: &str| format!("'sha256-{}'", STANDARD.encode(Sha256::digest(text)));
     let html = include_str!("page.html").replace("/* style */", STYLE).replace("/* script */", SCRIPT);

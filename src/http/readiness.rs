@@ -1,4 +1,4 @@
-//! Does the database answer? However many ask, it is asked once a second at most.
+//! Checks that the database answers, at most once a second, whatever the number of probes.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex as StdMutex, PoisonError};
@@ -10,9 +10,9 @@ use tokio::sync::Mutex;
 use crate::clock::Clock;
 use crate::store::{Store, StoreError};
 
-/// A probe answers within this, whatever the database does.
+/// A probe answers within this time, even if the database hangs.
 const PROBE: Duration = Duration::from_secs(2);
-/// The answer stands for this long.
+/// An answer of the database is reused for this long.
 const FRESH: TimeDelta = TimeDelta::seconds(1);
 
 #[derive(Debug)]
@@ -20,7 +20,7 @@ pub(super) struct Readiness {
     store: Store,
     clock: Clock,
     migrated: AtomicBool,
-    /// Why it is not yet, once that was tried.
+    /// Why the schema is not up to date, after an attempt to migrate it.
     not_migrated: StdMutex<String>,
     last: Mutex<Option<ReadyAnswer>>,
 }
@@ -50,8 +50,8 @@ impl Readiness {
         *self.not_migrated.lock().unwrap_or_else(PoisonError::into_inner) = format!(": {why}");
     }
 
-    /// Why the process is not ready; empty when it is. Being throttled or refused by the API is no reason: another
-    /// process would have the same trouble.
+    /// Why the process is not ready; empty if it is. A throttled or refused credential is no reason: another process
+    /// would have the same problem.
     pub(super) async fn reasons(&self) -> Vec<String> {
         let migrated = self.migrated.load(Ordering::Relaxed);
         let unmigrated = (!migrated).then(|| {
@@ -77,7 +77,7 @@ impl Readiness {
                 Some(format!("the database does not answer within {} s{before}", PROBE.as_secs()))
             }
         };
-        // After the wait for a database that hangs: whoever queued behind it need not wait again.
+        // Taken after the wait for a database that hangs: probes that queued behind it need not wait again.
         *last = Some(ReadyAnswer { at: self.clock.now(), trouble: trouble.clone() });
         trouble
     }

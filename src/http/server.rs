@@ -1,4 +1,4 @@
-//! Connections from whoever can reach the port. What one of them can take is bounded: descriptors, memory, and time.
+//! Connections from anybody who can reach the port; descriptors, memory and time of each are bounded.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -18,17 +18,17 @@ use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-/// After a failure to accept that is not one connection's own, such as no descriptor left.
+/// Pause after a failure to accept that concerns every connection, such as no descriptor left.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(200);
 
-/// What strangers may take.
+/// Limits for untrusted clients of the HTTP server.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ServerLimits {
-    /// Connections open at once. A new one takes the place of the one that has been idle longest.
+    /// Open connections; a new one replaces the one that has been idle longest.
     pub connections: usize,
     /// A request's head must be complete within this; an idle connection is closed after it, too.
     pub head_timeout: Duration,
-    /// The longest head.
+    /// The largest request head, in bytes.
     pub head_bytes: usize,
     /// A client that does not read its answer for this long is dropped.
     pub stall_timeout: Duration,
@@ -45,7 +45,7 @@ impl Default for ServerLimits {
     }
 }
 
-/// Serves until `stop`, then lets the requests at hand end.
+/// Serves until `stop`, then waits for the requests in progress.
 pub(crate) async fn serve(
     listener: TcpListener,
     router: Router,
@@ -89,8 +89,8 @@ impl OpenConnections {
         self.open.insert(self.tasks.spawn(connection).id(), activity);
     }
 
-    /// Makes room; `false` when every connection waits for an answer. Strangers that only hold connections open must not keep a
-    /// probe out.
+    /// Makes room; `false` if every connection waits for an answer. Clients that only hold connections open must not
+    /// keep a probe out.
     async fn close_longest_idle(&mut self) -> bool {
         let idle = self.open.values().filter_map(|activity| Some((activity.idle_since()?, activity)));
         let Some((_, longest)) = idle.min_by_key(|(since, _)| *since) else { return false };
@@ -107,10 +107,10 @@ impl OpenConnections {
     }
 }
 
-/// What a connection is doing.
+/// The state of one connection.
 #[derive(Debug)]
 struct Activity {
-    /// Since when nothing is being worked out for it; `None` while something is.
+    /// Since when the connection has been idle; `None` while a request is being answered.
     idle_since: Mutex<Option<Instant>>,
     evicted: CancellationToken,
 }
@@ -128,7 +128,7 @@ impl Activity {
         *self.idle_since.lock().unwrap_or_else(PoisonError::into_inner) = idle_since;
     }
 
-    /// Returns once nothing has been worked out for `limit`.
+    /// Returns once the connection has been idle for `limit`.
     async fn stalled(&self, limit: Duration) {
         loop {
             let until = self.idle_since().unwrap_or_else(Instant::now) + limit;
@@ -165,7 +165,7 @@ async fn connection(
         .max_buf_size(limits.head_bytes)
         .serve_connection(TokioIo::new(stream), service_fn(answer));
     let mut connection = std::pin::pin!(connection);
-    // However it ends, the client sees that the connection is gone: nobody else need be told.
+    // The client sees that the connection has ended; an error concerns nobody else.
     let served = async {
         tokio::select! {
             _ = connection.as_mut() => return,
@@ -191,9 +191,9 @@ mod tests {
 
     use super::*;
 
-    /// Nothing that is waited for here takes longer.
+    /// Time limit for everything that a test waits for.
     const PATIENCE: Duration = Duration::from_secs(20);
-    /// Longer than any test.
+    /// Longer than any of these tests takes.
     const NEVER: Duration = Duration::from_secs(3600);
     const PATIENT: ServerLimits =
         ServerLimits { connections: 8, head_timeout: NEVER, head_bytes: 16 << 10, stall_timeout: NEVER };
@@ -211,12 +211,12 @@ mod tests {
 
     async fn open(address: SocketAddr, head: &[u8]) -> TcpStream {
         let mut stream = TcpStream::connect(address).await.unwrap();
-        // The server may have closed it meanwhile.
+        // The server may already have closed it.
         let _ = stream.write_all(head).await;
         stream
     }
 
-    /// What comes until the server closes the connection.
+    /// Everything received until the server closes the connection.
     async fn rest(mut stream: TcpStream) -> String {
         let mut text = Vec::new();
         // Closing with something unread resets the connection.
@@ -247,7 +247,7 @@ mod tests {
         for _ in 0..8 {
             busy.push(open(address, b"GET /slow HTTP/1.1\r\nhost: x\r\n\r\n").await);
         }
-        // Their requests may not have been read yet, when it takes the place of one.
+        // Their requests may not have been read yet when it replaces one of them.
         let deadline = Instant::now() + PATIENCE;
         while rest(open(address, WHOLE).await).await.ends_with("here") {
             busy.push(open(address, b"GET /slow HTTP/1.1\r\nhost: x\r\n\r\n").await);
@@ -284,7 +284,7 @@ mod tests {
         let (address, server) = server(limits, stop.clone()).await;
         let mut reader = open(address, b"GET /large HTTP/1.1\r\nhost: x\r\n\r\n").await;
         reader.read_exact(&mut [0]).await.unwrap();
-        // The end waits for answers at hand, and this one is never taken.
+        // The server waits for answers in progress, and this one is never read.
         stop.cancel();
         tokio::time::timeout(PATIENCE, server).await.expect("it ends").unwrap();
     }

@@ -24,14 +24,14 @@ pub struct Gap {
 /// How far back history is filled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HistoryStart {
-    /// To this instant.
+    /// Back to this instant, as configured.
     At(DateTime<Utc>),
-    /// To 30 days before the first start, which the ledger remembers.
+    /// Back to 30 days before the first start, which is stored in the ledger.
     Default,
 }
 
 impl HistoryStart {
-    /// What the default means at the first start.
+    /// How far back the default is at the first start.
     pub const DEFAULT_AGE: TimeDelta = TimeDelta::days(30);
 }
 

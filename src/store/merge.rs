@@ -9,18 +9,16 @@ use super::{StoreError, span, stage};
 use crate::cdr::{Cdr, CdrKey, Column, Kind};
 use crate::window::Window;
 
-/// Where the merge finds the records.
+/// Where the merge statement finds the records.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum MergeSource<'a> {
-    /// In its own parameters.
     Inline(&'a [&'a Cdr]),
-    /// The same, of which PostgreSQL refuses some: it takes what it takes.
+    /// Inline, after PostgreSQL refused some: the batch is halved, and what it accepts is stored.
     Halving(&'a [&'a Cdr]),
-    /// In `pg_temp.staged`.
     Copied,
 }
 
-/// What a merge needs to know besides the records.
+/// The parameters of a merge besides the records.
 #[derive(Debug)]
 pub(super) struct MergeParams<'a> {
     pub account: &'a str,
@@ -30,7 +28,7 @@ pub(super) struct MergeParams<'a> {
     pub history: bool,
     /// Columns that no record of the answer had: their stored values stay.
     pub absent: &'a BTreeSet<Column>,
-    /// Fields, in lower case, whose changes alone are no reason to write a row.
+    /// Fields, in lower case, whose changes alone do not rewrite a row.
     pub ignored: &'a [String],
     /// Every field that a record of the answer had, in lower case: members of `extra` beyond these stay.
     pub present: &'a [String],
@@ -40,7 +38,7 @@ pub(super) struct MergeParams<'a> {
     pub unproven: &'a [&'a CdrKey],
 }
 
-/// What a merge did.
+/// The counts and findings of a merge.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Merged {
     pub inserted: u64,
@@ -50,15 +48,15 @@ pub(super) struct Merged {
     pub returned: u64,
     /// Rows that the records were compared with.
     pub compared: u64,
-    /// In how many of them each column had changed.
+    /// The number of compared rows in which each column had changed.
     pub changed: BTreeMap<String, u64>,
     /// Absent columns for which a stored row holds a value.
     pub kept: BTreeSet<Column>,
     /// Members of `extra` that no record of the answer had and that were kept.
     pub members_kept: BTreeSet<String>,
-    /// Keys whose row stands at a later Date and is not known to be gone: left as it is.
+    /// Keys whose row has a later Date and is not known to be gone: left unchanged.
     pub flipped: BTreeSet<CdrKey>,
-    /// Keys whose row stood at an earlier Date and is not known to be gone: replaced.
+    /// Keys whose row had an earlier Date and is not known to be gone: replaced.
     pub superseded: BTreeSet<CdrKey>,
     /// Keys that PostgreSQL refused, with the SQLSTATE.
     pub refused: Vec<(CdrKey, String)>,
@@ -79,7 +77,6 @@ impl Merged {
     }
 }
 
-/// Merges the records.
 pub(super) async fn merge(
     conn: &mut PgConnection,
     terms: &MergeParams<'_>,
@@ -143,7 +140,7 @@ async fn merge_at_once(
     })
 }
 
-/// Merges what PostgreSQL takes: a batch that it refuses for its data is halved, down to the record at fault.
+/// Merges what PostgreSQL accepts: a batch that it refuses for its data is halved, down to the record at fault.
 async fn merge_halving(
     conn: &mut PgConnection,
     terms: &MergeParams<'_>,
@@ -180,7 +177,7 @@ fn list(prefix: &str, keep: impl Fn(&str) -> bool) -> String {
 /// The record columns as [`super::row::cdr_from_row`] reads them.
 pub(super) fn readable_row() -> String {
     let numeric = Kind::Numeric.sql_type();
-    // As text: no type of Rust's holds all digits.
+    // As text: no Rust type holds all digits.
     Cdr::COLUMNS
         .map(|(name, kind)| if kind == numeric { format!("{name}::text") } else { name.to_owned() })
         .join(", ")
@@ -195,7 +192,8 @@ pub(super) fn row(prefix: &str) -> String {
 }
 
 /// `extra` as it would be stored: the record's members, each under the name that the row has for it in any case, and
-/// the row's members that no record of the answer has a field for. `DateEpoch`, which earlier versions kept, goes.
+/// the row's members that no record of the answer has a field for. `DateEpoch`, which earlier versions kept, is
+/// dropped.
 ///
 /// Almost always the row has none, or the same.
 const EXTRA: &str = "case when stored_extra is null or stored_extra = s.extra then s.extra else nullif(
@@ -215,7 +213,7 @@ fn extra(stored: &str) -> String {
     EXTRA.replace("stored_extra", stored).replace("$unknown", UNKNOWN)
 }
 
-/// `extra` as it is compared: whether a scalar came as a string is form, not content, and so is the case of names.
+/// `extra` as it is compared: quotes around a scalar and the case of names are form, not content.
 fn loose(extra: &str) -> String {
     format!(
         "(select jsonb_object_agg(lower(key), case jsonb_typeof(value)

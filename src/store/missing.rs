@@ -13,13 +13,13 @@ use crate::window::Window;
 /// How long the old end of history must be empty for one answer to show the vendor's horizon.
 const HORIZON_LENGTH: TimeDelta = TimeDelta::hours(12);
 
-/// What is younger is kept by every vendor: it is missing for another reason.
+/// Every vendor keeps younger rows: they are missing for another reason.
 pub(super) const HORIZON_AGE: TimeDelta = TimeDelta::days(1);
 
-/// A row `c` that the API has shown under the present scope and that stands: $1 is the account.
+/// A row `c` that the API has shown under the present scope and that is not removed; $1 is the account.
 ///
-/// While rows of an earlier scope are left, only what the present one has covered is looked through: looking for the
-/// next such row would else walk through all of history at every commit. `offset 0` makes it a lookup a row, where the
+/// While rows of an earlier scope are left, only what the present one has covered is searched: looking for the next
+/// such row would otherwise scan all of history at every commit. `offset 0` makes it one lookup per row; without it the
 /// planner would read all of that table.
 pub(super) const LIVE: &str = "c.account = $1 and c.removed_at is null
     and c.started_at >= (select case when exists (select from cdr_sync.earlier_scope where account = $1)
@@ -33,7 +33,7 @@ pub(super) const LIVE: &str = "c.account = $1 and c.removed_at is null
         select from cdr_sync.earlier_scope e
         where e.account = c.account and e.call_id = c.call_id and e.type = c.type offset 0)";
 
-/// A server that has had no record at all since the row `m` went missing is more likely sick than the call gone.
+/// If the server has returned no record at all since the row `m` went missing, the server is probably at fault.
 const ALIVE: &str = "($alive or exists (
     select from cdr_sync.window_read w where w.account = $1 and w.started_at >= m.first_missed_at and w.seen > 0))";
 
@@ -75,8 +75,8 @@ pub(super) fn columns<'k>(keys: impl IntoIterator<Item = &'k CdrKey>) -> (Vec<&'
     keys.into_iter().map(|key| (key.call_id.as_str(), key.call_type.as_str())).unzip()
 }
 
-/// Drops the doubts about rows that this answer returned, and about those that stand at another Date now. Another
-/// record of the key says nothing of a row that stands where it stood.
+/// Forgets that rows were missing which this answer returned or which have another Date now. Another record of the key
+/// proves nothing about a row whose Date has not changed.
 pub(super) async fn forget_returned(
     conn: &mut PgConnection,
     account: &str,
@@ -130,10 +130,10 @@ pub(super) async fn move_horizon(
 pub(super) struct Shields<'a> {
     /// Rows with these keys are there.
     pub keys: Vec<&'a CdrKey>,
-    /// So may be those of these seconds: a record without a key.
+    /// Rows of these seconds may be there: a record without a key.
     pub seconds: Vec<DateTime<Utc>>,
-    /// A record had neither key nor date: no row is known to be missing. What seems to be is read again in a narrow
-    /// window, whose answer need not hold that record.
+    /// A record had neither key nor date, so any row may be there. Rows that seem to be missing are read again in a
+    /// narrow window, whose answer need not hold that record.
     pub anonymous: bool,
 }
 
@@ -164,7 +164,7 @@ pub(super) struct Removal<'a> {
     pub horizon: Option<DateTime<Utc>>,
 }
 
-/// What a claim's comparison found.
+/// The result of comparing a claim.
 #[derive(Debug, Default)]
 pub(super) struct FoundMissing {
     pub removed: u64,
@@ -205,7 +205,7 @@ impl Removal<'_> {
 
     /// The vendor's horizon, if this answer shows it by itself: the oldest rows of the account, over a long stretch or
     /// very many, and nothing else up to the oldest record shown, are all missing. Where rows above are missing too, as
-    /// when chunks are read from new to old, it lies above those.
+    /// when chunks are read from new to old, it is above those.
     async fn shown_horizon(&self, conn: &mut PgConnection) -> Result<Option<DateTime<Utc>>, StoreError> {
         let limit = self.claim.read_at - HORIZON_AGE;
         let to = self.oldest.map_or(self.claim.window.to(), |oldest| oldest.min(self.claim.window.to()));
@@ -254,7 +254,7 @@ impl Removal<'_> {
     }
 
     /// The horizon, if rows that were missing for long enough to be marked turn out to be beyond it: nothing older has
-    /// been shown since, although the row before them was looked for as well, or there is none.
+    /// been shown since, although the row before them was requested as well, or there is none.
     async fn purged(&self, conn: &mut PgConnection) -> Result<Option<DateTime<Utc>>, StoreError> {
         let rules = self.commit.removal;
         let statement = format!(
@@ -300,13 +300,13 @@ impl Removal<'_> {
         Ok(row.map(|(horizon,)| horizon.min(self.claim.read_at - HORIZON_AGE)))
     }
 
-    /// Below it nothing is compared.
+    /// Rows below the horizon are not compared.
     fn floor(&self) -> DateTime<Utc> {
         self.horizon.map_or(self.claim.window.from(), |horizon| horizon.max(self.claim.window.from()))
     }
 
-    /// Writes the rows that the answer lacks into `cdr_sync.missing`: how many, how many newly, whether suspicious.
-    /// The same read counts once, however often it is committed.
+    /// Writes the rows that the answer lacks into `cdr_sync.missing`. Returns how many, how many of them are new, and
+    /// `true` if they are suspiciously many. Committing the same read again counts nothing twice.
     async fn note(&self, conn: &mut PgConnection) -> Result<(i64, u64, bool), StoreError> {
         let (call_ids, types) = columns(self.seen.iter().copied().chain(self.shields.keys.iter().copied()));
         let rules = self.commit.removal;
@@ -384,7 +384,7 @@ impl Removal<'_> {
         Ok((missing, new.unsigned_abs(), suspicious))
     }
 
-    /// Marks what this read missed and enough reads before it, over enough time.
+    /// Marks rows as removed that this read and enough reads before it, over enough time, have missed.
     async fn mark(&self, conn: &mut PgConnection) -> Result<u64, StoreError> {
         let rules = self.commit.removal;
         let confirmed = self.commit.confirmed_gone.map(columns);

@@ -12,26 +12,26 @@ use super::missing::columns;
 use super::{Store, StoreError, interval, sql, sql_as};
 use crate::cdr::{Cdr, CdrKey, RejectReason, Rejected};
 
-/// A line of `cdr_sync.rejected` that is still open. `raw` holds personal data: it is for the operator's eyes.
+/// A line of `cdr_sync.rejected` that is still open. `raw` holds personal data and is shown to the operator only.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OpenRejected {
-    /// Its number.
+    /// The primary key in `cdr_sync.rejected`.
     pub id: i64,
-    /// The account.
+    /// The account whose answer held the record.
     pub account: String,
-    /// Why, as [`RejectReason::as_str`].
+    /// The reason, in the words of [`RejectReason::as_str`].
     pub reason: String,
     /// PostgreSQL's error code, for `unstorable`.
     pub error: Option<String>,
-    /// The record's date, where it has one.
+    /// The record's date, if it has one.
     pub started_at: Option<DateTime<Utc>>,
     /// When it was first seen.
     pub first_seen_at: DateTime<Utc>,
     /// When it was last seen.
     pub last_seen_at: DateTime<Utc>,
-    /// In how many answers.
+    /// The number of answers that held the record.
     pub times_seen: i64,
-    /// The record as it came.
+    /// The record's text as received.
     pub raw: String,
 }
 
@@ -75,14 +75,14 @@ impl Store {
     }
 }
 
-/// How long closed ones are kept.
+/// How long closed records are kept.
 const CLOSED_KEPT: TimeDelta = TimeDelta::days(30);
-/// Text of open ones that is kept for an account, in bytes: a server that sends what nobody can read must not fill the disk.
+/// Bytes of open records kept per account, so that a server that sends unreadable data does not fill the disk.
 const MOST: i64 = 256 << 20;
 
 impl Store {
-    /// Deletes rejected records that were stored after all a month ago, and of an account with too many the oldest.
-    /// Returns how many open ones were deleted.
+    /// Deletes records that were closed a month ago, and the oldest open ones of an account with too many.
+    /// Returns the number of open records deleted.
     pub async fn trim_rejected(&self, now: DateTime<Utc>) -> Result<u64, StoreError> {
         self.trim_rejected_to(now, MOST).await
     }
@@ -123,8 +123,8 @@ fn storable(text: &str) -> String {
     text.replace('\0', "\u{fffd}")
 }
 
-/// Writes each content once, or that it was seen again at `seen_at`. The same answer counts once, however often it
-/// is committed.
+/// Writes each content once, or notes that it was seen again at `seen_at`. Committing the same answer again counts
+/// nothing twice.
 pub(super) async fn record(
     conn: &mut PgConnection,
     account: &str,
@@ -160,8 +160,8 @@ pub(super) async fn record(
     Ok(())
 }
 
-/// Closes what was stored after all: the same key and, for a duplicate, the same content, or another form of it at the
-/// same Date that this answer does not show (`shown`).
+/// Closes records that have been stored after all: the same key and, for a duplicate, the same content, or another form
+/// of it at the same Date that this answer does not show (`shown`).
 pub(super) async fn close_stored<'r>(
     conn: &mut PgConnection,
     account: &str,
@@ -174,7 +174,7 @@ pub(super) async fn close_stored<'r>(
     let (call_ids, types) = columns(stored.values().map(|record| &record.key));
     type Open = (i64, String, String, String, String, Option<DateTime<Utc>>);
     let open: Vec<Open> = sql_as(
-        // A lookup a key: of those that stand open there may be very many.
+        // One lookup per key: there may be very many open records.
         "select r.id, r.call_id, r.type, r.reason, r.content_hash, r.started_at
          from unnest($2::text[], $3::text[]) as stored(call_id, type)
          cross join lateral (

@@ -13,11 +13,11 @@ use crate::cdr::{Cdr, CdrKey, Column, ColumnSlot};
 use crate::clock::monotonic;
 use crate::window::Window;
 
-/// Rows fetched at a time.
+/// Number of rows fetched at a time.
 const PAGE: i64 = 5_000;
 
 /// The rows of a span, page after page, in the order of date and key. No transaction stays open between pages, so
-/// rows that change meanwhile show either form.
+/// a row that changes meanwhile may be returned in its old or its new form.
 #[derive(Debug)]
 pub struct Rows<'a> {
     store: &'a Store,
@@ -83,7 +83,7 @@ impl Rows<'_> {
     }
 }
 
-/// How long counting the calls of the last weeks may take.
+/// Time limit for counting the calls of the last weeks.
 const COUNTING: Duration = Duration::from_secs(20);
 
 impl Store {
@@ -95,8 +95,8 @@ impl Store {
 
     /// How many calls started in each full hour of `[from, to)` that had any: for the density forecast.
     ///
-    /// Counted by the day, the newest first, until a day takes too long: a large table on a slow disk makes the forecast
-    /// start with less, and keeps no account from starting.
+    /// Counted by the day, the newest first, until a day takes too long: with a large table on a slow disk the forecast
+    /// starts with less data, but the account still starts.
     pub async fn hourly_counts(
         &self,
         account: &str,
@@ -133,7 +133,7 @@ async fn counts_of_a_day(
     from: DateTime<Utc>,
     to: DateTime<Utc>,
 ) -> Result<Vec<(DateTime<Utc>, i64)>, StoreError> {
-    // Removed rows count too: the index alone answers then, and a forecast does not mind.
+    // Removed rows count too: then the index alone is enough, and it makes no difference to a forecast.
     Ok(sql_as(
         "select date_trunc('hour', started_at), count(*) from voicenter.cdr
          where account = $1 and started_at >= $2 and started_at < $3

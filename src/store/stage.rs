@@ -1,6 +1,6 @@
-//! An answer's records on their way into the database: folded to one a key, then as arrays or by `COPY`.
+//! Sends an answer's records to the database: folded to one per key, then as arrays or by `COPY`.
 //!
-//! Either way each value goes as the same text (`value_text`), so that PostgreSQL reads it with the same function.
+//! Either way each value is sent as the same text (`value_text`), so that PostgreSQL reads it with the same function.
 
 mod line;
 mod value_text;
@@ -16,27 +16,28 @@ use super::{StoreError, sql_as};
 use crate::cdr::{Cdr, CdrKey, RejectReason, Rejected};
 use line::Line;
 
-/// At most this many records travel inside the merge statement: no temporary table, no catalog churn at every poll.
+/// At most this many records are sent inside the merge statement, which avoids a temporary table at every poll.
 pub const INLINE_RECORDS: usize = 500;
-/// Records of more bytes than this go by `COPY`, however few: piece by piece, so that probes are answered meanwhile.
+/// More bytes than this are sent by `COPY`, whatever the number of records: piece by piece, so that probes are
+/// answered.
 const INLINE_BYTES: usize = 4 << 20;
 
-/// What a megabit a second brings within the time after which silence is a sign, in bytes.
+/// Bytes that a line of 1 Mbit/s carries in the time after which silence counts as a failure.
 const LONG_BYTES: usize = 256 << 10;
-/// A `COPY` chunk of about this size is sent at a time, in bytes.
+/// Approximate size of a `COPY` chunk, in bytes.
 const COPY_CHUNK: usize = 1 << 20;
 
-/// An answer's records, one a key.
+/// An answer's records, one per key.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Folded<'a> {
-    /// What is to be stored, in the order of the keys.
+    /// The records to store, in the order of their keys.
     pub winners: Vec<&'a Cdr>,
-    /// Different records whose key is stored from another one, as `duplicate_key`.
+    /// Records that gave way to a different one of the same key, as `duplicate_key`.
     pub losers: Vec<Rejected>,
 }
 
 impl<'a> Folded<'a> {
-    /// At most `most` of the records from the one numbered `from` on, with what gave way to them.
+    /// At most `most` records from number `from` on, with those that gave way to them.
     pub(super) fn slice(&self, from: usize, most: usize) -> Cow<'_, Self> {
         if from == 0 && most >= self.winners.len() {
             return Cow::Borrowed(self);
@@ -52,7 +53,7 @@ impl<'a> Folded<'a> {
     }
 }
 
-/// Leaves one record a key: of equals either, of different ones that which outranks the others.
+/// Leaves one record per key: either of two equal ones, otherwise the one that outranks the others.
 pub(super) fn fold(records: &[Cdr]) -> Folded<'_> {
     let mut winners: BTreeMap<&CdrKey, &Cdr> = BTreeMap::new();
     let mut losers = Vec::new();
@@ -78,7 +79,7 @@ pub(super) fn duplicate(record: &Cdr) -> Rejected {
     rejected(record, RejectReason::DuplicateKey)
 }
 
-/// `record` as a rejected one: its canonical JSON stands for the raw text.
+/// `record` as a rejected one: its canonical JSON serves as the raw text.
 pub(super) fn rejected(record: &Cdr, reason: RejectReason) -> Rejected {
     Rejected {
         raw: record.canonical_json(),
@@ -88,7 +89,7 @@ pub(super) fn rejected(record: &Cdr, reason: RejectReason) -> Rejected {
     }
 }
 
-/// The records as an array of texts for each column: they travel as parameters of the merge statement.
+/// The records as an array of texts for each column: they are parameters of the merge statement.
 pub(super) fn as_arrays<'a>(records: &[&'a Cdr]) -> Vec<Vec<Option<Cow<'a, str>>>> {
     let mut arrays: Vec<_> = Cdr::COLUMNS.iter().map(|_| Vec::with_capacity(records.len())).collect();
     for record in records {
@@ -99,15 +100,15 @@ pub(super) fn as_arrays<'a>(records: &[&'a Cdr]) -> Vec<Vec<Option<Cow<'a, str>>
     arrays
 }
 
-/// Returns `true` if the role has the right. It is PUBLIC's by default, and some administrators take it away: an answer
-/// of any length then goes inline. Asked each time, for a failed statement would cost the transaction.
+/// Returns `true` if the role has the right. PUBLIC has it by default, but some administrators revoke it; then answers
+/// of any length are sent inline. Checked each time, since a failed statement would abort the transaction.
 pub(super) async fn may_create_temporary_tables(conn: &mut PgConnection) -> Result<bool, StoreError> {
     let (may,): (bool,) =
         sql_as("select has_database_privilege(current_database(), 'temporary')").fetch_one(conn).await?;
     Ok(may)
 }
 
-/// Returns `true` if the records are too many or too large to travel inside the merge statement.
+/// Returns `true` if the records are too many or too large for the merge statement.
 pub(super) fn is_large(records: &[&Cdr]) -> bool {
     records.len() > INLINE_RECORDS || value_text::takes_more_than(records, INLINE_BYTES)
 }
@@ -117,7 +118,7 @@ pub(super) fn is_long(records: &[&Cdr]) -> bool {
     value_text::takes_more_than(records, LONG_BYTES)
 }
 
-/// Creates `pg_temp.staged` and fills it by `COPY`; it vanishes with the transaction.
+/// Creates `pg_temp.staged` and fills it by `COPY`; it is dropped with the transaction.
 pub(super) async fn copy(
     conn: &mut PgConnection,
     records: &[&Cdr],
@@ -132,13 +133,13 @@ pub(super) async fn copy(
         let mut line = Line::of(record);
         while !line.write(&mut chunk, COPY_CHUNK) {
             if let Err(fault) = copy.send(chunk.as_slice()).await {
-                // The fault that stopped the sending says more than what became of ending the COPY.
+                // The error that stopped the sending says more than the error of ending the COPY.
                 let _ = copy.abort("sending failed").await;
                 return Err(fault.into());
             }
             watched.sends();
             chunk.clear();
-            // A socket that always has room never waits: probes are to be answered between chunks, too.
+            // A socket that always has room never yields, but probes must be answered between chunks.
             tokio::task::yield_now().await;
         }
     }

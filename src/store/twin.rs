@@ -1,5 +1,5 @@
-//! Records that share a key: one that moved to another Date, or two (twins). Which of the two it is, no single answer
-//! can say: both dates are noted and read again.
+//! Records that share a key: one that moved to another Date, or two (twins). No single answer
+//! shows which of the two it is, so both dates are noted and read again.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::{AssertSqlSafe, PgConnection};
@@ -10,7 +10,7 @@ use super::missing::columns;
 use super::{StoreError, interval, merge, row, span, sql};
 use crate::cdr::{Cdr, CdrKey};
 
-/// How long a date whose read decided nothing waits first.
+/// First wait of a date whose read decided nothing.
 const WAIT: TimeDelta = TimeDelta::minutes(10);
 
 /// The replaced versions of rows that gave way to a later record of their key without being known to be gone.
@@ -42,7 +42,7 @@ pub(super) async fn superseded(
     rows.iter().map(row::cdr_from_row).collect()
 }
 
-/// Notes the dates at which records of one key were seen. A pair that was known before needs no new look.
+/// Notes the dates at which records of one key were seen. A pair that is already known is not read again.
 pub(super) async fn note(
     conn: &mut PgConnection,
     commit: &Commit<'_>,
@@ -80,8 +80,8 @@ pub(super) async fn note(
     Ok(())
 }
 
-/// Settles the dates inside a claim: a proving one has acted on all that it showed, another one puts them off.
-/// `shielded` keys may stand in a record that could not be decoded.
+/// Settles the dates inside a claim: a proving claim has acted on all that it showed, any other one postpones them.
+/// `shielded` keys may belong to a record that could not be decoded.
 pub(super) async fn settle(
     conn: &mut PgConnection,
     account: &str,

@@ -1,5 +1,5 @@
-//! What went wrong and what to do about it, in one line. Logs and `cdr_sync.account.last_error` keep it as text; whoever
-//! reads that text gets the parts back from here, beside the function that joined them.
+//! An error and the advice for it in one line, as logs and `cdr_sync.account.last_error` keep it. [`split`] takes the
+//! parts apart again.
 
 use std::fmt::Display;
 use std::net::IpAddr;
@@ -8,7 +8,7 @@ const CREDENTIAL_REFUSED: &str = "the API refuses the credential (";
 const ADDRESS_REFUSED: &str = "the API does not trust the address ";
 const WRONG_ZONE: &str = "api.timezone ";
 
-/// What only an operator can put right.
+/// Causes that only an operator can fix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Cause {
     CredentialRefused,
@@ -31,7 +31,7 @@ pub(crate) fn join(error: &impl Display, advice: &str) -> String {
     format!("{error}. {advice}")
 }
 
-/// The inverse of [`join`], for text without the words of strangers (`said::own_words`).
+/// The inverse of [`join`], for text without quotations from outside (`said::own_words`).
 pub(crate) fn split(text: &str) -> Advised<'_> {
     let end = text.find("). ").map(|bracket| bracket + 1);
     let (error, advice) = match end.map(|end| (&text[..end], &text[end + 2..])) {

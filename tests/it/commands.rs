@@ -6,7 +6,7 @@ mod accounts;
 mod check;
 mod configuration;
 mod documents;
-mod leftovers;
+mod gaps_and_rejected;
 mod older;
 mod query;
 mod resume;

@@ -132,9 +132,10 @@ mod needs_chromium {
         assert!(dom.contains("sales &lt;b&gt;&amp;amp; service&lt;/b&gt;"), "{dom}");
         assert!(dom.contains("badge fresh"), "{dom}");
         assert!(dom.contains(": 321 calls"), "calls are counted, not legs: {dom}");
-        assert!(dom.contains("2026-11-10: not yet") && dom.contains("2026-11-12: partly read"), "{dom}");
+        assert!(dom.contains("2026-11-10: not read yet") && dom.contains("2026-11-12: partly read"), "{dom}");
         assert!(
-            dom.contains("2026-11-13: read, and again after 1 day\"") && dom.contains("2026-11-21: read\""),
+            dom.contains("2026-11-13: read, and read again after 1 day\"")
+                && dom.contains("2026-11-21: read\""),
             "{dom}"
         );
         assert!(dom.contains("of 1,800 allowed") && dom.contains("newest calls: 1"), "{dom}");

@@ -1,4 +1,4 @@
-//! `check`, the database's part: whether it can be reached, is one to write to, and knows the accounts.
+//! The database's part of `check`: connection, rights, schema and accounts.
 
 use std::time::Duration;
 
@@ -8,10 +8,10 @@ use crate::setup;
 use crate::store::environment::{Environment, Transport};
 use crate::store::{SchemaState, Store, StoreError};
 
-/// A database that is there answers sooner.
+/// A reachable database answers sooner than this.
 const CONNECTING: Duration = Duration::from_secs(5);
 
-/// The store, if it is there and migrated.
+/// Returns the store if it is reachable and migrated.
 pub(super) async fn check(store: Store, findings: &mut Findings) -> Option<Store> {
     let environment = match reached(&store).await {
         Ok(environment) => environment,
@@ -28,7 +28,7 @@ pub(super) async fn check(store: Store, findings: &mut Findings) -> Option<Store
         findings.bad(&obstacle.what, &obstacle.advice, Exit::Failed);
     }
     if !environment.may_stage {
-        findings.note("the role may not create temporary tables: large answers are stored without, a little slower (grant temporary on database ... to the role)");
+        findings.note("the role may not create temporary tables: large answers are stored without them, a little more slowly (grant temporary on database ... to the role)");
     }
     if !obstacles.is_empty() {
         return None;
@@ -43,12 +43,12 @@ pub(super) async fn check(store: Store, findings: &mut Findings) -> Option<Store
     migrated(&state, &environment, findings).then_some(store)
 }
 
-/// What the schema lacks, and what the role lacks in it. `true` when it is up to date.
+/// Reports what the schema or the role lacks. Returns `true` if the schema is up to date.
 fn migrated(state: &SchemaState, environment: &Environment, findings: &mut Findings) -> bool {
-    let to_come = state.pending.join(", ");
+    let pending = state.pending.join(", ");
     if !state.pending.is_empty() && !environment.may_create {
         findings.bad(
-            &format!("the user may not create schemas, and migrations are to come: {to_come}"),
+            &format!("the user may not create schemas, and migrations are pending: {pending}"),
             "grant create on database ... to the user, or let its owner run cdr-sync migrate",
             Exit::Failed,
         );
@@ -62,14 +62,14 @@ fn migrated(state: &SchemaState, environment: &Environment, findings: &mut Findi
         );
     }
     if !state.pending.is_empty() {
-        findings.note(&format!("migrations to come: {to_come}; run, sync and migrate apply them"));
+        findings.note(&format!("pending migrations: {pending}; run, sync and migrate apply them"));
         return false;
     }
     findings.good("the schema is up to date");
     true
 }
 
-/// A pool that is refused its next connection waits for it in vain, though others are free.
+/// A pool that is refused its next connection waits for it in vain, although others are free.
 fn connections(wanted: u32, limit: Option<i32>, findings: &Findings) {
     if let Some(limit) = limit.filter(|limit| i64::from(*limit) < i64::from(wanted)) {
         findings.warn(
@@ -81,14 +81,14 @@ fn connections(wanted: u32, limit: Option<i32>, findings: &Findings) {
     }
 }
 
-/// Calls and the password go over this way.
+/// Calls and the password are sent over this connection.
 fn protection(transport: Transport, findings: &Findings) {
     const VERIFY: &str =
         "sslmode=verify-full in database.url, with sslrootcert=/path/to/ca.pem for an authority of your own";
     match transport {
         Transport::Local => {}
         Transport::Plain => findings.warn(
-            "the connection to the database on another host is not encrypted: anybody in between can read and change calls",
+            "the connection to the database on another host is not encrypted: anybody on the way can read and change calls",
             &format!("turn TLS on in PostgreSQL and set {VERIFY}"),
         ),
         Transport::Opportunistic => findings.warn(
@@ -106,17 +106,17 @@ fn protection(transport: Transport, findings: &Findings) {
     }
 }
 
-/// Over a connection that was tried once: no waiting for a database that is not there.
+/// Tries to connect only once: an unreachable database is reported, not waited for.
 async fn reached(store: &Store) -> Result<Environment, StoreError> {
     let tried = tokio::time::timeout(CONNECTING, store.try_connecting()).await;
     tried.map_err(|_| StoreError::Away(format!("no answer within {} s", CONNECTING.as_secs())))??;
     store.environment().await
 }
 
-/// What is wrong, where the advice stands on a line of its own.
+/// The error without its advice, which is printed on a line of its own.
 fn reason(error: &StoreError) -> String {
     match error {
-        StoreError::NotAdmitted { reason, .. } => format!("it does not let cdr-sync in: {reason}"),
+        StoreError::NotAdmitted { reason, .. } => format!("it does not accept cdr-sync: {reason}"),
         StoreError::Tls { reason, .. } => format!("TLS failed: {reason}"),
         other => other.to_string(),
     }
@@ -126,7 +126,7 @@ fn reason(error: &StoreError) -> String {
 fn advice(error: &StoreError) -> &'static str {
     match error {
         StoreError::Away(_) => {
-            "check the host and port in database.url, and that PostgreSQL runs there and lets this host in (pg_hba.conf)"
+            "check the host and port in database.url, and that PostgreSQL runs there and accepts connections from this host (pg_hba.conf)"
         }
         StoreError::NotAdmitted { advice, .. } | StoreError::Tls { advice, .. } => advice,
         StoreError::Migration { .. } => "run the version of cdr-sync that migrated it, or restore the schema",
@@ -146,26 +146,26 @@ pub(super) async fn neighbours(config: &Config, store: &Store, findings: &mut Fi
     for account in known.iter().filter(|known| config.accounts.iter().all(|ours| ours.name != known.name)) {
         findings.bad(
             &format!(
-                "account {}: in the database, but not in the configuration: its rows go stale",
+                "account {} is in the database, but not in the configuration: its rows are no longer updated",
                 account.name
             ),
-            &format!("configure it again, or: cdr-sync account forget {}", account.name),
+            &format!("configure it again, or remove it: cdr-sync account forget {}", account.name),
             Exit::Failed,
         );
     }
     for pair in store.shared_calls().await.unwrap_or_default() {
         findings.bad(
             &format!(
-                "accounts {} and {} share calls: {} of their {} newest rows stand under both",
+                "accounts {} and {} share calls: {} of their {} newest rows are in both",
                 pair.account, pair.other, pair.shared, pair.sampled
             ),
-            "charts over both count them twice: leave one out, or narrow what it reads",
+            "charts over both count these calls twice: leave one account out, or narrow what it reads",
             Exit::Failed,
         );
     }
 }
 
-/// Compares what the account reads with what the ledger says it reads.
+/// Compares what the account reads with the scope in the ledger.
 pub(super) async fn scope(account: &AccountConfig, store: Option<&Store>, findings: &mut Findings) {
     let Some(store) = store else { return };
     let wanted = setup::scope(account);

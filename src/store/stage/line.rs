@@ -3,11 +3,11 @@
 use super::value_text::ValueText;
 use crate::cdr::{Cdr, FieldValue};
 
-/// What is left of a record's line.
+/// The rest of a record's line.
 #[derive(Debug)]
 pub(super) struct Line<'a> {
     values: std::array::IntoIter<FieldValue<'a>, { Cdr::COLUMNS.len() }>,
-    /// The value begun.
+    /// The value that is being written.
     text: ValueText<'a>,
     is_first: bool,
     ended: bool,
@@ -45,7 +45,7 @@ impl<'a> Line<'a> {
     }
 }
 
-/// PostgreSQL's manual, COPY, "Text Format": these four must be escaped, nothing else need be.
+/// PostgreSQL's manual, COPY, "Text Format": only these four must be escaped.
 fn escape(text: &[u8], line: &mut Vec<u8>) {
     let mut rest = text;
     while let Some(at) = rest.iter().position(|byte| matches!(byte, b'\\' | b'\t' | b'\n' | b'\r')) {
@@ -75,7 +75,7 @@ mod tests {
         Cdr { key, extra, ..Cdr::default() }
     }
 
-    /// The line, and the longest of the chunks that it came in.
+    /// The line, and the length of its longest chunk.
     fn written(record: &Cdr, full: usize) -> (String, usize) {
         let (mut line, mut chunk, mut all, mut longest) = (Line::of(record), Vec::new(), Vec::new(), 0);
         loop {

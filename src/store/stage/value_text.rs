@@ -28,10 +28,10 @@ pub(super) fn whole(value: FieldValue<'_>) -> Option<Cow<'_, str>> {
     Some(Cow::Owned(String::from_utf8_lossy(&text).into_owned()))
 }
 
-/// What is left of a value's text. It serves one value after the other.
+/// The rest of a value's text; reused for one value after another.
 #[derive(Debug, Default)]
 pub(super) struct ValueText<'a> {
-    /// The next part last.
+    /// Parts still to be written, the next one last.
     parts: Vec<TextPart<'a>>,
     /// The piece written last.
     piece: Vec<u8>,
@@ -43,7 +43,7 @@ enum TextPart<'a> {
     Text(&'a str),
     Number(i32),
     Instant(DateTime<Utc>),
-    /// The inside of a JSON string.
+    /// The content of a JSON string.
     Quoted(&'a str),
     Mark(&'static [u8]),
     Value(&'a Value),
@@ -58,7 +58,7 @@ impl<'a> ValueText<'a> {
         self.parts.clear();
         match value {
             FieldValue::Null | FieldValue::Json(Value::Null) => return false,
-            // An empty `extra` is no `extra`.
+            // An empty `extra` counts as absent.
             FieldValue::Members(members) if members.is_empty() => return false,
             FieldValue::Members(members) => {
                 self.parts.extend([TextPart::Members(members.iter(), true), TextPart::Mark(b"{")]);
@@ -158,7 +158,7 @@ impl<'a> ValueText<'a> {
 }
 
 fn json<T: serde::Serialize + ?Sized>(value: &T, out: &mut Vec<u8>) {
-    // Fails neither for texts and numbers nor into memory.
+    // Writing texts and numbers to memory cannot fail.
     let _ = serde_json::to_writer(out, value);
 }
 
@@ -173,7 +173,7 @@ fn divided(text: &str) -> (&str, &str) {
     text.split_at(text.floor_char_boundary(PIECE))
 }
 
-/// Returns `true` if the records' texts take up more bytes than `most`; looks no further than that.
+/// Returns `true` if the records' texts take up more than `most` bytes; stops counting there.
 pub(super) fn takes_more_than(records: &[&Cdr], most: usize) -> bool {
     let (mut bytes, mut values) = (0, Vec::new());
     for record in records {

@@ -1,4 +1,4 @@
-//! A list of records of which one is no JSON: its neighbours are taken, and it is rejected.
+//! A list with a record that is not JSON: the record is rejected, and its neighbours are kept.
 
 use std::borrow::Cow;
 
@@ -6,26 +6,26 @@ use serde_json::value::RawValue;
 
 use super::text::{quoted, readable};
 
-/// The separators looked through for the end of one record that holds objects itself.
+/// At most this many separators are tried as the end of a record that contains objects itself.
 const MOST_PIECES: usize = 64;
-/// The brackets looked at, from the end, for the one that closes the list.
+/// At most this many brackets, from the end, are tried as the one that closes the list.
 const MOST_ENDS: usize = 8;
 
-/// What could be recovered.
 #[derive(Debug)]
 pub(super) struct Recovered<'a> {
     /// The envelope with an empty list.
     pub envelope: String,
-    /// The list's items; those that are no JSON as they came.
+    /// The list's items; those that are not JSON are unchanged.
     pub items: Vec<Cow<'a, str>>,
-    /// The last item is whole: else the body may have been cut there, and a bracket inside that item taken for the list's end.
+    /// `true` if the last item is whole; otherwise the body may have been cut inside it, at a bracket that is not the
+    /// list's.
     pub ends_well: bool,
 }
 
 pub(super) fn recovered(text: &str) -> Option<Recovered<'_>> {
     let (head, rest) = text.split_at_checked(list_start(text)?)?;
     let ends: Vec<usize> = rest.rmatch_indices(']').take(MOST_ENDS).map(|(at, _)| at).collect();
-    // The first that leaves a whole envelope: later ones stand in members behind the list.
+    // The first that leaves a whole envelope: later ones are in members behind the list.
     let envelope = |end: usize| readable(&format!("{head}{}", rest.get(end..)?)).ok().map(Cow::into_owned);
     let (end, envelope) = ends.into_iter().rev().find_map(|end| Some((end, envelope(end)?)))?;
     let items = items(rest.get(..end)?);
@@ -33,7 +33,7 @@ pub(super) fn recovered(text: &str) -> Option<Recovered<'_>> {
     Some(Recovered { envelope, items, ends_well })
 }
 
-/// Behind the bracket that opens `CDR_LIST`.
+/// The position after the bracket that opens `CDR_LIST`.
 fn list_start(text: &str) -> Option<usize> {
     const NAME: &str = "\"cdr_list\"";
     let at = text
@@ -58,7 +58,7 @@ fn items(list: &str) -> Vec<Cow<'_, str>> {
             }
         };
         match items.last_mut().filter(|_| in_broken && !names_a_call(&item)) {
-            // What names no call of its own is the rest of the broken record before it.
+            // A piece without its own CallID is the rest of the broken record before it.
             Some(broken) => *broken = Cow::Owned(format!("{broken},{item}")),
             None => {
                 items.push(item);
@@ -90,8 +90,8 @@ fn whole_item(list: &str) -> Option<(Cow<'_, str>, usize)> {
     None
 }
 
-/// Where the first record of `list` could end: at each `},{"`, which cannot stand inside a JSON string, for its quote would
-/// be escaped there; and at the end.
+/// Where the first record of `list` could end: at each `},{"`, which cannot occur inside a JSON string, where its quote
+/// would be escaped; and at the end.
 fn ends(list: &str) -> impl Iterator<Item = usize> {
     let begins_record =
         |next: &str| next.strip_prefix('{').is_some_and(|first| first.trim_start().starts_with('"'));

@@ -1,24 +1,24 @@
-//! The bytes of a body made into text: by their own marks, then as UTF-8, then as the header declares.
+//! Decodes the bytes of a body: by their own marks, then as UTF-8, then as the header declares.
 
 use std::borrow::Cow;
 
 use encoding_rs::{DecoderResult, Encoding, UTF_8, UTF_16BE, UTF_16LE};
 
-/// A body's text, and how many of its bytes stand for nothing in its charset.
+/// A body's text, and how many of its bytes are invalid in its charset.
 pub(super) struct DecodedText<'a> {
     pub text: Cow<'a, str>,
     pub invalid_bytes: u64,
 }
 
-/// Decodes `body`, which came with `charset` in its Content-Type.
+/// Decodes `body`, whose Content-Type declares `charset`.
 ///
-/// Bytes that are UTF-8 throughout are taken for UTF-8 whatever is declared: JSON is (RFC 8259, 8.1), servers declare
-/// their own default without looking, and hardly a text in another charset happens to be UTF-8.
+/// Valid UTF-8 is read as UTF-8 whatever is declared: JSON is UTF-8 (RFC 8259, 8.1), servers declare their own default
+/// without checking, and text in another charset is hardly ever valid UTF-8.
 pub(super) fn text<'a>(body: &'a [u8], charset: Option<&str>) -> DecodedText<'a> {
     if let Some((encoding, mark)) = Encoding::for_bom(body) {
         return decode(body.get(mark..).unwrap_or_default(), encoding);
     }
-    // JSON begins with an ASCII character: a NUL beside it gives UTF-16 and its byte order away (RFC 4627, 3).
+    // JSON begins with an ASCII character: a NUL next to it shows UTF-16 and its byte order (RFC 4627, 3).
     match body {
         [0, first, ..] if *first != 0 => return decode(body, UTF_16BE),
         [first, 0, ..] if *first != 0 => return decode(body, UTF_16LE),
@@ -28,7 +28,7 @@ pub(super) fn text<'a>(body: &'a [u8], charset: Option<&str>) -> DecodedText<'a>
         return DecodedText { text: Cow::Borrowed(text), invalid_bytes: 0 };
     }
     let declared = charset.and_then(|label| Encoding::for_label(label.as_bytes()));
-    // UTF-16 would have shown itself above.
+    // UTF-16 was recognised above.
     decode(body, declared.filter(|declared| declared.is_ascii_compatible()).unwrap_or(UTF_8))
 }
 

@@ -11,7 +11,8 @@ use super::Text;
 use super::text::{depth, storable, unquoted};
 use crate::cdr::decimal;
 
-/// Deeper nesting is kept as text: readers of jsonb give up at 128 levels (serde_json) or at their stack (PostgreSQL).
+/// Deeper nesting is kept as text: readers of jsonb fail at 128 levels (serde_json) or at the limit of their stack
+/// (PostgreSQL).
 const DEEPEST: usize = 100;
 /// PostgreSQL's numeric: up to 131072 digits before the point, 16383 after it (manual, 8.1 "Numeric Types").
 const LARGEST_EXPONENT: i64 = 131_000;
@@ -24,7 +25,7 @@ pub(super) struct Member<'a> {
     pub raw: &'a str,
 }
 
-/// The members of the object in `json`, duplicates included; `None` when it is no object.
+/// The members of the object in `json`, duplicates included; `None` if it is not an object.
 pub(super) fn members(json: &str) -> Option<Vec<Member<'_>>> {
     serde_json::from_str::<Members<'_>>(json).ok().map(|members| members.0)
 }
@@ -53,7 +54,7 @@ impl<'de> Deserialize<'de> for Members<'de> {
     }
 }
 
-/// Returns `true` if the value is absent in all but name: null, `""`.
+/// Returns `true` if the value counts as absent: null or `""`.
 pub(super) fn is_empty(raw: &str) -> bool {
     matches!(raw, "null" | "\"\"")
 }
@@ -67,7 +68,7 @@ pub(super) fn scalar(raw: &str) -> Option<Text<'_>> {
     }
 }
 
-/// Any value as text.
+/// Any JSON value as plain text.
 pub(super) fn plain_text(raw: &str) -> Text<'_> {
     if raw == "null" { Cow::Borrowed("") } else { scalar(raw).unwrap_or_else(|| storable(raw)) }
 }
@@ -79,8 +80,8 @@ pub(super) fn integer(raw: &str) -> Option<i64> {
     text.parse().ok().or_else(|| is_numeric(text).then(|| decimal::plain(text).parse().ok())?)
 }
 
-/// The seconds of a duration that can be read in one way only: `00:08:10`, or `PT8M10S` (ISO 8601). `08:10` may be hours
-/// and minutes, too.
+/// The seconds of a duration that can be read in one way only: `00:08:10`, or `PT8M10S` (ISO 8601). `08:10` may be
+/// hours and minutes, too.
 pub(super) fn clock_seconds(raw: &str) -> Option<i64> {
     let text = scalar(raw)?;
     let text = text.trim();
@@ -110,7 +111,7 @@ fn digits(text: &str) -> Option<i64> {
     (text.len() <= 9 && text.bytes().all(|byte| byte.is_ascii_digit())).then(|| text.parse().ok())?
 }
 
-/// A yes or no: `true`, `"true"`, `1`, `"1"` and their opposites.
+/// A boolean: `true`, `"true"`, `1`, `"1"` and their opposites.
 pub(super) fn boolean(raw: &str) -> Option<bool> {
     match scalar(raw)?.trim().to_ascii_lowercase().as_str() {
         "true" | "1" => Some(true),

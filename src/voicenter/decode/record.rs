@@ -1,4 +1,4 @@
-//! One item of `CDR_LIST` made into a record, or rejected with the reason.
+//! Decodes one item of `CDR_LIST` into a record, or rejects it with the reason.
 
 use std::borrow::Cow;
 
@@ -10,9 +10,9 @@ use super::text::storable;
 use crate::cdr::{Cdr, CdrKey, Column, ColumnSlot, FieldValue, Kind, RejectReason, Rejected, decimal};
 use crate::voicenter::dates::{self, Written};
 
-/// What became of an item.
+/// The result of decoding an item.
 pub(super) enum Decoded {
-    /// It can be a row.
+    /// The item can be stored as a row.
     Record {
         cdr: Box<Cdr>,
         columns: Vec<Column>,
@@ -23,7 +23,7 @@ pub(super) enum Decoded {
         written: Written,
         epoch: Option<i64>,
     },
-    /// It cannot.
+    /// The item cannot be stored as a row.
     Rejected(Rejected),
 }
 
@@ -80,7 +80,6 @@ pub(super) fn decode_record(item: &str, zone: Tz) -> Decoded {
     }
 }
 
-/// A record being put together.
 #[derive(Default)]
 struct Draft {
     call_id: Option<String>,
@@ -96,7 +95,7 @@ struct Draft {
 }
 
 impl Draft {
-    /// The first value that a column can hold goes there; whatever else comes is kept in `extra`.
+    /// Puts the first value that a column can hold there, and keeps everything else in `extra`.
     fn take(&mut self, member: &Member<'_>) {
         let field = Field::named(&member.name);
         match field {
@@ -139,9 +138,9 @@ impl Draft {
         (first.local, first.offset) == (written.local, written.offset)
     }
 
-    /// The same instant as `Date`: it helps to read that, and is never kept (docs/contract.md#extra).
+    /// `DateEpoch`, the same instant as `Date`: it helps to read that, and is never kept (docs/contract.md#extra).
     fn take_epoch(&mut self, raw: &str) -> bool {
-        // Milliseconds where seconds would lie beyond the year 5000.
+        // Milliseconds, if seconds would be beyond the year 5000.
         let epoch = member::integer(raw);
         self.epoch = epoch.map(|epoch| if epoch > 100_000_000_000 { epoch / 1000 } else { epoch });
         true
@@ -162,7 +161,7 @@ impl Draft {
         }
     }
 
-    /// Keeps a value under its field's name, made unique where another value stands there in any spelling of it.
+    /// Keeps a value under its field's name, made unique if the name is taken in any spelling.
     fn keep(&mut self, name: &str, raw: &str) {
         let value = member::value(raw);
         // Empty, as null and "" are.
@@ -194,7 +193,7 @@ fn take_text(slot: &mut Option<String>, raw: &str) -> bool {
     put(slot, member::scalar(raw).map(|text| text.into_owned()))
 }
 
-/// Returns `true` if `value` stands in `slot` now.
+/// Returns `true` if `slot` holds `value`.
 fn put<T: PartialEq>(slot: &mut Option<T>, value: Option<T>) -> bool {
     let Some(value) = value else { return false };
     match slot {
@@ -206,7 +205,7 @@ fn put<T: PartialEq>(slot: &mut Option<T>, value: Option<T>) -> bool {
     }
 }
 
-/// Kept digit for digit; another spelling of the same number is no other value.
+/// Kept digit for digit; another spelling of the same number is not another value.
 fn put_number(slot: &mut Option<String>, number: Option<String>) -> bool {
     match slot.as_deref().map(decimal::plain) {
         Some(there) => number.as_deref().map(decimal::plain) == Some(there),

@@ -1,4 +1,4 @@
-//! JSON text that strict readers refuse, repaired: control characters in strings, words that JSON does not have, lone
+//! Repairs JSON text that strict readers refuse: control characters in strings, words that JSON does not have, lone
 //! surrogates, U+0000.
 //!
 //! PostgreSQL's text and jsonb hold neither U+0000 nor lone surrogates (manual, 8.14 "JSON Types"): both become U+FFFD.
@@ -11,8 +11,8 @@ use super::Text;
 
 const REPLACEMENT: &str = "\\ufffd";
 
-/// `text` as JSON: with raw control characters inside strings escaped, and words that JSON does not know repaired, where
-/// that is what it takes. Else the reason why what was made of it is still no JSON.
+/// `text` as JSON: with raw control characters inside strings escaped and words that JSON does not have repaired, if
+/// necessary. Otherwise the reason why the repaired text is still not JSON.
 pub(super) fn readable(text: &str) -> Result<Cow<'_, str>, serde_json::Error> {
     let error = match not_json(text) {
         None => return Ok(Cow::Borrowed(text)),
@@ -30,7 +30,7 @@ fn not_json(text: &str) -> Option<serde_json::Error> {
 }
 
 fn repaired(text: &str, error: serde_json::Error) -> Result<Cow<'_, str>, serde_json::Error> {
-    // A text that only lacks its end is not made better by anything.
+    // No repair helps a text that only lacks its end.
     if error.is_eof() || !text.starts_with(['{', '[']) {
         return Err(error);
     }
@@ -38,8 +38,8 @@ fn repaired(text: &str, error: serde_json::Error) -> Result<Cow<'_, str>, serde_
     not_json(&repaired).map_or(Ok(Cow::Owned(repaired)), Err)
 }
 
-/// Words that JSON does not have (`NaN`, `-Infinity`, `True`, `.5`) as texts, so that no digit is lost and each field
-/// judges its own; those that mean nothing as null; commas before a closing bracket left out.
+/// Words that JSON does not have (`NaN`, `-Infinity`, `True`, `.5`) as strings, so that no digit is lost and each field
+/// decides about its own; words without a value become null; commas before a closing bracket are left out.
 fn with_words_repaired(text: &str) -> String {
     let mut repaired = String::with_capacity(text.len() + 64);
     let mut rest = text;
@@ -95,7 +95,7 @@ fn escape_controls(text: &str) -> Option<String> {
             in_string = !in_string;
         }
         after_backslash = in_string && c == '\\' && !after_backslash;
-        // A NUL between values is no white space of JSON's.
+        // A NUL between values is not white space in JSON.
         if c == '\0' {
             changed = true;
         } else {
@@ -123,7 +123,7 @@ pub(super) fn storable(json: &str) -> Text<'_> {
     Cow::Owned(clean)
 }
 
-/// What stands for the escape at the start of `text`, and how long that escape is.
+/// The replacement for the escape at the start of `text`, and the length of that escape.
 fn one_escape(text: &str) -> (&str, usize) {
     let Some(unit) = code_unit(text) else {
         let length = 1 + text.get(1..).and_then(|rest| rest.chars().next()).map_or(0, char::len_utf8);

@@ -13,7 +13,7 @@ use crate::commands::scene::{Ledger, printed, program, simulator, steady};
 use crate::support::database::Database;
 use crate::support::folder::Folder;
 
-/// What `check` prints against an API with these options, its clock this far from ours.
+/// What `check` prints against an API with these options, its clock this far from this host's.
 async fn checked(
     database: &str,
     change: impl FnOnce(&mut SimulatorOptions),
@@ -27,8 +27,8 @@ async fn checked(
     environment.extend(more);
     let text = steady(&printed(program(&["check"], &environment)).await);
     // How many calls the last hour had differs from day to day, and which PostgreSQL is here.
-    let line = |line: &str| match line.split_once("the API answers, ") {
-        Some((before, _)) => format!("{before}the API answers, N records of the last minutes"),
+    let line = |line: &str| match line.split_once("the API answers (") {
+        Some((before, _)) => format!("{before}the API answers (N records in the last minutes)"),
         None => match line.split_once("PostgreSQL ") {
             Some((before, after)) if after.starts_with(|c: char| c.is_ascii_digit()) => {
                 format!("{before}PostgreSQL VERSION")
@@ -79,10 +79,13 @@ async fn the_clocks_differ() {
     let ledger = Ledger::new("").await;
     let text = checked(ledger.0.url(), |_| {}, TimeDelta::minutes(10), &[]).await;
     // Some seconds pass meanwhile.
-    let apart = text.split("the API's clock is ").nth(1).and_then(|rest| rest.split(' ').next());
+    let apart = text.split("differs from this host's by ").nth(1).and_then(|rest| rest.split(' ').next());
     let apart = apart.and_then(|seconds| seconds.parse::<u32>().ok());
     assert!(apart.is_some_and(|seconds| (540..=600).contains(&seconds)), "{text}");
-    assert!(text.contains("→ set this host's clock by NTP") && text.contains("--- exit status 1"), "{text}");
+    assert!(
+        text.contains("→ synchronise this host's clock by NTP") && text.contains("--- exit status 1"),
+        "{text}"
+    );
 }
 
 #[tokio::test]
@@ -148,7 +151,7 @@ async fn a_zone_that_does_not_fit_is_named_with_the_one_that_does() {
     );
     assert!(text.contains("→ Set api.timezone to Asia/Jerusalem."), "{text}");
     let text = checked_beside_some_calls(israel, "Asia/Jerusalem").await;
-    assert!(text.contains("✓ account default: Asia/Jerusalem fits the dates that came"), "{text}");
+    assert!(text.contains("✓ account default: Asia/Jerusalem fits the dates received"), "{text}");
 }
 
 #[tokio::test]
@@ -156,17 +159,26 @@ async fn without_records_the_zone_cannot_be_told() {
     let ledger = Ledger::new("").await;
     let empty = |options: &mut SimulatorOptions| options.world = WorldOptions::empty();
     let text = checked(ledger.0.url(), empty, TimeDelta::zero(), &[]).await;
-    assert!(text.contains("· account default: cannot tell whether UTC fits: no record came"), "{text}");
+    assert!(
+        text.contains("· account default: cannot tell whether UTC fits: no record was returned"),
+        "{text}"
+    );
     assert!(text.ends_with("--- exit status 0"), "{text}");
-    // Where calls are stored it is no good sign.
+    // If calls are stored for that time, it is a failure.
     let ledger = Ledger::new(
         "insert into voicenter.cdr (account, call_id, type, started_at, first_seen_at, updated_at)
          values ('default', 'stored', '', now() - interval '2 days', now(), now())",
     )
     .await;
     let text = checked(ledger.0.url(), empty, TimeDelta::zero(), &[]).await;
-    assert!(text.contains("✗ account default: cannot tell whether UTC fits: no record came"), "{text}");
-    assert!(text.contains("though calls are stored there") && text.ends_with("--- exit status 1"), "{text}");
+    assert!(
+        text.contains("✗ account default: cannot tell whether UTC fits: no record was returned"),
+        "{text}"
+    );
+    assert!(
+        text.contains("although calls are stored for that time") && text.ends_with("--- exit status 1"),
+        "{text}"
+    );
 }
 
 #[tokio::test]
@@ -174,7 +186,7 @@ async fn the_longest_window_is_tried() {
     let ledger = Ledger::new("").await;
     let week = |options: &mut SimulatorOptions| options.refusals.longest_range = Some(TimeDelta::days(7));
     let text = checked(ledger.0.url(), week, TimeDelta::zero(), &[]).await;
-    assert!(text.contains("· account default: 31 d (sync.max_window) at once are too long"), "{text}");
+    assert!(text.contains("· account default: 31 d (sync.max_window) at once is too long"), "{text}");
     assert!(text.ends_with("--- exit status 0"), "{text}");
 }
 
@@ -213,7 +225,7 @@ async fn a_role_that_lacks_rights_learns_which() {
     assert!(text.contains("✗ the role may not read and write cdr_sync.gap"), "{text}");
     assert!(text.contains("! the role may have 3 connections at once"), "{text}");
     assert!(text.ends_with("--- exit status 1"), "{text}");
-    assert!(wrong.contains("✗ the database: it does not let cdr-sync in: 28P01: password"), "{wrong}");
+    assert!(wrong.contains("✗ the database: it does not accept cdr-sync: 28P01: password"), "{wrong}");
     assert!(wrong.contains("→ check the user and password in database.url, and pg_hba.conf"), "{wrong}");
 }
 

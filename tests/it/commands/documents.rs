@@ -18,6 +18,7 @@ async fn help_of_every_command() {
         "query",
         "gaps",
         "rejected",
+        "resume",
         "account",
         "account rename",
         "account forget",

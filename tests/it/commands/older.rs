@@ -24,11 +24,11 @@ async fn of(simulator: &Simulator, arguments: &[&str]) -> String {
 }
 
 #[tokio::test]
-async fn check_says_what_the_server_does_not_take() {
+async fn check_says_what_the_server_does_not_accept() {
     let simulator = simulator(Clock::System.now(), older).await;
     let text = of(&simulator, &["check"]).await;
     assert!(text.contains("✓ account default: the API answers"), "{text}");
-    let dropped = "does not take DateEpoch, CdrType, UserName, UserId, version, sort by date, sort by Date: asked without";
+    let dropped = "does not accept DateEpoch, CdrType, UserName, UserId, version, sort by date, sort by Date: requests leave it out";
     assert!(text.contains(dropped), "{text}");
     // Eight to find that out; a quiet hour is looked at further back, where error 3 makes it shorter.
     assert!(simulator.requests().len() <= 14, "{}", simulator.requests().len());

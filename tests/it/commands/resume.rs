@@ -11,12 +11,12 @@ values ('sales', '[2026-06-01Z,2026-06-02Z)', 'unreadable', now(), now(), now() 
 ";
 
 #[tokio::test]
-async fn what_makes_an_account_wait_is_lifted_and_told_and_an_unknown_one_is_named() {
+async fn the_waits_of_an_account_are_ended_and_listed_and_an_unknown_account_is_reported() {
     let ledger = Ledger::new(LEDGER).await;
     let first = ledger.printed(&["resume", "sales"]).await;
-    assert!(first.contains("sales: lifted the wait after an error (5m 2"), "{first}");
+    assert!(first.contains("sales: ended the wait after an error (5m 2"), "{first}");
     assert!(
-        first.contains("sales: lifted the waits of open gaps (1)") && first.ends_with("exit status 0\n"),
+        first.contains("sales: ended the waits of open gaps (1)") && first.ends_with("exit status 0\n"),
         "{first}"
     );
     let waits = "select count(*) from cdr_sync.account a left join cdr_sync.gap g on g.account = a.name
@@ -24,12 +24,9 @@ async fn what_makes_an_account_wait_is_lifted_and_told_and_an_unknown_one_is_nam
     assert_eq!(ledger.0.count(waits).await, 0);
     assert_eq!(
         ledger.printed(&["resume", "sales"]).await,
-        "sales: nothing makes it wait\n--- exit status 0\n"
+        "sales: it is not waiting for anything\n--- exit status 0\n"
     );
     let unknown = ledger.printed(&["resume", "slaes"]).await;
-    assert!(
-        unknown.contains("there is no account \"slaes\"; the accounts are: old, sales, service"),
-        "{unknown}"
-    );
+    assert!(unknown.contains("there is no account \"slaes\"; accounts: old, sales, service"), "{unknown}");
     assert!(unknown.ends_with("exit status 2\n"), "{unknown}");
 }

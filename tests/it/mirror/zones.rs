@@ -200,7 +200,7 @@ async fn an_api_that_has_nothing_where_calls_are_stored_is_not_believed() {
         cdr_sync::rate_limit::Backoff { min: std::time::Duration::ZERO, max: std::time::Duration::ZERO };
     let before = scene.status().await.cursor.unwrap();
     let error = ends_with(&scene).await;
-    assert!(error.to_string().contains("the API has shown none since the start"), "{error}");
+    assert!(error.to_string().contains("the API has returned none since the start"), "{error}");
     assert_eq!(scene.status().await.cursor.unwrap(), before);
     let there = "select count(*) from voicenter.cdr where removed_at is null";
     assert_eq!(scene.database.count(there).await, rows);
