@@ -48,6 +48,8 @@ pub(crate) struct Daemon {
     generation: Generation,
     web: Web,
     clock: Clock,
+    /// The database is somebody's own: nothing but the configured accounts is touched.
+    is_guest: bool,
 }
 
 impl Daemon {
@@ -63,7 +65,12 @@ impl Daemon {
             generation.metrics.clone(),
             generation.page_settings(),
         );
-        Ok(Self { generation, web, clock })
+        Ok(Self { generation, web, clock, is_guest: false })
+    }
+
+    /// The same on a database that other accounts may live in: no housekeeping, and no word about them.
+    pub(crate) fn into_guest(self) -> Self {
+        Self { is_guest: true, ..self }
     }
 
     /// Binds `http.listen`; `None` where that is turned off.
@@ -87,14 +94,15 @@ impl Daemon {
         mut reloads: Option<Reloads>,
         stop: CancellationToken,
     ) -> Result<bool, DaemonError> {
-        let Self { mut generation, web, clock } = self;
+        let Self { mut generation, web, clock, is_guest } = self;
         let watched = web.clone();
         let _watchdog = systemd::watch(clock.clone(), move || watched.stuck().is_empty());
         let served = listener.map(|listener| serve(listener, &web, &stop));
         let sound = loop {
             let next = {
                 let own_stop = stop.child_token();
-                let mut keeping = std::pin::pin!(generation.keep_in_sync(&web, &clock, own_stop.clone()));
+                let mut keeping =
+                    std::pin::pin!(generation.keep_in_sync(&web, &clock, is_guest, own_stop.clone()));
                 let next = tokio::select! {
                     sound = &mut keeping => break sound?,
                     next = generation.next(reloads.as_mut()) => next,
@@ -197,6 +205,7 @@ impl Generation {
         &self,
         web: &Web,
         clock: &Clock,
+        is_guest: bool,
         stop: CancellationToken,
     ) -> Result<bool, DaemonError> {
         let Self { config, store, .. } = self;
@@ -213,11 +222,14 @@ impl Generation {
         systemd::ready();
         systemd::status("keeping the table in sync");
         tracing::info!(event = "started", version = env!("CARGO_PKG_VERSION"), accounts = accounts.len());
-        warn_of_unconfigured(store, &accounts).await;
-        warn_of_shared_calls(store).await;
+        let mut _housekeeping = None;
+        if !is_guest {
+            warn_of_unconfigured(store, &accounts).await;
+            warn_of_shared_calls(store).await;
+            let housekeeping = housekeeping::run(store.clone(), clock.clone(), config.retention);
+            _housekeeping = Some(AbortOnDropHandle::new(tokio::spawn(housekeeping)));
+        }
         show_last_successes(store, &self.watches).await;
-        let housekeeping = housekeeping::run(store.clone(), clock.clone(), config.retention);
-        let _housekeeping = AbortOnDropHandle::new(tokio::spawn(housekeeping));
         let common = Common { store: store.clone(), clock: clock.clone(), leases: Leases::new(store) };
         Ok(supervisor::run(accounts, common, self.watches.clone(), stop).await)
     }

@@ -236,7 +236,7 @@ async fn go_on(
     clock: Clock,
     listen: Option<SocketAddr>,
 ) -> Result<(), DemoError> {
-    let daemon = Daemon::new(config, clock.clone())?;
+    let daemon = Daemon::new(config, clock.clone())?.into_guest();
     let watch = daemon.watch(ACCOUNT).unwrap_or_default();
     let listener = listener(listen).await?;
     let page = listener.local_addr().map(|address| format!("http://{address}/")).unwrap_or_default();

@@ -374,7 +374,10 @@ impl TryFrom<PgRange<DateTime<Utc>>> for Window {
     /// The tables' checks keep spans from being empty or without bounds.
     fn try_from(range: PgRange<DateTime<Utc>>) -> Result<Self, StoreError> {
         let window = match (range.start, range.end) {
-            (Bound::Included(from), Bound::Excluded(to)) => Window::new(from, to),
+            // Whichever way the bounds are written: a row of `cdr_sync.request` may come from an operator.
+            (Bound::Included(from) | Bound::Excluded(from), Bound::Included(to) | Bound::Excluded(to)) => {
+                Window::new(from, to)
+            }
             _ => None,
         };
         window.ok_or_else(|| StoreError::Refused {

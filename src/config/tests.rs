@@ -89,7 +89,8 @@ fn the_smallest_window_follows_the_granularity() {
 
 #[test]
 fn the_default_start_is_thirty_days_before_the_first() {
-    assert_eq!(HistoryStart::DEFAULT_AGE, TimeDelta::days(30));
+    let now = "2024-03-31T00:00:00Z".parse().unwrap();
+    assert_eq!(HistoryStart::Default.instant(now).to_rfc3339(), "2024-03-01T00:00:00+00:00");
 }
 
 #[test]

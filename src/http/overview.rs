@@ -12,7 +12,7 @@ use super::calendar::calendar;
 use super::ledger::{Facts, HOURS};
 use super::{AccountSettings, PageSettings, Web, json_answer};
 use crate::health::facts::AccountFacts;
-use crate::health::{allowance, problems, state, status};
+use crate::health::{Problem, allowance, problems, state, status};
 use crate::store::overview::{Backfill, HourOfCalls, RecentRead};
 use crate::window::Lane;
 
@@ -49,6 +49,8 @@ fn account_json(page: &PageSettings, all: &Facts, facts: &AccountFacts, now: Dat
     json!({
         "status": status::account_json(status, now),
         "state": state(facts, poll, now),
+        // For pages that were left open while the program was replaced: their script is the one of before.
+        "standing": state(facts, poll, now),
         "unread_seconds": unread.num_seconds(),
         "wanted_seconds": (end - start).num_seconds().max(0),
         "eta_seconds": overview.backfill.and_then(|backfill| eta(backfill, *unread, now)),
@@ -60,11 +62,17 @@ fn account_json(page: &PageSettings, all: &Facts, facts: &AccountFacts, now: Dat
         })).collect::<Vec<_>>(),
         "calls": all.calls.as_ref().map(|all| calls(all, &status.name, now)),
         "budget": budget(facts, settings),
-        "problems": problems,
+        "problems": problems.iter().map(problem_json).collect::<Vec<_>>(),
         "recent": overview.recent.iter().map(read_json).collect::<Vec<_>>(),
         "reading": progress.and_then(|progress| progress.reading)
             .map(|(lane, window)| json!({ "lane": lane.as_str(), "from": window.from(), "to": window.to() })),
     })
+}
+
+fn problem_json(problem: &Problem) -> Value {
+    let Problem { level, kind, text, advice } = problem;
+    // `mend` as `standing` above.
+    json!({ "level": level, "kind": kind, "text": text, "advice": advice, "mend": advice })
 }
 
 /// When history will be filled at the pace of the last hour; `None` if that hour shows no progress.

@@ -32,7 +32,15 @@ pub enum HistoryStart {
 
 impl HistoryStart {
     /// How far back the default is at the first start.
-    pub const DEFAULT_AGE: TimeDelta = TimeDelta::days(30);
+    const DEFAULT_AGE: TimeDelta = TimeDelta::days(30);
+
+    /// The instant that it means at a start at `now`.
+    pub fn instant(self, now: DateTime<Utc>) -> DateTime<Utc> {
+        match self {
+            HistoryStart::At(instant) => instant,
+            HistoryStart::Default => now - Self::DEFAULT_AGE,
+        }
+    }
 }
 
 /// Missing records that have to be looked up again.

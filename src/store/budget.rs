@@ -107,6 +107,11 @@ struct Used {
     paused_until: DateTime<Utc>,
 }
 
+/// How far ahead anybody reserves.
+fn farthest_ahead(spacing: TimeDelta) -> TimeDelta {
+    TimeDelta::minutes(1).max(spacing * 2)
+}
+
 impl Used {
     /// Reserves the next instant: returns it with what is then used up, or how long to wait before asking again.
     ///
@@ -114,10 +119,9 @@ impl Used {
     /// written under a fast clock that was corrected since, and is ignored.
     fn reserve(self, rate: Rate, now: DateTime<Utc>) -> Result<(DateTime<Utc>, Used), Duration> {
         let spacing = rate.spacing.max(self.rate.spacing);
-        let ahead = TimeDelta::minutes(1).max(spacing * 2);
         let paused = self.paused_until <= now + LONGEST_PAUSE;
         let start = if paused { self.paused_until.max(now) } else { now };
-        let furthest = start + ahead + spacing + rate.allowance.max(self.rate.allowance);
+        let furthest = start + farthest_ahead(spacing) + spacing + rate.allowance.max(self.rate.allowance);
         let (mut arrival_at, mut last_send_at) = (self.arrival_at, self.last_send_at);
         if arrival_at > furthest || last_send_at > furthest {
             // Nothing is saved up, and the next request keeps its distance from any before.
@@ -128,6 +132,8 @@ impl Used {
             arrival_at = arrival_at.max(last_send_at + rate.spacing) + rate.allowance;
         }
         let send_at = start.max(arrival_at - rate.allowance);
+        // By the new rate alone, which the row will show: what is reserved by an older one would not be believed later.
+        let ahead = farthest_ahead(rate.spacing);
         if send_at > start + ahead {
             let wait = (send_at - start - ahead).clamp(TimeDelta::seconds(1), TimeDelta::seconds(10));
             return Err(wait.to_std().unwrap_or_default());
@@ -372,69 +378,4 @@ async fn lowered(
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn at(seconds: i64) -> DateTime<Utc> {
-        DateTime::from_timestamp(1_700_000_000 + seconds, 0).unwrap()
-    }
-
-    #[test]
-    fn only_what_somebody_could_have_reserved_is_believed() {
-        let rate = Rate::new(30, 2);
-        let used = |arrival: i64, paused: i64| Used {
-            rate,
-            arrival_at: at(arrival),
-            last_send_at: at(arrival.min(0)),
-            paused_until: at(paused),
-        };
-        let wait = |used: Used| used.reserve(rate, at(0)).map(|(send_at, _)| send_at - at(0));
-        assert_eq!(wait(used(40, -10)), Ok(TimeDelta::seconds(40) - rate.allowance));
-        assert_eq!(wait(used(-10, 3_600)), Ok(TimeDelta::hours(1)), "a pause of an hour");
-        assert!(wait(used(63, -10)).is_err(), "too many wait");
-        assert_eq!(wait(used(7_200, -10)), Ok(rate.spacing), "two hours: a clock ran fast");
-        assert_eq!(wait(used(-10, 7_200)), Ok(TimeDelta::zero()), "a pause that nobody makes");
-    }
-
-    fn lowered(to: u32, seconds: i64) -> Option<Lowered> {
-        Some(Lowered { to, since: TimeDelta::seconds(seconds) })
-    }
-
-    #[test]
-    fn a_rate_falls_by_half_and_rises_by_one_each_minute() {
-        assert_eq!(Lowered::now(None, 30), 30);
-        assert_eq!(Lowered::after_error(None, 30), Some(15));
-        let now = |seconds| Lowered::now(lowered(15, seconds), 30);
-        assert_eq!([-20, 0, 59, 60, 600, 900, 90_000].map(now), [15, 15, 15, 16, 25, 30, 30]);
-        assert_eq!(Lowered::after_error(lowered(15, 600), 30), Some(12));
-        assert_eq!(Lowered::after_error(lowered(15, -1), 30), None);
-    }
-
-    #[test]
-    fn a_rate_never_falls_below_the_floor_nor_rises_above_what_is_configured() {
-        let after = |to, configured| Lowered::after_error(lowered(to, 0), configured);
-        assert_eq!(
-            [(3, 30), (2, 30), (1, 1), (30, 3)].map(|(to, c)| after(to, c)),
-            [Some(2), Some(2), Some(1), Some(2)]
-        );
-        assert_eq!(Lowered::now(lowered(15, 0), 10), 10);
-        assert_eq!(Lowered::now(lowered(u32::MAX, i64::from(u32::MAX)), 10), 10);
-    }
-
-    #[test]
-    fn spacing_and_burst_together_stay_below_the_rate_for_every_setting() {
-        for per_minute in 1..200_u32 {
-            for burst in 1..=per_minute {
-                let rate = Rate::new(per_minute, burst);
-                let in_a_minute = i64::from(burst) + 60_750_000 / rate.spacing.num_microseconds().unwrap();
-                assert!(in_a_minute <= i64::from(per_minute), "{per_minute}/{burst}: {in_a_minute}");
-            }
-        }
-    }
-
-    #[test]
-    fn senseless_settings_give_the_nearest_sensible_rate() {
-        assert_eq!(Rate::new(0, 0), Rate::new(1, 1));
-        assert_eq!(Rate::new(10, 50), Rate::new(10, 10));
-    }
-}
+mod tests;

@@ -146,6 +146,9 @@ impl From<sqlx::Error> for StoreError {
             | E::Protocol(_)
             | E::BeginFailed => StoreError::Away(error.to_string()),
             // The driver's messages about encoding and decoding can quote values.
+            E::ColumnDecode { source, .. } if source.is::<StoreError>() => {
+                source.downcast().map_or_else(|source| StoreError::Away(source.to_string()), |ours| *ours)
+            }
             E::Encode(_) | E::Decode(_) | E::ColumnDecode { .. } => StoreError::Refused {
                 code: "client".into(),
                 message: "a value could not be converted".into(),

@@ -247,7 +247,7 @@ async fn recent(conn: &mut PgConnection) -> Result<BTreeMap<String, Vec<RecentRe
     let rows: Vec<OfAccount<RecentRead>> = sql_as(
         "select a.name as account, r.started_at, r.lane, r.reason, r.span, r.outcome, r.requests, r.seen,
                 r.inserted, r.updated, r.removed, r.rejected,
-                (extract(epoch from r.elapsed) * 1000)::bigint as elapsed_ms
+                floor(extract(epoch from r.elapsed) * 1000)::bigint as elapsed_ms
          from cdr_sync.account a
          cross join lateral (
              select * from cdr_sync.window_read w

@@ -95,7 +95,7 @@ impl Engine {
         let leadership = leases.take(&account.name, &watch.heart).await?;
         let now = clock.now();
         let start = match account.start {
-            HistoryStart::Default => Start::Default(now - HistoryStart::DEFAULT_AGE),
+            HistoryStart::Default => Start::Default(account.start.instant(now)),
             HistoryStart::At(instant) => Start::Configured(instant),
         };
         store.disbelieve_future(&account.name, now).await?;

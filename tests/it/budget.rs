@@ -72,7 +72,7 @@ async fn after_error_1_both_processes_ask_at_half_the_rate() {
 }
 
 /// The promise of docs/contract.md#promises, by the server's own clock. To run it:
-/// `scripts/test --test budget --run-ignored only --no-capture`.
+/// `scripts/test --run-ignored only --no-capture -E 'test(/^budget::/)'`.
 #[tokio::test]
 #[ignore = "takes two and a half minutes"]
 async fn two_processes_at_thirty_a_minute_for_two_and_a_half_minutes() {

@@ -11,8 +11,11 @@ fn files() -> Vec<PathBuf> {
         for entry in fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
             let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            if path.is_symlink() {
+                continue;
+            }
             if path.is_dir() {
-                if !name.starts_with('.') && name != "target" {
+                if !name.starts_with('.') && !["target", "venv", "node_modules"].contains(&name.as_str()) {
                     folders.push(path);
                 }
             } else if ["rs", "md", "sql", "py", "toml", "yml", "yaml"].iter().any(|end| name.ends_with(end)) {

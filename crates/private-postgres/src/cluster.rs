@@ -82,7 +82,7 @@ impl Cluster {
         });
         match started {
             Ok((server, port, password)) => {
-                tracing::debug!(%programs, port, data = %data.display(), "a private database server is running");
+                tracing::debug!(target: crate::LOG, %programs, port, data = %data.display(), "a private database server is running");
                 Ok(Self { server, watchdog, programs, port, password, kept, temporary })
             }
             Err(error) => {

@@ -10,6 +10,9 @@
 //! TestDatabase  a fresh database for each test, in one server for each run
 //! ```
 
+/// The target of log lines: filters for the program that this is a part of select them, too.
+const LOG: &str = "cdr_sync::private_postgres";
+
 mod account;
 mod cluster;
 mod error;

@@ -61,7 +61,7 @@ impl Drop for OwnedDir {
             && let Err(error) = fs::remove_dir_all(&self.path)
             && error.kind() != ErrorKind::NotFound
         {
-            tracing::warn!(dir = %self.path.display(), %error, "a temporary directory could not be removed");
+            tracing::warn!(target: crate::LOG, dir = %self.path.display(), %error, "a temporary directory could not be removed");
         }
     }
 }
@@ -78,7 +78,7 @@ pub(super) fn remove_abandoned(account: &UnprivilegedUser) {
             continue;
         }
         if let Ok(lock) = lock(&dir) {
-            tracing::info!(dir = %dir.display(), "removing the directory of a process that died");
+            tracing::info!(target: crate::LOG, dir = %dir.display(), "removing the directory of a process that died");
             server::end_orphan(&dir.join(server::DATA));
             drop(OwnedDir { path: dir, _lock: lock, temporary: true });
         }

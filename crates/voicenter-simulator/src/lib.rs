@@ -6,6 +6,9 @@
 //! Error numbers are those of docs/voicenter-api.md#errors; any other mistake in a request is error 90, with the
 //! broken rule in ERROR_DESCRIPTION.
 
+/// The target of log lines: filters for the program that this is a part of select them, too.
+const LOG: &str = "cdr_sync::simulator";
+
 mod answer;
 mod api;
 mod calls;

@@ -41,13 +41,17 @@ async fn sigint_ends_a_daemon_that_waits_for_calls() {
     ends_in_good_order(&mut daemon).await;
 }
 
+/// Locks of this database that somebody waits for: tests share a server.
+const WAITING: &str = "select count(*) from pg_locks l join pg_database d on d.oid = l.database
+                       where d.datname = current_database() and not l.granted";
+
 /// A daemon whose commit waits, and the connection that it waits for.
 async fn cannot_store(scene: &KillScene) -> (Running, PgConnection) {
     let daemon = Running::start(scene.command("run"));
     until("rows", async || scene.cursor().await.is_some()).await;
     let mut blocker = scene.database.sql().await;
     blocker.execute("begin; lock table voicenter.cdr in access exclusive mode").await.unwrap();
-    let waits = async || scene.database.count("select count(*) from pg_locks where not granted").await > 0;
+    let waits = async || scene.database.count(WAITING).await > 0;
     until("a commit that waits", waits).await;
     (daemon, blocker)
 }
