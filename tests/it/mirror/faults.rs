@@ -215,10 +215,9 @@ async fn one_refused_account_waits_while_the_other_goes_on() {
 async fn being_asked_to_wait_is_no_failure_and_makes_every_lane_wait() {
     // The pause is kept by the database's clock: what it takes to come back from there is not waited for again.
     let margin = TimeDelta::seconds(2);
-    for (fault, shortest, least) in [(Fault::RateLimited, 5, 5), (Fault::RateLimitedRetryAfter, 1, 7)] {
+    for (fault, min, max, least) in [(Fault::RateLimited, 5, 6, 5), (Fault::RateLimitedRetryAfter, 1, 8, 7)] {
         let mut scene = at_work(ApiGeneration::Current).await;
-        let (min, max) = (Duration::from_secs(shortest), Duration::from_secs(shortest + 1));
-        scene.account.backoff = Backoff { min, max };
+        scene.account.backoff = Backoff { min: Duration::from_secs(min), max: Duration::from_secs(max) };
         // Eight failures would end a pass; as many refusals in a row must not.
         scene.simulator.faults().next_times(fault, 10);
         let clock = scene.clock.clone();
