@@ -250,13 +250,17 @@ fn record(
     }
 }
 
+/// Seconds; what is answered lasts at least as long.
+const SHORTEST_TALK: i32 = 5;
+
 /// Seconds of talk: most calls are short, some last hours.
 fn talk(options: &WorldOptions, random: &mut Random, status: &str) -> i32 {
     match status {
         "ANSWER" if random.chance(options.long_share) => random.between(3_600, 3 * 3_600) as i32,
         "ANSWER" => {
             let unit = random.unit();
-            5 + (unit * unit * unit * 1_400.0) as i32
+            SHORTEST_TALK
+                + (unit * unit * unit * f64::from(i32::from(options.usual_talk) - SHORTEST_TALK)) as i32
         }
         "VOICEMAIL" | "VOEND" => random.between(4, 90) as i32,
         _ => 0,

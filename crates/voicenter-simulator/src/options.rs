@@ -121,6 +121,8 @@ pub struct WorldOptions {
     pub from: DateTime<Utc>,
     /// How long after its end most CDRs appear: shortest and longest.
     pub lag: (TimeDelta, TimeDelta),
+    /// Seconds of talk that no other answered call exceeds; most are far shorter.
+    pub usual_talk: u16,
     /// Share of answered calls that last one to three hours: they appear far behind the newest.
     pub long_share: f64,
     /// Share of CDRs that appear later than that: after `late_lag`.
@@ -148,6 +150,7 @@ impl Default for WorldOptions {
             campaign_calls: 700,
             from: DateTime::UNIX_EPOCH,
             lag: (TimeDelta::minutes(1), TimeDelta::minutes(8)),
+            usual_talk: 1_405,
             long_share: 0.01,
             late_share: 0.01,
             late_lag: (TimeDelta::hours(1), TimeDelta::hours(5)),

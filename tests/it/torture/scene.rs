@@ -57,6 +57,14 @@ pub struct TortureScene {
     reader: Option<PgConnection>,
 }
 
+/// Calls that appear while the newest minutes are still read at each poll: one that appears later waits for a re-read,
+/// minutes longer than the table is given to follow.
+fn quick_world(start: DateTime<Utc>, seed: u64) -> WorldOptions {
+    let lag = (TimeDelta::seconds(1), TimeDelta::seconds(30));
+    let world = WorldOptions { calls_per_day: 2_000.0, from: start, seed, lag, ..WorldOptions::default() };
+    WorldOptions { usual_talk: 300, long_share: 0.0, ..world.unchanging() }
+}
+
 /// What the table and the simulator say of each other.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Differences {
@@ -67,13 +75,8 @@ pub struct Differences {
 impl TortureScene {
     pub async fn new(setup: Setup, seed: u64) -> Self {
         let start = present() - TimeDelta::hours(6);
-        // A call that appears later than 15 minutes after its start is found by a re-read, up to 10 minutes later.
-        let lag = (TimeDelta::seconds(1), TimeDelta::seconds(30));
-        let options =
-            WorldOptions { calls_per_day: 2_000.0, from: start, seed, lag, ..WorldOptions::default() };
-        let world = WorldOptions { long_share: 0.0, ..options };
         let options = SimulatorOptions {
-            world: world.unchanging(),
+            world: quick_world(start, seed),
             latency: Duration::from_millis(20),
             ..unlimited(ApiGeneration::Current)
         };
@@ -261,6 +264,23 @@ impl TortureScene {
             }
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
+    }
+}
+
+/// At any hour of a week: these tests run at every time of day.
+#[tokio::test]
+async fn every_call_appears_while_the_newest_minutes_are_read() {
+    let start = present() - TimeDelta::days(8);
+    let options = SimulatorOptions { world: quick_world(start, 1), ..unlimited(ApiGeneration::Current) };
+    let simulator = running(options).await;
+    for hours in (1..7 * 24).step_by(5) {
+        let now = start + TimeDelta::hours(hours);
+        let old = now - TimeDelta::minutes(15);
+        assert_eq!(
+            simulator.truth(now, start, old).len(),
+            simulator.truth(present(), start, old).len(),
+            "{now}"
+        );
     }
 }
 
