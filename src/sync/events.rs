@@ -7,7 +7,7 @@ mod window;
 
 pub(super) use account::{
     AccountStopped, DaysNotCompared, ErrorNotNoted, Fenced, FieldChurns, FieldsDoubted, HandedOver, Leading,
-    LedgerReloaded, NotStored, Panicked, Resumed, RowsLost, ScopeChanged, Standby,
+    LedgerReloaded, NotStored, Panicked, ReportingZoneUnknown, Resumed, RowsLost, ScopeChanged, Standby,
 };
 pub(super) use request::{
     CallNotAsked, CapabilityDropped, CapabilityRestored, InvalidRange, Refused, RequestEnded, RequestFailed,
