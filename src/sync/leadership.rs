@@ -44,7 +44,7 @@ fn pid_namespace() -> String {
 
 /// Returns `true` if `holder` was a process of this host that is gone: its lease need not be waited for. If this is
 /// ever wrong, the fence still keeps the old holder from writing.
-pub fn is_dead(holder: &str) -> bool {
+fn is_dead(holder: &str) -> bool {
     let mine = this_process();
     let mut theirs = holder.split('/');
     let mut ours = mine.id.split('/');
