@@ -43,7 +43,7 @@ impl ZoneWatch {
         self.look_at.is_none_or(|at| at <= now || at - now > EVERY)
     }
 
-    /// Returns `true` if the last look was so long ago that a doubt calls for another.
+    /// Returns `true` if enough time has passed since the last look for a doubt to call for another.
     pub(super) fn may_look_again(&self, now: DateTime<Utc>) -> bool {
         self.looked_at.is_none_or(|at| (now - at).abs() >= FAILED_EVERY)
     }
