@@ -7,7 +7,7 @@ mod documents;
 mod fields;
 mod gaps;
 mod healthcheck;
-mod pacing;
+mod paced_session;
 mod progress;
 mod query;
 mod rejected;

@@ -38,7 +38,6 @@ pub mod overview;
 mod recheck;
 pub mod rejected;
 pub mod replica;
-pub mod request;
 pub mod row;
 mod scope;
 pub mod shared_calls;
@@ -375,7 +374,7 @@ impl TryFrom<PgRange<DateTime<Utc>>> for Window {
     /// The tables' checks keep spans from being empty or without bounds.
     fn try_from(range: PgRange<DateTime<Utc>>) -> Result<Self, StoreError> {
         let window = match (range.start, range.end) {
-            // Whichever way the bounds are written: a row of `cdr_sync.request` may come from an operator.
+            // Whichever way the bounds are written: a row may come from an operator.
             (Bound::Included(from) | Bound::Excluded(from), Bound::Included(to) | Bound::Excluded(to)) => {
                 Window::new(from, to)
             }
@@ -411,4 +410,33 @@ fn interval(delta: TimeDelta) -> PgInterval {
 /// Converts to a signed duration, saturating.
 fn delta(duration: Duration) -> TimeDelta {
     TimeDelta::from_std(duration).unwrap_or(TimeDelta::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_span_is_a_window_whichever_way_its_bounds_are_written() {
+        let at = |seconds| DateTime::from_timestamp(seconds, 0).unwrap();
+        let window = |start, end| Window::try_from(PgRange { start, end });
+        let hour = Window::new(at(0), at(3_600)).unwrap();
+        for start in [Bound::Included(at(0)), Bound::Excluded(at(0))] {
+            for end in [Bound::Included(at(3_600)), Bound::Excluded(at(3_600))] {
+                assert_eq!(window(start, end), Ok(hour));
+            }
+        }
+    }
+
+    #[test]
+    fn a_span_that_is_empty_or_has_no_end_is_refused_with_what_to_do() {
+        let at = |seconds| DateTime::from_timestamp(seconds, 0).unwrap();
+        let endless = PgRange { start: Bound::Included(at(0)), end: Bound::Unbounded };
+        let beginless = PgRange { start: Bound::Unbounded, end: Bound::Excluded(at(0)) };
+        let empty = PgRange { start: Bound::Included(at(0)), end: Bound::Included(at(0)) };
+        for range in [endless, beginless, empty] {
+            let message = Window::try_from(range).unwrap_err().to_string();
+            assert!(message.contains("repair that row"), "{message}");
+        }
+    }
 }

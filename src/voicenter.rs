@@ -34,7 +34,8 @@ use chrono::{DateTime, Utc};
 use crate::answer_memory::ReservedMemory;
 use crate::cdr::{Cdr, Column, Rejected};
 
-/// An answer with error 0, decoded.
+/// An answer that can be used: the records of an [`Envelope`] without an error, and what only the client knows of it (the
+/// server's clock, the bounds that were sent, the memory that it holds).
 #[derive(Clone, Debug)]
 pub struct Answer {
     /// The records that can be rows, in the order of the answer.

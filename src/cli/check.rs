@@ -4,17 +4,15 @@ mod database;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::pacing::Pacing;
+use super::paced_session::PacedSession;
 use super::table::Paint;
 use super::{CliError, Exit};
 use crate::clock::Clock;
 use crate::config::{AccountConfig, Config};
 use crate::setup::{self, SetupError};
 use crate::store::Store;
-use crate::voicenter::capabilities::Remembered;
-use crate::voicenter::session::Session;
 use crate::voicenter::zone_check::{self, AskedBounds, ZoneSigns, ZoneVerdict};
-use crate::voicenter::{Action, Answer, ApiError, Capability, Client, Question};
+use crate::voicenter::{Action, Answer, ApiError, Capability, Question};
 use crate::window::Window;
 
 /// The API's clock and this host's may differ by this much.
@@ -98,9 +96,7 @@ fn proxy(findings: &Findings) {
 struct Api<'a> {
     config: &'a Config,
     account: &'a AccountConfig,
-    client: Client,
-    session: Session,
-    pacing: Pacing,
+    session: PacedSession<'a>,
     clock: &'a Clock,
 }
 
@@ -112,9 +108,8 @@ async fn api(
     findings: &mut Findings,
 ) -> Result<(), CliError> {
     let client = setup::client(config, account).map_err(SetupError::from)?;
-    let pacing = Pacing::new(config, account, &client, store).await;
-    let session = Session::new(client.method(), &Remembered::default());
-    let mut api = Api { config, account, client, session, pacing, clock };
+    let session = PacedSession::new(config, account, client, store, clock).await;
+    let mut api = Api { config, account, session, clock };
     let newest = match api.newest().await {
         Ok(newest) => newest,
         Err(error) => {
@@ -308,11 +303,8 @@ impl Api<'_> {
     /// Sends one request, in the fullest form that the server accepts.
     async fn ask(&mut self, from: DateTime<Utc>, to: DateTime<Utc>) -> Result<Received, ApiError> {
         let question = Question::for_newest(setup::filter(self.account), from, to);
-        let (client, pacing, clock) = (&self.client, &self.pacing, self.clock);
-        let ask = async |question: &Question| pacing.send(clock, client.ask(question)).await;
-        let asked = self.session.ask(question.clone(), || clock.now(), ask);
-        let answer = asked.await?.answer;
-        Ok(Received { answer, question, now: clock.now() })
+        let answer = self.session.ask(question.clone()).await?;
+        Ok(Received { answer, question, now: self.clock.now() })
     }
 }
 

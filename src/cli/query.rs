@@ -6,19 +6,15 @@ use chrono::{DateTime, Utc};
 use clap::{Args, ValueEnum};
 use serde_json::Value;
 
-use super::pacing::Pacing;
+use super::paced_session::PacedSession;
 use super::table::render;
 use super::{CliError, Exit, fields, instant};
 use crate::cdr::{Cdr, FieldValue};
 use crate::clock::Clock;
 use crate::config::{self, AccountConfig, Config};
 use crate::setup::{self, SetupError};
-use crate::voicenter::capabilities::Remembered;
 use crate::voicenter::said::{printable, without_controls};
-use crate::voicenter::session::Session;
-use crate::voicenter::{
-    Action, Answer, ApiError, Client, Fields, Filter, Form, Format, IdentityCriteria, Question,
-};
+use crate::voicenter::{Action, Answer, ApiError, Fields, Filter, Form, Format, IdentityCriteria, Question};
 
 #[derive(Args, Debug)]
 #[command(
@@ -101,15 +97,13 @@ pub(super) async fn run(config: &Config, args: QueryArgs, clock: Clock) -> Resul
     let account = choose(&config, args.account.as_deref())?;
     let client = setup::client(&config, account).map_err(SetupError::from)?.keeping_items();
     let question = question(account, &args);
-    let pacing = Pacing::new(&config, account, &client, setup::open_store(&config).ok().as_ref()).await;
+    let store = setup::open_store(&config).ok();
+    let mut session = PacedSession::new(&config, account, client, store.as_ref(), &clock).await;
     if args.format == Printing::Html {
-        return html(&pacing, &client, question, &clock).await;
+        return html(session, question).await;
     }
-    let answered = session(&client)
-        .ask(question, || clock.now(), async |question| pacing.send(&clock, client.ask(question)).await)
-        .await;
-    let answer = match answered {
-        Ok(asked) => asked.answer,
+    let answer = match session.ask(question).await {
+        Ok(answer) => answer,
         Err(error) => return Ok(told(&error)),
     };
     print(&answer, &args)?;
@@ -123,23 +117,14 @@ pub(super) async fn run(config: &Config, args: QueryArgs, clock: Clock) -> Resul
 }
 
 /// Prints the API's own page unchanged.
-async fn html(pacing: &Pacing, client: &Client, question: Question, clock: &Clock) -> Result<Exit, CliError> {
-    let question = Question { format: Format::Html, ..question };
-    let answered = session(client)
-        .ask(question, || clock.now(), async |question| pacing.send(clock, client.ask_html(question)).await)
-        .await;
-    match answered {
+async fn html(mut session: PacedSession<'_>, question: Question) -> Result<Exit, CliError> {
+    match session.ask_html(Question { format: Format::Html, ..question }).await {
         Ok(page) => {
-            std::io::stdout().lock().write_all(page.answer.as_bytes())?;
+            std::io::stdout().lock().write_all(page.as_bytes())?;
             Ok(Exit::Done)
         }
         Err(error) => Ok(told(&error)),
     }
-}
-
-/// A command starts without knowing what this server accepts.
-fn session(client: &Client) -> Session {
-    Session::new(client.method(), &Remembered::default())
 }
 
 fn told(error: &ApiError) -> Exit {

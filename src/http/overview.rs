@@ -49,7 +49,8 @@ fn account_json(page: &PageSettings, all: &Facts, facts: &AccountFacts, now: Dat
     json!({
         "status": status::account_json(status, now),
         "state": state(facts, poll, now),
-        // For pages that were left open while the program was replaced: their script is the one of before.
+        // The older name of `state`, for pages that were left open while the program was replaced: they run the script of
+        // the version before.
         "standing": state(facts, poll, now),
         "unread_seconds": unread.num_seconds(),
         "wanted_seconds": (end - start).num_seconds().max(0),
@@ -71,7 +72,7 @@ fn account_json(page: &PageSettings, all: &Facts, facts: &AccountFacts, now: Dat
 
 fn problem_json(problem: &Problem) -> Value {
     let Problem { level, kind, text, advice } = problem;
-    // `mend` as `standing` above.
+    // `mend` is what those pages call the advice.
     json!({ "level": level, "kind": kind, "text": text, "advice": advice, "mend": advice })
 }
 

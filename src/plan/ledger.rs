@@ -8,7 +8,8 @@ use crate::window::Window;
 use crate::window::coverage::{Coverage, Stretch};
 use crate::window::density::Forecast;
 
-/// A span that could not be read and is retried at growing intervals.
+/// A span that could not be read and is retried at growing intervals: what the planner needs of the ledger's row
+/// (`store::gap::OpenGap`), with the reason as a type.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Gap {
     /// The span that could not be read.
@@ -83,7 +84,8 @@ impl Ledger {
     }
 }
 
-/// What one reply changes in the ledger; stored in one transaction with the records.
+/// What one reply changes in the whole account's ledger; stored in one transaction with the records. The planner makes
+/// it from a reading's [`Step`](crate::read::request::Step), which knows neither re-read ages nor gaps and their tries.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct LedgerChange {
     /// Stretches proven to be read completely, with the re-read age at that time.

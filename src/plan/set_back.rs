@@ -16,7 +16,7 @@ impl Planner {
         self.set_back.take()
     }
 
-    /// The reading of the API's own clock, if it is so far behind that nothing newer is claimed, or if a single
+    /// The reading of the API's own clock, if it is too far behind for anything newer to be claimed, or if a single
     /// pass left something unread because of it.
     pub fn behind(&self) -> Option<DateTime<Utc>> {
         self.behind.or(self.api_clock.given_up())

@@ -178,7 +178,8 @@ impl Outcome {
     }
 }
 
-/// What follows from one reply.
+/// What follows from one reply for the reading that asked. The planner turns it into a `plan::ledger::LedgerChange`, which
+/// adds what only the account's ledger shows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Step {
     /// Windows now proven to be read completely.

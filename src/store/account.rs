@@ -190,19 +190,6 @@ impl Store {
         .await
     }
 
-    /// Ends an account's pause. Successful reads are recorded by their commits.
-    pub async fn note_success(&self, name: &str) -> Result<(), StoreError> {
-        self.soon(async {
-        let mut tx = self.begin().await?;
-        sql("update cdr_sync.account set paused_until = null where name = $1 and paused_until is not null")
-            .bind(name)
-            .execute(&mut *tx)
-            .await?;
-        tx.commit().await
-        })
-        .await
-    }
-
     /// Every account that the ledger knows, by name.
     pub async fn status(&self) -> Result<Vec<AccountStatus>, StoreError> {
         self.in_time(async {

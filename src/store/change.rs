@@ -60,7 +60,8 @@ impl RemovalRules {
     }
 }
 
-/// Everything that one answer changes.
+/// Everything that one answer changes, as the database takes it: borrowed, and in the words of its tables. The engine
+/// keeps the same, owned, as `PendingBatch` until it is stored.
 #[derive(Clone, Debug)]
 pub struct Commit<'a> {
     /// The account's name in the configuration.

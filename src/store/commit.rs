@@ -347,7 +347,7 @@ async fn record_rejected(
     let unstorable = refused.iter().map(|(rejected, code)| (rejected, Some(*code)));
     let all: Vec<_> = plain.chain(unstorable).collect();
     let kept_out: Vec<&Cdr> = merged.flipped.iter().filter_map(find).copied().collect();
-    twin::note(conn, commit, &kept_out, &superseded).await?;
+    twin::note(conn, commit.account, commit.read_at, &kept_out, &superseded).await?;
     rejected::record(conn, commit.account, commit.read_at, &all).await?;
     let stored = folded.winners.iter().copied().filter(|record| {
         !merged.flipped.contains(&record.key) && merged.refused.iter().all(|(key, _)| *key != record.key)
@@ -409,8 +409,20 @@ async fn remove(
         scope::has_read(conn, commit.account, claim.window, &seen).await?;
     }
     for claim in commit.claims.iter().filter(|claim| claim.may_mark) {
-        let removal =
-            Removal { commit, claim, seen: &seen, oldest, shields: &shields, stamp: locked.stamp, horizon };
+        let removal = Removal {
+            account: commit.account,
+            rules: commit.removal,
+            history: commit.history,
+            claim,
+            seen: &seen,
+            earlier_keys: commit.earlier_keys,
+            confirmed_gone: commit.confirmed_gone,
+            has_records: !commit.records.is_empty(),
+            oldest,
+            shields: &shields,
+            stamp: locked.stamp,
+            horizon,
+        };
         let found = removal.judge(conn).await?;
         done.removed += found.removed;
         done.missing_new += found.new;
@@ -429,8 +441,9 @@ async fn write_ledger(
     locked: &Locked,
     done: &mut Committed,
 ) -> Result<(), StoreError> {
-    gap::write(conn, commit).await?;
-    done.coverage = ledger::write_coverage(conn, commit).await?;
+    gap::write(conn, commit.account, commit.read_at, commit.close_gaps, commit.open_gaps).await?;
+    done.coverage =
+        ledger::write_coverage(conn, commit.account, commit.lowered, commit.claims, commit.uncover).await?;
     done.cursor = ledger::write_cursor(conn, commit.account, &done.coverage, locked, done.updated_at).await?;
     done.rechecks = recheck::rechecks(conn, commit.account).await?;
     if let Some(read) = &commit.window_read {

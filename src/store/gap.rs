@@ -4,11 +4,11 @@ use chrono::{DateTime, Utc};
 use sqlx::postgres::types::PgRange;
 use sqlx::{FromRow, PgConnection};
 
-use super::change::Commit;
 use super::{Store, StoreError, span, sql, sql_as};
 use crate::window::Window;
 
-/// A window that was given up for now, for the first time or again.
+/// A window that was given up for now, for the first time or again: a gap on its way into `cdr_sync.gap`, where the
+/// database counts the tries ([`OpenGap`] is the row, `plan::ledger::Gap` what the planner needs of it).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NewGap<'a> {
     /// The window that could not be read in full.
@@ -21,7 +21,7 @@ pub struct NewGap<'a> {
     pub next_try_at: DateTime<Utc>,
 }
 
-/// A gap that has not been closed yet.
+/// A row of `cdr_sync.gap` that has not been closed yet, with what people want to know of it.
 #[derive(Clone, Debug, PartialEq, Eq, FromRow)]
 pub struct OpenGap {
     /// The gap's id in `cdr_sync.gap`.
@@ -107,17 +107,23 @@ async fn select(conn: &mut PgConnection, account: Option<&str>) -> Result<Vec<Op
     Ok(gaps.bind(account).fetch_all(conn).await?)
 }
 
-/// Closes and opens gaps as the commit says. Opening one that is already open counts another failed try.
-pub(super) async fn write(conn: &mut PgConnection, commit: &Commit<'_>) -> Result<(), StoreError> {
-    if !commit.close_gaps.is_empty() {
+/// Closes and opens gaps after a read at `read_at`. Opening one that is already open counts another failed try.
+pub(super) async fn write(
+    conn: &mut PgConnection,
+    account: &str,
+    read_at: DateTime<Utc>,
+    closed: &[Window],
+    opened: &[NewGap<'_>],
+) -> Result<(), StoreError> {
+    if !closed.is_empty() {
         sql("update cdr_sync.gap set closed_at = $3 where account = $1 and span = any($2) and closed_at is null")
-            .bind(commit.account)
-            .bind(commit.close_gaps.iter().copied().map(span).collect::<Vec<_>>())
-            .bind(commit.read_at)
+            .bind(account)
+            .bind(closed.iter().copied().map(span).collect::<Vec<_>>())
+            .bind(read_at)
             .execute(&mut *conn)
             .await?;
     }
-    for new in commit.open_gaps {
+    for new in opened {
         sql("insert into cdr_sync.gap as g
                  (account, span, reason, opened_at, last_tried_at, next_try_at, last_error)
              values ($1, $2, $3, $4, $4, $5, $6)
@@ -125,10 +131,10 @@ pub(super) async fn write(conn: &mut PgConnection, commit: &Commit<'_>) -> Resul
              set tries = g.tries + 1, last_tried_at = excluded.last_tried_at,
                  next_try_at = excluded.next_try_at, last_error = excluded.last_error
              where g.last_tried_at < excluded.last_tried_at")
-        .bind(commit.account)
+        .bind(account)
         .bind(span(new.window))
         .bind(new.reason)
-        .bind(commit.read_at)
+        .bind(read_at)
         .bind(new.next_try_at)
         .bind(new.error)
         .execute(&mut *conn)

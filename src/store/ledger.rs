@@ -4,14 +4,14 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 use sqlx::{FromRow, PgConnection};
 
-use super::change::Commit;
+use super::change::Claim;
 use super::commit_count::CommitCount;
 use super::gap::{self, OpenGap};
 use super::recheck;
 use super::{Store, StoreError, coverage, sql, sql_as, sql_value};
 use crate::plan::ledger::Recheck;
 use crate::window::Window;
-use crate::window::coverage::{Coverage, cursor};
+use crate::window::coverage::{Coverage, Stretch, cursor};
 use crate::window::lacking::Lacking;
 
 /// Everything that the planner starts from.
@@ -214,23 +214,26 @@ async fn bare_rows(conn: &mut PgConnection, account: &str) -> Result<Option<Wind
     Ok(first.zip(after).and_then(|(first, after)| Window::new(first, after)))
 }
 
-/// Applies what the commit lowers, what it claims and what it withdraws, and writes the difference.
+/// Lowers re-read ages, adds claims, then withdraws windows, and writes the difference.
 pub(super) async fn write_coverage(
     conn: &mut PgConnection,
-    commit: &Commit<'_>,
+    account: &str,
+    lowered: &[Stretch],
+    claims: &[Claim],
+    uncover: &[Window],
 ) -> Result<Coverage, StoreError> {
-    let stored = coverage::read(conn, commit.account).await?;
+    let stored = coverage::read(conn, account).await?;
     let mut after = stored.combined();
-    for stretch in commit.lowered {
+    for stretch in lowered {
         after.lower(stretch.window, stretch.reread_age);
     }
-    for claim in commit.claims {
+    for claim in claims {
         after.claim_lacking(claim.window, claim.reread_age, claim.lacking);
     }
-    for window in commit.uncover {
+    for window in uncover {
         after.uncover(*window);
     }
-    stored.write(conn, commit.account, &after).await?;
+    stored.write(conn, account, &after).await?;
     Ok(after)
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use chrono::{DateTime, SubsecRound as _, TimeDelta, Utc};
 use sqlx::{AssertSqlSafe, PgConnection};
 
-use super::change::{Claim, Commit, SUSPICIOUS_READS};
+use super::change::{Claim, RemovalRules, SUSPICIOUS_READS};
 use super::{Store, StoreError, interval, merge, sql, sql_as};
 use crate::cdr::{Cdr, CdrKey, Rejected};
 use crate::window::Window;
@@ -153,10 +153,19 @@ impl<'a> Shields<'a> {
 
 /// One claim's rows against one answer's keys.
 pub(super) struct Removal<'a> {
-    pub commit: &'a Commit<'a>,
+    pub account: &'a str,
+    pub rules: RemovalRules,
+    /// `true` if replaced versions are kept.
+    pub history: bool,
     pub claim: &'a Claim,
     /// Every key that the read returned.
     pub seen: &'a BTreeSet<&'a CdrKey>,
+    /// The keys among them from pages before this answer.
+    pub earlier_keys: &'a [CdrKey],
+    /// Missing keys that the API no longer returns by CallID; `None` if it cannot be asked.
+    pub confirmed_gone: Option<&'a BTreeSet<CdrKey>>,
+    /// `true` if this answer has records.
+    pub has_records: bool,
     /// The oldest record of this answer.
     pub oldest: Option<DateTime<Utc>>,
     pub shields: &'a Shields<'a>,
@@ -198,7 +207,7 @@ impl Removal<'_> {
         horizon: DateTime<Utc>,
         found: &mut FoundMissing,
     ) -> Result<(), StoreError> {
-        move_horizon(conn, self.commit.account, horizon).await?;
+        move_horizon(conn, self.account, horizon).await?;
         (self.horizon, found.horizon) = (Some(horizon), Some(horizon));
         Ok(())
     }
@@ -215,7 +224,7 @@ impl Removal<'_> {
             return Ok(None);
         }
         // This answer's own records are not older than the stretch.
-        let earlier = self.commit.earlier_keys.iter();
+        let earlier = self.earlier_keys.iter();
         let (call_ids, types) = columns(earlier.chain(self.shields.keys.iter().copied()));
         let statement = format!(
             "with live as not materialized (
@@ -241,7 +250,7 @@ impl Removal<'_> {
         let (gone, lowest, above): (i64, bool, Option<DateTime<Utc>>) =
             sqlx::query_as(AssertSqlSafe(statement))
                 .persistent(false)
-                .bind(self.commit.account)
+                .bind(self.account)
                 .bind(stretch.from())
                 .bind(stretch.to())
                 .bind(call_ids)
@@ -249,14 +258,14 @@ impl Removal<'_> {
                 .bind(self.horizon)
                 .fetch_one(conn)
                 .await?;
-        let long = stretch.len() >= HORIZON_LENGTH || gone > i64::from(self.commit.removal.suspicious_rows);
+        let long = stretch.len() >= HORIZON_LENGTH || gone > i64::from(self.rules.suspicious_rows);
         Ok((lowest && long).then(|| above.map_or(to, |above| above.clamp(to, limit))))
     }
 
     /// The horizon, if rows that were missing for long enough to be marked turn out to be beyond it: nothing older has
     /// been shown since, although the row before them was requested as well, or there is none.
     async fn purged(&self, conn: &mut PgConnection) -> Result<Option<DateTime<Utc>>, StoreError> {
-        let rules = self.commit.removal;
+        let rules = self.rules;
         let statement = format!(
             "with live as not materialized (
                  select c.started_at from voicenter.cdr c
@@ -285,7 +294,7 @@ impl Removal<'_> {
         );
         let row: Option<(DateTime<Utc>,)> = sqlx::query_as(AssertSqlSafe(statement))
             .persistent(false)
-            .bind(self.commit.account)
+            .bind(self.account)
             .bind(self.floor())
             .bind(self.claim.window.to())
             .bind(self.claim.read_at)
@@ -294,7 +303,7 @@ impl Removal<'_> {
             .bind(i64::from(rules.suspicious_reads))
             .bind(interval(rules.suspicious_after))
             .bind(self.horizon)
-            .bind(!self.commit.records.is_empty())
+            .bind(self.has_records)
             .fetch_optional(conn)
             .await?;
         Ok(row.map(|(horizon,)| horizon.min(self.claim.read_at - HORIZON_AGE)))
@@ -309,7 +318,7 @@ impl Removal<'_> {
     /// `true` if they are suspiciously many. Committing the same read again counts nothing twice.
     async fn note(&self, conn: &mut PgConnection) -> Result<(i64, u64, bool), StoreError> {
         let (call_ids, types) = columns(self.seen.iter().copied().chain(self.shields.keys.iter().copied()));
-        let rules = self.commit.removal;
+        let rules = self.rules;
         let (missing, new, suspicious): (i64, i64, bool) = sql_as(
             "with seen as (
                  select * from unnest($5::text[], $6::text[]) as seen(call_id, type)
@@ -364,7 +373,7 @@ impl Removal<'_> {
              )
              select missing, (select count(*) from noted where new), suspicious from judged",
         )
-        .bind(self.commit.account)
+        .bind(self.account)
         .bind(self.floor())
         .bind(self.claim.window.to())
         .bind(self.claim.read_at)
@@ -386,8 +395,8 @@ impl Removal<'_> {
 
     /// Marks rows as removed that this read and enough reads before it, over enough time, have missed.
     async fn mark(&self, conn: &mut PgConnection) -> Result<u64, StoreError> {
-        let rules = self.commit.removal;
-        let confirmed = self.commit.confirmed_gone.map(columns);
+        let rules = self.rules;
+        let confirmed = self.confirmed_gone.map(columns);
         let (call_ids, types) = confirmed.unzip();
         let statement = format!(
             "with confirmed as (
@@ -423,7 +432,7 @@ impl Removal<'_> {
         );
         let (removed,): (i64,) = sqlx::query_as(AssertSqlSafe(statement))
             .persistent(false)
-            .bind(self.commit.account)
+            .bind(self.account)
             .bind(self.claim.window.from())
             .bind(self.claim.window.to())
             .bind(self.claim.read_at)
@@ -431,11 +440,11 @@ impl Removal<'_> {
             .bind(interval(rules.after))
             .bind(i64::from(rules.suspicious_reads))
             .bind(interval(rules.suspicious_after))
-            .bind(self.commit.history)
+            .bind(self.history)
             .bind(self.floor())
             .bind(call_ids)
             .bind(types)
-            .bind(!self.commit.records.is_empty())
+            .bind(self.has_records)
             .bind(!self.shields.anonymous)
             .bind(self.claim.read_at - HORIZON_AGE)
             .fetch_one(conn)

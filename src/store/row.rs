@@ -24,7 +24,6 @@ pub struct Rows<'a> {
     account: &'a str,
     window: Window,
     page: VecDeque<Row>,
-    page_size: i64,
     /// The last row fetched; the next page begins after it.
     last: Option<(DateTime<Utc>, CdrKey)>,
     ended: bool,
@@ -34,17 +33,11 @@ pub struct Rows<'a> {
 type Row = (Cdr, Option<DateTime<Utc>>);
 
 impl Rows<'_> {
-    /// Fetches another number of rows at a time.
-    #[must_use]
-    pub fn paged_by(self, rows: u32) -> Self {
-        Self { page_size: rows.max(1).into(), ..self }
-    }
-
     /// The next row and its `removed_at`; `None` after the last.
     pub async fn next(&mut self) -> Result<Option<Row>, StoreError> {
         if self.page.is_empty() && !self.ended {
             self.page = self.fetch().await?.into();
-            self.ended = (self.page.len() as i64) < self.page_size;
+            self.ended = (self.page.len() as i64) < PAGE;
             self.last =
                 self.page.back().map(|(cdr, _)| (cdr.started_at, cdr.key.clone())).or(self.last.take());
         }
@@ -73,7 +66,7 @@ impl Rows<'_> {
                     .bind(after.map(|(started_at, _)| *started_at))
                     .bind(after.map(|(_, key)| key.call_id.as_str()))
                     .bind(after.map(|(_, key)| key.call_type.as_str()))
-                    .bind(self.page_size)
+                    .bind(PAGE)
                     .fetch_all(&mut *tx)
                     .await?;
                 tx.commit().await?;
@@ -90,7 +83,7 @@ impl Store {
     /// The rows that started in `window`.
     pub fn read_span<'a>(&'a self, account: &'a str, window: Window) -> Rows<'a> {
         let (page, last) = (VecDeque::new(), None);
-        Rows { store: self, account, window, page, page_size: PAGE, last, ended: false }
+        Rows { store: self, account, window, page, last, ended: false }
     }
 
     /// How many calls started in each full hour of `[from, to)` that had any: for the density forecast.

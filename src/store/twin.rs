@@ -4,7 +4,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::{AssertSqlSafe, PgConnection};
 
-use super::change::{Claim, Commit};
+use super::change::Claim;
 use super::merge::Merged;
 use super::missing::columns;
 use super::{StoreError, interval, merge, row, span, sql};
@@ -45,7 +45,8 @@ pub(super) async fn superseded(
 /// Notes the dates at which records of one key were seen. A pair that is already known is not read again.
 pub(super) async fn note(
     conn: &mut PgConnection,
-    commit: &Commit<'_>,
+    account: &str,
+    read_at: DateTime<Utc>,
     kept_out: &[&Cdr],
     superseded: &[Cdr],
 ) -> Result<(), StoreError> {
@@ -70,8 +71,8 @@ pub(super) async fn note(
          on conflict (account, call_id, type, started_at) do update
          set noted_at = excluded.noted_at, due_at = excluded.due_at, tries = 0
          where t.noted_at < excluded.noted_at")
-    .bind(commit.account)
-    .bind(commit.read_at)
+    .bind(account)
+    .bind(read_at)
     .bind(call_ids)
     .bind(types)
     .bind(losers.iter().map(|record| record.started_at).collect::<Vec<_>>())

@@ -142,7 +142,8 @@ impl Lookup {
     }
 }
 
-/// Everything that one answer changes, owned, so that it can be stored while the next one is fetched.
+/// Everything that one answer changes, owned, so that it can be stored while the next one is fetched, and in the
+/// planner's words, which logs and metrics need; [`Commit`] borrows from it for one try at storing.
 #[derive(Debug)]
 pub(super) struct PendingBatch {
     pub account: String,

@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use super::events::{ClocksDiffer, FutureDates};
 use crate::voicenter::Answer;
 
 /// A greater difference between clocks or dates is more than skew.
@@ -22,23 +23,13 @@ impl ClockWatch {
         let Some(theirs) = answer.server_date else { return };
         let seconds = (theirs - read_at).num_seconds();
         if (theirs - read_at).abs() > APART && is_time(&mut self.difference, read_at) {
-            tracing::warn!(
-                event = "clocks_differ",
-                account,
-                seconds,
-                "the API's clock (its Date header) and this host's are far apart: nothing newer than either is claimed as read"
-            );
+            ClocksDiffer { account, seconds }.emit();
         }
         // A wrong zone ends the sync before this; what remains are a few odd dates.
         let newest = answer.records.iter().map(|record| record.started_at).max();
         let Some(ahead) = newest.map(|newest| newest - theirs).filter(|ahead| *ahead > APART) else { return };
         if is_time(&mut self.future_dates, read_at) {
-            tracing::warn!(
-                event = "future_dates",
-                account,
-                minutes = ahead.num_minutes(),
-                "records are dated in the future by the API's own clock"
-            );
+            FutureDates { account, minutes: ahead.num_minutes() }.emit();
         }
     }
 }

@@ -2,6 +2,8 @@
 //! it and shows it as progress. docs/operations.md explains each by its name.
 
 mod account;
+mod clocks;
+mod lease;
 mod request;
 mod window;
 
@@ -9,6 +11,8 @@ pub(super) use account::{
     AccountStopped, DaysNotCompared, ErrorNotNoted, Fenced, FieldChurns, FieldsDoubted, HandedOver, Leading,
     LedgerReloaded, NotStored, Panicked, ReportingZoneUnknown, Resumed, RowsLost, ScopeChanged, Standby,
 };
+pub(super) use clocks::{ClocksDiffer, FutureDates, ZoneContradicted, ZoneNotLookedAt};
+pub(super) use lease::{LeaseLost, LeaseNotReleased, LeaseNotRenewed, NotLeft, NotShownUp};
 pub(super) use request::{
     CallNotAsked, CapabilityDropped, CapabilityRestored, InvalidRange, Refused, RequestEnded, RequestFailed,
     Waiting,

@@ -8,6 +8,7 @@ use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::SyncError;
+use super::events::{LeaseLost, LeaseNotReleased, LeaseNotRenewed};
 use super::status::Heart;
 use crate::clock::{monotonic, random_id};
 use crate::store::lease::{Holder, Taken};
@@ -43,7 +44,7 @@ fn pid_namespace() -> String {
 
 /// Returns `true` if `holder` was a process of this host that is gone: its lease need not be waited for. If this is
 /// ever wrong, the fence still keeps the old holder from writing.
-pub fn is_dead(holder: &str) -> bool {
+fn is_dead(holder: &str) -> bool {
     let mine = this_process();
     let mut theirs = holder.split('/');
     let mut ours = mine.id.split('/');
@@ -141,7 +142,7 @@ impl Leadership {
     pub async fn release(self) {
         let_go(&self.leases.held, &self.account, self.fence);
         if let Err(error) = self.leases.store.release_lease(&self.account, &self.leases.holder).await {
-            tracing::debug!(event = "lease_not_released", account = self.account, %error, "it will expire");
+            LeaseNotReleased { account: &self.account, error: &error }.emit();
         }
     }
 }
@@ -176,7 +177,7 @@ async fn renew(store: Store, holder: Holder, held: HeldLeases) {
             continue;
         }
         while let Err(error) = renew_once(&store, &holder, &held, &leases).await {
-            tracing::warn!(event = "lease_not_renewed", accounts = leases.len(), %error, "trying again");
+            LeaseNotRenewed { accounts: leases.len(), error: &error }.emit();
             tokio::time::sleep(TRY_AGAIN).await;
         }
     }
@@ -198,7 +199,7 @@ async fn renew_once(
             // Another process is examining it at this moment.
             Some(false) => {}
             None if let_go(held, account, lease.fence) => {
-                tracing::warn!(event = "lease_lost", account, "another process leads this account now");
+                LeaseLost { account }.emit();
                 lease.good_until.send_replace(asked);
             }
             // It was released in the meantime.

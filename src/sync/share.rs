@@ -12,6 +12,7 @@ use crate::store::Store;
 use crate::store::lease::Holder;
 use crate::store::replica::Replica;
 
+use super::events::NotShownUp;
 use super::leadership::LEASE;
 use super::status::{Progress, ProgressWatch};
 
@@ -79,7 +80,7 @@ impl Share {
                     self.given_up.send_replace(for_others(failing, &holder.id, &replicas));
                     self.left_alone.send_replace(for_others(unable, &holder.id, &replicas));
                 }
-                Err(error) => tracing::debug!(event = "not_shown_up", %error, "trying again"),
+                Err(error) => NotShownUp { error: &error }.emit(),
             }
             clock.sleep(EVERY).await;
         }

@@ -12,8 +12,8 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::engine::{Engine, RESUME_EVERY, TURN, TickOutcome};
 use super::events::{
-    AccountStopped, ErrorNotNoted, Fenced, HandedOver, Leading, LedgerReloaded, NotStored, Panicked, Resumed,
-    Standby,
+    AccountStopped, ErrorNotNoted, Fenced, HandedOver, Leading, LedgerReloaded, NotLeft, NotStored, Panicked,
+    Resumed, Standby,
 };
 use super::leadership::Leases;
 use super::share::{LEFT_ALONE, Share, given_up};
@@ -69,7 +69,7 @@ pub async fn run(
         }
     }
     if let Err(error) = common.store.leave(&common.leases.holder).await {
-        tracing::debug!(event = "not_left", %error);
+        NotLeft { error: &error }.emit();
     }
     sound
 }

@@ -4,6 +4,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::SyncError;
+use super::events::{ZoneContradicted, ZoneNotLookedAt};
 use super::fetch::Fetcher;
 use crate::voicenter::zone_check::{self, AskedBounds, Contradiction, ZoneSigns, ZoneVerdict};
 use crate::voicenter::{Action, Answer, Form, Question};
@@ -42,7 +43,7 @@ impl ZoneWatch {
         self.look_at.is_none_or(|at| at <= now || at - now > EVERY)
     }
 
-    /// Returns `true` if the last look was so long ago that a doubt calls for another.
+    /// Returns `true` if enough time has passed since the last look for a doubt to call for another.
     pub(super) fn may_look_again(&self, now: DateTime<Utc>) -> bool {
         self.looked_at.is_none_or(|at| (now - at).abs() >= FAILED_EVERY)
     }
@@ -153,7 +154,7 @@ impl Fetcher {
                 }
                 Action::Pause { .. } => return Err(self.refused(&error)),
                 action => {
-                    tracing::debug!(event = "zone_not_looked_at", account = self.account.name, %error);
+                    ZoneNotLookedAt { account: &self.account.name, error: &error }.emit();
                     let late = matches!(action, Action::TooSlow | Action::SlowDown { .. });
                     return Ok(if late { Looked::Failed } else { Looked::Refused });
                 }
@@ -246,7 +247,7 @@ impl Fetcher {
         self.zone = ZoneWatch { ids_refuted_at: self.zone.ids_refuted_at, ..ZoneWatch::default() };
         let zone = self.account.client.timezone();
         let message = contradiction.describe(zone, self.clock.now());
-        tracing::error!(event = "zone_contradicted", account = self.account.name, error = message);
+        ZoneContradicted { account: &self.account.name, message: &message }.emit();
         SyncError::WrongZone { message }
     }
 }

@@ -24,7 +24,8 @@ use crate::cdr::{Cdr, Column, Rejected};
 use member::{Member, members};
 use record::{Decoded, decode_record};
 
-/// The decoded envelope of an answer. It is pure data; the client decides what it means.
+/// A decoded body, whether it reports success or an error. It is pure data; the client decides what it means, and makes
+/// an [`Answer`](super::Answer) of one that can be used.
 #[derive(Clone, Debug, Default)]
 pub struct Envelope {
     /// `ERROR_NUMBER`; `None` if it is absent beside a `CDR_LIST`.

@@ -120,7 +120,7 @@ pub enum ApiError {
     /// The connection was made, but no complete answer arrived within `api.timeout`.
     #[error("the API did not answer in time: {0}")]
     TimedOut(String),
-    /// Answers of other accounts used up the memory for so long that this one was abandoned.
+    /// This answer was abandoned because answers of other accounts kept using up the memory.
     #[error("the answer was abandoned after {received} bytes: answers of other accounts use up the memory")]
     NoMemory {
         /// Number of bytes received, decompressed.

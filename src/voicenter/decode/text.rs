@@ -137,7 +137,7 @@ fn one_escape(text: &str) -> (&str, usize) {
     }
 }
 
-/// The UTF-16 code unit that `text` starts with in the form `\uXXXX`.
+/// The UTF-16 code unit that `text` starts with: `\u` and four hexadecimal digits.
 fn code_unit(text: &str) -> Option<u16> {
     let digits = text.strip_prefix("\\u")?.get(..4)?;
     digits.bytes().all(|byte| byte.is_ascii_hexdigit()).then(|| u16::from_str_radix(digits, 16).ok())?

@@ -8,35 +8,13 @@ use cdr_sync::sync::status::ProgressWatch;
 use voicenter_simulator::{ApiGeneration, SimulatorOptions};
 
 use crate::mirror::scene::{MirrorScene, Setup, simulated};
+use crate::support::database::{RESTORE, SNAPSHOT};
 use crate::support::dates::minutes;
 
 /// Many pages, so that the claims of one answer rest on the rows of those before it.
 fn paged() -> Setup {
     Setup::new(SimulatorOptions { record_limit: 100, ..simulated(ApiGeneration::Current) })
 }
-
-/// All that a commit may write; the one that runs ends first.
-const SNAPSHOT: &str = "
-create schema before;
-do $$ declare t regclass; begin
-    lock table cdr_sync.cursor in exclusive mode;
-    for t in select c.oid::regclass from pg_class c join pg_namespace n on n.oid = c.relnamespace
-             where n.nspname in ('voicenter', 'cdr_sync') and c.relkind = 'r' loop
-        execute format('create table before.%I as table %s', replace(t::text, '.', '__'), t);
-    end loop;
-end $$";
-
-/// The state of the snapshot, under the programs that went on since.
-const RESTORE: &str = "
-set session_replication_role = replica;
-do $$ declare t regclass; begin
-    lock table cdr_sync.cursor in exclusive mode;
-    for t in select c.oid::regclass from pg_class c join pg_namespace n on n.oid = c.relnamespace
-             where n.nspname in ('voicenter', 'cdr_sync') and c.relkind = 'r' loop
-        execute format('delete from %s', t);
-        execute format('insert into %s overriding system value table before.%I', t, replace(t::text, '.', '__'));
-    end loop;
-end $$";
 
 #[tokio::test]
 async fn commits_that_the_database_lost_are_read_again() {

@@ -3,7 +3,6 @@
 use cdr_sync::store::StoreError;
 use cdr_sync::store::account::Start;
 use cdr_sync::store::commit::Commit;
-use cdr_sync::store::request::WorkRequestState;
 use serde_json::json;
 
 use crate::store_postgres::scene::{ACCOUNT, StoreScene, at, cdr, cdrs, claim, hour};
@@ -80,19 +79,8 @@ async fn status_tells_errors_and_pauses() {
     let status = &scene.store.status().await.unwrap()[0];
     assert_eq!(status.last_error, Some(("refused".into(), at(12, 0))));
     assert_eq!(status.paused_until, Some(at(12, 5)));
-    scene.store.note_success(ACCOUNT).await.unwrap();
+    assert_eq!(scene.store.resume_account(ACCOUNT).await.unwrap(), Some(at(12, 5)));
     assert_eq!(scene.store.status().await.unwrap()[0].paused_until, None);
-}
-
-#[tokio::test]
-async fn work_can_be_asked_for_and_followed() {
-    let scene = StoreScene::new().await;
-    let id = scene.store.ask(ACCOUNT, hour(1), "sync").await.unwrap();
-    assert_eq!(scene.store.open_requests(ACCOUNT).await.unwrap()[0].window, hour(1));
-    let done = WorkRequestState { state: "done".into(), progress: 1.0, error: None };
-    scene.store.set_request(id, &done, at(12, 0)).await.unwrap();
-    assert_eq!(scene.store.open_requests(ACCOUNT).await.unwrap(), []);
-    assert_eq!(scene.store.request_state(id).await.unwrap(), Some(done));
 }
 
 #[tokio::test]

@@ -71,3 +71,33 @@ pub async fn count(url: &str, query: &str) -> i64 {
     let query = sqlx::query_scalar(AssertSqlSafe(query.to_owned()));
     query.fetch_one(&mut sql(url).await).await.unwrap()
 }
+
+/// Remembers all that a commit may write; the one that runs ends first.
+pub const SNAPSHOT: &str = "
+drop schema if exists before cascade;
+create schema before;
+do $$ declare t regclass; begin
+    lock table cdr_sync.cursor in exclusive mode;
+    for t in select c.oid::regclass from pg_class c join pg_namespace n on n.oid = c.relnamespace
+             where n.nspname in ('voicenter', 'cdr_sync') and c.relkind = 'r' loop
+        execute format('create table before.%I as table %s', replace(t::text, '.', '__'), t);
+    end loop;
+end $$";
+
+/// Brings that state back, under the programs that went on since. All tables are locked first: what a failover brings is
+/// of one instant.
+pub const RESTORE: &str = "
+begin;
+set local session_replication_role = replica;
+do $$ declare t regclass; begin
+    for t in select c.oid::regclass from pg_class c join pg_namespace n on n.oid = c.relnamespace
+             where n.nspname in ('voicenter', 'cdr_sync') and c.relkind = 'r' loop
+        execute format('lock table %s in share row exclusive mode', t);
+    end loop;
+    for t in select c.oid::regclass from pg_class c join pg_namespace n on n.oid = c.relnamespace
+             where n.nspname in ('voicenter', 'cdr_sync') and c.relkind = 'r' loop
+        execute format('delete from %s', t);
+        execute format('insert into %s overriding system value table before.%I', t, replace(t::text, '.', '__'));
+    end loop;
+end $$;
+commit";

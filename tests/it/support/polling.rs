@@ -13,13 +13,18 @@ pub async fn until(what: &str, holds: impl AsyncFnMut() -> bool) {
 }
 
 /// Waits for a condition; false: it did not come in time.
-pub async fn comes_within(limit: Duration, mut holds: impl AsyncFnMut() -> bool) -> bool {
+pub async fn comes_within(limit: Duration, holds: impl AsyncFnMut() -> bool) -> bool {
+    looked_at_every(PAUSE, limit, holds).await
+}
+
+/// The same for a condition that is expensive to look at.
+pub async fn looked_at_every(pause: Duration, limit: Duration, mut holds: impl AsyncFnMut() -> bool) -> bool {
     let began = Instant::now();
     while !holds().await {
         if began.elapsed() > limit {
             return false;
         }
-        tokio::time::sleep(PAUSE).await;
+        tokio::time::sleep(pause).await;
     }
     true
 }

@@ -13,7 +13,7 @@ use voicenter_simulator::{ApiGeneration, Record, Simulator, SimulatorOptions, Wo
 use crate::support::compare;
 use crate::support::database;
 use crate::support::dates::present;
-use crate::support::polling::until;
+use crate::support::polling::{looked_at_every, until};
 use crate::support::program::{ACCOUNT, mirroring};
 use crate::support::simulator::{running, unlimited};
 use crate::torture::daemon::Daemon;
@@ -160,20 +160,24 @@ impl TortureScene {
 
     /// How long after `began` this record stands in the table.
     pub async fn arrival(&mut self, id: &str, began: Instant) -> Duration {
-        while !self.holds(id).await {
-            if began.elapsed() > LIMIT {
-                self.is_stuck = true;
-                self.daemons.iter().for_each(|daemon| eprintln!("stuck:\n{}", daemon.said()));
-                break;
-            }
-            for daemon in &mut self.daemons {
-                if let Some(status) = daemon.process.ended() {
-                    panic!("a daemon ended by itself with {status}:\n{}", daemon.said());
-                }
-            }
-            tokio::time::sleep(Duration::from_millis(15)).await;
+        let left = LIMIT.saturating_sub(began.elapsed());
+        let arrived = looked_at_every(Duration::from_millis(15), left, async || {
+            self.assert_daemons_run();
+            self.holds(id).await
+        });
+        if !arrived.await {
+            self.is_stuck = true;
+            self.daemons.iter().for_each(|daemon| eprintln!("stuck:\n{}", daemon.said()));
         }
         began.elapsed()
+    }
+
+    fn assert_daemons_run(&mut self) {
+        for daemon in &mut self.daemons {
+            if let Some(status) = daemon.process.ended() {
+                panic!("a daemon ended by itself with {status}:\n{}", daemon.said());
+            }
+        }
     }
 
     async fn holds(&mut self, id: &str) -> bool {
@@ -249,21 +253,26 @@ impl TortureScene {
 
     /// The whole table against the truth, once it has had this time to follow.
     pub async fn differences(&self, settling: Duration) -> Differences {
-        let began = Instant::now();
-        loop {
-            let to = present();
-            let expected = self.simulator.truth(to, self.start, to).iter().map(compare::of_truth).collect();
-            let found = compare::table(&self.postgres.url(), ACCOUNT, self.start, to).await;
-            let Some(report) = compare::differences(&expected, &found) else { return Differences::default() };
-            if began.elapsed() > settling {
-                eprintln!("{report}");
-                let keys: BTreeSet<_> = expected.keys().chain(found.keys()).collect();
-                let lost = expected.keys().filter(|key| !found.contains_key(*key)).count();
-                let equal = expected.iter().filter(|(key, row)| found.get(*key) == Some(row)).count();
-                return Differences { lost, wrong: keys.len() - equal - lost };
-            }
-            tokio::time::sleep(Duration::from_millis(200)).await;
-        }
+        let mut found = None;
+        looked_at_every(Duration::from_millis(200), settling, async || {
+            found = self.differences_now().await;
+            found.is_none()
+        })
+        .await;
+        let Some((report, differences)) = found else { return Differences::default() };
+        eprintln!("{report}");
+        differences
+    }
+
+    async fn differences_now(&self) -> Option<(String, Differences)> {
+        let to = present();
+        let expected = self.simulator.truth(to, self.start, to).iter().map(compare::of_truth).collect();
+        let found = compare::table(&self.postgres.url(), ACCOUNT, self.start, to).await;
+        let report = compare::differences(&expected, &found)?;
+        let keys: BTreeSet<_> = expected.keys().chain(found.keys()).collect();
+        let lost = expected.keys().filter(|key| !found.contains_key(*key)).count();
+        let equal = expected.iter().filter(|(key, row)| found.get(*key) == Some(row)).count();
+        Some((report, Differences { lost, wrong: keys.len() - equal - lost }))
     }
 }
 

@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::ops::Range;
 use std::time::Duration;
 
+use crate::support::database::{RESTORE, SNAPSHOT};
 use crate::torture::postgres::{PASSWORD, ROLE};
 use crate::torture::rounds::{Form, Kind, torture};
 use crate::torture::scene::{Setup, TortureScene};
@@ -51,35 +52,6 @@ pub async fn lost_commits(form: Form) {
     .await;
     assert!(noticed.get() > 0, "no crash lost anything");
 }
-
-/// All that a commit may write.
-const SNAPSHOT: &str = "
-drop schema if exists before cascade;
-create schema before;
-do $$ declare t regclass; begin
-    for t in select c.oid::regclass from pg_class c join pg_namespace n on n.oid = c.relnamespace
-             where n.nspname in ('voicenter', 'cdr_sync') and c.relkind = 'r' loop
-        execute format('create table before.%I as table %s', replace(t::text, '.', '__'), t);
-    end loop;
-end $$";
-
-/// The state of the snapshot, under the daemon that went on since. All tables are locked first: what a failover brings
-/// is of one instant.
-const RESTORE: &str = "
-begin;
-set local session_replication_role = replica;
-do $$ declare t regclass; begin
-    for t in select c.oid::regclass from pg_class c join pg_namespace n on n.oid = c.relnamespace
-             where n.nspname in ('voicenter', 'cdr_sync') and c.relkind = 'r' loop
-        execute format('lock table %s in share row exclusive mode', t);
-    end loop;
-    for t in select c.oid::regclass from pg_class c join pg_namespace n on n.oid = c.relnamespace
-             where n.nspname in ('voicenter', 'cdr_sync') and c.relkind = 'r' loop
-        execute format('delete from %s', t);
-        execute format('insert into %s overriding system value table before.%I', t, replace(t::text, '.', '__'));
-    end loop;
-end $$;
-commit";
 
 pub async fn restored_snapshot(form: Form) {
     let kind = Kind {

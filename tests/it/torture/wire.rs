@@ -1,7 +1,6 @@
 //! A proxy whose connections can die without a word, be cut, or be refused.
 
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -215,10 +214,9 @@ async fn up(near: &mut OwnedReadHalf, far: &mut OwnedWriteHalf, shared: &Shared)
         }
         before = chunk.to_vec();
     }
-    // What the other side still has to say may come.
+    // What the other side still has to say may come: it ends the connection.
     let _ = far.shutdown().await;
-    tokio::time::sleep(Duration::from_secs(1)).await;
-    false
+    std::future::pending().await
 }
 
 fn contains(bytes: &[u8], text: &str) -> bool {
