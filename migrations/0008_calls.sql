@@ -397,7 +397,7 @@ agent as (
     select distinct on (root) root, agent_key, agent, agent_extension, representative_code, representative_name, user_id, user_name
     from leg
     where agent_key is not null
-    order by root, is_answered desc, names_agent desc, case when is_answered then duration_seconds end desc nulls last, rank,
+    order by root, (is_answered or has_own_agent) desc, names_agent desc, case when is_answered then duration_seconds end desc nulls last, rank,
         started_at, type
 ),
 gathered as (

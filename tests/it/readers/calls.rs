@@ -23,7 +23,7 @@ async fn a_call_of_one_leg_says_what_the_leg_says() {
         "caller_extension": null, "target_number": "0722222222", "target_extension": "SIP7",
         "target_prefix_name": "Israel", "did": "0722222222", "queue_name": "תמיכה", "department_id": "12",
         "department_name": "Support", "representative_code": "77", "representative_name": "דנה כהן", "user_id": "41",
-        "user_name": "dana", "price": 12.50, "record_url": "https://x.example/1.mp3", "record_expected": true,
+        "user_name": "dana", "price": 12.5, "record_url": "https://x.example/1.mp3", "record_expected": true,
         "custom_data": {"OriginalIvrUniqueID": "before"},
         "dtmf_data": [{"LayerName": "Main", "DTMF": "1", "LayerNumber": 1}, {"LayerName": "Sales", "DTMF": "2"}]
     }]))
@@ -41,17 +41,17 @@ async fn a_call_of_one_leg_says_what_the_leg_says() {
         "target_prefix_name": "Israel", "did": "0722222222", "dial_status": "ANSWER", "queue_name": "תמיכה",
         "last_queue_name": "תמיכה", "queues": 1, "agent_key": "code:77", "first_agent_key": "code:77",
         "last_agent_key": "code:77", "transferred": false, "transferred_to": null, "transfer_answered": null,
-        "price_agorot": 12.50, "priced": true, "destination": "Israel", "recording_url": "https://x.example/1.mp3",
+        "price_agorot": 12.5, "priced": true, "destination": "Israel", "recording_url": "https://x.example/1.mp3",
         "recording_state": "available", "menu_path": "Main: 1 > Sales: 2", "first_seen_at": "2024-06-11T00:00:00+00:00",
         "custom_data": {"OriginalIvrUniqueID": "before"},
         "department_id": "12", "department_name": "Support", "agent": "דנה כהן", "agent_extension": "SIP7",
         "representative_code": "77", "representative_name": "דנה כהן", "user_id": "41", "user_name": "dana",
-        "price": 12.50, "record_url": "https://x.example/1.mp3", "record_urls": ["https://x.example/1.mp3"],
+        "price": 12.5, "record_url": "https://x.example/1.mp3", "record_urls": ["https://x.example/1.mp3"],
         "record_expected": true, "original_call_id": "before", "legs": 1, "types": "Queue"
     }"#,
     )
     .unwrap();
-    scene.run("set timezone = 'UTC'").await;
+    scene.set("set timezone = 'UTC'").await;
     let mut call = scene.row("select * from voicenter.calls").await;
     assert!(call["updated_at"].take().is_string());
     call.as_object_mut().unwrap().remove("updated_at");

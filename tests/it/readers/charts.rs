@@ -47,7 +47,7 @@ async fn a_day_is_counted() {
 #[tokio::test]
 async fn hours_are_counted() {
     let mut scene = a_day().await;
-    scene.run("set timezone = 'UTC'").await;
+    scene.set("set timezone = 'UTC'").await;
     let hours = scene
         .rows("select hour, calls, missed, answer_rate, talk_seconds, price from voicenter.calls_hourly order by hour")
         .await;
@@ -99,7 +99,7 @@ async fn a_call_over_midnight_belongs_to_its_first_day_in_any_session() {
     ]))
     .await;
     for zone in ["UTC", "Asia/Jerusalem", "America/Los_Angeles"] {
-        scene.run(&format!("set timezone = '{zone}'")).await;
+        scene.set(&format!("set timezone = '{zone}'")).await;
         let seen = scene
             .row(
                 "select d.day, d.calls, d.talk_seconds, h.hour = '2024-06-10 20:00Z' as hour, h.hour_local, a.day as agents, q.day as queues
@@ -183,7 +183,7 @@ async fn a_date_far_away_costs_no_more_than_a_near_one() {
         {"call_id": "1", "started_at": "0001-01-01T00:00:00Z"}, {"call_id": "2", "started_at": "9999-12-31T23:59:59Z"}
     ]))
     .await;
-    scene.run("set statement_timeout = '5s'").await;
+    scene.set("set statement_timeout = '5s'").await;
     assert_eq!(
         scene.row("select count(*), sum(calls) from voicenter.calls_hourly").await,
         json!({"count": 2, "sum": 2})

@@ -47,7 +47,7 @@ async fn a_reader_reads_all_of_voicenter_and_nothing_else() {
     }
     // Also without the schema's own door: the rights on each relation are missing too.
     scene
-        .run("reset role; grant usage on schema cdr_sync to voicenter_reader; set role voicenter_reader")
+        .set("reset role; grant usage on schema cdr_sync to voicenter_reader; set role voicenter_reader")
         .await;
     assert_eq!(refusal(&mut scene.sql, "select * from cdr_sync.rejected").await.as_deref(), FORBIDDEN);
 }
@@ -162,6 +162,8 @@ async fn a_database_with_rows_is_migrated_and_others_tables_in_it_are_left_alone
     run(&cluster, "old", "create table voicenter.of_the_superuser (n int)").await;
     migrate(&url).await;
     let mut sql = sql(&url).await;
+    // What the daemon does next.
+    sqlx::query("select cdr_sync.fold_changes('a', 10)").execute(&mut sql).await.unwrap();
     let calls: i64 = sqlx::query_scalar("select sum(calls)::bigint from voicenter.calls_daily")
         .fetch_one(&mut sql)
         .await

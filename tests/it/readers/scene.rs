@@ -48,6 +48,11 @@ impl ReaderScene {
         self.fold().await;
     }
 
+    /// Settings of the session.
+    pub async fn set(&mut self, statement: &str) {
+        sqlx::raw_sql(AssertSqlSafe(statement.to_owned())).execute(&mut self.sql).await.unwrap();
+    }
+
     /// Follows all rows, whatever their `updated_at`: the tests write them by hand.
     async fn fold(&mut self) {
         let fold = "update cdr_sync.reporting set folded_until = '-infinity', folded_call = '';
