@@ -401,7 +401,7 @@ agent as (
         started_at, type
 ),
 gathered as (
-    -- In the order of time; no aggregate has an order of its own, for PostgreSQL 16 would sort all of them by it.
+    -- In the order of time; no aggregate has an order of its own nor is distinct, for PostgreSQL 16 would sort all by it.
     select
         root,
         min(started_at) as started_at,
@@ -415,15 +415,16 @@ gathered as (
         -- A menu that was used, and nothing that speaks of a person.
         bool_or(jsonb_typeof(dtmf_data) = 'array' and dtmf_data <> '[]')
             and not bool_or(is_answered and (is_queued or is_passed_on or agent_key is not null or kind = 23)) as is_menu,
-        array_agg(outcome) filter (where is_missed and not is_own_agent) as missed_outcomes,
+        -- Whether a person was reached; what a menu or a recording did afterwards decides nothing.
+        array_agg(outcome) filter (where (is_missed or outcome in ('left_by_key', 'busy')) and not is_own_agent) as missed_outcomes,
         array_agg(outcome) filter (where outcome not in ('unknown', 'answered') and not is_own_agent) as outcomes,
         array_agg(queue_name) filter (where queue_name is not null) as queue_names,
-        count(distinct queue_name)::integer as queues,
         bool_or(is_queued) as is_queued,
         (case when bool_or(is_queued) then least(sum(longest::bigint) filter (where is_queued), 2147483647) end)::integer as queue_seconds,
         max(longest) as longest,
         max(ring_seconds) filter (where is_answered and not is_passed_on) as answered_ring,
         max(duration) filter (where is_answered) as talk,
+        max(duration) filter (where has_own_agent) as own_talk,
         bool_or(is_answered and is_queued) as is_answered_in_queue,
         (array_agg(did) filter (where did is not null))[1] as did,
         (array_agg(ring_seconds) filter (where ring_seconds is not null))[1] as ring_seconds,
@@ -437,7 +438,7 @@ gathered as (
         sum(price) as price,
         bool_and(price is not null) as priced,
         (array_agg(record_url) filter (where record_url is not null))[1] as record_url,
-        array_agg(distinct record_url) filter (where record_url is not null) as record_urls,
+        array_agg(record_url) filter (where record_url is not null) as record_urls,
         bool_or(record_expected) as record_expected,
         (array_agg(dtmf_data) filter (where jsonb_typeof(dtmf_data) = 'array'))[1] as dtmf_data,
         (array_agg(custom_data) filter (where custom_data is not null))[1] as custom_data,
@@ -519,7 +520,7 @@ select
     w.dial_status,
     w.queue_names[1],
     w.queue_names[array_upper(w.queue_names, 1)],
-    w.queues,
+    (select count(distinct n)::integer from unnest(w.queue_names) n),
     w.department_id,
     w.department_name,
     w.agent_key,
@@ -538,7 +539,10 @@ select
     case w.wait_source when 'vendor' then w.answered_ring when 'derived' then coalesce(w.queue_seconds, w.longest) end,
     w.wait_source,
     coalesce(w.speaker_ring, w.ring_seconds),
-    case when w.outcome <> 'answered' then 0 when not w.is_answered_in_queue then w.talk end,
+    case when w.outcome <> 'answered' then 0 when not w.is_answered_in_queue then
+        -- A customer who was reached by a dialer waits for an agent first.
+        case when w.initiated_by = 'dialer' then least(w.talk, w.own_talk) else w.talk end
+    end,
     case when w.outcome <> 'answered' then 'derived' when not w.is_answered_in_queue then 'vendor' else 'unknown' end,
     least(greatest(floor(extract(epoch from w.ended_at - w.started_at)), 0), 2147483647)::integer,
     w.price,
@@ -559,7 +563,7 @@ select
     changed_at,
     w.price,
     coalesce(w.speaker_url, w.record_url),
-    w.record_urls,
+    (select array_agg(distinct u) from unnest(w.record_urls) u),
     w.record_expected,
     w.target_prefix_name
 from waited w
@@ -1210,7 +1214,7 @@ comment on column voicenter.calls.hour_of_day is 'The hour in which it started, 
 comment on column voicenter.calls.day_of_week is 'The day of the week on which it started, in the account''s zone: 1 is Sunday, 7 is Saturday.';
 comment on column voicenter.calls.direction is 'incoming, outgoing, internal or unknown; these add up. Of the earliest leg, by CdrType or Type: Incoming Call, Queue, VoiceMail and Auto forward are incoming; Extension Outgoing, from one extension to another, is internal; it and whatever is dialled by Click2Call, ProductiveCall, Click 2 IVR or Click 2 Queue is outgoing. A transfer whose original is not stored goes by its extensions and DID.';
 comment on column voicenter.calls.initiated_by is 'Who placed it: person, click2call or dialer (ProductiveCall).';
-comment on column voicenter.calls.outcome is 'How it ended: one of voicenter.outcomes. By the statuses of its legs (voicenter.dial_statuses): answered if the other side answered any (but in_menu if keys were pressed and neither a queue nor an agent is named); else, for incoming calls, the last that counts as missed, else the last that is known.';
+comment on column voicenter.calls.outcome is 'How it ended: one of voicenter.outcomes. By the statuses of its legs (voicenter.dial_statuses): answered if the other side answered any (but in_menu if keys were pressed and neither a queue nor an agent is named); else, for incoming calls, the last one at a person''s queue or extension, else the last that is known.';
 comment on column voicenter.calls.answered is 'Whether a person on the other side was reached: outcome is answered. Voicemail, a menu, and one''s own agent in Click2Call and ProductiveCall are no answer.';
 comment on column voicenter.calls.missed is 'Incoming, and its outcome is one that counts as missed (voicenter.outcomes.missed).';
 comment on column voicenter.calls.short_abandoned is 'Hung up in a queue sooner than queues.short_abandon_seconds: no missed call.';
@@ -1242,7 +1246,7 @@ comment on column voicenter.calls.original_call_id is 'The call that it says it 
 comment on column voicenter.calls.wait_seconds is 'How long the caller of an incoming call waited; null where that is unknown or there is no wait. wait_source says where it is from.';
 comment on column voicenter.calls.wait_source is 'vendor: the RingTime of an answered call outside queues. derived: nobody answered, so all of it was waiting; over several queues their sum. unknown: a call that went through a queue and was answered or ended elsewhere, for the API tells its waiting and the rest only together. Null where nobody waits for a person.';
 comment on column voicenter.calls.ring_seconds is 'RingTime of the leg that speaks for the call, else of the first one that has it.';
-comment on column voicenter.calls.talk_seconds is 'Duration of the longest answered leg; 0 when not answered; null for calls answered in a queue, whose Duration includes the waiting. Legs run beside each other, so they are never added up.';
+comment on column voicenter.calls.talk_seconds is 'Duration of the longest answered leg, for a dialer''s call at most that of the agent''s leg; 0 when not answered; null for calls answered in a queue, whose Duration includes the waiting. Legs run beside each other, so they are never added up.';
 comment on column voicenter.calls.talk_source is 'vendor: as sent. derived: nobody answered. unknown: answered in a queue.';
 comment on column voicenter.calls.duration_seconds is 'From started_at to ended_at: waiting, ringing and talk.';
 comment on column voicenter.calls.price_agorot is 'The legs'' prices added up, in agorot (1/100 ILS): each leg is charged by itself. Null when none has one yet.';

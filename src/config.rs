@@ -213,7 +213,9 @@ impl Config {
             validate::check(&mut reader, api, sync, accounts);
         }
         match (reader.into_problems(), parts) {
-            (problems, Some((database, api, sync, reporting, http, log, accounts))) if problems.is_empty() => {
+            (problems, Some((database, api, sync, reporting, http, log, accounts)))
+                if problems.is_empty() =>
+            {
                 Ok(Config { database, api, sync, reporting, retention, http, log, accounts, effective })
             }
             (problems, _) => Err(ConfigError::new(problems)),

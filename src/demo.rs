@@ -289,7 +289,7 @@ async fn listener(wanted: Option<SocketAddr>) -> Result<TcpListener, BindError> 
 const QUERIES: [&str; 3] = [
     "select date_trunc('hour', started_at) as hour, count(*) as calls from voicenter.cdr group by 1 order by 1 desc limit 24",
     "select started_at, type, caller_number, target_number, dial_status, duration_seconds from voicenter.cdr order by started_at desc limit 10",
-    "select day, calls, incoming, missed, answer_rate, talk_seconds / 3600 as talk_hours from voicenter.calls_daily order by day",
+    "select day, calls, incoming, missed, abandoned, round(talk_seconds / 3600) as talk_hours from voicenter.calls_daily order by day",
 ];
 
 impl From<Clock> for WorldClock {

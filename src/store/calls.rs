@@ -103,9 +103,11 @@ impl Store {
     pub async fn unfolded_accounts(&self) -> Result<Vec<String>, StoreError> {
         self.soon(async {
             let mut tx = self.begin().await?;
-            let names = sql_value("select account from voicenter.sync_state where not calls_current order by account")
-                .fetch_all(&mut *tx)
-                .await?;
+            let names = sql_value(
+                "select account from voicenter.sync_state where not calls_current order by account",
+            )
+            .fetch_all(&mut *tx)
+            .await?;
             tx.commit().await?;
             Ok(names)
         })

@@ -15,7 +15,9 @@ use tracing::Instrument;
 use super::batch::{self, CarriedKeys, Lookup, PendingBatch};
 use super::churn::Churn;
 use super::clocks::ClockWatch;
-use super::events::{CallNotAsked, ErrorNotNoted, FieldChurns, FieldsDoubted, ReportingZoneUnknown, ScopeChanged};
+use super::events::{
+    CallNotAsked, ErrorNotNoted, FieldChurns, FieldsDoubted, ReportingZoneUnknown, ScopeChanged,
+};
 use super::fetch::{Fetched, Fetcher};
 use super::leadership::{Leadership, Leases};
 use super::status::ProgressWatch;

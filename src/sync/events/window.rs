@@ -93,7 +93,9 @@ impl WindowStored<'_> {
         }
         if committed.unfolded > 0 {
             tracing::error!(
-                event = "calls_not_folded", account = batch.account, calls = committed.unfolded,
+                event = "calls_not_folded",
+                account = batch.account,
+                calls = committed.unfolded,
                 "voicenter.calls keeps these as they were: no rule foresaw their values"
             );
         }

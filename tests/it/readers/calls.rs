@@ -114,7 +114,8 @@ async fn a_status_has_an_outcome_and_only_some_are_missed() {
 #[tokio::test]
 async fn outgoing_calls_have_the_same_outcomes_and_are_never_missed() {
     let kind = "Extension Outgoing";
-    let legs = STATUSES.map(|(status, _, _)| json!({"type": kind, "dial_status": status, "duration_seconds": 12}));
+    let legs =
+        STATUSES.map(|(status, _, _)| json!({"type": kind, "dial_status": status, "duration_seconds": 12}));
     let expected = STATUSES.map(|(_, outcome, _)| json!([outcome, false]));
     assert_eq!(each("jsonb_build_array(outcome, missed)", &legs).await, expected);
 }

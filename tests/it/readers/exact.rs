@@ -85,7 +85,10 @@ async fn tables_equal_what_the_rows_give_from_scratch_after_any_change() {
             let follow = match (in_commits, round % 5) {
                 (true, _) => format!("select cdr_sync.fold_commit('a', {stamp})"),
                 // A slice that ends in the middle of a commit, then the rest.
-                (false, 4) => "select cdr_sync.fold_changes('a', 7); select cdr_sync.fold_changes('a', 100000)".to_owned(),
+                (false, 4) => {
+                    "select cdr_sync.fold_changes('a', 7); select cdr_sync.fold_changes('a', 100000)"
+                        .to_owned()
+                }
                 (false, _) => continue,
             };
             scene.set(&follow).await;
@@ -98,7 +101,9 @@ async fn tables_equal_what_the_rows_give_from_scratch_after_any_change() {
                           where c.rows <> o.rows or x.call_id is not null";
             assert_eq!(scene.row(copied).await, json!({"count": 0}), "seed {seed}, round {round}");
         }
-        let folded = scene.row("select count(*) > 0 as some from voicenter.calls where transferred and legs > 1").await;
+        let folded = scene
+            .row("select count(*) > 0 as some from voicenter.calls where transferred and legs > 1")
+            .await;
         assert_eq!(folded, json!({"some": true}));
     }
 }

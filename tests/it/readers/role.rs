@@ -27,7 +27,7 @@ async fn a_reader_reads_all_of_voicenter_and_nothing_else() {
     scene.run("insert into cdr_sync.account (name, scope, scope_since, history_start) values ('a', '{}', now(), now())").await;
     let relations: Vec<String> = sqlx::query_scalar(RELATIONS).fetch_all(&mut scene.sql).await.unwrap();
     assert!(relations.len() > 15, "{relations:?}");
-    scene.run("create table voicenter.later (n int); set role voicenter_reader").await;
+    scene.set("create table voicenter.later (n int); set role voicenter_reader").await;
     for relation in relations.iter().map(String::as_str).chain(["voicenter.later"]) {
         let refused = refusal(&mut scene.sql, &format!("select * from {relation}")).await;
         let expected = if relation.starts_with("voicenter.") { None } else { FORBIDDEN };

@@ -48,7 +48,8 @@ async fn a_transfer_is_part_of_the_call_that_it_continues() {
          "target_extension": "SIP9", "custom_data": {"OriginalIvrUniqueID": "later"}}
     ]))
     .await;
-    let columns = "select call_id, direction, legs, transferred_to, transfer_answered, original_call_id, types
+    let columns =
+        "select call_id, direction, legs, transferred_to, transfer_answered, original_call_id, types
                    from voicenter.calls order by call_id";
     // Its beginning is not stored yet.
     let alone = json!([{"call_id": "later", "direction": "incoming", "legs": 2, "transferred_to": "SIP8",
@@ -61,7 +62,10 @@ async fn a_transfer_is_part_of_the_call_that_it_continues() {
     let kinds = "select call_id, kind from voicenter.changes order by call_id";
     let expected = json!([{"call_id": "first", "kind": "stored"}, {"call_id": "later", "kind": "removed"}]);
     assert_eq!(scene.rows(kinds).await, expected);
-    assert_eq!(scene.row("select calls, incoming from voicenter.calls_daily").await, json!({"calls": 1, "incoming": 1}));
+    assert_eq!(
+        scene.row("select calls, incoming from voicenter.calls_daily").await,
+        json!({"calls": 1, "incoming": 1})
+    );
     let talked = "select agent, first_agent_key, last_agent_key, talk_seconds from voicenter.calls";
     let expected = json!({"agent": "SIP9", "first_agent_key": "extension:SIP7", "last_agent_key": "extension:SIP9",
                           "talk_seconds": 50});
@@ -77,7 +81,8 @@ async fn calls_that_continue_each_other_in_a_circle_stay_calls() {
         {"call_id": "d", "custom_data": {"OriginalIvrUniqueID": " "}}
     ]))
     .await;
-    let calls = json!([{"call_id": "a", "legs": 2}, {"call_id": "c", "legs": 1}, {"call_id": "d", "legs": 1}]);
+    let calls =
+        json!([{"call_id": "a", "legs": 2}, {"call_id": "c", "legs": 1}, {"call_id": "d", "legs": 1}]);
     assert_eq!(scene.rows("select call_id, legs from voicenter.calls order by call_id").await, calls);
 }
 
@@ -92,7 +97,8 @@ async fn whom_ones_own_side_kept_waiting_is_no_failure_of_the_other_side() {
         {"type": "ProductiveCall Leg1", "dial_status": "NOANSWER"},
         {"type": "ProductiveCall Leg2", "dial_status": "ANSWER", "duration_seconds": 9}
     ]);
-    let expected = json!({"outcome": "dialer_abandoned", "answered": false, "talk_seconds": 0, "handled_by": "nobody"});
+    let expected =
+        json!({"outcome": "dialer_abandoned", "answered": false, "talk_seconds": 0, "handled_by": "nobody"});
     assert_eq!(call(legs, "outcome, answered, talk_seconds, handled_by").await, expected);
     let legs = json!([
         {"type": "ProductiveCall Leg1", "duration_seconds": 40}, {"type": "ProductiveCall Leg2", "duration_seconds": 33}
@@ -105,7 +111,8 @@ async fn whom_ones_own_side_kept_waiting_is_no_failure_of_the_other_side() {
 async fn a_menu_that_answers_is_no_person() {
     let pressed = json!([{"LayerName": "Main", "DTMF": "9"}]);
     let legs = json!([{"dtmf_data": pressed, "duration_seconds": 20}]);
-    let expected = json!({"outcome": "in_menu", "answered": false, "handled_by": "machine", "menu_path": "Main: 9"});
+    let expected =
+        json!({"outcome": "in_menu", "answered": false, "handled_by": "machine", "menu_path": "Main: 9"});
     assert_eq!(call(legs, "outcome, answered, handled_by, menu_path").await, expected);
     let legs = json!([{"dtmf_data": pressed, "duration_seconds": 20, "target_extension": "SIP1"}]);
     assert_eq!(call(legs, "outcome").await, json!({"outcome": "answered"}));
