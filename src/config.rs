@@ -49,6 +49,8 @@ pub struct Config {
     pub api: ApiConfig,
     /// What is read, and when (`[sync]`).
     pub sync: SyncConfig,
+    /// How calls are counted for readers (`[reporting]`).
+    pub reporting: ReportingConfig,
     /// How long history is kept (`[retention]`).
     pub retention: RetentionConfig,
     /// Page, probes and metrics (`[http]`).
@@ -123,6 +125,13 @@ pub struct SyncConfig {
     pub history: bool,
 }
 
+/// `[reporting]`: how calls are counted for readers.
+#[derive(Clone, Copy, Debug)]
+pub struct ReportingConfig {
+    /// `reporting.timezone`: the zone of days and hours, for accounts without their own.
+    pub timezone: Tz,
+}
+
 /// `[retention]`: how long old data is kept.
 #[derive(Clone, Copy, Debug)]
 pub struct RetentionConfig {
@@ -191,20 +200,23 @@ impl Config {
         let api = api(root.section("api"));
         let granularity = api.as_ref().map_or(TimeDelta::seconds(1), |api| api.granularity);
         let sync = sync(root.section("sync"), granularity);
+        let reporting = reporting(root.section("reporting"));
         let retention = retention(root.section("retention"));
         let http = http(root.section("http"));
         let log = log(root.section("log"));
-        let accounts = account::read(&mut root, api.as_ref(), sync.as_ref());
+        let accounts = account::read(&mut root, api.as_ref(), sync.as_ref(), reporting);
         root.leave();
         reader.refuse_near_misses(env.keys());
         let effective = reader.effective();
-        let parts = (|| Some((database?, api?, sync?, http?, log?, accounts?)))();
-        if let Some((_, api, sync, _, _, accounts)) = &parts {
+        let parts = (|| Some((database?, api?, sync?, reporting?, http?, log?, accounts?)))();
+        if let Some((_, api, sync, _, _, _, accounts)) = &parts {
             validate::check(&mut reader, api, sync, accounts);
         }
         match (reader.into_problems(), parts) {
-            (problems, Some((database, api, sync, http, log, accounts))) if problems.is_empty() => {
-                Ok(Config { database, api, sync, retention, http, log, accounts, effective })
+            (problems, Some((database, api, sync, reporting, http, log, accounts)))
+                if problems.is_empty() =>
+            {
+                Ok(Config { database, api, sync, reporting, retention, http, log, accounts, effective })
             }
             (problems, _) => Err(ConfigError::new(problems)),
         }
@@ -328,6 +340,12 @@ fn sync(mut section: Section<'_>, granularity: TimeDelta) -> Option<SyncConfig> 
         ignored_changes: ignored_changes?,
         history: history?,
     })
+}
+
+fn reporting(mut section: Section<'_>) -> Option<ReportingConfig> {
+    let timezone = section.value("timezone", kind::TIMEZONE, "Asia/Jerusalem");
+    section.leave();
+    Some(ReportingConfig { timezone: timezone? })
 }
 
 fn retention(mut section: Section<'_>) -> RetentionConfig {

@@ -1,5 +1,6 @@
 //! The daemon's composition: `run` and `demo` start it here.
 
+mod folding;
 mod housekeeping;
 mod reload;
 
@@ -229,6 +230,9 @@ impl Generation {
             let housekeeping = housekeeping::run(store.clone(), clock.clone(), config.retention);
             _housekeeping = Some(AbortOnDropHandle::new(tokio::spawn(housekeeping)));
         }
+        let own = is_guest.then(|| accounts.iter().map(|account| account.name.clone()).collect());
+        let folding = folding::run(store.clone(), clock.clone(), own);
+        let _folding = AbortOnDropHandle::new(tokio::spawn(folding));
         show_last_successes(store, &self.watches).await;
         let common = Common { store: store.clone(), clock: clock.clone(), leases: Leases::new(store) };
         Ok(supervisor::run(accounts, common, self.watches.clone(), stop).await)

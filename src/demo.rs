@@ -27,7 +27,7 @@ use crate::sync::verify::{Verified, verify};
 use crate::telemetry;
 use crate::window::Window;
 use private_postgres::{self, Options, ProgramSource, Server};
-use voicenter_simulator::{Record, Simulator, SimulatorError, SimulatorOptions, WorldClock, WorldOptions};
+use voicenter_simulator::{Simulator, SimulatorError, SimulatorOptions, World, WorldClock, WorldOptions};
 
 /// Calls of the last days that the simulator starts with: enough for the page to show a week before the last two.
 const DAYS: TimeDelta = TimeDelta::days(9);
@@ -99,14 +99,7 @@ pub async fn run(args: DemoArgs, clock: Clock, stop: impl Future<Output = ()>) -
     let world_clock = if args.once { Clock::Manual(ManualClock::new(clock.now())) } else { clock.clone() };
     let now = world_clock.now();
     let start = now.duration_trunc(TimeDelta::days(1)).unwrap_or(now) - DAYS;
-    // No twins (two records with one CallID and Type): of a pair that two answers show in turn, one pass may keep the
-    // earlier, which only the next read corrects.
-    let world = WorldOptions {
-        calls_per_day: CALLS_PER_DAY,
-        from: start,
-        twin_share: 0.0,
-        ..WorldOptions::default()
-    };
+    let world = WorldOptions { calls_per_day: CALLS_PER_DAY, from: start, ..WorldOptions::call_centre() };
     let options = SimulatorOptions { world, ..SimulatorOptions::default() };
     let code = options.code.clone();
     let simulator = Simulator::start(options, world_clock).await?;
@@ -296,7 +289,7 @@ async fn listener(wanted: Option<SocketAddr>) -> Result<TcpListener, BindError> 
 const QUERIES: [&str; 3] = [
     "select date_trunc('hour', started_at) as hour, count(*) as calls from voicenter.cdr group by 1 order by 1 desc limit 24",
     "select started_at, type, caller_number, target_number, dial_status, duration_seconds from voicenter.cdr order by started_at desc limit 10",
-    "select day, calls, incoming, missed, answer_rate, talk_seconds / 3600 as talk_hours from voicenter.calls_daily order by day",
+    "select day, calls, incoming, missed, abandoned, round(talk_seconds / 3600) as talk_hours from voicenter.calls_daily order by day",
 ];
 
 impl From<Clock> for WorldClock {
@@ -305,24 +298,21 @@ impl From<Clock> for WorldClock {
     }
 }
 
-/// A short call every other second at any hour, in addition to those of the simulated company.
-async fn ring(world: voicenter_simulator::World, clock: Clock) {
-    let mut number = 0_u32;
+/// While the simulated company is closed, calls like its own arrive all the same, for something to be seen.
+async fn ring(world: World, clock: Clock) {
+    let hour = TimeDelta::hours(1);
+    let mut began = clock.now();
     loop {
-        clock.sleep(Duration::from_secs(2)).await;
-        number += 1;
-        let now = clock.now();
-        let started = now.duration_trunc(TimeDelta::seconds(1)).unwrap_or(now) - TimeDelta::seconds(20);
-        let mut record =
-            Record::new(&format!("demo{}{number:06}", now.timestamp()), "Incoming Call", started);
-        record.cdr_type = Some(1);
-        record.caller_number = format!("05{:08}", fastrand::u32(20_000_000..100_000_000));
-        record.target_number = "0722776772".to_owned();
-        record.dial_status = if fastrand::u8(..4) == 0 { "NOANSWER" } else { "ANSWER" }.to_owned();
-        record.duration =
-            Some(if record.dial_status == "ANSWER" { i32::from(fastrand::u8(5..20)) } else { 0 });
-        record.ring_time = Some(i32::from(fastrand::u8(1..9)));
-        world.insert(record, now);
+        let Ok(this_hour) = began.duration_trunc(hour) else { return };
+        for (ended, record) in world.after_hours_calls(this_hour) {
+            // Those that ended before the demo began never took place.
+            if ended >= began {
+                clock.sleep_until(ended).await;
+                world.insert(record, clock.now());
+            }
+        }
+        began = this_hour + hour;
+        clock.sleep_until(began).await;
     }
 }
 

@@ -138,6 +138,7 @@ fn build_account(
         client,
         scope: scope(account),
         filter: filter(account),
+        reporting_timezone: account.reporting_timezone,
         start: account.start,
         settings: settings(config, account),
         removal_after: config.sync.removal_after,

@@ -17,6 +17,7 @@
 
 pub mod account;
 pub mod budget;
+pub mod calls;
 mod change;
 pub mod commit;
 pub mod commit_count;

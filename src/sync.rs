@@ -16,6 +16,7 @@ mod zone;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use chrono_tz::Tz;
 use serde_json::Value;
 
 use crate::plan::PlanSettings;
@@ -37,6 +38,8 @@ pub struct Account {
     pub scope: Value,
     /// The configured search criteria of every request.
     pub filter: Filter,
+    /// The zone of the days and hours that its calls are counted by.
+    pub reporting_timezone: Tz,
     /// How far back history goes.
     pub start: HistoryStart,
     /// Settings that the planner works by.

@@ -126,6 +126,11 @@ async fn one(
                 reloads += 1;
                 tracing::warn!(event = "ledger_reloaded", account = account.name, %error);
             }
+            Ok(()) if !stop.is_cancelled() => {
+                // What the first commits of a long history left to be done at once.
+                while store.fold_calls(&account.name).await?.has_more {}
+                return Ok(());
+            }
             result => return result,
         }
     }

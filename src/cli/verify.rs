@@ -8,6 +8,7 @@ use super::{CliError, Exit};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::setup;
+use crate::store::calls::CallsCompared;
 use crate::sync::status::ProgressWatch;
 use crate::sync::verify::{Difference, Verified, verify};
 use crate::window::Window;
@@ -35,6 +36,13 @@ pub(super) async fn run(
         let _ = bars.clear();
         for hole in &verified.unread {
             eprintln!("cdr-sync: account {name}: the API did not return {hole} in full");
+        }
+        if verified.has_wrong_calls() {
+            let CallsCompared { calls, wrong, wrong_quarters, .. } = verified.calls;
+            eprintln!(
+                "cdr-sync: account {name}: {wrong} of {calls} calls in voicenter.calls, and {wrong_quarters} quarters of an \
+                 hour in calls_15min, differ from the records: please report it"
+            );
         }
         equal &= verified.is_equal();
         different.extend(verified.details.iter().map(|difference| detail(&name, difference)));

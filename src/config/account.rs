@@ -6,7 +6,7 @@ use url::Url;
 
 use super::error::ConfigProblem;
 use super::reader::Section;
-use super::{ApiConfig, Credential, HistoryStart, IdentityCriteria, SyncConfig, kind};
+use super::{ApiConfig, Credential, HistoryStart, IdentityCriteria, ReportingConfig, SyncConfig, kind};
 
 /// One account; what it does not set itself is filled in from `[api]` and `[sync]`.
 #[derive(Clone, Debug)]
@@ -19,6 +19,8 @@ pub struct AccountConfig {
     pub url: Url,
     /// The time zone of dates without one.
     pub timezone: Tz,
+    /// The zone of the days and hours that its calls are counted by.
+    pub reporting_timezone: Tz,
     /// How far back the account's history is filled.
     pub start: HistoryStart,
     /// Only calls of these numbers; empty: all.
@@ -38,13 +40,14 @@ pub(super) fn read(
     root: &mut Section<'_>,
     api: Option<&ApiConfig>,
     sync: Option<&SyncConfig>,
+    reporting: Option<ReportingConfig>,
 ) -> Option<Vec<AccountConfig>> {
     let tables = root.tables("accounts");
     let only = tables.len() == 1;
     let accounts: Vec<Option<AccountConfig>> = tables
         .into_iter()
         .enumerate()
-        .map(|(index, table)| account(root, index, table, only, api, sync))
+        .map(|(index, table)| account(root, index, table, only, (api, sync, reporting)))
         .collect();
     accounts.into_iter().collect()
 }
@@ -54,8 +57,7 @@ fn account(
     index: usize,
     table: Map<String, Value>,
     only: bool,
-    api: Option<&ApiConfig>,
-    sync: Option<&SyncConfig>,
+    (api, sync, reporting): (Option<&ApiConfig>, Option<&SyncConfig>, Option<ReportingConfig>),
 ) -> Option<AccountConfig> {
     let mut section = root.item("accounts", index, table);
     // Several accounts without names could not be distinguished in the table.
@@ -63,6 +65,7 @@ fn account(
     let credential = credential(&mut section);
     let url = section.optional("url", kind::URL);
     let timezone = section.optional("timezone", kind::TIMEZONE);
+    let reporting_timezone = section.optional("reporting_timezone", kind::TIMEZONE);
     let start = section.optional("start", kind::INSTANT);
     let phones = section.list("phones", kind::TEXT, &[]);
     let extensions = section.list("extensions", kind::TEXT, &[]);
@@ -70,12 +73,13 @@ fn account(
     let cdr_types = section.list("cdr_types", kind::INTEGER, &[]);
     let requests_per_minute = section.optional("requests_per_minute", kind::POSITIVE);
     section.leave();
-    let (api, sync) = (api?, sync?);
+    let (api, sync, reporting) = (api?, sync?, reporting?);
     Some(AccountConfig {
         name: name?,
         credential: credential?,
         url: url.unwrap_or_else(|| api.url.clone()),
         timezone: timezone.unwrap_or(api.timezone),
+        reporting_timezone: reporting_timezone.unwrap_or(reporting.timezone),
         start: start.map_or(sync.start, HistoryStart::At),
         phones: phones?,
         extensions: extensions?,

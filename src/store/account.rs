@@ -304,10 +304,9 @@ tx.commit().await?;
             }
             let mut rows = 0;
             if delete {
-                sql("delete from voicenter.cdr_history where account = $1")
-                    .bind(name)
-                    .execute(&mut *tx)
-                    .await?;
+                for statement in DELETE {
+                    sql(statement).bind(name).execute(&mut *tx).await?;
+                }
                 rows = sql("delete from voicenter.cdr where account = $1")
                     .bind(name)
                     .execute(&mut *tx)
@@ -322,7 +321,7 @@ tx.commit().await?;
 }
 
 // `cdr_sync.lacking`, `twin`, `day` and `unscoped` follow `cdr_sync.account`, here and when an account is forgotten.
-const RENAME: [&str; 11] = [
+const RENAME: [&str; 18] = [
     "update cdr_sync.cursor set account = $2, fence = fence + 1 where account = $1",
     "update cdr_sync.coverage set account = $2 where account = $1",
     "update cdr_sync.window_read set account = $2 where account = $1",
@@ -335,6 +334,13 @@ const RENAME: [&str; 11] = [
     "update cdr_sync.request set account = $2 where account = $1",
     "update voicenter.cdr_history set account = $2 where account = $1",
     "update voicenter.cdr set account = $2 where account = $1",
+    "update voicenter.calls set account = $2 where account = $1",
+    "update voicenter.removed_calls set account = $2 where account = $1",
+    "update voicenter.queue_visits set account = $2 where account = $1",
+    "update voicenter.calls_15min set account = $2 where account = $1",
+    "update voicenter.queues set account = $2 where account = $1",
+    "update cdr_sync.transfer set account = $2 where account = $1",
+    "update cdr_sync.reporting set account = $2 where account = $1",
 ];
 
 const FORGET: [&str; 9] = [
@@ -347,6 +353,18 @@ const FORGET: [&str; 9] = [
     "delete from cdr_sync.earlier_scope where account = $1",
     "delete from cdr_sync.lease where account = $1",
     "delete from cdr_sync.request where account = $1",
+];
+
+// What is made of an account's rows goes with them.
+const DELETE: [&str; 8] = [
+    "delete from voicenter.cdr_history where account = $1",
+    "delete from voicenter.calls where account = $1",
+    "delete from voicenter.removed_calls where account = $1",
+    "delete from voicenter.queue_visits where account = $1",
+    "delete from voicenter.calls_15min where account = $1",
+    "delete from voicenter.queues where account = $1",
+    "delete from cdr_sync.transfer where account = $1",
+    "delete from cdr_sync.reporting where account = $1",
 ];
 
 #[derive(FromRow)]

@@ -149,6 +149,8 @@ pub struct Committed {
     pub suspicious: bool,
     /// The vendor's horizon, when this answer moved it.
     pub horizon: Option<DateTime<Utc>>,
+    /// Calls with values that no rule of `voicenter.calls` foresaw: they stay as they were there.
+    pub unfolded: u64,
 }
 
 impl Committed {
@@ -165,6 +167,7 @@ impl Committed {
         }
         self.rejected += before.rejected;
         self.duplicates += before.duplicates;
+        self.unfolded += before.unfolded;
         self.updated_at = self.updated_at.or(before.updated_at);
         for column in before.fields_kept {
             if !self.fields_kept.contains(&column) {

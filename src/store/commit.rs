@@ -12,7 +12,7 @@ use super::missing::{self, Removal, Shields};
 use super::rejected;
 use super::stage::{self, Folded};
 use super::standstill::Watched;
-use super::{Store, StoreError, gap, recheck, scope, sql, sql_as, standstill, twin, window_read};
+use super::{Store, StoreError, calls, gap, recheck, scope, sql, sql_as, standstill, twin, window_read};
 use crate::cdr::{Cdr, CdrKey, Column, RejectReason, Rejected};
 use crate::window::Window;
 
@@ -147,10 +147,12 @@ impl Store {
                 ledger::touch_cursor(&mut tx, commit.account, &locked).await?;
                 done
             };
+            let changed = done.inserted + done.updated + done.removed;
+            let unfolded = calls::fold_commit(&mut tx, commit.account, &locked, changed).await?;
             commit.count.ending();
             tx.commit().await?;
             commit.count.ended(locked.commits + 1);
-            Ok(done)
+            Ok(Committed { unfolded, ..done })
         });
         let done = tokio::select! {
             done = work => done.unwrap_or_else(|_| Err(match watched.has_begun() {

@@ -54,6 +54,8 @@ pub(super) struct Locked {
     pub commits: i64,
     /// Some rows stored under an earlier scope have not been read since.
     pub unscoped: bool,
+    /// History does not reach back to its configured start yet.
+    pub is_filling: bool,
 }
 
 impl Store {
@@ -164,11 +166,13 @@ pub(super) async fn lock(
     // Materialized: the clock is read when the lock is held, not while waiting for it.
     let locked: Option<Locked> = sql_as(
         "with locked as materialized (
-             select updated_at, commits from cdr_sync.cursor where account = $1 and fence = $2 for update
+             select updated_at, commits, history_from
+             from cdr_sync.cursor where account = $1 and fence = $2 for update
          )
          select greatest(clock_timestamp(), updated_at + interval '1 microsecond') as stamp, commits,
                 (select horizon from cdr_sync.account where name = $1) as horizon,
-                exists (select from cdr_sync.unscoped where account = $1) as unscoped
+                exists (select from cdr_sync.unscoped where account = $1) as unscoped,
+                coalesce(history_from > (select history_start from cdr_sync.account where name = $1), true) as is_filling
          from locked",
     )
     .bind(account)

@@ -5,7 +5,7 @@ use sha2::{Digest, Sha256};
 use super::{Store, StoreError, Tx, sql_as, sql_value};
 
 /// The migrations of this program, in order. One that was released is never edited.
-const MIGRATIONS: [(&str, &str); 7] = [
+const MIGRATIONS: [(&str, &str); 8] = [
     ("0001_schema", include_str!("../../migrations/0001_schema.sql")),
     ("0002_readers", include_str!("../../migrations/0002_readers.sql")),
     ("0003_coverage_lacking", include_str!("../../migrations/0003_coverage_lacking.sql")),
@@ -13,6 +13,7 @@ const MIGRATIONS: [(&str, &str); 7] = [
     ("0005_adaptive_rate", include_str!("../../migrations/0005_adaptive_rate.sql")),
     ("0006_lacking", include_str!("../../migrations/0006_lacking.sql")),
     ("0007_commits", include_str!("../../migrations/0007_commits.sql")),
+    ("0008_calls", include_str!("../../migrations/0008_calls.sql")),
 ];
 
 /// Key of an advisory lock: any number that no other program on the database uses.

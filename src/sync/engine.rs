@@ -15,7 +15,9 @@ use tracing::Instrument;
 use super::batch::{self, CarriedKeys, Lookup, PendingBatch};
 use super::churn::Churn;
 use super::clocks::ClockWatch;
-use super::events::{CallNotAsked, ErrorNotNoted, FieldChurns, FieldsDoubted, ScopeChanged};
+use super::events::{
+    CallNotAsked, ErrorNotNoted, FieldChurns, FieldsDoubted, ReportingZoneUnknown, ScopeChanged,
+};
 use super::fetch::{Fetched, Fetcher};
 use super::leadership::{Leadership, Leases};
 use super::status::ProgressWatch;
@@ -102,6 +104,9 @@ impl Engine {
         let opened = store.open_account(&account.name, &account.scope, start, now).await?;
         if let Some((before, after)) = &opened.scope_changed {
             ScopeChanged { account: &account.name, keys: &changed_keys(before, after) }.emit();
+        }
+        if !store.set_reporting_zone(&account.name, account.reporting_timezone).await? {
+            ReportingZoneUnknown { account: &account.name, zone: account.reporting_timezone.name() }.emit();
         }
         if store.doubt_fields(&account.name).await? {
             FieldsDoubted { account: &account.name }.emit();

@@ -9,7 +9,7 @@ mod window;
 
 pub(super) use account::{
     AccountStopped, DaysNotCompared, ErrorNotNoted, Fenced, FieldChurns, FieldsDoubted, HandedOver, Leading,
-    LedgerReloaded, NotStored, Panicked, Resumed, RowsLost, ScopeChanged, Standby,
+    LedgerReloaded, NotStored, Panicked, ReportingZoneUnknown, Resumed, RowsLost, ScopeChanged, Standby,
 };
 pub(super) use clocks::{ClocksDiffer, FutureDates, ZoneContradicted, ZoneNotLookedAt};
 pub(super) use lease::{LeaseLost, LeaseNotReleased, LeaseNotRenewed, NotLeft, NotShownUp};

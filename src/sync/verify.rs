@@ -15,6 +15,7 @@ use crate::cdr::{Cdr, CdrKey};
 use crate::clock::Clock;
 use crate::plan::{Mode, Next, Planner};
 use crate::store::Store;
+use crate::store::calls::CallsCompared;
 use crate::window::Window;
 use crate::window::coverage::Coverage;
 
@@ -36,6 +37,8 @@ pub struct Verified {
     pub extra: u64,
     /// Records that the API sent but that cannot be rows.
     pub rejected: u64,
+    /// `voicenter.calls` against the rows that it is made of.
+    pub calls: CallsCompared,
     /// Parts of the span that the API did not return in full.
     pub unread: Vec<Window>,
     /// What is missing, different or extra, by date; empty unless details were asked for.
@@ -80,7 +83,12 @@ impl DifferenceKind {
 impl Verified {
     /// Returns `true` if the table is exactly what the API shows.
     pub fn is_equal(&self) -> bool {
-        self.missing + self.different + self.extra == 0 && self.unread.is_empty()
+        self.missing + self.different + self.extra == 0 && self.unread.is_empty() && !self.has_wrong_calls()
+    }
+
+    /// Returns `true` if calls or their counts differ from the rows of the table, although all changes were folded.
+    pub fn has_wrong_calls(&self) -> bool {
+        !self.calls.is_behind && self.calls.wrong + self.calls.wrong_quarters > 0
     }
 }
 
@@ -136,6 +144,7 @@ pub async fn verify(
     verified.unread =
         planner.ledger().coverage.holes(span).into_iter().filter(|hole| hole.from() < settled).collect();
     compare(&mut verified, shown, store, &fetcher.account.name, span, details).await?;
+    verified.calls = store.compare_calls(&fetcher.account.name, span).await?;
     Ok(verified)
 }
 

@@ -10,6 +10,7 @@ mod keys;
 mod life;
 mod lookups;
 mod lost;
+mod meaning;
 mod old_ledger;
 mod relieved;
 mod resume;

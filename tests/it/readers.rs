@@ -2,8 +2,10 @@
 
 mod calls;
 mod charts;
+mod exact;
 mod folding;
 mod freshness;
 mod generated;
 mod role;
+mod rules;
 mod scene;

@@ -11,7 +11,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::faults::Fault;
 use super::options::{
-    ApiGeneration, DateForm, DialectOptions, OverLimit, RateClock, RefusalOptions, SimulatorOptions,
+    ApiGeneration, Company, DateForm, DialectOptions, OverLimit, RateClock, RefusalOptions, SimulatorOptions,
     SortBehaviour, TotalCounts, WorldOptions,
 };
 use super::{Simulator, SimulatorError};
@@ -26,6 +26,9 @@ pub struct SimulateArgs {
     /// The address to listen on
     #[arg(long, default_value = "127.0.0.1:8081")]
     pub listen: SocketAddr,
+    /// The kind of company whose calls are generated
+    #[arg(long, value_enum, default_value_t = Company::IndependentCalls)]
+    pub world: Company,
     /// Seed of the generated calls: the same seed gives the same calls
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
@@ -110,9 +113,10 @@ pub struct SimulateArgs {
     /// Send numbers and booleans as strings
     #[arg(long)]
     pub text_numbers: bool,
-    /// Share of CDRs that appear an hour or more after their call
-    #[arg(long, default_value_t = 0.01, value_parser = share)]
-    pub late_share: f64,
+    /// Share of CDRs that appear late: an hour or more after their call, at a call centre ten minutes or more
+    /// [default: 0.01, at a call centre 0.05]
+    #[arg(long, value_parser = share)]
+    pub late_share: Option<f64>,
     /// Share of CDRs that change after they have appeared
     #[arg(long, default_value_t = 0.15, value_parser = share)]
     pub change_share: f64,
@@ -139,15 +143,19 @@ impl SimulateArgs {
     /// The options that these arguments mean; `now` is the present.
     pub fn options(&self, now: DateTime<Utc>) -> SimulatorOptions {
         let month_ago = now.trunc_subsecs(0) - TimeDelta::days(30);
+        let usual = match self.world {
+            Company::IndependentCalls => WorldOptions::default(),
+            Company::CallCentre => WorldOptions::call_centre(),
+        };
         let world = WorldOptions {
             seed: self.seed,
             calls_per_day: self.calls_per_day,
             campaigns_per_day: self.campaigns_per_day,
             from: self.from.unwrap_or(month_ago),
-            late_share: self.late_share,
+            late_share: self.late_share.unwrap_or(usual.late_share),
             change_share: self.change_share,
             vanish_share: self.vanish_share,
-            ..WorldOptions::default()
+            ..usual
         };
         SimulatorOptions {
             listen: self.listen,

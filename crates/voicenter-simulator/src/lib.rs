@@ -11,12 +11,14 @@ const LOG: &str = "cdr_sync::simulator";
 
 mod answer;
 mod api;
+mod call_centre;
 mod calls;
 mod clock;
 mod command;
 mod connection;
 mod dialect;
 mod faults;
+mod intent;
 mod options;
 mod people;
 mod random;
@@ -26,6 +28,7 @@ mod request_log;
 mod rules;
 mod schedule;
 mod search;
+mod stretch;
 mod truth;
 mod wire;
 mod world;
@@ -43,8 +46,9 @@ use tokio_util::sync::CancellationToken;
 pub use clock::WorldClock;
 pub use command::{SimulateArgs, run};
 pub use faults::{Fault, Faults};
+pub use intent::{AgentIntent, AgentRole, CallDirection, CallOutcome, Initiator, Intent, VisitIntent};
 pub use options::{
-    ApiGeneration, DateForm, DialectOptions, OverLimit, RateClock, RefusalOptions, SimulatorOptions,
+    ApiGeneration, Company, DateForm, DialectOptions, OverLimit, RateClock, RefusalOptions, SimulatorOptions,
     SortBehaviour, TotalCounts, WorldOptions,
 };
 pub use record::{Empties, Record};
@@ -157,6 +161,12 @@ impl Simulator {
             rows.retain(|row| row.started_at >= at - kept);
         }
         rows
+    }
+
+    /// What the calls that started in `[from, to)` were, as far as the API shows one of their records at `at`; in the
+    /// order of their starts. Only a call centre (`Company::CallCentre`) knows it, and nothing done by hand counts.
+    pub fn intents(&self, at: DateTime<Utc>, from: DateTime<Utc>, to: DateTime<Utc>) -> Vec<Intent> {
+        self.api.world.intents(at + self.api.options.clock_offset, from, to)
     }
 
     /// Stops: open requests get no answer, and connections are closed.

@@ -108,12 +108,15 @@ pub struct RefusalOptions {
 /// The calls of an invented company: the same options always give the same records.
 #[derive(Clone, Debug, PartialEq)]
 pub struct WorldOptions {
+    /// What kind of company the calls are those of.
+    pub company: Company,
     /// The seed of everything that is generated.
     pub seed: u64,
     /// CDRs per day, averaged over a week (a call can have two or three). 0 gives an empty world to insert records
     /// into.
     pub calls_per_day: f64,
-    /// Campaigns per day, averaged over a week; each makes `campaign_calls` calls within a minute or two.
+    /// Campaigns per day, averaged over a week; each makes `campaign_calls` calls within a minute or two. A call
+    /// centre has a dialer of its own instead.
     pub campaigns_per_day: f64,
     /// Number of calls of one campaign.
     pub campaign_calls: usize,
@@ -127,7 +130,8 @@ pub struct WorldOptions {
     pub long_share: f64,
     /// Share of CDRs that appear later than that: after `late_lag`.
     pub late_share: f64,
-    /// How long after its end such a CDR appears: shortest and longest.
+    /// How long after its end such a CDR appears: shortest and longest. At a call centre, four in five appear within
+    /// three hours, most others within a day, and one in fifty within a week.
     pub late_lag: (TimeDelta, TimeDelta),
     /// Share of CDRs whose RecordURL, Price or CustomData changes minutes to days after they appeared.
     pub change_share: f64,
@@ -135,15 +139,17 @@ pub struct WorldOptions {
     pub vanish_share: f64,
     /// Share of CDRs whose Date moves (by at most 30 minutes) some hours after they appeared.
     pub move_share: f64,
-    /// Share of calls of one CDR whose Type changes some hours after they appeared.
+    /// Share of calls of one CDR whose Type changes some hours after they appeared; not at a call centre.
     pub retype_share: f64,
-    /// Share of calls of one CDR that have a second, different CDR with the same CallID and Type.
+    /// Share of calls of one CDR that have a second, different CDR with the same CallID and Type; not at a call
+    /// centre.
     pub twin_share: f64,
 }
 
 impl Default for WorldOptions {
     fn default() -> Self {
         Self {
+            company: Company::IndependentCalls,
             seed: 1,
             calls_per_day: 10_000.0,
             campaigns_per_day: 0.0,
@@ -163,7 +169,27 @@ impl Default for WorldOptions {
     }
 }
 
+/// The kinds of invented companies. Of a call centre, `Simulator::intents` also knows what each call was.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Company {
+    /// Calls are independent of each other, so agents may be in several at once.
+    #[default]
+    IndependentCalls,
+    /// Agents work in shifts and take one call at a time; callers wait, give up and call again.
+    CallCentre,
+}
+
 impl WorldOptions {
+    /// A call centre. Nineteen of twenty of its records appear within ten minutes.
+    pub fn call_centre() -> Self {
+        Self {
+            company: Company::CallCentre,
+            lag: (TimeDelta::seconds(20), TimeDelta::minutes(10)),
+            late_share: 0.05,
+            ..Self::default()
+        }
+    }
+
     /// A world in which nothing changes after it has appeared, and each key occurs once.
     pub fn unchanging(self) -> Self {
         Self {

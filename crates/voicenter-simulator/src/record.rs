@@ -111,21 +111,40 @@ impl Record {
         let mut shared = Random::of(&[entry.call, 4]);
         let mut own = Random::of(&[entry.id, 5]);
         let kind = entry.kind_at(at);
-        let (call_type, cdr_type) = kind.names();
-        let started = entry.date_at(at).unwrap_or(entry.started);
-        let mut record = Self::new(&call_id(entry), call_type, instant(started));
-        record.cdr_type = Some(cdr_type);
-        record.duration = Some(entry.duration);
-        record.ring_time = Some(entry.ring);
-        record.dial_status = entry.status.to_owned();
-        record.empties = own.weighted(&[(80, Empties::Empty), (10, Empties::Null), (10, Empties::Absent)]);
-        let answered = entry.status == "ANSWER";
-        if answered && own.chance(0.3) {
-            record.dial_status2 = "ANSWER".to_owned();
+        let mut record = Self::bare(entry, own_call_id(entry), at, &mut own);
+        record.join_parties(kind, entry.status == "ANSWER", &mut shared);
+        record.fill_in(entry, at, &mut own);
+        if entry.kind == CallKind::Transfer
+            && let Value::Object(custom) = &mut record.custom_data
+        {
+            custom.insert("OriginalIvrUniqueID".to_owned(), call_id(entry.call, entry.call_started).into());
         }
-        record.join_parties(kind, answered, &mut shared);
+        record.press_keys(entry.kind, &mut own);
+        record
+    }
+
+    /// The record behind an index entry without its parties, as it is at `at`.
+    pub(crate) fn begin(entry: &Entry, call_id: String, at: i64) -> Self {
+        let mut own = Random::of(&[entry.id, 5]);
+        let mut record = Self::bare(entry, call_id, at, &mut own);
         record.fill_in(entry, at, &mut own);
         record
+    }
+
+    fn bare(entry: &Entry, call_id: String, at: i64, own: &mut Random) -> Self {
+        let (call_type, cdr_type) = entry.kind_at(at).names();
+        let started = entry.date_at(at).unwrap_or(entry.started);
+        let empties = own.weighted(&[(80, Empties::Empty), (10, Empties::Null), (10, Empties::Absent)]);
+        let status2 = if entry.status == "ANSWER" && own.chance(0.3) { "ANSWER" } else { "" };
+        Self {
+            cdr_type: Some(cdr_type),
+            duration: Some(entry.duration),
+            ring_time: Some(entry.ring),
+            dial_status: entry.status.to_owned(),
+            dial_status2: status2.to_owned(),
+            empties,
+            ..Self::new(&call_id, call_type, instant(started))
+        }
     }
 
     /// Sets who spoke with whom, according to the kind of call.
@@ -188,7 +207,7 @@ impl Record {
         self.department_name = agent.department.name.to_owned();
     }
 
-    /// Sets what is added later (RecordURL, Price, CustomData) and the keys that were pressed.
+    /// Sets what is added later: RecordURL, Price, CustomData.
     fn fill_in(&mut self, entry: &Entry, at: i64, own: &mut Random) {
         let answered = entry.status == "ANSWER";
         let mut later = |low, high| {
@@ -214,16 +233,16 @@ impl Record {
             self.price = if since >= priced { Some(last) } else { first };
         }
         let mut custom = Map::new();
-        if entry.kind == CallKind::Transfer {
-            custom.insert("OriginalIvrUniqueID".to_owned(), original_call_id(entry).into());
-        }
         // Drawn even if it does not show yet: what follows must not depend on the time of the request.
         let (has_analysis, found) = (own.chance(0.35), own.chance(0.8));
         if answered && has_analysis && since >= analysed {
             custom.insert("AiExists".to_owned(), found.into());
         }
         self.custom_data = Value::Object(custom);
-        if matches!(entry.kind, CallKind::Incoming | CallKind::Queue | CallKind::Click2IvrIncoming)
+    }
+
+    fn press_keys(&mut self, kind: CallKind, own: &mut Random) {
+        if matches!(kind, CallKind::Incoming | CallKind::Queue | CallKind::Click2IvrIncoming)
             && own.chance(0.5)
         {
             let pressed = own.between(1, 3);
@@ -241,30 +260,34 @@ impl Record {
 const LONGEST_AHEAD: u64 = 8;
 
 /// The CallID of a record; a transfer is a call of its own.
-fn call_id(entry: &Entry) -> String {
+fn own_call_id(entry: &Entry) -> String {
     let tail = if entry.kind == CallKind::Transfer { entry.call.rotate_left(32) } else { entry.call };
-    format!("{}{tail:016x}5c", call_id_time(entry))
+    dated_call_id(tail, call_id_time(entry.call, entry.call_started))
 }
 
-fn original_call_id(entry: &Entry) -> String {
-    format!("{}{:016x}5c", call_id_time(entry), entry.call)
+/// The CallID of the call with this seed that started then.
+pub(crate) fn call_id(call: u64, started: i64) -> String {
+    dated_call_id(call, call_id_time(call, started))
+}
+
+fn dated_call_id(tail: u64, time: impl std::fmt::Display) -> String {
+    format!("{time}{tail:016x}5c")
 }
 
 /// The time in a CallID: Israel's wall time some seconds before the call, as in real ones.
-fn call_id_time(entry: &Entry) -> String {
-    let ahead = 1 + (entry.call % LONGEST_AHEAD) as i64;
-    let local = instant(entry.call_started - ahead).with_timezone(&Jerusalem);
+fn call_id_time(call: u64, started: i64) -> String {
+    let ahead = 1 + (call % LONGEST_AHEAD) as i64;
+    let local = instant(started - ahead).with_timezone(&Jerusalem);
     local.format("%Y%m%d%H%M%S").to_string()
 }
 
-/// The hours (since 1970) in which the call with this generated CallID can have started.
-pub(crate) fn call_hours(call_id: &str) -> BTreeSet<i64> {
+/// The first and the last instant (seconds since 1970) at which the call with this generated CallID can have started.
+pub(crate) fn call_starts(call_id: &str) -> BTreeSet<i64> {
     let time = call_id.get(..14).and_then(|time| NaiveDateTime::parse_from_str(time, "%Y%m%d%H%M%S").ok());
     let local = time.map(|time| Jerusalem.from_local_datetime(&time));
     // In the hour that occurs twice, both passes are meant.
     let instants = local.into_iter().flat_map(|local| [local.earliest(), local.latest()]).flatten();
-    let seconds = instants.flat_map(|time| [time.timestamp() + 1, time.timestamp() + LONGEST_AHEAD as i64]);
-    seconds.map(|second| second.div_euclid(3_600)).collect()
+    instants.flat_map(|time| [time.timestamp() + 1, time.timestamp() + LONGEST_AHEAD as i64]).collect()
 }
 
 /// Seconds since 1970 as an instant.

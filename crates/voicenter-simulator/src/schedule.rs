@@ -18,7 +18,12 @@ const SUNDAY_RUSH: u32 = 115;
 pub(crate) fn share_of_week(hour: i64) -> f64 {
     let Some(start) = DateTime::from_timestamp(hour.saturating_mul(3600), 0) else { return 0.0 };
     let local = start.with_timezone(&Jerusalem);
-    f64::from(weight(local.weekday(), local.hour())) / f64::from(total_weight())
+    share_of_hour(local.weekday(), local.hour())
+}
+
+/// The share of a week's calls that come in this hour of such a day.
+pub(crate) fn share_of_hour(day: Weekday, hour: u32) -> f64 {
+    f64::from(weight(day, hour)) / f64::from(total_weight())
 }
 
 fn weight(day: Weekday, hour: u32) -> u32 {

@@ -8,11 +8,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use chrono::{DateTime, Utc};
 
-use super::calls::{self, Entry, LONGEST_AFTER, LONGEST_BEFORE, NEVER};
-use super::options::WorldOptions;
-use super::record::{Record, call_hours};
+use super::call_centre;
+use super::calls::NEVER;
+use super::intent::Intent;
+use super::options::{Company, WorldOptions};
+use super::record::Record;
+use super::stretch::{self, Stretch};
 
-/// The most index entries kept; at about 130 bytes each, this is 130 MB at worst.
+/// The most index entries kept; at 130 to 200 bytes each, this is 200 MB at worst.
 const CACHED_ENTRIES: usize = 1_000_000;
 
 /// All calls of an invented company, past and future. Clones share the same world.
@@ -25,7 +28,7 @@ pub struct World {
 
 #[derive(Debug, Default)]
 struct Cache {
-    hours: HashMap<i64, Arc<[Entry]>>,
+    stretches: HashMap<i64, Arc<Stretch>>,
     oldest_first: VecDeque<i64>,
     entries: usize,
 }
@@ -49,7 +52,7 @@ pub(crate) struct Shown {
 
 #[derive(Clone, Debug)]
 enum CallSource {
-    Generated(Arc<[Entry]>, usize),
+    Generated(Arc<Stretch>, usize),
     ByHand(Arc<Record>),
 }
 
@@ -57,10 +60,10 @@ impl Shown {
     /// All its fields, as they are at `at`.
     pub(crate) fn record(&self, at: DateTime<Utc>) -> Record {
         match &self.source {
-            CallSource::Generated(hour, index) => match hour.get(*index) {
-                Some(entry) => Record::of(entry, at.timestamp()),
-                None => Record::new("", "", self.started),
-            },
+            CallSource::Generated(stretch, index) => {
+                let record = stretch.record(*index, at.timestamp());
+                record.unwrap_or_else(|| Record::new("", "", self.started))
+            }
             CallSource::ByHand(record) => record.as_ref().clone(),
         }
     }
@@ -75,6 +78,24 @@ impl World {
     /// The options that it was made from.
     pub fn options(&self) -> &WorldOptions {
         &self.options
+    }
+
+    /// What the calls were (`Simulator::intents`).
+    pub(crate) fn intents(&self, at: DateTime<Utc>, from: DateTime<Utc>, to: DateTime<Utc>) -> Vec<Intent> {
+        match self.options.company {
+            Company::IndependentCalls => Vec::new(),
+            Company::CallCentre => call_centre::intents(&self.options, at, from, to),
+        }
+    }
+
+    /// Records to insert by hand while a call centre is closed, so that calls arrive at any hour: they look like
+    /// its own and are fewer than in a working hour. For the hour that begins at `hour`, each with the end of its
+    /// call, in that order.
+    pub fn after_hours_calls(&self, hour: DateTime<Utc>) -> Vec<(DateTime<Utc>, Record)> {
+        match self.options.company {
+            Company::IndependentCalls => Vec::new(),
+            Company::CallCentre => call_centre::after_hours(&self.options, hour),
+        }
     }
 
     /// Adds a record that the API shows from `appears_at` on.
@@ -142,15 +163,19 @@ impl World {
         call_id: &str,
         at: i64,
     ) -> impl Iterator<Item = (u64, Record)> + use<> {
-        let hours: Vec<_> = call_hours(call_id).into_iter().map(|hour| self.hour(hour)).collect();
-        let entries: Vec<Entry> = hours.iter().flat_map(|hour| hour.iter()).cloned().collect();
+        let numbers = stretch::around(&self.options, call_id);
+        let stretches: Vec<_> = numbers.into_iter().map(|number| self.stretch(number)).collect();
         let replaced = hand.replaced.clone();
-        entries
+        stretches
             .into_iter()
-            .filter(move |entry| {
-                entry.date_at(at).is_some() && replaced.get(&entry.id).is_none_or(|since| *since > at)
+            .flat_map(|stretch| (0..stretch.len()).map(move |index| (Arc::clone(&stretch), index)))
+            .filter_map(move |(stretch, index)| {
+                let entry = stretch.entry(index)?;
+                let is_shown =
+                    entry.date_at(at).is_some() && replaced.get(&entry.id).is_none_or(|since| *since > at);
+                let record = is_shown.then(|| stretch.record(index, at))??;
+                Some((entry.id, record))
             })
-            .map(move |entry| (entry.id, Record::of(&entry, at)))
     }
 
     /// What the API shows at `at` with a Date in `[from, to)`, in no order.
@@ -163,8 +188,8 @@ impl World {
     /// What the API shows at `at` of the call with this generated CallID, plus everything made by hand.
     pub(crate) fn shown_around(&self, at: DateTime<Utc>, call_id: &str) -> Vec<Shown> {
         let mut shown = self.shown_by_hand(at);
-        for hour in call_hours(call_id) {
-            self.generated_in(hour, at, &mut |record| shown.push(record));
+        for number in stretch::around(&self.options, call_id) {
+            self.generated_in(number, at, &mut |record| shown.push(record));
         }
         shown
     }
@@ -176,14 +201,13 @@ impl World {
         to: DateTime<Utc>,
         mut visit: impl FnMut(Shown),
     ) {
-        let first = from.max(self.options.from).timestamp() - LONGEST_AFTER - 3_600;
         // Nothing that starts after `at` can have appeared.
-        let last = to.min(at).timestamp().saturating_add(LONGEST_BEFORE);
+        let (first, last) = (from.max(self.options.from).timestamp(), to.min(at).timestamp());
         let inside = |record: &Shown| from <= record.started && record.started < to;
         // An empty world needs no walk through its hours, which may be those of decades.
         let generates = self.options.calls_per_day > 0.0 || self.options.campaigns_per_day > 0.0;
-        for hour in (first.div_euclid(3_600)..=last.div_euclid(3_600)).take_while(|_| generates) {
-            self.generated_in(hour, at, &mut |record| {
+        for number in stretch::dated_within(&self.options, first, last).take_while(|_| generates) {
+            self.generated_in(number, at, &mut |record| {
                 if inside(&record) {
                     visit(record);
                 }
@@ -207,35 +231,36 @@ impl World {
 
     fn generated_in(&self, number: i64, at: DateTime<Utc>, visit: &mut dyn FnMut(Shown)) {
         let at = at.timestamp();
-        let hour = self.hour(number);
+        let stretch = self.stretch(number);
         let hand = self.hand();
-        for (index, entry) in hour.iter().enumerate() {
+        for index in 0..stretch.len() {
+            let Some(entry) = stretch.entry(index) else { continue };
             let Some(date) = entry.date_at(at) else { continue };
             if hand.replaced.get(&entry.id).copied().unwrap_or(NEVER) > at {
                 visit(Shown {
                     started: super::record::instant(date),
                     appeared: (entry.appears, entry.id),
-                    source: CallSource::Generated(Arc::clone(&hour), index),
+                    source: CallSource::Generated(Arc::clone(&stretch), index),
                 });
             }
         }
     }
 
-    fn hour(&self, number: i64) -> Arc<[Entry]> {
+    fn stretch(&self, number: i64) -> Arc<Stretch> {
         let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(hour) = cache.hours.get(&number) {
-            return Arc::clone(hour);
+        if let Some(stretch) = cache.stretches.get(&number) {
+            return Arc::clone(stretch);
         }
-        let hour: Arc<[Entry]> = calls::hour(&self.options, number).into();
-        cache.entries += hour.len();
-        cache.hours.insert(number, Arc::clone(&hour));
+        let stretch = Arc::new(Stretch::generate(&self.options, number));
+        cache.entries += stretch.len();
+        cache.stretches.insert(number, Arc::clone(&stretch));
         cache.oldest_first.push_back(number);
         while cache.entries > CACHED_ENTRIES
             && let Some(oldest) = cache.oldest_first.pop_front()
         {
-            cache.entries -= cache.hours.remove(&oldest).map_or(0, |hour| hour.len());
+            cache.entries -= cache.stretches.remove(&oldest).map_or(0, |stretch| stretch.len());
         }
-        hour
+        stretch
     }
 
     fn hand(&self) -> MutexGuard<'_, ByHand> {

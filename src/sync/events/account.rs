@@ -170,6 +170,23 @@ impl FieldsDoubted<'_> {
     }
 }
 
+/// PostgreSQL does not know the configured zone of days and hours.
+pub(in crate::sync) struct ReportingZoneUnknown<'a> {
+    pub account: &'a str,
+    pub zone: &'a str,
+}
+
+impl ReportingZoneUnknown<'_> {
+    pub(in crate::sync) fn emit(&self) {
+        tracing::error!(
+            event = "reporting_zone_unknown",
+            account = self.account,
+            zone = self.zone,
+            "PostgreSQL does not know the zone of reporting.timezone: days and hours of voicenter.calls are those of UTC"
+        );
+    }
+}
+
 /// Rows were deleted by somebody else.
 pub(in crate::sync) struct RowsLost<'a> {
     pub account: &'a str,

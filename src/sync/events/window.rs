@@ -91,6 +91,14 @@ impl WindowStored<'_> {
                  six hours agree"
             );
         }
+        if committed.unfolded > 0 {
+            tracing::error!(
+                event = "calls_not_folded",
+                account = batch.account,
+                calls = committed.unfolded,
+                "voicenter.calls keeps these as they were: no rule foresaw their values"
+            );
+        }
         let absent = absent_fields(batch, committed);
         if !absent.is_empty() {
             tracing::warn!(

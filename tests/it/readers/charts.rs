@@ -26,13 +26,18 @@ async fn a_day() -> ReaderScene {
 #[tokio::test]
 async fn a_day_is_counted() {
     let mut scene = a_day().await;
-    let days = scene.rows("select * from voicenter.calls_daily order by day").await;
+    let columns = "account, day, day_of_week, calls, incoming, outgoing, internal, answered, incoming_answered,
+                   outgoing_answered, missed, no_answer, busy, answer_rate, talk_seconds, talks_known, ring_seconds,
+                   priced, price_agorot, price";
+    let days = scene.rows(&format!("select {columns} from voicenter.calls_daily order by day")).await;
     let expected = json!([
-        {"account": "a", "day": "2024-06-10", "calls": 6, "incoming": 3, "outgoing": 2, "answered": 4,
+        {"account": "a", "day": "2024-06-10", "day_of_week": 2, "calls": 6, "incoming": 3, "outgoing": 2, "internal": 0,
+         "answered": 4, "no_answer": 1, "busy": 1, "talks_known": 4, "priced": 2, "price_agorot": 10.5,
          "incoming_answered": 2, "outgoing_answered": 1, "missed": 1, "answer_rate": 0.6667, "talk_seconds": 177,
          "ring_seconds": 50, "price": 10.5},
         // Nothing to divide by; the day between has no row.
-        {"account": "a", "day": "2024-06-12", "calls": 1, "incoming": 0, "outgoing": 1, "answered": 0,
+        {"account": "a", "day": "2024-06-12", "day_of_week": 4, "calls": 1, "incoming": 0, "outgoing": 1, "internal": 0,
+         "answered": 0, "no_answer": 1, "busy": 0, "talks_known": 0, "priced": 0, "price_agorot": null,
          "incoming_answered": 0, "outgoing_answered": 0, "missed": 0, "answer_rate": null, "talk_seconds": 0,
          "ring_seconds": 0, "price": null}
     ]);
@@ -42,7 +47,7 @@ async fn a_day_is_counted() {
 #[tokio::test]
 async fn hours_are_counted() {
     let mut scene = a_day().await;
-    scene.run("set timezone = 'UTC'").await;
+    scene.set("set timezone = 'UTC'").await;
     let hours = scene
         .rows("select hour, calls, missed, answer_rate, talk_seconds, price from voicenter.calls_hourly order by hour")
         .await;
@@ -89,20 +94,22 @@ async fn two_agents_of_one_name_stay_two() {
 #[tokio::test]
 async fn a_call_over_midnight_belongs_to_its_first_day_in_any_session() {
     let mut scene = ReaderScene::of(json!([
-        {"type": "Incoming Call", "started_at": "2024-06-10T23:59:50Z", "dial_status": "NOANSWER", "ring_seconds": 20},
-        {"type": "Queue", "started_at": "2024-06-11T00:00:10Z", "duration_seconds": 300, "queue_name": "Sales"}
+        {"type": "Incoming Call", "started_at": "2024-06-10T20:59:50Z", "dial_status": "NOANSWER", "ring_seconds": 20},
+        {"type": "Queue", "started_at": "2024-06-10T21:00:10Z", "duration_seconds": 300, "queue_name": "Sales"}
     ]))
     .await;
     for zone in ["UTC", "Asia/Jerusalem", "America/Los_Angeles"] {
-        scene.run(&format!("set timezone = '{zone}'")).await;
+        scene.set(&format!("set timezone = '{zone}'")).await;
         let seen = scene
             .row(
-                "select d.day, d.calls, d.talk_seconds, h.hour = '2024-06-10 23:00Z' as hour, a.day as agents, q.day as queues
+                "select d.day, d.calls, d.talk_seconds, h.hour = '2024-06-10 20:00Z' as hour, h.hour_local, a.day as agents, q.day as queues
                  from voicenter.calls_daily d, voicenter.calls_hourly h, voicenter.agent_daily a, voicenter.queue_daily q",
             )
             .await;
-        let expected = json!({"day": "2024-06-10", "calls": 1, "talk_seconds": 300, "hour": true,
-                              "agents": "2024-06-10", "queues": "2024-06-10"});
+        let expected = json!({"day": "2024-06-10", "calls": 1, "talk_seconds": 0, "hour": true,
+                              "hour_local": "2024-06-10T23:00:00", "agents": "2024-06-10",
+                              // That queue was entered after midnight.
+                              "queues": "2024-06-11"});
         assert_eq!(seen, expected, "{zone}");
     }
 }
@@ -119,7 +126,8 @@ async fn queues_are_counted_with_their_waits() {
         {"call_id": "5", "type": "Queue", "queue_name": "Sales", "dial_status": "VOEND", "duration_seconds": 90, "ring_seconds": 15},
         // Nobody in Support, then answered in Overflow: one call, two queues.
         {"call_id": "6", "type": "Queue", "queue_name": "Support", "dial_status": "TIMEOUT", "ring_seconds": 40},
-        {"call_id": "6", "type": "Incoming Call", "queue_name": "Overflow", "duration_seconds": 30, "ring_seconds": 2},
+        {"call_id": "6", "type": "Incoming Call", "queue_name": "Overflow", "duration_seconds": 30, "ring_seconds": 2,
+         "started_at": "2024-06-10T10:00:41Z"},
         // Two legs in one queue: one call, its talk once.
         {"call_id": "7", "type": "Queue", "queue_name": "Overflow", "duration_seconds": 50, "ring_seconds": 4},
         {"call_id": "7", "type": "Click 2 Queue Incoming", "queue_name": "Overflow", "duration_seconds": 50, "ring_seconds": 1},
@@ -128,18 +136,37 @@ async fn queues_are_counted_with_their_waits() {
         {"call_id": "10", "type": "Queue", "queue_name": "Sales", "removed_at": "2024-06-11T00:00:00Z"}
     ]))
     .await;
-    let queues = scene.rows("select * from voicenter.queue_daily order by queue_name").await;
+    let queues = scene
+        .rows(
+            "select queue_name, offered, answered, abandoned, other, overflowed, answer_rate, talk_seconds, waits_known,
+                 wait_seconds, average_wait_seconds, longest_wait_seconds
+             from voicenter.queue_daily order by queue_name",
+        )
+        .await;
     let expected = json!([
-        {"account": "a", "day": "2024-06-10", "queue_name": "Overflow", "offered": 2, "answered": 2, "abandoned": 0,
-         "other": 0, "answer_rate": 1.0000, "talk_seconds": 80, "average_wait_seconds": 3.0, "longest_wait_seconds": 4},
-        {"account": "a", "day": "2024-06-10", "queue_name": "Sales", "offered": 5, "answered": 2, "abandoned": 1,
-         "other": 2, "answer_rate": 0.4000, "talk_seconds": 160, "average_wait_seconds": 22.8, "longest_wait_seconds": 45},
-        {"account": "a", "day": "2024-06-10", "queue_name": "Support", "offered": 1, "answered": 0, "abandoned": 0,
-         "other": 1, "answer_rate": 0.0000, "talk_seconds": 0, "average_wait_seconds": 40.0, "longest_wait_seconds": 40},
-        {"account": "a", "day": "2024-06-10", "queue_name": null, "offered": 1, "answered": 0, "abandoned": 0,
-         "other": 1, "answer_rate": 0.0000, "talk_seconds": 0, "average_wait_seconds": null, "longest_wait_seconds": null}
+        {"queue_name": "Overflow", "offered": 2, "answered": 2, "abandoned": 0, "other": 0, "overflowed": 0,
+         "answer_rate": 1.0, "talk_seconds": 80, "waits_known": 0, "wait_seconds": 0, "average_wait_seconds": null,
+         "longest_wait_seconds": null},
+        {"queue_name": "Sales", "offered": 5, "answered": 2, "abandoned": 1, "other": 2, "overflowed": 0,
+         "answer_rate": 0.4, "talk_seconds": 160, "waits_known": 2, "wait_seconds": 45, "average_wait_seconds": 22.5,
+         "longest_wait_seconds": 45},
+        {"queue_name": "Support", "offered": 1, "answered": 0, "abandoned": 0, "other": 1, "overflowed": 1,
+         "answer_rate": 0.0, "talk_seconds": 0, "waits_known": 1, "wait_seconds": 40, "average_wait_seconds": 40.0,
+         "longest_wait_seconds": 40},
+        {"queue_name": null, "offered": 1, "answered": 0, "abandoned": 0, "other": 1, "overflowed": 0,
+         "answer_rate": 0.0, "talk_seconds": 0, "waits_known": 1, "wait_seconds": 0, "average_wait_seconds": 0.0,
+         "longest_wait_seconds": 0}
     ]);
     assert_eq!(queues, expected);
+    let visits = "select nth, queue_name, outcome, overflowed_to, wait_seconds, wait_source, is_last
+                  from voicenter.queue_visits where call_id = '6' order by nth";
+    let expected = json!([
+        {"nth": 1, "queue_name": "Support", "outcome": "overflowed", "overflowed_to": "Overflow", "wait_seconds": 40,
+         "wait_source": "derived", "is_last": false},
+        {"nth": 2, "queue_name": "Overflow", "outcome": "answered", "overflowed_to": null, "wait_seconds": null,
+         "wait_source": "unknown", "is_last": true}
+    ]);
+    assert_eq!(scene.rows(visits).await, expected);
 }
 
 #[tokio::test]
@@ -156,7 +183,7 @@ async fn a_date_far_away_costs_no_more_than_a_near_one() {
         {"call_id": "1", "started_at": "0001-01-01T00:00:00Z"}, {"call_id": "2", "started_at": "9999-12-31T23:59:59Z"}
     ]))
     .await;
-    scene.run("set statement_timeout = '5s'").await;
+    scene.set("set statement_timeout = '5s'").await;
     assert_eq!(
         scene.row("select count(*), sum(calls) from voicenter.calls_hourly").await,
         json!({"count": 2, "sum": 2})

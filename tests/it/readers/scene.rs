@@ -39,10 +39,25 @@ impl ReaderScene {
         .execute(&mut self.sql)
         .await
         .unwrap();
+        self.fold().await;
     }
 
+    /// Runs statements that change rows.
     pub async fn run(&mut self, statement: &str) {
         sqlx::raw_sql(AssertSqlSafe(statement.to_owned())).execute(&mut self.sql).await.unwrap();
+        self.fold().await;
+    }
+
+    /// Settings of the session.
+    pub async fn set(&mut self, statement: &str) {
+        sqlx::raw_sql(AssertSqlSafe(statement.to_owned())).execute(&mut self.sql).await.unwrap();
+    }
+
+    /// Follows all rows, whatever their `updated_at`: the tests write them by hand.
+    async fn fold(&mut self) {
+        let fold = "update cdr_sync.reporting set folded_until = '-infinity', folded_call = '';
+                    select cdr_sync.fold_changes(account, 1000000) from (select distinct account from voicenter.cdr) a";
+        sqlx::raw_sql(fold).execute(&mut self.sql).await.unwrap();
     }
 
     /// The rows of a query, as an array of objects.
@@ -57,14 +72,6 @@ impl ReaderScene {
         assert_eq!(rows.as_array().map(Vec::len), Some(1), "{rows}");
         rows[0].take()
     }
-
-    /// The plan of a query that is run.
-    pub async fn plan(&mut self, query: &str) -> Value {
-        let statement = format!("explain (analyze, timing off, summary off, format json) {query}");
-        let mut plan: Value =
-            sqlx::query_scalar(AssertSqlSafe(statement)).fetch_one(&mut self.sql).await.unwrap();
-        plan[0]["Plan"].take()
-    }
 }
 
 /// Numbers as `json!` writes them: 1.0 for PostgreSQL's 1.0000.
@@ -75,16 +82,4 @@ fn plain(value: Value) -> Value {
         Value::Object(members) => members.into_iter().map(|(name, value)| (name, plain(value))).collect(),
         other => other,
     }
-}
-
-/// How often the index was looked into, and whether the table was ever read without one.
-pub fn look_ups(plan: &Value, index: &str) -> (u64, bool) {
-    let own = if plan["Index Name"] == index { plan["Actual Loops"].as_u64().unwrap() } else { 0 };
-    let scanned = plan["Node Type"] == "Seq Scan" && plan["Relation Name"] == "cdr";
-    plan["Plans"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .map(|below| look_ups(below, index))
-        .fold((own, scanned), |(loops, scanned), (more, below)| (loops + more, scanned || below))
 }

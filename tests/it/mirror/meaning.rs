@@ -1,0 +1,108 @@
+//! What the tables for readers conclude from records, against what a simulated call centre meant by them.
+
+use std::collections::BTreeMap;
+
+use chrono::TimeDelta;
+use sqlx::FromRow;
+use voicenter_simulator::{ApiGeneration, CallDirection, Intent, SimulatorOptions, WorldOptions};
+
+use crate::mirror::scene::{MirrorScene, Setup, simulated};
+use crate::support::dates::{days, instant};
+
+#[derive(FromRow)]
+struct Row {
+    call_id: String,
+    direction: String,
+    outcome: String,
+    missed: bool,
+    wait_seconds: Option<i32>,
+    wait_source: Option<String>,
+    talk_seconds: Option<i32>,
+    transferred: bool,
+    transfer_answered: Option<bool>,
+    queues: i32,
+}
+
+/// What the records cannot tell: whether a recording was played for the hour.
+fn outcome(intent: &Intent) -> &'static str {
+    match intent.outcome.name() {
+        "after_hours" => "recording_played",
+        other => other,
+    }
+}
+
+fn direction(intent: &Intent) -> &'static str {
+    match intent.direction {
+        CallDirection::Incoming => "incoming",
+        CallDirection::Outgoing => "outgoing",
+        CallDirection::Internal => "internal",
+    }
+}
+
+#[tokio::test]
+async fn calls_are_what_the_call_centre_meant() {
+    let simulator = simulated(ApiGeneration::Current);
+    let world = WorldOptions { calls_per_day: 3_000.0, seed: 3, ..WorldOptions::call_centre() };
+    let simulator = SimulatorOptions { world: world.unchanging(), ..simulator };
+    // A Friday at midnight: four working days, all of whose records have appeared.
+    let setup = Setup { now: instant("2026-06-19T00:00:00Z"), history: days(5), ..Setup::new(simulator) };
+    let scene = MirrorScene::of(setup).await;
+    scene.pass().await;
+    while scene.store.fold_calls(&scene.account.name).await.unwrap().has_more {}
+
+    let (from, to) = (scene.now() - days(4), scene.now() - TimeDelta::hours(8));
+    let rows: Vec<Row> = sqlx::query_as(
+        "select call_id, direction, outcome, missed, wait_seconds, wait_source, talk_seconds, transferred, transfer_answered,
+             queues
+         from voicenter.calls where started_at >= $1 and started_at < $2",
+    )
+    .bind(from)
+    .bind(to)
+    .fetch_all(&mut scene.database.sql().await)
+    .await
+    .unwrap();
+    let rows: BTreeMap<&str, &Row> = rows.iter().map(|row| (row.call_id.as_str(), row)).collect();
+    let intents: Vec<Intent> = scene
+        .simulator
+        .intents(scene.now(), from, to)
+        .into_iter()
+        .filter(|intent| intent.original_call.is_none())
+        .collect();
+    assert!(intents.len() > 5_000, "{}", intents.len());
+    let ids: BTreeMap<&str, &Intent> =
+        intents.iter().map(|intent| (intent.call_id.as_str(), intent)).collect();
+    assert!(rows.keys().eq(ids.keys()), "{} calls, {} meant", rows.len(), ids.len());
+
+    let mut wrong = BTreeMap::<String, u32>::new();
+    let mut check = |what: String, is_right: bool| {
+        if !is_right {
+            *wrong.entry(what).or_default() += 1;
+        }
+    };
+    let mut known_waits = 0;
+    for (id, intent) in ids {
+        let row = rows[id];
+        check(format!("outcome {} for {}", row.outcome, outcome(intent)), row.outcome == outcome(intent));
+        check(
+            format!("direction {} for {}", row.direction, direction(intent)),
+            row.direction == direction(intent),
+        );
+        check(format!("missed {} of {}", row.missed, intent.outcome.name()), row.missed == intent.missed);
+        let passed_on = (intent.transferred, intent.transfer_answered);
+        check("transfer".to_owned(), (row.transferred, row.transfer_answered) == passed_on);
+        check("queues".to_owned(), row.queues == i32::try_from(intent.queue_visits.len()).unwrap());
+        // A wait is right or not there.
+        if let Some(wait) = row.wait_seconds {
+            known_waits += 1;
+            let source = row.wait_source.as_deref().unwrap_or_default();
+            let is_right = intent.wait_seconds == u32::try_from(wait).ok();
+            check(format!("wait of {} ({source})", intent.outcome.name()), is_right);
+        }
+        if let (Some(talk), false) = (row.talk_seconds, intent.transferred) {
+            let is_right = u32::try_from(talk).ok() == Some(intent.talk_seconds);
+            check(format!("talk of {} {}", intent.outcome.name(), direction(intent)), is_right);
+        }
+    }
+    assert!(known_waits > 300, "{known_waits}");
+    assert_eq!(wrong, BTreeMap::new());
+}
