@@ -5,9 +5,9 @@ use crate::random::Random;
 /// Customers for each record per day.
 const CUSTOMERS_PER_RECORD: f64 = 15.0;
 const FEWEST_CUSTOMERS: f64 = 2_000.0;
-/// One customer in so many is a regular, who makes as many calls as …
+/// One in this number of customers is a regular; all regulars together make …
 const REGULARS: i64 = 30;
-/// … this share of all.
+/// … this share of all calls.
 const SHARE_OF_REGULARS: f64 = 0.4;
 
 /// A customer, by number.

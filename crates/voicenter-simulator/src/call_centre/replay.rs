@@ -9,7 +9,7 @@ use crate::options::WorldOptions;
 use crate::record::{Record, call_id, instant};
 
 const HOUR: i64 = 3_600;
-/// One call in so many is repeated: fewer than come in a working hour.
+/// One in this number of calls is repeated: fewer than come in a working hour.
 const THINNED: u64 = 4;
 const LONGEST: i64 = 240;
 /// Calls that began before the company closed end within this time.
