@@ -24,9 +24,13 @@ field-cases *cases:
 torture form="short":
     scripts/torture {{ form }}
 
-# The README's figures: requests, memory, idle, budget or kills; all of them by default
+# The README's figures: requests, memory, idle, budget or kills; all of them by default. And `readers`, by itself
 measure *figure:
     scripts/measure {{ figure }}
+
+# docs/data-dictionary.md, from the comments of a migrated database
+dictionary:
+    scripts/data-dictionary
 
 # Format the code
 fmt:

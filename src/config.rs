@@ -31,6 +31,7 @@ pub use account::AccountConfig;
 pub use error::{ConfigError, ConfigProblem};
 pub use reader::Effective;
 
+pub use crate::phone_number::Country;
 pub use crate::plan::ledger::HistoryStart;
 pub use crate::store::Pooler;
 pub use crate::voicenter::{Credential, IdentityCriteria, Method};
@@ -130,6 +131,8 @@ pub struct SyncConfig {
 pub struct ReportingConfig {
     /// `reporting.timezone`: the zone of days and hours, for accounts without their own.
     pub timezone: Tz,
+    /// `reporting.country`: the country of numbers that name none, for accounts without their own.
+    pub country: Country,
 }
 
 /// `[retention]`: how long old data is kept.
@@ -344,8 +347,9 @@ fn sync(mut section: Section<'_>, granularity: TimeDelta) -> Option<SyncConfig> 
 
 fn reporting(mut section: Section<'_>) -> Option<ReportingConfig> {
     let timezone = section.value("timezone", kind::TIMEZONE, "Asia/Jerusalem");
+    let country = section.value("country", kind::COUNTRY, "IL");
     section.leave();
-    Some(ReportingConfig { timezone: timezone? })
+    Some(ReportingConfig { timezone: timezone?, country: country? })
 }
 
 fn retention(mut section: Section<'_>) -> RetentionConfig {

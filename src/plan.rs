@@ -70,7 +70,7 @@ impl Default for PlanSettings {
 
 impl PlanSettings {
     /// The re-read ages, ascending. The first is the age at which a stretch leaves the lookback.
-    fn ages(&self) -> impl DoubleEndedIterator<Item = TimeDelta> {
+    pub fn ages(&self) -> impl DoubleEndedIterator<Item = TimeDelta> {
         std::iter::once(self.lookback).chain(self.reconcile.iter().copied())
     }
 

@@ -139,6 +139,7 @@ fn build_account(
         scope: scope(account),
         filter: filter(account),
         reporting_timezone: account.reporting_timezone,
+        reporting_country: account.reporting_country,
         start: account.start,
         settings: settings(config, account),
         removal_after: config.sync.removal_after,

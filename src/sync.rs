@@ -19,6 +19,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
 use serde_json::Value;
 
+use crate::phone_number::Country;
 use crate::plan::PlanSettings;
 use crate::plan::ledger::HistoryStart;
 use crate::rate_limit::{Backoff, RateLimiter};
@@ -40,6 +41,8 @@ pub struct Account {
     pub filter: Filter,
     /// The zone of the days and hours that its calls are counted by.
     pub reporting_timezone: Tz,
+    /// The country of numbers that name none.
+    pub reporting_country: Country,
     /// How far back history goes.
     pub start: HistoryStart,
     /// Settings that the planner works by.

@@ -15,6 +15,7 @@ use crate::config::Config;
 use crate::plan::Mode;
 use crate::setup;
 use crate::store::Store;
+use crate::store::calls::SliceSize;
 use crate::sync::engine::Engine;
 use crate::sync::leadership::Leases;
 use crate::sync::status::{Progress, ProgressWatch};
@@ -128,7 +129,8 @@ async fn one(
             }
             Ok(()) if !stop.is_cancelled() => {
                 // What the first commits of a long history left to be done at once.
-                while store.fold_calls(&account.name).await?.has_more {}
+                let mut size = SliceSize::default();
+                while !stop.is_cancelled() && store.fold_calls(&account.name, &mut size).await?.has_more {}
                 return Ok(());
             }
             result => return result,

@@ -6,7 +6,9 @@ use url::Url;
 
 use super::error::ConfigProblem;
 use super::reader::Section;
-use super::{ApiConfig, Credential, HistoryStart, IdentityCriteria, ReportingConfig, SyncConfig, kind};
+use super::{
+    ApiConfig, Country, Credential, HistoryStart, IdentityCriteria, ReportingConfig, SyncConfig, kind,
+};
 
 /// One account; what it does not set itself is filled in from `[api]` and `[sync]`.
 #[derive(Clone, Debug)]
@@ -21,6 +23,8 @@ pub struct AccountConfig {
     pub timezone: Tz,
     /// The zone of the days and hours that its calls are counted by.
     pub reporting_timezone: Tz,
+    /// The country of its numbers that name none.
+    pub reporting_country: Country,
     /// How far back the account's history is filled.
     pub start: HistoryStart,
     /// Only calls of these numbers; empty: all.
@@ -66,6 +70,7 @@ fn account(
     let url = section.optional("url", kind::URL);
     let timezone = section.optional("timezone", kind::TIMEZONE);
     let reporting_timezone = section.optional("reporting_timezone", kind::TIMEZONE);
+    let reporting_country = section.optional("reporting_country", kind::COUNTRY);
     let start = section.optional("start", kind::INSTANT);
     let phones = section.list("phones", kind::TEXT, &[]);
     let extensions = section.list("extensions", kind::TEXT, &[]);
@@ -80,6 +85,7 @@ fn account(
         url: url.unwrap_or_else(|| api.url.clone()),
         timezone: timezone.unwrap_or(api.timezone),
         reporting_timezone: reporting_timezone.unwrap_or(reporting.timezone),
+        reporting_country: reporting_country.unwrap_or(reporting.country),
         start: start.map_or(sync.start, HistoryStart::At),
         phones: phones?,
         extensions: extensions?,

@@ -9,7 +9,7 @@ use tracing_subscriber::EnvFilter;
 use url::Url;
 
 use super::error::nearest;
-use super::{IdentityCriteria, LogFormat, Method, Pooler};
+use super::{Country, IdentityCriteria, LogFormat, Method, Pooler};
 
 /// Reads one value from its text; the error is what was expected.
 pub(super) type KeyKind<T> = fn(&str) -> Result<T, String>;
@@ -31,6 +31,13 @@ pub(super) const BOOLEAN: KeyKind<bool> =
     |text| text.parse().map_err(|_| "expected true or false".to_owned());
 pub(super) const INSTANT: KeyKind<DateTime<Utc>> = instant;
 pub(super) const TIMEZONE: KeyKind<Tz> = |text| text.trim().parse().map_err(|_| no_zone(text));
+/// A country by its two letters.
+pub(super) const COUNTRY: KeyKind<Country> = |text| {
+    let letters = text.trim().to_ascii_uppercase();
+    letters
+        .parse()
+        .map_err(|_| "expected the two letters of a country (ISO 3166) such as IL or GB".to_owned())
+};
 /// Text that is not empty.
 pub(super) const TEXT: KeyKind<String> = |text| match text.trim() {
     "" => Err("expected some text".to_owned()),

@@ -57,7 +57,7 @@ fn the_contract_s_defaults_hold_key_by_key() {
     assert_eq!(config.database.pooler, Pooler::None);
     assert_eq!(config.api.url.as_str(), "https://api.voicenter.com/hub/cdr/");
     assert_eq!(config.api.method, Method::Post);
-    assert_eq!(config.api.timezone, Tz::UTC);
+    assert_eq!((config.api.timezone, config.reporting.country), (Tz::UTC, Country::IL));
     assert_eq!(config.api.granularity, TimeDelta::seconds(1));
     assert_eq!(config.api.record_limit, 10_000);
     assert_eq!(config.api.requests_per_minute, 30);
@@ -229,6 +229,12 @@ fn a_bad_value_is_told_with_its_key_its_source_and_what_was_expected() {
             "here",
             "http.listen = \"here\"",
             "expected an IP address and a port such as 127.0.0.1:8080 or [::]:8080, or nothing to turn it off",
+        ),
+        (
+            "CDR_SYNC__REPORTING__COUNTRY",
+            "Israel",
+            "reporting.country = \"Israel\"",
+            "expected the two letters of a country (ISO 3166) such as IL or GB",
         ),
         ("CDR_SYNC__LOG__FORMAT", "xml", "log.format = \"xml\"", "expected json or pretty"),
         (
@@ -484,4 +490,11 @@ fn the_effective_configuration_can_be_read_back() {
         dir.load(Some("my.toml"), &[]).unwrap().sync.start,
         HistoryStart::At("2024-06-01T00:00:00Z".parse().unwrap())
     );
+}
+
+#[test]
+fn an_account_may_have_a_country_of_its_own() {
+    let text = "reporting.country = \"gb\"\n[[accounts]]\nname = \"a\"\ncode = \"x\"\n[[accounts]]\nname = \"b\"\ncode = \"y\"\nreporting_country = \"il\"";
+    let config = Dir::new("country").with("my.toml", text).load(Some("my.toml"), &[]).unwrap();
+    assert!(config.accounts.iter().map(|account| account.reporting_country).eq([Country::GB, Country::IL]));
 }

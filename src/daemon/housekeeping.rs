@@ -32,5 +32,5 @@ async fn clean_up(store: &Store, clock: &Clock, retention: RetentionConfig) -> R
     if let Some(kept) = retention.history {
         while store.trim_history(kept, clock.now()).await? > 0 {}
     }
-    Ok(())
+    store.count_final_hours().await
 }

@@ -94,6 +94,7 @@ mod tests {
             backfill: None,
             recent: Vec::new(),
             rejected: Vec::new(),
+            completeness: None,
         };
         assert_eq!(unread(&status, &overview, hour(100)).num_hours(), 40 + 8);
         status.horizon = Some(hour(30));

@@ -13,6 +13,7 @@ use super::ledger::{Facts, HOURS};
 use super::{AccountSettings, PageSettings, Web, json_answer};
 use crate::health::facts::AccountFacts;
 use crate::health::{Problem, allowance, problems, state, status};
+use crate::store::lateness::Completeness;
 use crate::store::overview::{Backfill, HourOfCalls, RecentRead};
 use crate::window::Lane;
 
@@ -61,12 +62,25 @@ fn account_json(page: &PageSettings, all: &Facts, facts: &AccountFacts, now: Dat
             "from": gap.window.from(), "to": gap.window.to(), "reason": gap.reason, "tries": gap.tries,
             "next_try_at": gap.next_try_at,
         })).collect::<Vec<_>>(),
+        "completeness": overview.completeness.as_ref().map(completeness_json),
         "calls": all.calls.as_ref().map(|all| calls(all, &status.name, now)),
         "budget": budget(facts, settings),
         "problems": problems.iter().map(problem_json).collect::<Vec<_>>(),
         "recent": overview.recent.iter().map(read_json).collect::<Vec<_>>(),
         "reading": progress.and_then(|progress| progress.reading)
             .map(|(lane, window)| json!({ "lane": lane.as_str(), "from": window.from(), "to": window.to() })),
+    })
+}
+
+/// How complete hours are, and how late calls appear.
+fn completeness_json(known: &Completeness) -> Value {
+    let within = |thousandths| known.records.quantile(thousandths).map(|late| late.num_seconds());
+    json!({
+        "settled_until": known.settled_until, "final_until": known.final_until,
+        "settled_after_seconds": known.settled_after.num_seconds(),
+        "final_after_seconds": known.final_after.num_seconds(),
+        "hours_known": known.hours.followed, "late_records": known.records.records(),
+        "late_seconds": { "500": within(500), "950": within(950), "990": within(990), "999": within(999) },
     })
 }
 

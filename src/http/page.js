@@ -50,9 +50,25 @@ function facts(account, now) {
   const read = account.wanted_seconds ? 1 - account.unread_seconds / account.wanted_seconds : 0;
   const from = status.history_from && local(status.history_from);
   box.append(fact('history', account.unread_seconds > 0 ? `${(Math.floor(read * 1000) / 10).toFixed(1)} %` : from ? 'complete' : '–', from ? `from ${day(from)}` : ''));
+  if (account.completeness) box.append(settled(account.completeness));
   box.append(fact('open gaps', number(status.open_gaps), status.open_gaps ? 'see below' : ''));
   box.append(fact('rejected records', number(status.rejected_records), ''));
   box.append(fact('leader', status.leader ? status.leader.split(',')[0] : 'none', status.leader ? status.leader.split(', ')[1] || '' : ''));
+  return box;
+}
+
+// How complete hours are; how late calls appear is in the note, for the few who ask.
+function settled(known) {
+  const until = known.settled_until && local(known.settled_until);
+  const age = span(known.settled_after_seconds);
+  const learned = known.settled_after_seconds < known.final_after_seconds;
+  const late = [['500', '50 %'], ['950', '95 %'], ['990', '99 %'], ['999', '99.9 %']]
+    .filter(([key]) => known.late_seconds[key] !== null)
+    .map(([key, share]) => `${share} within ${span(known.late_seconds[key])}`);
+  const box = fact('settled until', until ? `${day(until)} ${clock(until)}` : '–', learned || known.hours_known >= 1000 ? `hours settle after ${age}` : `after ${age}, until more hours are known`);
+  const proof = learned ? `After ${age}, at most one hour in 1,000 has still got a call.` : `Calls that appear after ${age} are not looked for.`;
+  box.title = `${proof} ${number(known.hours_known)} hours are known. `
+    + (late.length ? `Calls that were not there at the first read appeared, after they had ended: ${late.join(', ')}.` : 'How late calls appear is not known yet.');
   return box;
 }
 

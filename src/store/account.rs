@@ -227,13 +227,15 @@ tx.commit().await?;
         .await
     }
 
-    /// Returns `true` if rows exist under a name, replaced ones included. A forgotten account may have left them.
+    /// Returns `true` if rows exist under a name, or what was made of them. A forgotten account may have left them.
     pub async fn has_rows(&self, name: &str) -> Result<bool, StoreError> {
         self.in_time(async {
             let mut tx = self.begin().await?;
             let found = sql_value(
                 "select exists (select from voicenter.cdr where account = $1)
-                 or exists (select from voicenter.cdr_history where account = $1)",
+                 or exists (select from voicenter.cdr_history where account = $1)
+                 or exists (select from voicenter.calls where account = $1)
+                 or exists (select from cdr_sync.reporting where account = $1)",
             )
             .bind(name)
             .fetch_one(&mut *tx)
@@ -298,6 +300,11 @@ tx.commit().await?;
                 .bind(name)
                 .execute(&mut *tx)
                 .await?;
+            // Whoever folds its calls holds this while doing so.
+            sql("select from cdr_sync.reporting where account = $1 for update")
+                .bind(name)
+                .execute(&mut *tx)
+                .await?;
             sql("delete from cdr_sync.account where name = $1").bind(name).execute(&mut *tx).await?;
             for statement in FORGET {
                 sql(statement).bind(name).execute(&mut *tx).await?;
@@ -320,8 +327,9 @@ tx.commit().await?;
     }
 }
 
-// `cdr_sync.lacking`, `twin`, `day` and `unscoped` follow `cdr_sync.account`, here and when an account is forgotten.
-const RENAME: [&str; 18] = [
+// `cdr_sync.lacking`, `twin`, `day`, `unscoped`, `settling`, `late_hour`, `hour_count` and `lateness` follow
+// `cdr_sync.account`, here and when an account is forgotten; what is made of its rows, here (cdr_sync.follow_account).
+const RENAME: [&str; 11] = [
     "update cdr_sync.cursor set account = $2, fence = fence + 1 where account = $1",
     "update cdr_sync.coverage set account = $2 where account = $1",
     "update cdr_sync.window_read set account = $2 where account = $1",
@@ -334,13 +342,6 @@ const RENAME: [&str; 18] = [
     "update cdr_sync.request set account = $2 where account = $1",
     "update voicenter.cdr_history set account = $2 where account = $1",
     "update voicenter.cdr set account = $2 where account = $1",
-    "update voicenter.calls set account = $2 where account = $1",
-    "update voicenter.removed_calls set account = $2 where account = $1",
-    "update voicenter.queue_visits set account = $2 where account = $1",
-    "update voicenter.calls_15min set account = $2 where account = $1",
-    "update voicenter.queues set account = $2 where account = $1",
-    "update cdr_sync.transfer set account = $2 where account = $1",
-    "update cdr_sync.reporting set account = $2 where account = $1",
 ];
 
 const FORGET: [&str; 9] = [
@@ -356,7 +357,7 @@ const FORGET: [&str; 9] = [
 ];
 
 // What is made of an account's rows goes with them.
-const DELETE: [&str; 8] = [
+const DELETE: [&str; 9] = [
     "delete from voicenter.cdr_history where account = $1",
     "delete from voicenter.calls where account = $1",
     "delete from voicenter.removed_calls where account = $1",
@@ -364,6 +365,7 @@ const DELETE: [&str; 8] = [
     "delete from voicenter.calls_15min where account = $1",
     "delete from voicenter.queues where account = $1",
     "delete from cdr_sync.transfer where account = $1",
+    "delete from cdr_sync.number where account = $1",
     "delete from cdr_sync.reporting where account = $1",
 ];
 

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
 
+use super::StoreError;
 use super::commit_count::CommitCount;
 use super::gap::NewGap;
 use super::window_read::WindowRead;
@@ -151,6 +152,10 @@ pub struct Committed {
     pub horizon: Option<DateTime<Utc>>,
     /// Calls with values that no rule of `voicenter.calls` foresaw: they stay as they were there.
     pub unfolded: u64,
+    /// Why `voicenter.calls` does not follow this commit at once, if it failed.
+    pub calls_left: Option<StoreError>,
+    /// Why it was not noted how late the new records are, if that failed.
+    pub lateness_error: Option<StoreError>,
 }
 
 impl Committed {
@@ -168,6 +173,8 @@ impl Committed {
         self.rejected += before.rejected;
         self.duplicates += before.duplicates;
         self.unfolded += before.unfolded;
+        self.calls_left = self.calls_left.take().or(before.calls_left);
+        self.lateness_error = self.lateness_error.take().or(before.lateness_error);
         self.updated_at = self.updated_at.or(before.updated_at);
         for column in before.fields_kept {
             if !self.fields_kept.contains(&column) {

@@ -12,7 +12,7 @@ use super::missing::{self, Removal, Shields};
 use super::rejected;
 use super::stage::{self, Folded};
 use super::standstill::Watched;
-use super::{Store, StoreError, calls, gap, recheck, scope, sql, sql_as, standstill, twin, window_read};
+use super::{Store, StoreError, gap, lateness, recheck, scope, sql, sql_as, standstill, twin, window_read};
 use crate::cdr::{Cdr, CdrKey, Column, RejectReason, Rejected};
 use crate::window::Window;
 
@@ -53,7 +53,7 @@ impl Store {
              from (select distinct call_id from unnest($2::text[]) as came(call_id)) as came
              cross join lateral (
                  select array_agg(c.type) as types, array_agg(c.started_at) as starts from voicenter.cdr c
-                 where c.account = $1 and c.call_id = came.call_id and c.removed_at is null
+                 where c.account = (select $1) and c.call_id = came.call_id and c.removed_at is null
                  having bool_or(c.type <> '')
              ) as stored",
             )
@@ -148,11 +148,11 @@ impl Store {
                 done
             };
             let changed = done.inserted + done.updated + done.removed;
-            let unfolded = calls::fold_commit(&mut tx, commit.account, &locked, changed).await?;
+            let calls = self.fold_commit(&mut tx, commit.account, &locked, changed).await?;
             commit.count.ending();
             tx.commit().await?;
             commit.count.ended(locked.commits + 1);
-            Ok(Committed { unfolded, ..done })
+            Ok(Committed { unfolded: calls.failed, calls_left: calls.error, ..done })
         });
         let done = tokio::select! {
             done = work => done.unwrap_or_else(|_| Err(match watched.has_begun() {
@@ -221,9 +221,14 @@ async fn store_records(
     locked: &Locked,
 ) -> Result<Committed, StoreError> {
     let merged = merge_batch(conn, commit, batch, source, locked).await?;
+    let lateness_error = match merged.inserted {
+        0 => None,
+        _ => lateness::note_records(conn, commit.account, commit.read_at, locked).await?,
+    };
     let turned_away = record_rejected(conn, commit, batch, &merged, locked.stamp).await?;
     let handled = merged.inserted + merged.updated + (merged.flipped.len() + merged.refused.len()) as u64;
     Ok(Committed {
+        lateness_error,
         inserted: merged.inserted,
         updated: merged.updated,
         returned: merged.returned,
@@ -442,8 +447,11 @@ async fn write_ledger(
     done: &mut Committed,
 ) -> Result<(), StoreError> {
     gap::write(conn, commit.account, commit.read_at, commit.close_gaps, commit.open_gaps).await?;
-    done.coverage =
+    let (before, after) =
         ledger::write_coverage(conn, commit.account, commit.lowered, commit.claims, commit.uncover).await?;
+    let error = lateness::note_missed_reads(conn, commit.account, &before, commit.claims, locked).await?;
+    done.lateness_error = done.lateness_error.take().or(error);
+    done.coverage = after;
     done.cursor = ledger::write_cursor(conn, commit.account, &done.coverage, locked, done.updated_at).await?;
     done.rechecks = recheck::rechecks(conn, commit.account).await?;
     if let Some(read) = &commit.window_read {

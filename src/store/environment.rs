@@ -14,7 +14,8 @@ pub struct Environment {
     pub may_create: bool,
     /// `true` if the role may create temporary tables. If not, large answers are stored in a slower way.
     pub may_stage: bool,
-    /// Tables that the role may not fully read and write, once the schema is there.
+    /// Tables that the role may not fully read and write, views that it may not read, and functions that it may not call,
+    /// once the schema is there.
     pub denied: Vec<String>,
     /// The most connections that the role, or everybody in this database, may have at once; `None` without a limit.
     pub connection_limit: Option<i32>,
@@ -194,10 +195,15 @@ pub(super) async fn read(conn: &mut PgConnection) -> Result<Environment, StoreEr
                       where nspname in ('voicenter', 'cdr_sync') and not (has_schema_privilege(oid, 'create') and has_schema_privilege(oid, 'usage'))
                       order by 1) as closed,
                 array(select format('%s.%s', nspname, relname) from relation
-                      where relkind in ('r', 'p')
-                        and not (has_table_privilege(oid, 'select')
-                                 and (relname = 'migration' or has_table_privilege(oid, 'insert')
-                                      and has_table_privilege(oid, 'update') and has_table_privilege(oid, 'delete')))
+                      where not has_table_privilege(oid, 'select')
+                         or relkind in ('r', 'p') and relname <> 'migration'
+                            and not (has_table_privilege(oid, 'insert') and has_table_privilege(oid, 'update')
+                                     and has_table_privilege(oid, 'delete'))
+                      union all
+                      select p.oid::regprocedure::text
+                      from pg_catalog.pg_proc p
+                      where p.pronamespace in (select oid from pg_catalog.pg_namespace where nspname = 'cdr_sync')
+                        and not has_function_privilege(p.oid, 'execute')
                       order by 1) as denied,
                 (select least(nullif(r.rolconnlimit, -1), nullif(d.datconnlimit, -1))
                  from pg_catalog.pg_roles r, pg_catalog.pg_database d

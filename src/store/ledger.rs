@@ -45,7 +45,7 @@ struct AccountRow {
 }
 
 /// What a commit reads when it has locked the account.
-#[derive(Clone, Copy, Debug, FromRow)]
+#[derive(Clone, Debug, FromRow)]
 pub(super) struct Locked {
     /// Greater than any `updated_at` given out before.
     pub stamp: DateTime<Utc>,
@@ -54,8 +54,8 @@ pub(super) struct Locked {
     pub commits: i64,
     /// Some rows stored under an earlier scope have not been read since.
     pub unscoped: bool,
-    /// History does not reach back to its configured start yet.
-    pub is_filling: bool,
+    /// What `statement_timeout` is, for steps that change it for themselves.
+    pub statement_timeout: String,
 }
 
 impl Store {
@@ -166,13 +166,13 @@ pub(super) async fn lock(
     // Materialized: the clock is read when the lock is held, not while waiting for it.
     let locked: Option<Locked> = sql_as(
         "with locked as materialized (
-             select updated_at, commits, history_from
+             select updated_at, commits
              from cdr_sync.cursor where account = $1 and fence = $2 for update
          )
          select greatest(clock_timestamp(), updated_at + interval '1 microsecond') as stamp, commits,
                 (select horizon from cdr_sync.account where name = $1) as horizon,
                 exists (select from cdr_sync.unscoped where account = $1) as unscoped,
-                coalesce(history_from > (select history_start from cdr_sync.account where name = $1), true) as is_filling
+                current_setting('statement_timeout') as statement_timeout
          from locked",
     )
     .bind(account)
@@ -214,19 +214,21 @@ async fn bare_rows(conn: &mut PgConnection, account: &str) -> Result<Option<Wind
     Ok(first.zip(after).and_then(|(first, after)| Window::new(first, after)))
 }
 
-/// Lowers re-read ages, adds claims, then withdraws windows, and writes the difference.
+/// Lowers re-read ages, adds claims, then withdraws windows, and writes the difference. Returns the coverage before the
+/// claims, and after all.
 pub(super) async fn write_coverage(
     conn: &mut PgConnection,
     account: &str,
     lowered: &[Stretch],
     claims: &[Claim],
     uncover: &[Window],
-) -> Result<Coverage, StoreError> {
+) -> Result<(Coverage, Coverage), StoreError> {
     let stored = coverage::read(conn, account).await?;
     let mut after = stored.combined();
     for stretch in lowered {
         after.lower(stretch.window, stretch.reread_age);
     }
+    let before = after.clone();
     for claim in claims {
         after.claim_lacking(claim.window, claim.reread_age, claim.lacking);
     }
@@ -234,7 +236,7 @@ pub(super) async fn write_coverage(
         after.uncover(*window);
     }
     stored.write(conn, account, &after).await?;
-    Ok(after)
+    Ok((before, after))
 }
 
 /// Derives the cursor from coverage and the open gaps, and counts the commit.

@@ -252,9 +252,10 @@ fn statement(inline: bool, terms: &MergeParams<'_>) -> String {
                as differs{held}
     from {staged} s
     -- The limit keeps this an index lookup a record also while the table has no statistics yet: during the first
-    -- backfill the planner would else read the whole account for every answer.
+    -- backfill the planner would else read the whole account for every answer. The planner must not learn the account
+    -- either: of one that came after the last ANALYZE it expects no row, and would read all of them for each record.
     left join lateral (
-        select * from voicenter.cdr c where c.account = $1 and c.call_id = s.call_id and c.type = s.type limit 1
+        select * from voicenter.cdr c where c.account = (select $1) and c.call_id = s.call_id and c.type = s.type limit 1
     ) c on true
 ), judged as materialized (
     select m.is_new, m.was_removed, m.stored_started_at, {staged_all}, {extra} as extra,
@@ -265,7 +266,7 @@ fn statement(inline: bool, terms: &MergeParams<'_>) -> String {
                 when exists (select from cdr_sync.earlier_scope e
                              where e.account = $1 and e.call_id = s.call_id and e.type = s.type) then 0
                 when exists (select from cdr_sync.unscoped u
-                             join voicenter.cdr c on c.account = u.account and c.call_id = s.call_id and c.type = s.type
+                             join voicenter.cdr c on c.account = (select $1) and c.call_id = s.call_id and c.type = s.type
                              where u.account = $1 and u.span @> m.stored_started_at and c.first_seen_at < u.since) then 0
                 when exists (select from cdr_sync.missing x
                              where x.account = $1 and x.call_id = s.call_id and x.type = s.type
@@ -287,13 +288,13 @@ fn statement(inline: bool, terms: &MergeParams<'_>) -> String {
     insert into voicenter.cdr_history ({row}, valid_from, valid_to)
     select {stored_row}, c.updated_at, $2
     from judged j
-    join voicenter.cdr c on c.account = $1 and c.call_id = j.call_id and c.type = j.type
+    join voicenter.cdr c on c.account = (select $1) and c.call_id = j.call_id and c.type = j.type
     where not j.is_new and j.dispute >= 0 and ($3 or c.started_at <> j.started_at)
 ), updated as (
     update voicenter.cdr c
     set ({plain_content}, extra, removed_at, updated_at) = row({judged_content}, j.extra, null, $2)
     from judged j
-    where c.account = $1 and c.call_id = j.call_id and c.type = j.type and not j.is_new and j.dispute >= 0
+    where c.account = (select $1) and c.call_id = j.call_id and c.type = j.type and not j.is_new and j.dispute >= 0
     returning j.was_removed, j.started_at, j.stored_started_at
 ), counted as (
     -- How many rows stand on each day: the rows that somebody else deletes are noticed by it.
@@ -311,7 +312,7 @@ fn statement(inline: bool, terms: &MergeParams<'_>) -> String {
     -- Few rows change; which of their columns did shows a field that is new at each read.
     select change.name, count(*) as rows
     from judged j
-    join voicenter.cdr c on c.account = $1 and c.call_id = j.call_id and c.type = j.type
+    join voicenter.cdr c on c.account = (select $1) and c.call_id = j.call_id and c.type = j.type
     cross join lateral unnest(array[{changes}]) as change(name)
     where not j.is_new and not j.was_removed and change.name is not null
     group by change.name

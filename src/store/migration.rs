@@ -5,7 +5,7 @@ use sha2::{Digest, Sha256};
 use super::{Store, StoreError, Tx, sql_as, sql_value};
 
 /// The migrations of this program, in order. One that was released is never edited.
-const MIGRATIONS: [(&str, &str); 8] = [
+const MIGRATIONS: [(&str, &str); 11] = [
     ("0001_schema", include_str!("../../migrations/0001_schema.sql")),
     ("0002_readers", include_str!("../../migrations/0002_readers.sql")),
     ("0003_coverage_lacking", include_str!("../../migrations/0003_coverage_lacking.sql")),
@@ -14,6 +14,9 @@ const MIGRATIONS: [(&str, &str); 8] = [
     ("0006_lacking", include_str!("../../migrations/0006_lacking.sql")),
     ("0007_commits", include_str!("../../migrations/0007_commits.sql")),
     ("0008_calls", include_str!("../../migrations/0008_calls.sql")),
+    ("0009_folding_within_limits", include_str!("../../migrations/0009_folding_within_limits.sql")),
+    ("0010_hours", include_str!("../../migrations/0010_hours.sql")),
+    ("0011_customers", include_str!("../../migrations/0011_customers.sql")),
 ];
 
 /// Key of an advisory lock: any number that no other program on the database uses.
@@ -27,12 +30,16 @@ create table cdr_sync.migration (
     applied_at timestamptz not null default clock_timestamp()
 )";
 
-/// Every commit locks a row of this table first, so a running commit ends before anything is changed, and the next one
-/// waits: migrations take the same locks in another order.
+/// Every commit locks a row of the first table before anything else, and whoever folds calls one of the second: so what is
+/// running ends before anything is changed, and the next one waits. Migrations take the same locks in another order.
 const KEEP_COMMITS_OUT: &str = "
 do $$ begin
     if to_regclass('cdr_sync.cursor') is not null then lock table cdr_sync.cursor in exclusive mode; end if;
+    if to_regclass('cdr_sync.reporting') is not null then lock table cdr_sync.reporting in exclusive mode; end if;
 end $$";
+
+/// How long a migration waits for those who read or write a table that it changes: everybody else waits behind it.
+const LOCKS_WITHIN: &str = "set local lock_timeout = '5s'";
 
 /// How the database's schema compares with this program.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -67,6 +74,7 @@ impl Store {
             let state = compare(&applied(&mut tx).await?, &MIGRATIONS)?;
             if !state.pending.is_empty() {
                 sqlx::raw_sql(KEEP_COMMITS_OUT).execute(&mut *tx).await?;
+                sqlx::raw_sql(LOCKS_WITHIN).execute(&mut *tx).await?;
             }
             for (name, text) in MIGRATIONS.iter().filter(|(name, _)| state.pending.contains(name)) {
                 apply(&mut tx, name, text).await?;
@@ -101,7 +109,11 @@ async fn applied(tx: &mut Tx) -> Result<Vec<(String, String)>, StoreError> {
 
 async fn apply(tx: &mut Tx, name: &'static str, text: &'static str) -> Result<(), StoreError> {
     let named = |error: StoreError| match error {
+        StoreError::Away(why) if why.starts_with("55P03") => StoreError::Away(format!(
+            "migration {name} changes a table that somebody uses: end long queries and open transactions on it; {why}"
+        )),
         away if away.is_unavailable() => away,
+        conflict if conflict.is_conflict() => StoreError::Away(conflict.to_string()),
         other => StoreError::Migration { name: name.into(), what: other.to_string() },
     };
     if applied(tx).await?.is_empty() {

@@ -99,7 +99,7 @@ pub(super) async fn forget_returned(
          where m.account = $1 and m.call_id = seen.call_id and m.type = seen.type
            and (m.started_at = seen.started_at or not exists (
                     select from voicenter.cdr c
-                    where c.account = $1 and c.call_id = m.call_id and c.type = m.type
+                    where c.account = (select $1) and c.call_id = m.call_id and c.type = m.type
                       and c.started_at = m.started_at))")
     .bind(account)
     .bind(call_ids)
@@ -416,12 +416,12 @@ impl Removal<'_> {
              ), replaced as (
                  insert into voicenter.cdr_history ({row}, valid_from, valid_to)
                  select {stored_row}, c.updated_at, $5
-                 from due join voicenter.cdr c on c.account = $1 and c.call_id = due.call_id and c.type = due.type
+                 from due join voicenter.cdr c on c.account = (select $1) and c.call_id = due.call_id and c.type = due.type
                  where $9 and c.removed_at is null and c.started_at >= $10
              ), marked as (
                  update voicenter.cdr c set removed_at = due.first_missed_at, updated_at = $5
                  from due
-                 where c.account = $1 and c.call_id = due.call_id and c.type = due.type
+                 where c.account = (select $1) and c.call_id = due.call_id and c.type = due.type
                    and c.removed_at is null and c.started_at >= $10
                  returning 1
              )

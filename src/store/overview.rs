@@ -7,6 +7,7 @@ use sqlx::postgres::types::PgRange;
 use sqlx::{FromRow, PgConnection};
 
 use super::gap::{self, OpenGap};
+use super::lateness::{self, Completeness};
 use super::{Store, StoreError, coverage, sql_as, sql_value};
 use crate::window::Window;
 use crate::window::coverage::Coverage;
@@ -31,6 +32,8 @@ pub struct Overview {
     pub recent: Vec<RecentRead>,
     /// Number of open rejected records by reason.
     pub rejected: Vec<(String, i64)>,
+    /// How complete its hours are; `None` before its first start with this version.
+    pub completeness: Option<Completeness>,
 }
 
 /// Number of recent requests of one lane.
@@ -102,6 +105,7 @@ impl Store {
             let backfill = backfill(&mut tx, now).await?;
             let mut recent = recent(&mut tx).await?;
             let mut rejected = rejected(&mut tx).await?;
+            let mut completeness = lateness::completeness(&mut tx).await?;
             tx.commit().await?;
             let overview = |account: String| Overview {
                 coverage: coverage.remove(&account).map(|stored| stored.combined()).unwrap_or_default(),
@@ -110,6 +114,7 @@ impl Store {
                 backfill: backfill.get(&account).copied(),
                 recent: recent.remove(&account).unwrap_or_default(),
                 rejected: rejected.remove(&account).unwrap_or_default(),
+                completeness: completeness.remove(&account),
                 account,
             };
             Ok(names.into_iter().map(overview).collect())

@@ -13,12 +13,17 @@ use crate::cdr::CdrKey;
 use crate::window::Window;
 
 /// Deletes what was known of the account under its earlier scope.
-const EMPTY_LEDGER: [&str; 10] = [
+const EMPTY_LEDGER: [&str; 14] = [
     "delete from cdr_sync.coverage where account = $1",
     "delete from cdr_sync.lacking where account = $1",
     "delete from cdr_sync.gap where account = $1",
     "delete from cdr_sync.missing where account = $1",
     "delete from cdr_sync.twin where account = $1",
+    // Other calls, perhaps of another server.
+    "delete from cdr_sync.settling where account = $1",
+    "delete from cdr_sync.late_hour where account = $1",
+    "delete from cdr_sync.hour_count where account = $1",
+    "delete from cdr_sync.lateness where account = $1",
     // What shared a key under the earlier scope says nothing of this one; what still does is seen again.
     "update cdr_sync.rejected set closed_at = clock_timestamp()
      where account = $1 and reason = 'duplicate_key' and closed_at is null",

@@ -61,7 +61,7 @@ pub(super) async fn note(
          -- The limit keeps this a lookup a record.
          cross join lateral (
              select started_at from voicenter.cdr
-             where account = $1 and call_id = l.call_id and type = l.type limit 1
+             where account = (select $1) and call_id = l.call_id and type = l.type limit 1
          ) as c
          cross join lateral (values (c.started_at), (l.started_at)) as d(started_at)
          where not exists (

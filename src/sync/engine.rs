@@ -16,7 +16,8 @@ use super::batch::{self, CarriedKeys, Lookup, PendingBatch};
 use super::churn::Churn;
 use super::clocks::ClockWatch;
 use super::events::{
-    CallNotAsked, ErrorNotNoted, FieldChurns, FieldsDoubted, ReportingZoneUnknown, ScopeChanged,
+    CallNotAsked, ErrorNotNoted, FieldChurns, FieldsDoubted, LatenessNotNoted, ReportingZoneUnknown,
+    ScopeChanged,
 };
 use super::fetch::{Fetched, Fetcher};
 use super::leadership::{Leadership, Leases};
@@ -105,8 +106,18 @@ impl Engine {
         if let Some((before, after)) = &opened.scope_changed {
             ScopeChanged { account: &account.name, keys: &changed_keys(before, after) }.emit();
         }
-        if !store.set_reporting_zone(&account.name, account.reporting_timezone).await? {
-            ReportingZoneUnknown { account: &account.name, zone: account.reporting_timezone.name() }.emit();
+        let (zone, country) = (account.reporting_timezone, account.reporting_country);
+        if !store.set_reporting(&account.name, zone, country).await? {
+            ReportingZoneUnknown { account: &account.name, zone: zone.name() }.emit();
+        }
+        // A single command may have other ages than the daemon, and what was learned holds for the daemon's.
+        if mode != Mode::Asked {
+            let ages: Vec<TimeDelta> = account.settings.ages().collect();
+            match store.set_reread_ages(&account.name, &ages, now).await {
+                Err(away) if away.is_unavailable() => return Err(away.into()),
+                Err(error) => LatenessNotNoted { account: &account.name, error: &error }.emit(),
+                Ok(()) => {}
+            }
         }
         if store.doubt_fields(&account.name).await? {
             FieldsDoubted { account: &account.name }.emit();

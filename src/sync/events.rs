@@ -8,8 +8,9 @@ mod request;
 mod window;
 
 pub(super) use account::{
-    AccountStopped, DaysNotCompared, ErrorNotNoted, Fenced, FieldChurns, FieldsDoubted, HandedOver, Leading,
-    LedgerReloaded, NotStored, Panicked, ReportingZoneUnknown, Resumed, RowsLost, ScopeChanged, Standby,
+    AccountStopped, DaysNotCompared, ErrorNotNoted, Fenced, FieldChurns, FieldsDoubted, HandedOver,
+    LatenessNotNoted, Leading, LedgerReloaded, NotStored, Panicked, ReportingZoneUnknown, Resumed, RowsLost,
+    ScopeChanged, Standby,
 };
 pub(super) use clocks::{ClocksDiffer, FutureDates, ZoneContradicted, ZoneNotLookedAt};
 pub(super) use lease::{LeaseLost, LeaseNotReleased, LeaseNotRenewed, NotLeft, NotShownUp};

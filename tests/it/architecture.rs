@@ -5,16 +5,17 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// A module and all that it may name of this crate.
-const MAY_KNOW: [(&str, &[&str]); 19] = [
+const MAY_KNOW: [(&str, &[&str]); 20] = [
     ("clock", &[]),
     ("cdr", &[]),
     ("allocator", &[]),
     ("answer_memory", &[]),
     ("window", &[]),
+    ("phone_number", &[]),
     ("read", &["window"]),
     ("plan", &["read", "window"]),
     ("voicenter", &["cdr", "window", "answer_memory"]),
-    ("store", &["cdr", "window", "plan", "clock"]),
+    ("store", &["cdr", "window", "plan", "clock", "phone_number"]),
     ("rate_limit", &["store", "clock"]),
     ("metrics", &["window", "read", "voicenter"]),
     (
@@ -22,6 +23,7 @@ const MAY_KNOW: [(&str, &[&str]); 19] = [
         &[
             "cdr",
             "window",
+            "phone_number",
             "read",
             "plan",
             "voicenter",
@@ -35,7 +37,7 @@ const MAY_KNOW: [(&str, &[&str]); 19] = [
     ),
     ("health", &["window", "voicenter", "store", "sync", "clock"]),
     ("http", &["window", "store", "sync", "clock", "metrics", "health"]),
-    ("config", &["plan", "store", "voicenter"]),
+    ("config", &["plan", "store", "voicenter", "phone_number"]),
     ("setup", &["plan", "read", "voicenter", "store", "rate_limit", "sync", "config"]),
     ("systemd", &["clock"]),
     ("telemetry", &["clock", "voicenter", "config"]),

@@ -14,6 +14,7 @@
 )]
 
 mod architecture;
+mod bi;
 mod budget;
 mod canonical_form;
 mod client;
@@ -23,6 +24,7 @@ mod deploy;
 mod golden;
 mod http;
 mod kill;
+mod lateness;
 mod log_events;
 mod mirror;
 mod monitoring;
@@ -32,6 +34,7 @@ mod planner_evidence;
 mod process;
 mod readers;
 mod references;
+mod scaling;
 mod servers;
 mod store_postgres;
 mod support;

@@ -2,10 +2,12 @@
 
 mod calls;
 mod charts;
+mod customers;
 mod exact;
 mod folding;
 mod freshness;
 mod generated;
+mod limits;
 mod role;
 mod rules;
 mod scene;

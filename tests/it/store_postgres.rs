@@ -1,6 +1,7 @@
 //! The store against a real PostgreSQL: a fresh database for each test.
 
 mod budget;
+mod calls;
 mod commit;
 mod environment;
 mod fields;
@@ -8,6 +9,7 @@ mod form;
 mod growth;
 mod horizon;
 mod large;
+mod lateness;
 mod lease;
 mod ledger;
 mod load;
@@ -16,7 +18,8 @@ mod many_accounts;
 mod merge;
 mod older_program;
 mod removal;
-mod scene;
+pub mod scene;
 mod schema;
+mod statistics;
 mod twins;
 mod typeless;

@@ -56,8 +56,9 @@ fn migrated(state: &SchemaState, environment: &Environment, findings: &mut Findi
     }
     if !environment.denied.is_empty() {
         findings.bad(
-            &format!("the role may not read and write {}", environment.denied.join(", ")),
-            "grant select, insert, update, delete on all tables in schema voicenter, cdr_sync to the role, and usage on both schemas",
+            &format!("the role may not use {}", environment.denied.join(", ")),
+            "grant usage on schema voicenter, cdr_sync, select, insert, update, delete on all tables in both, and execute on all \
+             functions in schema cdr_sync, to the role",
             Exit::Failed,
         );
     }

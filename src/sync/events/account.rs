@@ -187,6 +187,23 @@ impl ReportingZoneUnknown<'_> {
     }
 }
 
+/// The ages of re-reads could not be set.
+pub(in crate::sync) struct LatenessNotNoted<'a> {
+    pub account: &'a str,
+    pub error: &'a StoreError,
+}
+
+impl LatenessNotNoted<'_> {
+    pub(in crate::sync) fn emit(&self) {
+        tracing::warn!(
+            event = "lateness_not_noted",
+            account = self.account,
+            error = %self.error,
+            "going on: hours may settle later than they could"
+        );
+    }
+}
+
 /// Rows were deleted by somebody else.
 pub(in crate::sync) struct RowsLost<'a> {
     pub account: &'a str,

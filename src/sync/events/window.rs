@@ -99,6 +99,18 @@ impl WindowStored<'_> {
                 "voicenter.calls keeps these as they were: no rule foresaw their values"
             );
         }
+        if let Some(error) = &committed.calls_left {
+            tracing::warn!(
+                event = "calls_left", account = batch.account, %error,
+                "the records are stored, but voicenter.calls does not follow yet; the daemon goes on trying"
+            );
+        }
+        if let Some(error) = &committed.lateness_error {
+            tracing::warn!(
+                event = "lateness_not_noted", account = batch.account, %error,
+                "the records are stored; when an hour settles is learned anew"
+            );
+        }
         let absent = absent_fields(batch, committed);
         if !absent.is_empty() {
             tracing::warn!(

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use cdr_sync::store::calls::SliceSize;
 use chrono::TimeDelta;
 use sqlx::FromRow;
 use voicenter_simulator::{ApiGeneration, CallDirection, Intent, SimulatorOptions, WorldOptions};
@@ -21,6 +22,7 @@ struct Row {
     transferred: bool,
     transfer_answered: Option<bool>,
     queues: i32,
+    customer_number: Option<String>,
 }
 
 /// What the records cannot tell: whether a recording was played for the hour.
@@ -48,12 +50,13 @@ async fn calls_are_what_the_call_centre_meant() {
     let setup = Setup { now: instant("2026-06-19T00:00:00Z"), history: days(5), ..Setup::new(simulator) };
     let scene = MirrorScene::of(setup).await;
     scene.pass().await;
-    while scene.store.fold_calls(&scene.account.name).await.unwrap().has_more {}
+    let mut size = SliceSize::default();
+    while scene.store.fold_calls(&scene.account.name, &mut size).await.unwrap().has_more {}
 
     let (from, to) = (scene.now() - days(4), scene.now() - TimeDelta::hours(8));
     let rows: Vec<Row> = sqlx::query_as(
         "select call_id, direction, outcome, missed, wait_seconds, wait_source, talk_seconds, transferred, transfer_answered,
-             queues
+             queues, customer_number
          from voicenter.calls where started_at >= $1 and started_at < $2",
     )
     .bind(from)
@@ -79,7 +82,7 @@ async fn calls_are_what_the_call_centre_meant() {
             *wrong.entry(what).or_default() += 1;
         }
     };
-    let mut known_waits = 0;
+    let (mut known_waits, mut customers) = (0, 0);
     for (id, intent) in ids {
         let row = rows[id];
         check(format!("outcome {} for {}", row.outcome, outcome(intent)), row.outcome == outcome(intent));
@@ -91,6 +94,12 @@ async fn calls_are_what_the_call_centre_meant() {
         let passed_on = (intent.transferred, intent.transfer_answered);
         check("transfer".to_owned(), (row.transferred, row.transfer_answered) == passed_on);
         check("queues".to_owned(), row.queues == i32::try_from(intent.queue_visits.len()).unwrap());
+        let customer = intent.customer_number.as_ref().map(|digits| format!("+{digits}"));
+        customers += u32::from(customer.is_some());
+        check(
+            format!("customer of {} {}", intent.outcome.name(), direction(intent)),
+            row.customer_number == customer,
+        );
         // A wait is right or not there.
         if let Some(wait) = row.wait_seconds {
             known_waits += 1;
@@ -103,6 +112,6 @@ async fn calls_are_what_the_call_centre_meant() {
             check(format!("talk of {} {}", intent.outcome.name(), direction(intent)), is_right);
         }
     }
-    assert!(known_waits > 300, "{known_waits}");
+    assert!(known_waits > 300 && customers > 3_000, "{known_waits} waits, {customers} customers");
     assert_eq!(wrong, BTreeMap::new());
 }

@@ -47,7 +47,8 @@ async fn a_call_of_one_leg_says_what_the_leg_says() {
         "department_id": "12", "department_name": "Support", "agent": "דנה כהן", "agent_extension": "SIP7",
         "representative_code": "77", "representative_name": "דנה כהן", "user_id": "41", "user_name": "dana",
         "price": 12.5, "record_url": "https://x.example/1.mp3", "record_urls": ["https://x.example/1.mp3"],
-        "record_expected": true, "original_call_id": "before", "legs": 1, "types": "Queue"
+        "record_expected": true, "original_call_id": "before", "legs": 1, "types": "Queue",
+        "customer_number": "+972501111111"
     }"#,
     )
     .unwrap();
@@ -55,6 +56,9 @@ async fn a_call_of_one_leg_says_what_the_leg_says() {
     let mut call = scene.row("select * from voicenter.calls").await;
     assert!(call["updated_at"].take().is_string());
     call.as_object_mut().unwrap().remove("updated_at");
+    // Of a salt that each database has of its own.
+    let key = call.as_object_mut().unwrap().remove("customer_key").unwrap();
+    assert_eq!(key.as_str().map(str::len), Some(16));
     assert_eq!(call, expected);
 }
 

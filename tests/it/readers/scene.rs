@@ -1,21 +1,26 @@
 //! A migrated database, rows written by hand, and what the views make of them.
 
+use cdr_sync::store::Store;
+use cdr_sync::store::calls::SliceSize;
 use serde_json::Value;
 use sqlx::{AssertSqlSafe, PgConnection};
 
-use crate::support::database::Database;
+use crate::support::database::{Database, settings};
 
 pub struct ReaderScene {
     /// Dropped with the scene.
     _database: Database,
     pub sql: PgConnection,
+    /// Folds as the daemon does.
+    store: Store,
 }
 
 impl ReaderScene {
     pub async fn new() -> Self {
         let database = Database::migrated().await;
         let sql = database.sql().await;
-        Self { _database: database, sql }
+        let store = Store::open(&settings(database.url())).unwrap();
+        Self { _database: database, sql, store }
     }
 
     /// A database with these rows of `voicenter.cdr`.
@@ -55,9 +60,14 @@ impl ReaderScene {
 
     /// Follows all rows, whatever their `updated_at`: the tests write them by hand.
     async fn fold(&mut self) {
-        let fold = "update cdr_sync.reporting set folded_until = '-infinity', folded_call = '';
-                    select cdr_sync.fold_changes(account, 1000000) from (select distinct account from voicenter.cdr) a";
-        sqlx::raw_sql(fold).execute(&mut self.sql).await.unwrap();
+        self.set("update cdr_sync.reporting set folded_until = '-infinity', folded_call = ''").await;
+        let accounts: Vec<String> = sqlx::query_scalar("select distinct account from voicenter.cdr")
+            .fetch_all(&mut self.sql)
+            .await
+            .unwrap();
+        for account in accounts {
+            while self.store.fold_calls(&account, &mut SliceSize::default()).await.unwrap().has_more {}
+        }
     }
 
     /// The rows of a query, as an array of objects.

@@ -75,7 +75,10 @@ pub struct StoreScene {
 
 impl StoreScene {
     pub async fn new() -> Self {
-        let database = Database::new().await;
+        Self::in_database(Database::new().await).await
+    }
+
+    pub async fn in_database(database: Database) -> Self {
         let store = Store::connect(&settings(database.url())).await.unwrap();
         store.migrate().await.unwrap();
         store.open_account(ACCOUNT, &json!({"url": "u"}), Start::Default(at(0, 0)), at(12, 0)).await.unwrap();

@@ -4,11 +4,21 @@ use cdr_sync::store::{DatabaseSettings, Store};
 use private_postgres::TestDatabase;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
-pub struct Database(TestDatabase);
+pub struct Database {
+    url: String,
+    /// Dropped with this value.
+    own: Option<TestDatabase>,
+}
 
 impl Database {
     pub async fn new() -> Self {
-        Self(TestDatabase::new().await.unwrap())
+        let own = TestDatabase::new().await.unwrap();
+        Self { url: own.url().to_owned(), own: Some(own) }
+    }
+
+    /// One of a server that the test has started, and that ends with the test.
+    pub fn at(url: String) -> Self {
+        Self { url, own: None }
     }
 
     /// One with the program's schema.
@@ -19,11 +29,11 @@ impl Database {
     }
 
     pub fn url(&self) -> &str {
-        self.0.url()
+        &self.url
     }
 
     pub fn name(&self) -> &str {
-        self.0.name()
+        self.own.as_ref().map_or("", TestDatabase::name)
     }
 
     /// A connection of the test's own.

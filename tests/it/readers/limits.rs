@@ -1,0 +1,130 @@
+//! What no record, rule or reader may do to `voicenter.calls`: keep others from being stored, or take without end.
+
+use chrono::TimeDelta;
+use serde_json::{Value, json};
+
+use crate::readers::scene::ReaderScene;
+use crate::support::dates::instant;
+
+#[tokio::test]
+async fn numbers_and_queues_of_any_length_make_a_call() {
+    let mut scene = ReaderScene::new().await;
+    // What cannot be compressed, and is too long for an index.
+    scene
+        .run(
+            "with long as (select string_agg(md5(n::text), '') as text from generate_series(1, 300) n)
+             insert into voicenter.cdr (account, call_id, type, started_at, caller_number, target_number, queue_name, did,
+                 custom_data, first_seen_at, updated_at)
+             select 'a', 'c', 'Queue', now(), text, text, text, text, jsonb_build_object('OriginalIvrUniqueID', text), now(), now()
+             from long",
+        )
+        .await;
+    let call = scene
+        .row(
+            "select length(caller_number) as caller, length(target_number) as target, length(queue_name) as queue,
+                 (select length(queue_name) from voicenter.queue_visits) as visited from voicenter.calls",
+        )
+        .await;
+    assert_eq!(call, json!({"caller": 200, "target": 200, "queue": 9600, "visited": 9600}));
+}
+
+/// Calls that name `original`, a minute apart after ten o'clock.
+fn naming(original: &str, calls: std::ops::Range<i64>) -> Value {
+    let begun = instant("2024-06-10T10:00:00Z");
+    let names = calls.map(|n| {
+        json!({"call_id": format!("n{n:03}"), "type": "XferCDR", "started_at": begun + TimeDelta::minutes(n + 1),
+               "custom_data": {"OriginalIvrUniqueID": original}})
+    });
+    names.collect()
+}
+
+#[tokio::test]
+async fn an_id_that_more_than_fifty_calls_name_joins_none() {
+    let mut scene = ReaderScene::of(json!([{"call_id": "first"}])).await;
+    let calls = "select count(*), max(legs) as legs from voicenter.calls";
+    scene.add(naming("first", 0..50)).await;
+    assert_eq!(scene.row(calls).await, json!({"count": 1, "legs": 51}));
+    scene.add(naming("first", 50..52)).await;
+    assert_eq!(scene.row(calls).await, json!({"count": 53, "legs": 1}));
+    let last = |set: &str| {
+        format!("update voicenter.cdr set removed_at = {set}, updated_at = now() where call_id >= 'n050'")
+    };
+    for (set, expected) in
+        [("now()", json!({"count": 1, "legs": 51})), ("null", json!({"count": 53, "legs": 1}))]
+    {
+        scene.set(&last(set)).await;
+        // Only what changed is folded.
+        scene.set("select cdr_sync.fold_changes('a', 100)").await;
+        assert_eq!(scene.row(calls).await, expected, "{set}");
+    }
+}
+
+#[tokio::test]
+async fn a_chain_ends_after_twenty_links_and_no_link_is_longer_than_a_day() {
+    let chain = (0..100).map(|n| {
+        json!({"call_id": format!("{n:04}"), "type": "XferCDR", "started_at": instant("2024-06-10T10:00:00Z") + TimeDelta::minutes(n),
+               "custom_data": {"OriginalIvrUniqueID": format!("{:04}", n - 1)}})
+    });
+    let mut scene = ReaderScene::of(chain.collect()).await;
+    let calls = "select count(*), max(legs) as legs, sum(legs) as all from voicenter.calls";
+    assert_eq!(scene.row(calls).await, json!({"count": 80, "legs": 21, "all": 100}));
+    // The middle moves away: what came after it begins anew.
+    scene.set("update voicenter.cdr set started_at = started_at - interval '25 hours', updated_at = now() where call_id = '0010'").await;
+    scene.set("select cdr_sync.fold_changes('a', 100)").await;
+    let largest = "select string_agg(call_id || ' ' || legs, ', ' order by call_id) as calls from voicenter.calls where legs > 1";
+    assert_eq!(scene.row(largest).await, json!({"calls": "0000 10, 0011 21"}));
+}
+
+#[tokio::test]
+async fn of_two_that_began_at_one_instant_the_one_that_continues_nothing_is_the_first() {
+    let mut scene = ReaderScene::of(json!([
+        {"call_id": "z"}, {"call_id": "a", "type": "XferCDR", "custom_data": {"OriginalIvrUniqueID": "z"}}
+    ]))
+    .await;
+    assert_eq!(
+        scene.rows("select call_id, legs from voicenter.calls").await,
+        json!([{"call_id": "z", "legs": 2}])
+    );
+}
+
+#[tokio::test]
+async fn outcomes_are_a_closed_list_and_a_queue_may_be_deleted() {
+    let mut scene = ReaderScene::of(json!([
+        {"type": "Queue", "queue_name": "Q", "dial_status": "ABANDONE", "duration_seconds": 25}
+    ]))
+    .await;
+    for change in [
+        "insert into voicenter.outcomes values ('x', 'x', 'x', true)",
+        "delete from voicenter.outcomes where outcome = 'failed'",
+        "update voicenter.outcomes set outcome = 'x' where outcome = 'dialer_abandoned'",
+    ] {
+        let refused = sqlx::raw_sql(sqlx::AssertSqlSafe(change)).execute(&mut scene.sql).await.unwrap_err();
+        assert!(refused.to_string().contains("closed list"), "{refused}");
+    }
+    scene.run("update voicenter.queues set short_abandon_seconds = 60").await;
+    let outcome = "select outcome from voicenter.calls";
+    assert_eq!(scene.row(outcome).await, json!({"outcome": "short_abandoned"}));
+    scene.set("delete from voicenter.queues; select cdr_sync.fold_changes('a', 100)").await;
+    assert_eq!(scene.row(outcome).await, json!({"outcome": "abandoned"}));
+}
+
+#[tokio::test]
+async fn what_hangs_below_an_id_that_too_many_name_now_hangs_together() {
+    let link = |call: &str, original: &str, minute: i64| {
+        json!({"call_id": call, "type": "XferCDR", "started_at": instant("2024-06-10T10:00:00Z") + TimeDelta::minutes(minute),
+               "custom_data": {"OriginalIvrUniqueID": original}})
+    };
+    let chain = (1..=20).map(|n| link(&format!("c{n}"), &format!("c{}", n - 1), n));
+    let naming = (1..=50).map(|n| link(&format!("x{n}"), "c20", 20 + n));
+    let rows: Vec<Value> =
+        [json!({"call_id": "c0"}), link("y", "x1", 90)].into_iter().chain(chain).chain(naming).collect();
+    let mut scene = ReaderScene::of(rows.into()).await;
+    let larger = "select string_agg(call_id || ' ' || legs, ', ' order by call_id) as calls from voicenter.calls where legs > 1";
+    assert_eq!(scene.row(larger).await, json!({"calls": "c0 21"}));
+    let one_more = "insert into voicenter.cdr (account, call_id, type, started_at, custom_data, first_seen_at, updated_at)
+        values ('a', 'x51', 'XferCDR', '2024-06-10T11:30:00Z', '{\"OriginalIvrUniqueID\": \"c20\"}', now(), now())";
+    scene.set(one_more).await;
+    // Only what changed is folded.
+    scene.set("select cdr_sync.fold_changes('a', 100)").await;
+    assert_eq!(scene.row(larger).await, json!({"calls": "c0 21, x1 2"}));
+}
