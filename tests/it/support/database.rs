@@ -100,6 +100,9 @@ pub const RESTORE: &str = "
 begin;
 set local session_replication_role = replica;
 do $$ declare t regclass; begin
+    -- As a migration does: commits and foldings that run end first.
+    lock table cdr_sync.cursor in exclusive mode;
+    lock table cdr_sync.reporting in exclusive mode;
     for t in select c.oid::regclass from pg_class c join pg_namespace n on n.oid = c.relnamespace
              where n.nspname in ('voicenter', 'cdr_sync') and c.relkind = 'r' loop
         execute format('lock table %s in share row exclusive mode', t);
