@@ -271,7 +271,7 @@ async fn soak(first: u64) {
     let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
     let seeds: Vec<u64> = match number("SEED") {
         Some(seed) => vec![seed].into_iter().filter(|seed| seed % 4 == first).collect(),
-        None => (1..=number("SERVERS").unwrap_or(12)).filter(|seed| seed % 4 == first).collect(),
+        None => (1..=number("SERVERS").unwrap_or(8)).filter(|seed| seed % 4 == first).collect(),
     };
     let mut failed = Vec::new();
     println!("seed   rows   lost  wrong  extra  removed  gaps  idle  requests");
