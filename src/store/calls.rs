@@ -35,7 +35,7 @@ impl Default for SliceSize {
 }
 
 impl SliceSize {
-    /// After a slice that took so long.
+    /// The size of the next slice, given how long this one took.
     fn after(self, took: Duration) -> Self {
         match took {
             long if long > SLICE_TAKES => Self((self.0 / 2).max(1)),

@@ -75,7 +75,7 @@ fn lengths(intervals: Vec<PgInterval>) -> Vec<TimeDelta> {
 
 impl Store {
     /// Sets the ages at which stretches are read again, ascending. What was learned holds for ages that were in force:
-    /// with a new one, or another last one, learning begins anew.
+    /// if an age is added, or the last one changes, learning starts again.
     pub async fn set_reread_ages(
         &self,
         account: &str,

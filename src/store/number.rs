@@ -7,7 +7,7 @@ use crate::phone_number::{Country, in_one_spelling};
 
 /// Says to PostgreSQL that whoever folds in this transaction has spelt the numbers.
 pub(super) const SPELT: &str = "set local cdr_sync.numbers_spelt = 'on'";
-/// Other accounts have a turn after so many numbers.
+/// How many numbers are spelt before other accounts get their turn.
 const AT_ONCE: usize = 250;
 
 /// What an account's numbers are read by, locked until the transaction ends.
