@@ -46,7 +46,8 @@ impl Replica {
     /// Two servers with the schema, and an answer in the first.
     async fn prepared() -> Self {
         let (publishing, subscribing) = tokio::join!(
-            server(&[("wal_level", "logical")]),
+            // A commit is in the log when it returns: what the subscriber is waited for is all of it.
+            server(&[("wal_level", "logical"), ("synchronous_commit", "on")]),
             // Soon connected again, and soon confirming what it has.
             server(&[("wal_retrieve_retry_interval", "50ms"), ("wal_receiver_status_interval", "1s")]),
         );
