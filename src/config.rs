@@ -138,6 +138,8 @@ pub struct ReportingConfig {
 /// `[retention]`: how long old data is kept.
 #[derive(Clone, Copy, Debug)]
 pub struct RetentionConfig {
+    /// `retention.calls`: how long calls are kept; without it, they are never deleted.
+    pub calls: Option<TimeDelta>,
     /// `retention.history`: how long replaced versions are kept; without it, they are never deleted.
     pub history: Option<TimeDelta>,
 }
@@ -213,7 +215,7 @@ impl Config {
         let effective = reader.effective();
         let parts = (|| Some((database?, api?, sync?, reporting?, http?, log?, accounts?)))();
         if let Some((_, api, sync, _, _, _, accounts)) = &parts {
-            validate::check(&mut reader, api, sync, accounts);
+            validate::check(&mut reader, api, sync, retention, accounts);
         }
         match (reader.into_problems(), parts) {
             (problems, Some((database, api, sync, reporting, http, log, accounts)))
@@ -353,9 +355,10 @@ fn reporting(mut section: Section<'_>) -> Option<ReportingConfig> {
 }
 
 fn retention(mut section: Section<'_>) -> RetentionConfig {
+    let calls = section.optional("calls", kind::DURATION);
     let history = section.optional("history", kind::DURATION);
     section.leave();
-    RetentionConfig { history }
+    RetentionConfig { calls, history }
 }
 
 fn http(mut section: Section<'_>) -> Option<HttpConfig> {

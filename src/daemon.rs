@@ -227,7 +227,12 @@ impl Generation {
         if !is_guest {
             warn_of_unconfigured(store, &accounts).await;
             warn_of_shared_calls(store).await;
-            let housekeeping = housekeeping::run(store.clone(), clock.clone(), config.retention);
+            let housekeeping = housekeeping::run(
+                store.clone(),
+                clock.clone(),
+                config.retention,
+                accounts.iter().map(|account| account.name.clone()).collect(),
+            );
             _housekeeping = Some(AbortOnDropHandle::new(tokio::spawn(housekeeping)));
         }
         let own = is_guest.then(|| accounts.iter().map(|account| account.name.clone()).collect());

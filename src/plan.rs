@@ -9,6 +9,7 @@ mod asked;
 mod choice;
 pub mod failing;
 mod gaps;
+mod kept;
 pub mod ledger;
 mod set_back;
 mod withdrawn;
@@ -226,12 +227,13 @@ impl Planner {
         if let Some(by) = ahead_by {
             planner.take_back_early_claims(by, now);
         }
+        planner.forget_older();
         planner
     }
 
-    /// Requests that `span` is read again, before reconcile and backfill.
+    /// Requests that what is kept of `span` is read again, before reconcile and backfill.
     pub fn ask_for(&mut self, span: Window) {
-        self.asked.add(span);
+        self.kept(span).into_iter().for_each(|span| self.asked.add(span));
     }
 
     /// Sets the fields that the request of the next absorbed answer (or of a page held for it) left out, and the
@@ -248,6 +250,7 @@ impl Planner {
     /// Replaces the missing records to recheck by what the store knows after a commit.
     pub fn set_rechecks(&mut self, rechecks: Vec<Recheck>) {
         self.ledger.rechecks = rechecks;
+        self.forget_older();
     }
 
     /// Makes the gaps with exactly these windows due at once. Returns `true` if one of them would have waited

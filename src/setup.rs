@@ -45,8 +45,8 @@ pub(crate) fn page_store(config: &Config, store: &Store) -> Store {
     if config.database.max_connections == 1 {
         return store.clone();
     }
-    // One reads the ledger, the other answers probes.
-    store.beside(2, Duration::from_secs(30))
+    // One reads the ledger, one what only the page draws, and one answers probes.
+    store.beside(3, Duration::from_secs(30))
 }
 
 /// Checks that clients for all accounts can be built, before anything is changed.
@@ -141,6 +141,7 @@ fn build_account(
         reporting_timezone: account.reporting_timezone,
         reporting_country: account.reporting_country,
         start: account.start,
+        retention: config.retention.calls,
         settings: settings(config, account),
         removal_after: config.sync.removal_after,
         ignored_changes: config.sync.ignored_changes.iter().map(|field| field.to_lowercase()).collect(),

@@ -11,11 +11,12 @@
 //! 4. One merge inserts new rows and updates those whose content differs; unchanged rows are not touched.
 //! 5. Rejected records, dates to look at again because records share a key (`twin`), then rows that the answer lacks
 //!    (`missing`, removal, the vendor's horizon).
-//! 6. Gaps, coverage, and the cursor derived from them; `window_read`; what was learned.
+//! 6. The floor of `retention.calls`, if it is due; gaps, coverage, and the cursor derived from them; `window_read`; what was learned.
 //!
 //! Commit is the only truth: until then nothing happened, afterwards the same commit changes nothing.
 
 pub mod account;
+pub mod activity;
 pub mod budget;
 pub mod calls;
 mod change;
@@ -40,6 +41,7 @@ pub mod overview;
 mod recheck;
 pub mod rejected;
 pub mod replica;
+pub mod retention;
 pub mod row;
 mod scope;
 pub mod shared_calls;
@@ -47,6 +49,7 @@ mod speed;
 pub mod stage;
 mod standstill;
 mod transaction;
+pub mod trim;
 mod twin;
 pub mod window_read;
 
@@ -118,6 +121,8 @@ impl DatabaseSettings {
 
 /// PostgreSQL ends a transaction that is idle for this long.
 const IDLE: Duration = Duration::from_secs(10);
+/// What the program may need between two statements on a machine that does a lot of other things.
+const PAUSE: Duration = Duration::from_secs(5);
 /// Limit for short statements, including the wait for a lock (`lock_timeout`).
 const SOON: Duration = Duration::from_secs(30);
 
@@ -341,7 +346,7 @@ fn begin_statement(settings: &DatabaseSettings) -> String {
     let lock = settings.lock_timeout.as_millis();
     // Two statements are milliseconds apart, or at most the reading of one record of many megabytes, so this only
     // limits how long a connection that died silently keeps its locks.
-    let idle = statement.min(IDLE.as_millis());
+    let idle = statement.clamp(PAUSE.as_millis(), IDLE.as_millis());
     format!(
         "begin isolation level read committed; set local timezone = 'UTC'; set local jit = off; set local statement_timeout = {statement}; \
          set local lock_timeout = {lock}; set local idle_in_transaction_session_timeout = {idle}; select pg_backend_pid()"

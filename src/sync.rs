@@ -45,6 +45,8 @@ pub struct Account {
     pub reporting_country: Country,
     /// How far back history goes.
     pub start: HistoryStart,
+    /// `retention.calls`: how long its calls are kept; `None` is without limit.
+    pub retention: Option<TimeDelta>,
     /// Settings that the planner works by.
     pub settings: PlanSettings,
     /// `sync.removal_after`: the least time between two reads that must both miss a row.

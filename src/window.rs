@@ -47,6 +47,11 @@ impl Window {
         Window { from: self.from.min(other.from), to: self.to.max(other.to) }
     }
 
+    /// The part that is not older than `instant`, if any.
+    pub fn since(&self, instant: DateTime<Utc>) -> Option<Window> {
+        Window::new(self.from.max(instant), self.to)
+    }
+
     /// The part that both windows share, if any.
     pub fn intersect(&self, other: &Window) -> Option<Window> {
         Window::new(self.from.max(other.from), self.to.min(other.to))

@@ -1,8 +1,9 @@
 //! What readers wait for, and what their tables cost the sync: `cargo bench --bench readers`.
 //!
 //! A private PostgreSQL gets a year of a call centre's records, 20 million of them unless another number (or `quick`:
-//! 200,000) is given. `--explain` prints the plan of each question that misses its goal, and `--strict` ends with
-//! status 1 if any does. `--inspect` prints how to reach the database with psql at the end, and waits for Enter.
+//! 200,000) is given. With `accounts` it gets the ledgers of 1, 40 and 1,000 accounts alone, and what a daemon's metrics,
+//! status and page take is measured. `--explain` prints the plan of each question that misses its goal, and `--strict`
+//! ends with status 1 if any does. `--inspect` prints how to reach the database with psql at the end, and waits for Enter.
 
 #![allow(
     clippy::unwrap_used,
@@ -53,6 +54,8 @@ const SETTINGS: [(&str, &str); 9] = [
 
 struct Arguments {
     rows: u64,
+    /// Only what the daemon answers is measured.
+    accounts: bool,
     strict: bool,
     explain: bool,
     inspect: bool,
@@ -61,16 +64,19 @@ struct Arguments {
 fn arguments() -> Arguments {
     // Cargo adds `--bench`.
     let words: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
-    let mut arguments = Arguments { rows: ROWS, strict: false, explain: false, inspect: false };
+    let mut arguments =
+        Arguments { rows: ROWS, accounts: false, strict: false, explain: false, inspect: false };
     for word in words {
         match word.as_str() {
             "quick" => arguments.rows = QUICK,
+            "accounts" => arguments.accounts = true,
             "--strict" => arguments.strict = true,
             "--explain" => arguments.explain = true,
             "--inspect" => arguments.inspect = true,
             number => {
-                arguments.rows =
-                    number.parse().expect("a number of rows, quick, --strict, --explain or --inspect")
+                arguments.rows = number
+                    .parse()
+                    .expect("a number of rows, quick, accounts, --strict, --explain or --inspect")
             }
         }
     }
@@ -91,7 +97,7 @@ async fn fold(store: &Store, account: &str) -> u64 {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let Arguments { rows, strict, explain, inspect } = arguments();
+    let Arguments { rows, accounts, strict, explain, inspect } = arguments();
     let settings = SETTINGS.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
     let options = Options { source: ProgramSource::from_env(), settings, ..Options::default() };
     let cluster = tokio::task::spawn_blocking(|| Cluster::start(options)).await.unwrap().unwrap();
@@ -100,41 +106,60 @@ async fn main() -> ExitCode {
     let store = Store::connect(&DatabaseSettings::new(url.clone().into())).await.unwrap();
     store.migrate().await.unwrap();
     let mut sql = PgConnection::connect(&url).await.unwrap();
-    println!("{rows} rows in {}; {SETTINGS:?}\n", cluster.programs());
+    println!("{}; {SETTINGS:?}\n", cluster.programs());
     let mut report = Report::new();
-
-    let centre = CallCentre::new(rows);
-    let began = Instant::now();
-    centre.fill(&mut sql, ACCOUNT).await;
-    report.note("rows written, the first account", began.elapsed().as_secs_f64(), "s");
-    let began = Instant::now();
-    let folded = fold(&store, ACCOUNT).await;
-    let seconds = began.elapsed().as_secs_f64();
-    report.note("their calls built", seconds, "s");
-    report.note("  a million rows", seconds / folded as f64 * 1e6, "s");
-    call_centre::settle(&mut sql).await;
-    report.sizes(&mut sql).await;
-
-    let alone = questions::ask(&url, &mut report, "alone", explain).await;
-    let others = CallCentre::new(rows / 4 / (ACCOUNTS - 1));
-    for n in 1..ACCOUNTS {
-        let account = format!("other {n}");
-        others.fill(&mut sql, &account).await;
-        fold(&store, &account).await;
+    if accounts {
+        for own in [1, ACCOUNTS, ACCOUNTS_OF_A_DAEMON] {
+            service::measure((own, 0), &store, &url, &mut sql, &mut report).await;
+        }
+    } else {
+        of_readers(rows, explain, &store, &url, &mut sql, &mut report).await;
     }
-    call_centre::settle(&mut sql).await;
-    let among = questions::ask(&url, &mut report, &format!("one of {ACCOUNTS} accounts"), explain).await;
-    let most =
-        alone.iter().zip(&among).map(|(alone, among)| among.max(5.0) / alone.max(5.0)).fold(0.0, f64::max);
-    // Below 5 ms the network decides, not the table.
-    report.goal("most that a question costs more for it", 1.5, most, "times");
-
-    commits::measure(&store, &mut sql, &mut report).await;
-    service::measure(&store, &url, &mut sql, &mut report).await;
     let all_met = report.end();
     if inspect {
         println!("{}", cluster.psql_line("readers"));
         std::io::stdin().read_line(&mut String::new()).unwrap();
     }
     if strict && !all_met { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+}
+
+/// What readers wait for, and what it costs the sync.
+async fn of_readers(
+    rows: u64,
+    explain: bool,
+    store: &Store,
+    url: &str,
+    sql: &mut PgConnection,
+    report: &mut Report,
+) {
+    println!("{rows} rows");
+    let centre = CallCentre::new(rows);
+    let began = Instant::now();
+    centre.fill(sql, ACCOUNT).await;
+    report.note("rows written, the first account", began.elapsed().as_secs_f64(), "s");
+    let began = Instant::now();
+    let folded = fold(store, ACCOUNT).await;
+    let seconds = began.elapsed().as_secs_f64();
+    report.note("their calls built", seconds, "s");
+    report.note("  a million rows", seconds / folded as f64 * 1e6, "s");
+    call_centre::settle(sql).await;
+    report.sizes(sql).await;
+
+    let alone = questions::ask(url, report, "alone", explain).await;
+    let others = CallCentre::new(rows / 4 / (ACCOUNTS - 1));
+    for n in 1..ACCOUNTS {
+        let account = format!("other {n}");
+        others.fill(sql, &account).await;
+        fold(store, &account).await;
+    }
+    call_centre::settle(sql).await;
+    let among = questions::ask(url, report, &format!("one of {ACCOUNTS} accounts"), explain).await;
+    let most =
+        alone.iter().zip(&among).map(|(alone, among)| among.max(5.0) / alone.max(5.0)).fold(0.0, f64::max);
+    // Below 5 ms the network decides, not the table.
+    report.goal("most that a question costs more for it", 1.5, most, "times");
+
+    commits::measure(store, sql, report).await;
+    let own = ACCOUNTS_OF_A_DAEMON - ACCOUNTS;
+    service::measure((own, ACCOUNTS), store, url, sql, report).await;
 }

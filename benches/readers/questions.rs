@@ -11,7 +11,7 @@ use crate::report::{Report, quantile};
 const TIMES: usize = 9;
 
 /// What is asked, its limit in milliseconds if it has one, and the statement.
-const QUESTIONS: [(&str, Option<f64>, &str); 9] = [
+const QUESTIONS: [(&str, Option<f64>, &str); 10] = [
     (
         "year of calls_daily",
         Some(100.0),
@@ -26,6 +26,11 @@ const QUESTIONS: [(&str, Option<f64>, &str); 9] = [
         "month of agent_daily",
         Some(200.0),
         "select * from voicenter.agent_daily where account = 'ACCOUNT' and day >= current_date - 31 order by day, agent",
+    ),
+    (
+        "month of agent_calls",
+        None,
+        "select * from voicenter.agent_calls where account = 'ACCOUNT' and day >= current_date - 31",
     ),
     (
         "yesterday by hour",

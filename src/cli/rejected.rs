@@ -19,6 +19,9 @@ const AROUND: TimeDelta = TimeDelta::minutes(1);
 pub(super) async fn run(config: &Config, retry: bool, clock: Clock) -> Result<Exit, CliError> {
     let store = setup::open_store(config)?;
     let rejected = store.rejected(None, LISTED).await?;
+    for (account, count) in store.rejected_left_out().await? {
+        println!("account {account}: {count} older ones were deleted, because there were too many");
+    }
     if rejected.is_empty() {
         println!("no rejected records");
         return Ok(Exit::Done);

@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use chrono::{DateTime, Utc};
 use indicatif::MultiProgress;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -115,6 +116,10 @@ async fn one(
         let opening =
             Engine::open(account.clone(), store.clone(), clock.clone(), &leases, mode, watch.clone());
         let mut engine = opening.await?;
+        let floor = engine.planner().ledger().kept_from;
+        if let Some(floor) = floor.filter(|floor| spans.iter().any(|span| span.from() < *floor)) {
+            eprintln!("{}", not_kept(&account.name, floor, "read"));
+        }
         spans.iter().for_each(|span| engine.ask_for(*span));
         let ended = tokio::select! {
             () = stop.cancelled() => Ok(()),
@@ -136,6 +141,14 @@ async fn one(
             result => return result,
         }
     }
+}
+
+/// What a command leaves out of a span because of `retention.calls`.
+pub(super) fn not_kept(account: &str, floor: DateTime<Utc>, done: &str) -> String {
+    format!(
+        "cdr-sync: account {account}: calls before {floor} are not kept (retention.calls), so nothing older is {done}",
+        floor = floor.format("%Y-%m-%d %H:%M:%S UTC")
+    )
 }
 
 async fn report(

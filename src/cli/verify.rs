@@ -3,6 +3,7 @@
 use indicatif::MultiProgress;
 
 use super::progress;
+use super::sync::not_kept;
 use super::table::{render, thousands};
 use super::{CliError, Exit};
 use crate::clock::Clock;
@@ -34,6 +35,9 @@ pub(super) async fn run(
         let verified = verify(account, &store, clock.clone(), span, watch, details).await?;
         drop(shown);
         let _ = bars.clear();
+        if let Some(floor) = verified.kept_from {
+            eprintln!("{}", not_kept(&name, floor, "compared"));
+        }
         for hole in &verified.unread {
             eprintln!("cdr-sync: account {name}: the API did not return {hole} in full");
         }

@@ -2,16 +2,23 @@
 
 use std::collections::BTreeMap;
 
+use chrono::TimeDelta;
 use secrecy::ExposeSecret;
 
 use super::reader::Reader;
-use super::{AccountConfig, ApiConfig, Credential, SyncConfig};
+use super::{AccountConfig, ApiConfig, Credential, RetentionConfig, SyncConfig};
 
 /// The share of a budget that polling may use: the rest is for lookback, history, retries and commands.
 const MOST_FOR_POLLING: f64 = 0.8;
 
 /// Reports every value that contradicts another.
-pub(super) fn check(reader: &mut Reader, api: &ApiConfig, sync: &SyncConfig, accounts: &[AccountConfig]) {
+pub(super) fn check(
+    reader: &mut Reader,
+    api: &ApiConfig,
+    sync: &SyncConfig,
+    retention: RetentionConfig,
+    accounts: &[AccountConfig],
+) {
     if api.burst > api.requests_per_minute {
         let most = api.requests_per_minute;
         reader.refuse("api.burst", format!("must not be more than api.requests_per_minute, {most}"));
@@ -24,6 +31,7 @@ pub(super) fn check(reader: &mut Reader, api: &ApiConfig, sync: &SyncConfig, acc
     if !sync.reconcile.is_sorted_by(|a, b| a < b) {
         reader.refuse("sync.reconcile", "the ages must grow, such as [\"1d\", \"7d\", \"30d\"]".to_owned());
     }
+    check_retention(reader, sync, retention);
     check_names(reader, accounts);
     check_budget(reader, sync, accounts);
 }
@@ -36,6 +44,18 @@ fn check_windows(reader: &mut Reader, api: &ApiConfig, sync: &SyncConfig) {
     if sync.min_window > sync.max_window {
         let most = sync.max_window.num_seconds();
         reader.refuse("sync.min_window", format!("must not be longer than sync.max_window, {most}s"));
+    }
+}
+
+/// Every stretch is read again at its last age, up to 12 hours late, before it is deleted; and days are deleted whole.
+fn check_retention(reader: &mut Reader, sync: &SyncConfig, retention: RetentionConfig) {
+    let last = sync.reconcile.iter().copied().fold(sync.lookback, TimeDelta::max);
+    let least = (last + TimeDelta::days(3) - TimeDelta::seconds(1)).num_days();
+    if retention.calls.is_some_and(|kept| kept < TimeDelta::days(least)) {
+        reader.refuse(
+            "retention.calls",
+            format!("must be at least {least}d: two days longer than the last age of sync.reconcile and sync.lookback"),
+        );
     }
 }
 

@@ -19,14 +19,11 @@ pub(crate) struct AccountFacts {
 impl AccountFacts {
     /// Reads every account in the ledger.
     pub(crate) async fn read_all(store: &Store, now: DateTime<Utc>) -> Result<Vec<Self>, StoreError> {
-        let mut overviews = store.overview(now).await?;
-        let facts = |status: AccountStatus| {
-            let at = overviews.iter().position(|overview| overview.account == status.name)?;
-            let overview = overviews.swap_remove(at);
+        let facts = |(status, overview): (AccountStatus, Overview)| {
             let unread = unread(&status, &overview, now);
-            Some(Self { status, overview, unread })
+            Self { status, overview, unread }
         };
-        Ok(store.status().await?.into_iter().filter_map(facts).collect())
+        Ok(store.overview().await?.into_iter().map(facts).collect())
     }
 }
 
@@ -87,14 +84,9 @@ mod tests {
             last_error: None,
         };
         let overview = Overview {
-            account: "sales".into(),
             coverage: Coverage::from_stretches([read(40, 50), read(60, 90)]),
             gaps: vec![gap],
-            requests: Vec::new(),
-            backfill: None,
-            recent: Vec::new(),
             rejected: Vec::new(),
-            completeness: None,
         };
         assert_eq!(unread(&status, &overview, hour(100)).num_hours(), 40 + 8);
         status.horizon = Some(hour(30));

@@ -1,5 +1,9 @@
 //! A cache of the ledger: the database is asked at most every few seconds, whatever the number of requests.
+//!
+//! Metrics, status and probes need the accounts' state alone. What only the page draws is read for the accounts that it
+//! draws, over a connection of its own, and nobody else waits for it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +13,7 @@ use tokio::sync::Mutex;
 use crate::clock::Clock;
 use crate::health::facts::AccountFacts;
 use crate::metrics::LedgerFacts;
-use crate::store::overview::HourOfCalls;
+use crate::store::activity::{Activity, HourOfCalls};
 use crate::store::{Store, StoreError};
 
 /// The ledger is read again once the cached facts are older than this.
@@ -28,10 +32,8 @@ pub(super) const HOURS: i64 = 48;
 /// The state of the ledger at one moment.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Facts {
-    /// Every account in the ledger.
-    pub accounts: Vec<AccountFacts>,
-    /// Calls by hour, of the last two days and of the same days a week before; empty if they were never counted.
-    pub calls: Option<Arc<Vec<HourOfCalls>>>,
+    /// Every account in the ledger, by name.
+    pub accounts: Arc<Vec<AccountFacts>>,
     /// Size of each table on disk, in bytes.
     pub table_sizes: Vec<(String, i64)>,
     /// Why these facts are out of date: the error of a database that did not answer.
@@ -54,46 +56,55 @@ impl Facts {
     }
 }
 
-/// Reads the ledger for all requests, one at a time.
+/// What the page draws of one account beyond its facts.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Details {
+    pub activity: Arc<Activity>,
+    /// Calls by hour, of the last two days and of the same days a week before; `None` if they were never counted.
+    pub calls: Option<Arc<Vec<HourOfCalls>>>,
+}
+
+/// Reads the ledger for all requests: the facts one at a time, and beside them the details one at a time.
 #[derive(Debug)]
 pub(super) struct LedgerCache {
     store: Store,
     clock: Clock,
-    last: Mutex<Last>,
+    facts: Mutex<LastFacts>,
+    details: Mutex<LastDetails>,
 }
 
 #[derive(Debug, Default)]
-struct Last {
+struct LastFacts {
     facts: Facts,
     read_at: Option<DateTime<Utc>>,
-    calls_at: Option<DateTime<Utc>>,
     sizes_at: Option<DateTime<Utc>>,
 }
 
+#[derive(Debug, Default)]
+struct LastDetails {
+    activity: ByAccount<Arc<Activity>>,
+    calls: ByAccount<Option<Arc<Vec<HourOfCalls>>>>,
+    /// When and why the last reading failed, if it did.
+    failure: Option<(DateTime<Utc>, String)>,
+}
+
+/// What was read of some accounts, and when.
+type ByAccount<T> = BTreeMap<String, (DateTime<Utc>, T)>;
+
 impl LedgerCache {
     pub(super) fn new(store: Store, clock: Clock) -> Self {
-        Self { store, clock, last: Mutex::default() }
+        Self { store, clock, facts: Mutex::default(), details: Mutex::default() }
     }
 
     /// The facts of at most [`FRESH`] ago; while the database is unreachable, the last known ones, with the failure.
     pub(super) async fn read(&self) -> Facts {
-        self.look(false).await
-    }
-
-    /// The same facts with the calls by hour.
-    pub(super) async fn read_with_calls(&self) -> Facts {
-        self.look(true).await
-    }
-
-    async fn look(&self, with_calls: bool) -> Facts {
-        let mut last = self.last.lock().await;
+        let mut last = self.facts.lock().await;
         let now = self.clock.now();
-        // A wall clock that was set back makes everything stale.
-        let stale = |at: Option<DateTime<Utc>>, fresh| at.is_none_or(|at| now - at >= fresh || at > now);
+        let stale = |at: Option<DateTime<Utc>>, fresh| at.is_none_or(|at| is_stale(at, fresh, now));
         if stale(last.read_at, FRESH) {
             match within_patience(AccountFacts::read_all(&self.store, now)).await {
                 Ok(accounts) => {
-                    last.facts.accounts = accounts;
+                    last.facts.accounts = Arc::new(accounts);
                     last.facts.failure = None;
                 }
                 Err(failure) => last.facts.failure = Some(failure),
@@ -108,26 +119,95 @@ impl LedgerCache {
             }
             last.sizes_at = Some(self.clock.now());
         }
-        if with_calls && last.facts.failure.is_none() && stale(last.calls_at, CALLS_FRESH) {
-            last.calls_at = match within_patience(self.calls(now)).await {
-                Ok(calls) => {
-                    last.facts.calls = Some(Arc::new(calls));
-                    Some(self.clock.now())
-                }
-                Err(_) => Some(self.clock.now() - CALLS_FRESH + CALLS_AGAIN),
-            };
-        }
         last.facts.clone()
     }
 
-    async fn calls(&self, now: DateTime<Utc>) -> Result<Vec<HourOfCalls>, StoreError> {
+    /// The details of `accounts` for these `facts`. While they cannot be read, the last known ones, with the failure.
+    pub(super) async fn details(
+        &self,
+        accounts: &[String],
+        facts: &Facts,
+    ) -> (BTreeMap<String, Details>, Option<String>) {
+        let mut last = self.details.lock().await;
+        if facts.failure.is_none() {
+            self.bring_up_to_date(&mut last, accounts).await;
+        }
+        let details = accounts.iter().filter_map(|name| {
+            let (_, activity) = last.activity.get(name)?;
+            Some((name.clone(), Details { activity: Arc::clone(activity), calls: last.calls_of(name) }))
+        });
+        (details.collect(), last.failure.as_ref().map(|(_, failure)| failure.clone()))
+    }
+
+    async fn bring_up_to_date(&self, last: &mut LastDetails, accounts: &[String]) {
+        let now = self.clock.now();
+        if last.failure.as_ref().is_some_and(|(at, _)| !is_stale(*at, FRESH, now)) {
+            // Requests that queued behind a database that hangs need not wait again.
+            return;
+        }
+        last.failure = None;
+        // What nobody has drawn for a while is not kept.
+        last.activity.retain(|name, (at, _)| accounts.contains(name) || !is_stale(*at, CALLS_FRESH, now));
+        last.calls.retain(|name, (at, _)| accounts.contains(name) || !is_stale(*at, CALLS_FRESH, now));
+        let due_activity = due(&last.activity, accounts, FRESH, now);
+        if !due_activity.is_empty() {
+            match within_patience(self.store.activity(&due_activity, now)).await {
+                Ok(read) => {
+                    let at = self.clock.now();
+                    last.activity.extend(read.into_iter().map(|(name, read)| (name, (at, Arc::new(read)))));
+                }
+                Err(failure) => {
+                    last.failure = Some((self.clock.now(), failure));
+                    return;
+                }
+            }
+        }
+        let due_calls = due(&last.calls, accounts, CALLS_FRESH, now);
+        if !due_calls.is_empty() {
+            let counted = within_patience(self.calls(&due_calls, now)).await.ok();
+            for name in due_calls {
+                let (at, calls) = match &counted {
+                    Some(counted) => {
+                        (self.clock.now(), Some(counted.get(&name).cloned().unwrap_or_default()))
+                    }
+                    None => (self.clock.now() - CALLS_FRESH + CALLS_AGAIN, last.calls_of(&name)),
+                };
+                last.calls.insert(name, (at, calls));
+            }
+        }
+    }
+
+    async fn calls(
+        &self,
+        accounts: &[String],
+        now: DateTime<Utc>,
+    ) -> Result<BTreeMap<String, Arc<Vec<HourOfCalls>>>, StoreError> {
         let hour = now.duration_trunc(TimeDelta::hours(1)).unwrap_or(now);
         let (from, to) = (hour - TimeDelta::hours(HOURS - 1), hour + TimeDelta::hours(1));
         let week = TimeDelta::days(7);
-        let mut calls = self.store.calls_by_hour(from - week, to - week).await?;
-        calls.extend(self.store.calls_by_hour(from, to).await?);
-        Ok(calls)
+        let mut calls = self.store.calls_by_hour(accounts, from - week, to - week).await?;
+        for (name, hours) in self.store.calls_by_hour(accounts, from, to).await? {
+            calls.entry(name).or_default().extend(hours);
+        }
+        Ok(calls.into_iter().map(|(name, hours)| (name, Arc::new(hours))).collect())
     }
+}
+
+impl LastDetails {
+    fn calls_of(&self, account: &str) -> Option<Arc<Vec<HourOfCalls>>> {
+        self.calls.get(account).and_then(|(_, calls)| calls.clone())
+    }
+}
+
+/// A wall clock that was set back makes everything stale.
+fn is_stale(at: DateTime<Utc>, fresh: TimeDelta, now: DateTime<Utc>) -> bool {
+    now - at >= fresh || at > now
+}
+
+/// Those of `accounts` of which nothing `fresh` is known.
+fn due<T>(known: &ByAccount<T>, accounts: &[String], fresh: TimeDelta, now: DateTime<Utc>) -> Vec<String> {
+    let is_due = |name: &&String| known.get(*name).is_none_or(|(at, _)| is_stale(*at, fresh, now));
+    accounts.iter().filter(is_due).cloned().collect()
 }
 
 async fn within_patience<T>(reading: impl Future<Output = Result<T, StoreError>>) -> Result<T, String> {

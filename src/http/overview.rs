@@ -1,51 +1,76 @@
 //! What the page draws: everything that `status` shows, with the reads behind it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use axum::extract::State;
+use axum::extract::{RawQuery, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use chrono::{DateTime, DurationRound, TimeDelta, Utc};
 use serde_json::{Value, json};
+use url::form_urlencoded;
 
 use super::calendar::calendar;
-use super::ledger::{Facts, HOURS};
+use super::ledger::{Details, HOURS};
 use super::{AccountSettings, PageSettings, Web, json_answer};
 use crate::health::facts::AccountFacts;
 use crate::health::{Problem, allowance, problems, state, status};
+use crate::store::activity::{Activity, Backfill, HourOfCalls, RecentRead};
 use crate::store::lateness::Completeness;
-use crate::store::overview::{Backfill, HourOfCalls, RecentRead};
 use crate::window::Lane;
 
-pub(super) async fn overview(axum_state: State<Web>) -> Response {
-    let State(web) = axum_state;
+/// Up to this many accounts are described in full; of more accounts only those that the page asks for, as many at most.
+/// One takes up some 40 kB, most of it a year of days.
+const IN_FULL: usize = 40;
+
+pub(super) async fn overview(State(web): State<Web>, RawQuery(query): RawQuery) -> Response {
     let shown = web.shown();
-    let facts = shown.ledger.read_with_calls().await;
+    let facts = shown.ledger.read().await;
+    let in_full = in_full(&facts.accounts, query.as_deref().unwrap_or_default());
+    let (details, failure) = shown.ledger.details(&in_full, &facts).await;
     let now = web.clock.now();
-    let accounts: Vec<Value> =
-        facts.accounts.iter().map(|account| account_json(&shown.settings, &facts, account, now)).collect();
+    let account = |account: &AccountFacts| {
+        let mut json = account_json(&shown.settings, account, now);
+        if in_full.contains(&account.status.name) {
+            let details = details.get(&account.status.name).cloned().unwrap_or_default();
+            add_details(&mut json, &shown.settings, account, &details, now);
+        }
+        json
+    };
+    let accounts: Vec<Value> = facts.accounts.iter().map(account).collect();
     // Accounts that were configured but have not been opened yet: the first seconds of a first start.
-    let known = |name: &&String| facts.accounts.iter().all(|account| account.status.name != **name);
-    let starting: Vec<&String> = shown.settings.accounts.keys().filter(known).collect();
+    let known: BTreeSet<&String> = facts.accounts.iter().map(|account| &account.status.name).collect();
+    let starting: Vec<&String> =
+        shown.settings.accounts.keys().filter(|name| !known.contains(name)).collect();
     let body = json!({
         "now": now,
         "version": env!("CARGO_PKG_VERSION"),
         "poll_seconds": shown.settings.poll_interval.num_seconds(),
-        "database_failure": facts.failure,
+        "database_failure": facts.failure.or(failure),
         "starting": starting,
         "accounts": accounts,
     });
     json_answer(StatusCode::OK, &body)
 }
 
-fn account_json(page: &PageSettings, all: &Facts, facts: &AccountFacts, now: DateTime<Utc>) -> Value {
-    let AccountFacts { status, overview, unread } = facts;
+/// The names of the accounts to describe in full: all, or the first of those that `query` names as `account=`.
+fn in_full(accounts: &[AccountFacts], query: &str) -> Vec<String> {
+    let names = accounts.iter().map(|account| &account.status.name);
+    if accounts.len() <= IN_FULL {
+        return names.cloned().collect();
+    }
+    let asked: BTreeSet<_> = form_urlencoded::parse(query.as_bytes())
+        .filter(|(key, _)| key == "account")
+        .map(|(_, name)| name)
+        .collect();
+    names.filter(|name| asked.contains(name.as_str())).take(IN_FULL).cloned().collect()
+}
+
+fn account_json(page: &PageSettings, facts: &AccountFacts, now: DateTime<Utc>) -> Value {
+    let AccountFacts { status, unread, .. } = facts;
     let settings = page.accounts.get(&status.name);
     let progress = settings.map(|settings| settings.watch.read());
     let poll = page.poll_interval;
-    let gaps: Vec<_> = overview.gaps.iter().map(|gap| gap.window).collect();
-    let start = status.horizon.map_or(status.history_start, |floor| floor.max(status.history_start));
-    let end = overview.coverage.end().unwrap_or(now).min(now);
+    let (start, end) = wanted(facts, now);
     let problems = problems(facts, settings.is_some(), progress.as_ref(), poll, now);
     json!({
         "status": status::account_json(status, now),
@@ -55,21 +80,50 @@ fn account_json(page: &PageSettings, all: &Facts, facts: &AccountFacts, now: Dat
         "standing": state(facts, poll, now),
         "unread_seconds": unread.num_seconds(),
         "wanted_seconds": (end - start).num_seconds().max(0),
-        "eta_seconds": overview.backfill.and_then(|backfill| eta(backfill, *unread, now)),
-        // The newest days count as unread once they are missing for longer than a slow moment.
-        "calendar": calendar(start, end.max(now - allowance(poll)).max(start), overview.coverage.stretches(), &gaps),
-        "gaps": overview.gaps.iter().map(|gap| json!({
-            "from": gap.window.from(), "to": gap.window.to(), "reason": gap.reason, "tries": gap.tries,
-            "next_try_at": gap.next_try_at,
-        })).collect::<Vec<_>>(),
-        "completeness": overview.completeness.as_ref().map(completeness_json),
-        "calls": all.calls.as_ref().map(|all| calls(all, &status.name, now)),
-        "budget": budget(facts, settings),
         "problems": problems.iter().map(problem_json).collect::<Vec<_>>(),
-        "recent": overview.recent.iter().map(read_json).collect::<Vec<_>>(),
         "reading": progress.and_then(|progress| progress.reading)
             .map(|(lane, window)| json!({ "lane": lane.as_str(), "from": window.from(), "to": window.to() })),
     })
+}
+
+/// From where history is wanted, and up to where it was read.
+fn wanted(
+    AccountFacts { status, overview, .. }: &AccountFacts,
+    now: DateTime<Utc>,
+) -> (DateTime<Utc>, DateTime<Utc>) {
+    let start = status.horizon.map_or(status.history_start, |floor| floor.max(status.history_start));
+    (start, overview.coverage.end().unwrap_or(now).min(now))
+}
+
+/// Adds what is drawn below the problems.
+fn add_details(
+    account: &mut Value,
+    page: &PageSettings,
+    facts: &AccountFacts,
+    Details { activity, calls: all }: &Details,
+    now: DateTime<Utc>,
+) {
+    let AccountFacts { status, overview, unread } = facts;
+    let (start, end) = wanted(facts, now);
+    let gaps: Vec<_> = overview.gaps.iter().map(|gap| gap.window).collect();
+    // The newest days count as unread once they are missing for longer than a slow moment.
+    let drawn_end = end.max(now - allowance(page.poll_interval)).max(start);
+    account["eta_seconds"] = json!(activity.backfill.and_then(|backfill| eta(backfill, *unread, now)));
+    account["calendar"] = json!(calendar(start, drawn_end, overview.coverage.stretches(), &gaps));
+    account["gaps"] = overview
+        .gaps
+        .iter()
+        .map(|gap| {
+            json!({
+                "from": gap.window.from(), "to": gap.window.to(), "reason": gap.reason, "tries": gap.tries,
+                "next_try_at": gap.next_try_at,
+            })
+        })
+        .collect();
+    account["completeness"] = json!(activity.completeness.as_ref().map(completeness_json));
+    account["calls"] = json!(all.as_ref().map(|all| calls(all, now)));
+    account["budget"] = budget(activity, page.accounts.get(&status.name));
+    account["recent"] = activity.recent.iter().map(read_json).collect();
 }
 
 /// How complete hours are, and how late calls appear.
@@ -100,9 +154,8 @@ fn eta(backfill: Backfill, unread: TimeDelta, now: DateTime<Utc>) -> Option<i64>
 }
 
 /// Calls by hour, with the same hours a week earlier.
-fn calls(all: &[HourOfCalls], account: &str, now: DateTime<Utc>) -> Value {
-    let own = all.iter().filter(|hour| hour.account == account);
-    let counted: BTreeMap<DateTime<Utc>, i64> = own.map(|hour| (hour.hour, hour.calls)).collect();
+fn calls(all: &[HourOfCalls], now: DateTime<Utc>) -> Value {
+    let counted: BTreeMap<DateTime<Utc>, i64> = all.iter().map(|hour| (hour.hour, hour.calls)).collect();
     let last = now.duration_trunc(TimeDelta::hours(1)).unwrap_or(now);
     let hours = (0..HOURS).rev().map(|back| last - TimeDelta::hours(back));
     let count = |hour: DateTime<Utc>| counted.get(&hour).copied().unwrap_or(0);
@@ -112,9 +165,9 @@ fn calls(all: &[HourOfCalls], account: &str, now: DateTime<Utc>) -> Value {
 }
 
 /// Requests by lane, and how many the budget allows.
-fn budget(facts: &AccountFacts, settings: Option<&AccountSettings>) -> Value {
+fn budget(activity: &Activity, settings: Option<&AccountSettings>) -> Value {
     let lanes = Lane::ALL.map(|lane| {
-        let used = facts.overview.requests.iter().find(|used| used.lane == lane.as_str());
+        let used = activity.requests.iter().find(|used| used.lane == lane.as_str());
         let (hour, five) = used.map_or((0, 0), |used| (used.hour, used.five_minutes));
         json!({ "lane": lane.as_str(), "hour": hour, "five_minutes": five })
     });
@@ -148,9 +201,8 @@ mod tests {
 
     #[test]
     fn calls_stand_beside_those_of_the_week_before() {
-        let of = |account: &str, hour, calls| HourOfCalls { account: account.into(), hour, calls };
-        let all = [of("a", hour(1000), 7), of("a", hour(1000 - 168), 5), of("b", hour(1000), 9)];
-        let rows = calls(&all, "a", hour(1000) + TimeDelta::minutes(5));
+        let all = [(1000, 7), (1000 - 168, 5)].map(|(at, calls)| HourOfCalls { hour: hour(at), calls });
+        let rows = calls(&all, hour(1000) + TimeDelta::minutes(5));
         let rows = rows.as_array().unwrap();
         assert_eq!(rows.len(), 48);
         assert_eq!(rows.last().unwrap(), &json!([hour(1000), 7, 5]));

@@ -8,8 +8,13 @@ const DAY_WORDS = {
   read_again: 'read again', read: 'read', partly: 'partly read', unread: 'not read yet', gap: 'gap',
 };
 
+// Above this many accounts the server describes only those in full that are asked for, as many at most.
+const IN_FULL = 40;
+
 let updates = 0;
+let timer;
 let recentOpen = new Set();
+let accountsOpen = new Set();
 
 function el(tag, attributes, ...children) {
   const svg = ['svg', 'rect', 'path', 'text', 'line', 'title'].includes(tag);
@@ -192,12 +197,31 @@ function recent(name, list) {
   return el('section', { class: 'part wide' }, details);
 }
 
-function draw(account, now) {
+// Opens and closes an account of very many: only what is open is asked for.
+function opener(name, account) {
+  const summary = el('summary', {}, 'Calls, days covered, requests and recent windows');
+  const details = el('details', { class: 'opener' }, summary);
+  if (accountsOpen.has(name)) {
+    details.setAttribute('open', '');
+    if (!account.calendar) details.append(el('p', { class: 'key' }, 'loading …'));
+  }
+  summary.addEventListener('click', (event) => {
+    event.preventDefault();
+    if (!accountsOpen.delete(name)) accountsOpen.add(name);
+    if (accountsOpen.size > IN_FULL) accountsOpen.delete(accountsOpen.values().next().value);
+    update();
+  });
+  return details;
+}
+
+function draw(account, now, many) {
   const name = account.status.account;
   const box = el('article', { class: 'account', 'data-account': name });
   const title = el('div', { class: 'title' }, el('h2', {}, name), el('span', { class: `badge ${account.state}` }, account.state.replaceAll('_', ' ')));
   if (account.reading) title.append(el('span', { class: 'key' }, `reading: ${LANES[account.reading.lane]}`));
   box.append(title, ...problems(account.problems), facts(account, now));
+  if (many) box.append(opener(name, account));
+  if (!account.calendar) return box;
   const parts = el('div', { class: 'parts' });
   for (const piece of [calls(account.calls), calendar(account.calendar), budget(account.budget), backfill(account), gaps(account.gaps), recent(name, account.recent)]) {
     if (piece) parts.append(piece);
@@ -213,12 +237,17 @@ function trouble(text, advice) {
 async function update() {
   try {
     // Without a timeout, a process that hangs or an unreachable host would leave the last state on display.
-    const answer = await fetch('api/overview', { cache: 'no-store', signal: AbortSignal.timeout(2 * EVERY_MS) });
+    const open = new URLSearchParams([...accountsOpen].map((name) => ['account', name]));
+    const answer = await fetch(`api/overview?${open}`, { cache: 'no-store', signal: AbortSignal.timeout(2 * EVERY_MS) });
     if (!answer.ok) throw new Error(`HTTP ${answer.status}`);
     const data = await answer.json();
     const now = local(data.now);
     trouble(data.database_failure && `The database does not answer: ${data.database_failure}`, 'The last known state is shown. Answers are held, and stored once the database is back.');
-    const cards = data.accounts.map((account) => draw(account, now));
+    const many = data.accounts.length > IN_FULL;
+    // An account's worst problem comes first; of very many accounts, so do those with the worst.
+    const rank = (account) => ({ bad: 0, warn: 1 })[account.problems[0]?.level] ?? 2;
+    const accounts = many ? [...data.accounts].sort((one, other) => rank(one) - rank(other)) : data.accounts;
+    const cards = accounts.map((account) => draw(account, now, many));
     for (const name of data.starting) cards.push(el('article', { class: 'account' }, el('div', { class: 'title' }, el('h2', {}, name), el('span', { class: 'badge starting' }, 'starting'))));
     const scrolled = [...document.querySelectorAll('.scroll')].map((box) => box.scrollLeft);
     document.getElementById('accounts').replaceChildren(...cards);
@@ -233,7 +262,8 @@ async function update() {
     trouble(`cdr-sync does not answer (${error.message}).`, 'The page keeps trying.');
     document.title = '✗ cdr-sync';
   }
-  setTimeout(update, EVERY_MS);
+  clearTimeout(timer);
+  timer = setTimeout(update, EVERY_MS);
 }
 
 update();

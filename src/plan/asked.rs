@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 use chrono::{DateTime, Utc};
 
 use super::choice::{Choice, outward};
+use super::kept::clip;
 use super::{Mode, Planner};
 use crate::plan::ledger::LedgerChange;
 use crate::read::request::Reason;
@@ -44,6 +45,17 @@ impl AskedSpans {
     pub(super) fn again(&mut self, window: Window) {
         let again = self.now.map(|piece| Piece { window, again: true, ..piece });
         self.waiting.extend(again);
+    }
+
+    /// Puts the current piece back: its reading was given up.
+    pub(super) fn interrupt(&mut self) {
+        self.waiting.extend(self.now.take());
+    }
+
+    /// Forgets what is older than `floor`.
+    pub(super) fn keep_from(&mut self, floor: DateTime<Utc>) {
+        self.waiting.retain_mut(|piece| clip(&mut piece.window, floor));
+        self.now.take_if(|piece| !clip(&mut piece.window, floor));
     }
 
     /// Lets pieces that lay past the API's clock be requested again.

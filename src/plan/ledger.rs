@@ -58,6 +58,8 @@ pub struct Recheck {
 pub struct Ledger {
     /// The instant back to which history is filled.
     pub history_start: DateTime<Utc>,
+    /// The floor of `retention.calls`: nothing older is kept, nor asked for.
+    pub kept_from: Option<DateTime<Utc>>,
     /// The stretches that were read completely.
     pub coverage: Coverage,
     /// The gaps that are still open.
@@ -75,6 +77,7 @@ impl Ledger {
     pub fn new(history_start: DateTime<Utc>) -> Self {
         Self {
             history_start,
+            kept_from: None,
             coverage: Coverage::new(),
             gaps: Vec::new(),
             rechecks: Vec::new(),

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
-use sqlx::FromRow;
+use sqlx::{FromRow, PgConnection};
 
 use super::{Store, StoreError, scope, sql, sql_as, sql_value};
 use crate::window::Window;
@@ -98,12 +98,16 @@ impl Store {
         let configured = matches!(start, Start::Configured(_)).then_some(start.instant());
         let history_start: DateTime<Utc> = sql_value(
             // A first start under a fast clock set it too late; the default only ever grows.
-            "update cdr_sync.account
-             set history_start = case when $2 is not null then $2
-                                      when history_start > $4 or history_start - $3 <= interval '31 days'
-                                      then least(history_start, $3)
-                                      else history_start end
-             where name = $1
+            "with wanted as (
+                 select case when $2 is not null then $2
+                             when start > $4 or start - $3 <= interval '31 days' then least(start, $3)
+                             else start end as start
+                 from (select coalesce(wanted_start, history_start) as start
+                       from cdr_sync.account where name = $1) as before
+             )
+             update cdr_sync.account
+             set wanted_start = wanted.start, history_start = greatest(wanted.start, retained_from)
+             from wanted where name = $1
              returning history_start",
         )
         .bind(name)
@@ -193,23 +197,10 @@ impl Store {
     /// Every account that the ledger knows, by name.
     pub async fn status(&self) -> Result<Vec<AccountStatus>, StoreError> {
         self.in_time(async {
-        let mut tx = self.begin().await?;
-        let rows: Vec<StatusRow> = sql_as("select a.name, a.history_start, a.horizon, a.last_success_at, a.last_error, a.last_error_at,
-                    a.paused_until, c.history_from, c.synced_until,
-                    (select count(*) from cdr_sync.gap g where g.account = a.name and g.closed_at is null) as gaps,
-                    (select count(*) from cdr_sync.rejected r
-                     where r.account = a.name and r.closed_at is null) as rejected,
-                    (select count(*) from cdr_sync.missing m where m.account = a.name) as missing,
-                    (select count(*) from cdr_sync.missing m where m.account = a.name and m.suspicious) as suspicious,
-                    (select l.holder_name from cdr_sync.lease l
-                     where l.account = a.name and l.expires_at > clock_timestamp()) as leader
-             from cdr_sync.account a
-             left join cdr_sync.cursor c on c.account = a.name
-             order by a.name")
-        .fetch_all(&mut *tx)
-        .await?;
-tx.commit().await?;
-        Ok(rows.into_iter().map(AccountStatus::from).collect())
+            let mut tx = self.begin().await?;
+            let accounts = statuses(&mut tx).await?;
+            tx.commit().await?;
+            Ok(accounts)
         })
         .await
     }
@@ -227,7 +218,8 @@ tx.commit().await?;
         .await
     }
 
-    /// Returns `true` if rows exist under a name, or what was made of them. A forgotten account may have left them.
+    /// Returns `true` if rows exist under a name, what was made of them, or opening hours. A forgotten account may have left
+    /// them.
     pub async fn has_rows(&self, name: &str) -> Result<bool, StoreError> {
         self.in_time(async {
             let mut tx = self.begin().await?;
@@ -235,6 +227,7 @@ tx.commit().await?;
                 "select exists (select from voicenter.cdr where account = $1)
                  or exists (select from voicenter.cdr_history where account = $1)
                  or exists (select from voicenter.calls where account = $1)
+                 or exists (select from voicenter.opening_hours where account = $1)
                  or exists (select from cdr_sync.reporting where account = $1)",
             )
             .bind(name)
@@ -327,8 +320,35 @@ tx.commit().await?;
     }
 }
 
+/// The status of every account, by name: each table is read once, however many accounts there are.
+pub(super) async fn statuses(conn: &mut PgConnection) -> Result<Vec<AccountStatus>, StoreError> {
+    let rows: Vec<StatusRow> = sql_as(
+        "select a.name, a.history_start, a.horizon, a.last_success_at, a.last_error, a.last_error_at, a.paused_until,
+                c.history_from, c.synced_until, coalesce(g.gaps, 0) as gaps, coalesce(r.rejected, 0) as rejected,
+                coalesce(m.missing, 0) as missing, coalesce(m.suspicious, 0) as suspicious, l.holder_name as leader
+         from cdr_sync.account a
+         left join cdr_sync.cursor c on c.account = a.name
+         left join (
+             select account, count(*) as gaps from cdr_sync.gap where closed_at is null group by account
+         ) g on g.account = a.name
+         left join (
+             select account, count(*) as rejected from cdr_sync.rejected where closed_at is null group by account
+         ) r on r.account = a.name
+         left join (
+             select account, count(*) as missing, count(*) filter (where suspicious) as suspicious
+             from cdr_sync.missing group by account
+         ) m on m.account = a.name
+         left join cdr_sync.lease l on l.account = a.name and l.expires_at > clock_timestamp()
+         order by a.name",
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(rows.into_iter().map(AccountStatus::from).collect())
+}
+
 // `cdr_sync.lacking`, `twin`, `day`, `unscoped`, `settling`, `late_hour`, `hour_count` and `lateness` follow
-// `cdr_sync.account`, here and when an account is forgotten; what is made of its rows, here (cdr_sync.follow_account).
+// `cdr_sync.account`, here and when an account is forgotten; what is made of its rows, and its opening hours, here
+// (cdr_sync.follow_account, follow_account_in_opening_hours).
 const RENAME: [&str; 11] = [
     "update cdr_sync.cursor set account = $2, fence = fence + 1 where account = $1",
     "update cdr_sync.coverage set account = $2 where account = $1",
@@ -356,14 +376,17 @@ const FORGET: [&str; 9] = [
     "delete from cdr_sync.request where account = $1",
 ];
 
-// What is made of an account's rows goes with them.
-const DELETE: [&str; 9] = [
+// What is made of an account's rows goes with them, and what an operator wrote for it.
+const DELETE: [&str; 12] = [
     "delete from voicenter.cdr_history where account = $1",
     "delete from voicenter.calls where account = $1",
     "delete from voicenter.removed_calls where account = $1",
     "delete from voicenter.queue_visits where account = $1",
     "delete from voicenter.calls_15min where account = $1",
+    "delete from voicenter.queue_15min where account = $1",
+    "delete from voicenter.agent_15min where account = $1",
     "delete from voicenter.queues where account = $1",
+    "delete from voicenter.opening_hours where account = $1",
     "delete from cdr_sync.transfer where account = $1",
     "delete from cdr_sync.number where account = $1",
     "delete from cdr_sync.reporting where account = $1",

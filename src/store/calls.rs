@@ -1,5 +1,5 @@
 //! `voicenter.calls` and what is counted from it: folded from the rows of `voicenter.cdr`, by the rules that stand in
-//! migrations/0008_calls.sql, 0009_folding_within_limits.sql and 0011_customers.sql.
+//! migrations/0008_calls.sql, 0009_folding_within_limits.sql, 0011_customers.sql and 0012_queues_and_agents_by_quarter.sql.
 
 use std::time::Duration;
 
@@ -24,6 +24,13 @@ const SLICE_TAKES: Duration = Duration::from_millis(500);
 /// How many rows more the next slice has after a quick one.
 const MORE: i32 = 500;
 
+/// Commits of some rows come all the time: planning the rules would take longer than following them. But what was planned
+/// while a table was nearly empty would read all of it later.
+const PLANNED_ONCE: &str = "select set_config('plan_cache_mode', case
+    when pg_relation_size('voicenter.calls') >= 16000000 then 'force_generic_plan' else 'force_custom_plan' end, true)";
+/// A slice of thousands takes long enough to be planned for the tables as they are.
+const PLANNED_ANEW: &str = "set local plan_cache_mode = force_custom_plan";
+
 /// How many changed rows of an account are folded at once: as many as PostgreSQL folds in time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SliceSize(i32);
@@ -35,8 +42,18 @@ impl Default for SliceSize {
 }
 
 impl SliceSize {
+    /// To begin with this many rows.
+    pub(crate) const fn of(rows: i32) -> Self {
+        Self(rows)
+    }
+
+    /// How many rows the next slice may have.
+    pub(super) fn rows(self) -> i32 {
+        self.0
+    }
+
     /// The size of the next slice, given how long this one took.
-    fn after(self, took: Duration) -> Self {
+    pub(super) fn after(self, took: Duration) -> Self {
         match took {
             long if long > SLICE_TAKES => Self((self.0 / 2).max(1)),
             quick if quick < SLICE_TAKES / 2 => Self(self.0.saturating_add(MORE).min(LARGEST_SLICE)),
@@ -45,7 +62,7 @@ impl SliceSize {
     }
 
     /// After a slice that PostgreSQL ended; `None` if it was of a single row.
-    fn smaller(self) -> Option<Self> {
+    pub(super) fn smaller(self) -> Option<Self> {
         (self.0 > 1).then(|| Self((self.0 / 8).max(1)))
     }
 }
@@ -77,7 +94,7 @@ pub struct CallsCompared {
     pub calls: u64,
     /// Those that are missing, too many, or different.
     pub wrong: u64,
-    /// Quarters of an hour in `voicenter.calls_15min` that differ from the calls.
+    /// Quarters of an hour whose counts (of all calls, of queues, of agents) differ from the calls.
     pub wrong_quarters: u64,
     /// `true` if not all changes were folded yet, so that differences are no fault.
     pub is_behind: bool,
@@ -119,7 +136,7 @@ impl Store {
         }
         let [full, third] = [1, 3].map(|part| self.statement_timeout.as_millis() / part);
         let brief = format!(
-            "savepoint folding; set local statement_timeout = {}; set local lock_timeout = '1s'; {}",
+            "savepoint folding; set local statement_timeout = {}; set local lock_timeout = '1s'; {}; {PLANNED_ONCE}",
             third.max(1),
             number::SPELT
         );
@@ -127,7 +144,9 @@ impl Store {
         // Boxed: many accounts wait for a connection, and need no room for this yet.
         match Box::pin(spell_and_fold(conn, account, locked.stamp)).await {
             Ok(failed) => {
-                let end = format!("release savepoint folding; set local statement_timeout = {full}");
+                let end = format!(
+                    "release savepoint folding; set local statement_timeout = {full}; set local plan_cache_mode = default"
+                );
                 sqlx::raw_sql(AssertSqlSafe(end)).execute(conn).await?;
                 Ok(FoldedCommit { failed: u64::from(failed.unsigned_abs()), error: None })
             }
@@ -224,7 +243,9 @@ impl Store {
     async fn fold_slice(&self, account: &str, at_most: i32) -> Result<FoldedSlice, StoreError> {
         self.in_time(async {
             let mut tx = self.begin().await?;
-            sqlx::raw_sql(number::SPELT).execute(&mut *tx).await?;
+            sqlx::raw_sql(AssertSqlSafe(format!("{}; {PLANNED_ANEW}", number::SPELT)))
+                .execute(&mut *tx)
+                .await?;
             let country = number::lock(&mut tx, account).await?;
             let unspelt = number::unspelt_of_slice(&mut tx, account, at_most).await?;
             number::spell(&mut tx, account, unspelt, country).await?;
@@ -337,17 +358,28 @@ with zone as materialized (
 ), slot as materialized (
     select cdr_sync.quarter($2) + n * interval '15 minutes' as starts_at
     from generate_series(0, ceil(extract(epoch from $3 - cdr_sync.quarter($2)) / 900)::integer - 1) n
+), slots as materialized (
+    select array(select starts_at from slot) as all_of_them
 ), counted as materialized (
-    select q from cdr_sync.calls_15min_of($1, array(select starts_at from slot), (select name from zone)) q
+    select to_jsonb(q) as q from cdr_sync.calls_15min_of($1, (select all_of_them from slots), (select name from zone)) q
+    union all
+    select to_jsonb(q) from cdr_sync.queue_15min_of($1, (select all_of_them from slots), (select name from zone)) q
+    union all
+    select to_jsonb(q) from cdr_sync.agent_15min_of($1, (select all_of_them from slots), (select name from zone)) q
 ), kept as materialized (
-    select q from slot s join voicenter.calls_15min q on q.account = $1 and q.starts_at = s.starts_at
+    select to_jsonb(q) as q from slot s join voicenter.calls_15min q on q.account = $1 and q.starts_at = s.starts_at
+    union all
+    select to_jsonb(q) from slot s join voicenter.queue_15min q on q.account = $1 and q.starts_at = s.starts_at
+    union all
+    select to_jsonb(q) from slot s join voicenter.agent_15min q on q.account = $1 and q.starts_at = s.starts_at
+), wrong_quarter as materialized (
+    (select q from counted except all select q from kept)
+    union all
+    (select q from kept except all select q from counted)
 )
 select (select count(*) from compared) as calls,
        (select count(*) from compared where is_wrong) as wrong,
-       (select count(*)
-        from counted
-        full join kept on (counted.q).starts_at = (kept.q).starts_at and (counted.q).direction = (kept.q).direction
-        where to_jsonb(counted.q) is distinct from to_jsonb(kept.q)) as wrong_quarters,
+       (select count(distinct q ->> 'starts_at') from wrong_quarter) as wrong_quarters,
        exists (select from voicenter.sync_state where account = $1 and not calls_current) as is_behind";
 
 #[cfg(test)]

@@ -150,6 +150,8 @@ pub struct Committed {
     pub suspicious: bool,
     /// The vendor's horizon, when this answer moved it.
     pub horizon: Option<DateTime<Utc>>,
+    /// The floor of `retention.calls`: nothing older is kept.
+    pub kept_from: Option<DateTime<Utc>>,
     /// Calls with values that no rule of `voicenter.calls` foresaw: they stay as they were there.
     pub unfolded: u64,
     /// Why `voicenter.calls` does not follow this commit at once, if it failed.

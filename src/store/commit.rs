@@ -6,13 +6,16 @@ use chrono::{DateTime, Utc};
 use sqlx::{FromRow, PgConnection};
 
 pub use super::change::{Claim, Commit, Committed, RemovalRules};
+use super::gap::{self, NewGap};
 use super::ledger::{self, Locked};
 use super::merge::{self, MergeParams, MergeSource, Merged};
 use super::missing::{self, Removal, Shields};
 use super::rejected;
 use super::stage::{self, Folded};
 use super::standstill::Watched;
-use super::{Store, StoreError, gap, lateness, recheck, scope, sql, sql_as, standstill, twin, window_read};
+use super::{
+    Store, StoreError, lateness, recheck, retention, scope, sql, sql_as, standstill, twin, window_read,
+};
 use crate::cdr::{Cdr, CdrKey, Column, RejectReason, Rejected};
 use crate::window::Window;
 
@@ -398,7 +401,8 @@ async fn remove(
 ) -> Result<(), StoreError> {
     missing::forget_returned(conn, commit.account, &folded.winners).await?;
     let oldest = folded.winners.iter().map(|record| record.started_at).min();
-    let mut horizon = locked.horizon;
+    // What retention deletes is neither missing nor gone.
+    let mut horizon = locked.horizon.max(locked.kept_from);
     if let Some(oldest) = oldest {
         missing::note_older(conn, commit.account, oldest, commit.read_at).await?;
         if horizon.is_some_and(|floor| oldest < floor) {
@@ -446,9 +450,20 @@ async fn write_ledger(
     locked: &Locked,
     done: &mut Committed,
 ) -> Result<(), StoreError> {
-    gap::write(conn, commit.account, commit.read_at, commit.close_gaps, commit.open_gaps).await?;
-    let (before, after) =
-        ledger::write_coverage(conn, commit.account, commit.lowered, commit.claims, commit.uncover).await?;
+    done.kept_from = retention::raise(conn, commit.account, commit.read_at).await?;
+    let kept = |window: Window| done.kept_from.map_or(Some(window), |floor| window.since(floor));
+    let closed: Vec<Window> = commit.close_gaps.iter().copied().filter_map(kept).collect();
+    let opened = commit.open_gaps.iter().filter_map(|gap| Some(NewGap { window: kept(gap.window)?, ..*gap }));
+    gap::write(conn, commit.account, commit.read_at, &closed, &opened.collect::<Vec<_>>()).await?;
+    let (before, after) = ledger::write_coverage(
+        conn,
+        commit.account,
+        commit.lowered,
+        commit.claims,
+        commit.uncover,
+        done.kept_from,
+    )
+    .await?;
     let error = lateness::note_missed_reads(conn, commit.account, &before, commit.claims, locked).await?;
     done.lateness_error = done.lateness_error.take().or(error);
     done.coverage = after;

@@ -377,7 +377,7 @@ async fn decide(conn: &mut PgConnection, account: &str) -> Result<(), StoreError
             .bind(account)
             .fetch_optional(&mut *conn)
             .await?;
-    let evidence = known_hours(conn, Some(account)).await?.remove(account).unwrap_or_default();
+    let evidence = known_hours(conn, &[account.to_owned()]).await?.remove(account).unwrap_or_default();
     let Some(settled_after) = evidence.settled_after(&lengths(ages.unwrap_or_default())) else {
         return Ok(());
     };
@@ -391,17 +391,17 @@ async fn decide(conn: &mut PgConnection, account: &str) -> Result<(), StoreError
 
 async fn known_hours(
     conn: &mut PgConnection,
-    account: Option<&str>,
+    accounts: &[String],
 ) -> Result<BTreeMap<String, HourEvidence>, StoreError> {
     let rows: Vec<HourRow> = sql_as(
         "select account, reread_age, coalesce(sum(hours) filter (where is_final), 0) as followed, sum(hours) as changed
          from (select account, reread_age, hours, true as is_final from cdr_sync.hour_count
                union all
                select account, reread_age, 1, false from cdr_sync.late_hour where is_followed) as known
-         where $1::text is null or account = $1
+         where account = any($1)
          group by account, reread_age",
     )
-    .bind(account)
+    .bind(accounts)
     .fetch_all(conn)
     .await?;
     let mut all = BTreeMap::<String, HourEvidence>::new();
@@ -415,20 +415,26 @@ async fn known_hours(
     Ok(all)
 }
 
-/// How complete every account's hours are.
+/// How complete the hours of each of `accounts` are.
 pub(super) async fn completeness(
     conn: &mut PgConnection,
+    accounts: &[String],
 ) -> Result<BTreeMap<String, Completeness>, StoreError> {
     let rows: Vec<CompletenessRow> = sql_as(
         "select s.account, v.settled_until, v.final_until, s.settled_after,
                 s.reread_ages[cardinality(s.reread_ages)] as final_after
-         from cdr_sync.settling s join voicenter.sync_state v on v.account = s.account",
+         from cdr_sync.settling s join voicenter.sync_state v on v.account = s.account
+         where s.account = any($1)",
     )
+    .bind(accounts)
     .fetch_all(&mut *conn)
     .await?;
-    let mut hours = known_hours(conn, None).await?;
+    let mut hours = known_hours(conn, accounts).await?;
     let records: Vec<(String, i64, i64)> =
-        sql_as("select account, within_seconds, records from cdr_sync.lateness").fetch_all(conn).await?;
+        sql_as("select account, within_seconds, records from cdr_sync.lateness where account = any($1)")
+            .bind(accounts)
+            .fetch_all(conn)
+            .await?;
     let mut lateness = BTreeMap::<String, Lateness>::new();
     for (account, within, records) in records {
         lateness.entry(account).or_default().0.insert(within, records.unsigned_abs());

@@ -19,6 +19,8 @@ use crate::window::lacking::Lacking;
 pub struct StoredLedger {
     /// How far back history is to be filled.
     pub history_start: DateTime<Utc>,
+    /// The floor of `retention.calls`: nothing older is kept.
+    pub kept_from: Option<DateTime<Utc>>,
     /// Spans that were read completely.
     pub coverage: Coverage,
     /// Spans that could not be read in full.
@@ -38,6 +40,7 @@ pub struct StoredLedger {
 #[derive(FromRow)]
 struct AccountRow {
     history_start: DateTime<Utc>,
+    retained_from: Option<DateTime<Utc>>,
     knowledge: Option<Value>,
     horizon: Option<DateTime<Utc>>,
     fence: i64,
@@ -50,6 +53,8 @@ pub(super) struct Locked {
     /// Greater than any `updated_at` given out before.
     pub stamp: DateTime<Utc>,
     pub horizon: Option<DateTime<Utc>>,
+    /// The floor of `retention.calls`.
+    pub kept_from: Option<DateTime<Utc>>,
     /// How many commits the account has had.
     pub commits: i64,
     /// Some rows stored under an earlier scope have not been read since.
@@ -129,7 +134,7 @@ impl Store {
         self.in_time(async {
             let mut tx = self.begin_of_one_moment().await?;
             let facts: Option<AccountRow> = sql_as(
-                "select a.history_start, a.knowledge, a.horizon, c.fence, c.commits
+                "select a.history_start, a.retained_from, a.knowledge, a.horizon, c.fence, c.commits
              from cdr_sync.account a join cdr_sync.cursor c on c.account = a.name where a.name = $1",
             )
             .bind(account)
@@ -142,6 +147,7 @@ impl Store {
             tx.commit().await?;
             Ok(StoredLedger {
                 history_start: facts.history_start,
+                kept_from: facts.retained_from,
                 coverage,
                 gaps,
                 rechecks,
@@ -171,6 +177,7 @@ pub(super) async fn lock(
          )
          select greatest(clock_timestamp(), updated_at + interval '1 microsecond') as stamp, commits,
                 (select horizon from cdr_sync.account where name = $1) as horizon,
+                (select retained_from from cdr_sync.account where name = $1) as kept_from,
                 exists (select from cdr_sync.unscoped where account = $1) as unscoped,
                 current_setting('statement_timeout') as statement_timeout
          from locked",
@@ -214,14 +221,15 @@ async fn bare_rows(conn: &mut PgConnection, account: &str) -> Result<Option<Wind
     Ok(first.zip(after).and_then(|(first, after)| Window::new(first, after)))
 }
 
-/// Lowers re-read ages, adds claims, then withdraws windows, and writes the difference. Returns the coverage before the
-/// claims, and after all.
+/// Lowers re-read ages, adds claims, then withdraws windows and what is not kept, and writes the difference. Returns the
+/// coverage before the claims, and after all.
 pub(super) async fn write_coverage(
     conn: &mut PgConnection,
     account: &str,
     lowered: &[Stretch],
     claims: &[Claim],
     uncover: &[Window],
+    kept_from: Option<DateTime<Utc>>,
 ) -> Result<(Coverage, Coverage), StoreError> {
     let stored = coverage::read(conn, account).await?;
     let mut after = stored.combined();
@@ -234,6 +242,9 @@ pub(super) async fn write_coverage(
     }
     for window in uncover {
         after.uncover(*window);
+    }
+    if let Some(floor) = kept_from {
+        after.forget_before(floor);
     }
     stored.write(conn, account, &after).await?;
     Ok((before, after))

@@ -5,7 +5,7 @@ use sha2::{Digest, Sha256};
 use super::{Store, StoreError, Tx, sql_as, sql_value};
 
 /// The migrations of this program, in order. One that was released is never edited.
-const MIGRATIONS: [(&str, &str); 11] = [
+const MIGRATIONS: [(&str, &str); 14] = [
     ("0001_schema", include_str!("../../migrations/0001_schema.sql")),
     ("0002_readers", include_str!("../../migrations/0002_readers.sql")),
     ("0003_coverage_lacking", include_str!("../../migrations/0003_coverage_lacking.sql")),
@@ -17,6 +17,12 @@ const MIGRATIONS: [(&str, &str); 11] = [
     ("0009_folding_within_limits", include_str!("../../migrations/0009_folding_within_limits.sql")),
     ("0010_hours", include_str!("../../migrations/0010_hours.sql")),
     ("0011_customers", include_str!("../../migrations/0011_customers.sql")),
+    (
+        "0012_queues_and_agents_by_quarter",
+        include_str!("../../migrations/0012_queues_and_agents_by_quarter.sql"),
+    ),
+    ("0013_dates", include_str!("../../migrations/0013_dates.sql")),
+    ("0014_retention", include_str!("../../migrations/0014_retention.sql")),
 ];
 
 /// Key of an advisory lock: any number that no other program on the database uses.
@@ -40,6 +46,34 @@ end $$";
 
 /// How long a migration waits for those who read or write a table that it changes: everybody else waits behind it.
 const LOCKS_WITHIN: &str = "set local lock_timeout = '5s'";
+
+/// Whatever a migration made belongs to whoever the tables belong to: a member of that role may have run it, or a superuser,
+/// and the views of one owner could not read the tables of the other.
+const BELONGS_TO_THE_SAME: &str = "
+do $$
+declare
+    owner constant oid := (select relowner from pg_catalog.pg_class where oid = 'voicenter.cdr'::regclass);
+    ours record;
+begin
+    for ours in
+        select case c.relkind when 'v' then 'view' else 'table' end as kind, c.oid::regclass::text as name
+        from pg_catalog.pg_class c
+        where c.relnamespace in ('voicenter'::regnamespace, 'cdr_sync'::regnamespace) and c.relkind in ('r', 'p', 'v')
+          and pg_catalog.pg_get_userbyid(c.relowner) = current_user and c.relowner <> owner
+        union all
+        select 'function', p.oid::regprocedure::text
+        from pg_catalog.pg_proc p
+        where p.pronamespace in ('voicenter'::regnamespace, 'cdr_sync'::regnamespace)
+          and pg_catalog.pg_get_userbyid(p.proowner) = current_user and p.proowner <> owner
+    loop
+        begin
+            execute pg_catalog.format('alter %s %s owner to %I', ours.kind, ours.name, pg_catalog.pg_get_userbyid(owner));
+        exception when insufficient_privilege then
+            -- That role may not own it, or may not be given anything: it stays as it was made.
+            null;
+        end;
+    end loop;
+end $$";
 
 /// How the database's schema compares with this program.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -78,6 +112,9 @@ impl Store {
             }
             for (name, text) in MIGRATIONS.iter().filter(|(name, _)| state.pending.contains(name)) {
                 apply(&mut tx, name, text).await?;
+            }
+            if !state.pending.is_empty() {
+                sqlx::raw_sql(BELONGS_TO_THE_SAME).execute(&mut *tx).await?;
             }
             tx.commit().await?;
             Ok(state)

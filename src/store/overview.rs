@@ -1,123 +1,52 @@
-//! What the status page shows of an account beyond its status: coverage, gaps and recent activity.
+//! What every account's ledger says at one moment, for metrics, `status` and the page.
 
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-use sqlx::postgres::types::PgRange;
-use sqlx::{FromRow, PgConnection};
+use sqlx::PgConnection;
 
+use super::account::{self, AccountStatus};
 use super::gap::{self, OpenGap};
-use super::lateness::{self, Completeness};
-use super::{Store, StoreError, coverage, sql_as, sql_value};
-use crate::window::Window;
+use super::{Store, StoreError, coverage, sql_as};
 use crate::window::coverage::Coverage;
 
-/// At most this many reads are listed.
-const RECENT: i64 = 25;
-
-/// One account's ledger, for people. No secret, no personal data.
-#[derive(Clone, Debug, PartialEq)]
+/// What was read of an account and what could not be. No secret, no personal data.
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Overview {
-    /// The account's name in the configuration.
-    pub account: String,
     /// Spans that were read completely.
     pub coverage: Coverage,
     /// Spans that could not be read in full.
     pub gaps: Vec<OpenGap>,
-    /// Requests of the last hour by lane.
-    pub requests: Vec<LaneRequests>,
-    /// Progress of backfill in the last hour, if it made any requests.
-    pub backfill: Option<Backfill>,
-    /// The most recent reads, newest first.
-    pub recent: Vec<RecentRead>,
     /// Number of open rejected records by reason.
     pub rejected: Vec<(String, i64)>,
-    /// How complete its hours are; `None` before its first start with this version.
-    pub completeness: Option<Completeness>,
-}
-
-/// Number of recent requests of one lane.
-#[derive(Clone, Debug, PartialEq, Eq, FromRow)]
-pub struct LaneRequests {
-    /// The lane, such as `live` or `backfill`.
-    pub lane: String,
-    /// Requests in the last hour.
-    pub hour: i64,
-    /// Requests in the last five minutes.
-    pub five_minutes: i64,
-}
-
-/// Backfill's progress back in time during the last hour.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, FromRow)]
-pub struct Backfill {
-    /// When its first request of that hour started.
-    pub since: DateTime<Utc>,
-    /// Up to here history was still unread at that time.
-    pub from: DateTime<Utc>,
-    /// Up to here history is unread now.
-    pub to: DateTime<Utc>,
-}
-
-/// A row of `cdr_sync.window_read`, for the list of recent reads.
-#[derive(Clone, Debug, PartialEq, FromRow)]
-#[expect(missing_docs, reason = "the table's comments say it")]
-pub struct RecentRead {
-    pub started_at: DateTime<Utc>,
-    pub lane: String,
-    pub reason: String,
-    #[sqlx(rename = "span", try_from = "PgRange<DateTime<Utc>>")]
-    pub window: Window,
-    pub outcome: String,
-    pub requests: i32,
-    pub seen: i64,
-    pub inserted: i64,
-    pub updated: i64,
-    pub removed: i64,
-    pub rejected: i64,
-    pub elapsed_ms: i64,
-}
-
-/// Calls that started in one hour.
-#[derive(Clone, Debug, PartialEq, Eq, FromRow)]
-pub struct HourOfCalls {
-    /// The account's name in the configuration.
-    pub account: String,
-    /// The instant at which the hour starts.
-    pub hour: DateTime<Utc>,
-    /// Number of calls; the legs of a call count once.
-    pub calls: i64,
 }
 
 impl Store {
-    /// Every account's overview, all from one snapshot.
-    pub async fn overview(&self, now: DateTime<Utc>) -> Result<Vec<Overview>, StoreError> {
+    /// Every account that the ledger knows with its overview, by name, all from one snapshot.
+    pub async fn overview(&self) -> Result<Vec<(AccountStatus, Overview)>, StoreError> {
         self.in_time(async {
             let mut tx = self.begin_of_one_moment().await?;
-            let names: Vec<String> =
-                sql_value("select name from cdr_sync.account order by name").fetch_all(&mut *tx).await?;
-            // One statement each for all accounts: two hundred accounts cost no more round trips than one.
+            // One statement each for all accounts: a thousand accounts cost no more round trips than one.
+            let accounts = account::statuses(&mut tx).await?;
             let mut coverage = coverage::read_all(&mut tx).await?;
             let mut gaps = BTreeMap::<String, Vec<OpenGap>>::new();
             for gap in gap::all_open(&mut tx).await? {
                 gaps.entry(gap.account.clone()).or_default().push(gap);
             }
-            let mut requests = requests(&mut tx, now).await?;
-            let backfill = backfill(&mut tx, now).await?;
-            let mut recent = recent(&mut tx).await?;
             let mut rejected = rejected(&mut tx).await?;
-            let mut completeness = lateness::completeness(&mut tx).await?;
             tx.commit().await?;
-            let overview = |account: String| Overview {
-                coverage: coverage.remove(&account).map(|stored| stored.combined()).unwrap_or_default(),
-                gaps: gaps.remove(&account).unwrap_or_default(),
-                requests: requests.remove(&account).unwrap_or_default(),
-                backfill: backfill.get(&account).copied(),
-                recent: recent.remove(&account).unwrap_or_default(),
-                rejected: rejected.remove(&account).unwrap_or_default(),
-                completeness: completeness.remove(&account),
-                account,
+            let with_overview = |status: AccountStatus| {
+                let overview = Overview {
+                    coverage: coverage
+                        .remove(&status.name)
+                        .map(|stored| stored.combined())
+                        .unwrap_or_default(),
+                    gaps: gaps.remove(&status.name).unwrap_or_default(),
+                    rejected: rejected.remove(&status.name).unwrap_or_default(),
+                };
+                (status, overview)
             };
-            Ok(names.into_iter().map(overview).collect())
+            Ok(accounts.into_iter().map(with_overview).collect())
         })
         .await
     }
@@ -141,36 +70,6 @@ impl Store {
         .await
     }
 
-    /// Calls by hour of every account in `[from, to)`, removed ones left out.
-    pub async fn calls_by_hour(
-        &self,
-        from: DateTime<Utc>,
-        to: DateTime<Utc>,
-    ) -> Result<Vec<HourOfCalls>, StoreError> {
-        self.in_time(async {
-        let mut tx = self.begin().await?;
-        let hours = sql_as(
-            // By account: otherwise the planner may prefer to read the whole table.
-            "select a.name as account, h.hour, h.calls
-             from cdr_sync.account a
-             cross join lateral (
-                 select date_trunc('hour', c.started_at) as hour, count(distinct c.call_id) as calls
-                 from voicenter.cdr c
-                 where c.account = a.name and c.started_at >= $1 and c.started_at < $2 and c.removed_at is null
-                 group by 1
-             ) h
-             order by 1, 2",
-        )
-        .bind(from)
-        .bind(to)
-        .fetch_all(&mut *tx)
-        .await?;
-tx.commit().await?;
-        Ok(hours)
-        })
-        .await
-    }
-
     /// The last complete read of each account and lane.
     pub async fn last_successes(&self) -> Result<Vec<(String, String, DateTime<Utc>)>, StoreError> {
         self.in_time(async {
@@ -186,85 +85,6 @@ tx.commit().await?;
         })
         .await
     }
-}
-
-/// A row with the account that it belongs to.
-#[derive(FromRow)]
-struct OfAccount<T> {
-    account: String,
-    #[sqlx(flatten)]
-    row: T,
-}
-
-/// Groups `rows` by account, keeping their order.
-fn by_account<T>(rows: Vec<OfAccount<T>>) -> BTreeMap<String, Vec<T>> {
-    let mut sorted = BTreeMap::<String, Vec<T>>::new();
-    for OfAccount { account, row } in rows {
-        sorted.entry(account).or_default().push(row);
-    }
-    sorted
-}
-
-async fn requests(
-    conn: &mut PgConnection,
-    now: DateTime<Utc>,
-) -> Result<BTreeMap<String, Vec<LaneRequests>>, StoreError> {
-    let rows: Vec<OfAccount<LaneRequests>> = sql_as(
-        // By account: the index begins with it, and the diary of many accounts is long.
-        "select a.name as account, r.lane, r.hour, r.five_minutes
-         from cdr_sync.account a
-         cross join lateral (
-             select lane, sum(requests) as hour,
-                    coalesce(sum(requests) filter (where started_at > $1 - interval '5 minutes'), 0) as five_minutes
-             from cdr_sync.window_read
-             where account = a.name and started_at > $1 - interval '1 hour' and outcome <> 'summed'
-             group by lane
-         ) r",
-    )
-    .bind(now)
-    .fetch_all(conn)
-    .await?;
-    Ok(by_account(rows))
-}
-
-/// History is read from the newest to the oldest, so the windows' upper ends show the progress.
-async fn backfill(
-    conn: &mut PgConnection,
-    now: DateTime<Utc>,
-) -> Result<BTreeMap<String, Backfill>, StoreError> {
-    let rows: Vec<OfAccount<Backfill>> = sql_as(
-        "select a.name as account, r.since, r.first as from, c.oldest as to
-         from cdr_sync.account a
-         cross join lateral (
-             select min(started_at) as since, max(upper(span)) as first from cdr_sync.window_read
-             where account = a.name and lane = 'backfill' and started_at > $1 - interval '1 hour' and outcome <> 'summed'
-         ) r
-         cross join lateral (select min(lower(span)) as oldest from cdr_sync.coverage where account = a.name) c
-         where r.since is not null and c.oldest is not null",
-    )
-    .bind(now)
-    .fetch_all(conn)
-    .await?;
-    Ok(rows.into_iter().map(|row| (row.account, row.row)).collect())
-}
-
-async fn recent(conn: &mut PgConnection) -> Result<BTreeMap<String, Vec<RecentRead>>, StoreError> {
-    let rows: Vec<OfAccount<RecentRead>> = sql_as(
-        "select a.name as account, r.started_at, r.lane, r.reason, r.span, r.outcome, r.requests, r.seen,
-                r.inserted, r.updated, r.removed, r.rejected,
-                floor(extract(epoch from r.elapsed) * 1000)::bigint as elapsed_ms
-         from cdr_sync.account a
-         cross join lateral (
-             select * from cdr_sync.window_read w
-             where w.account = a.name and w.outcome <> 'summed'
-             order by w.started_at desc limit $1
-         ) r
-         order by a.name, r.started_at desc",
-    )
-    .bind(RECENT)
-    .fetch_all(conn)
-    .await?;
-    Ok(by_account(rows))
 }
 
 async fn rejected(conn: &mut PgConnection) -> Result<BTreeMap<String, Vec<(String, i64)>>, StoreError> {

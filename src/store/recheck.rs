@@ -46,7 +46,7 @@ pub(super) async fn rechecks(conn: &mut PgConnection, account: &str) -> Result<V
                  from (select c.call_id, c.type, c.started_at
                        from (select * from voicenter.cdr
                              where account = $1 and started_at < wanted.oldest and removed_at is null
-                               and started_at >= coalesce((select horizon from cdr_sync.account where name = $1), '-infinity')
+                               and started_at >= coalesce((select greatest(horizon, retained_from) from cdr_sync.account where name = $1), '-infinity')
                              order by started_at desc limit 10000) as c
                        where {LIVE}
                        order by c.started_at desc limit 50) as near

@@ -2,14 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use sha2::{Digest, Sha256};
 use sqlx::PgConnection;
 
 use super::change::Claim;
 use super::migration::hex;
 use super::missing::columns;
-use super::{Store, StoreError, interval, sql, sql_as};
+use super::{Store, StoreError, sql, sql_as};
 use crate::cdr::{Cdr, CdrKey, RejectReason, Rejected};
 
 /// A line of `cdr_sync.rejected` that is still open. `raw` holds personal data and is shown to the operator only.
@@ -70,44 +70,6 @@ impl Store {
                     }
                 };
             Ok(rows.into_iter().map(open).collect())
-        })
-        .await
-    }
-}
-
-/// How long closed records are kept.
-const CLOSED_KEPT: TimeDelta = TimeDelta::days(30);
-/// Bytes of open records kept per account, so that a server that sends unreadable data does not fill the disk.
-const MOST: i64 = 256 << 20;
-
-impl Store {
-    /// Deletes records that were closed a month ago, and the oldest open ones of an account with too many.
-    /// Returns the number of open records deleted.
-    pub async fn trim_rejected(&self, now: DateTime<Utc>) -> Result<u64, StoreError> {
-        self.trim_rejected_to(now, MOST).await
-    }
-
-    /// [`Store::trim_rejected`] with another bound: for tests.
-    pub async fn trim_rejected_to(&self, now: DateTime<Utc>, most: i64) -> Result<u64, StoreError> {
-        self.in_time(async {
-            let mut tx = self.begin().await?;
-            sql("delete from cdr_sync.rejected where closed_at < least($1, clock_timestamp() - $2)")
-                .bind(now - CLOSED_KEPT)
-                .bind(interval(CLOSED_KEPT))
-                .execute(&mut *tx)
-                .await?;
-            let deleted = sql("delete from cdr_sync.rejected where id in (
-                     select id from (
-                         select id, sum(octet_length(raw)) over (partition by account order by last_seen_at desc, id desc)
-                                    as newer
-                         from cdr_sync.rejected where closed_at is null
-                     ) as open
-                     where newer > $1)")
-            .bind(most)
-            .execute(&mut *tx)
-            .await?;
-            tx.commit().await?;
-            Ok(deleted.rows_affected())
         })
         .await
     }

@@ -164,9 +164,28 @@ pub(super) struct PendingBatch {
     pub ignored: Vec<String>,
     pub history: bool,
     pub lookup: Lookup,
+    /// Records that are older than what is kept.
+    pub left_out: u64,
 }
 
 impl PendingBatch {
+    /// Leaves out records that are older than what is kept.
+    pub(super) fn leave_out_older(&mut self, kept_from: Option<DateTime<Utc>>) {
+        let Some(floor) = kept_from else { return };
+        let mut left_out = 0;
+        let mut keep = |started_at: DateTime<Utc>| {
+            let is_older = started_at < floor;
+            left_out += u64::from(is_older);
+            !is_older
+        };
+        if let Some(answer) = &mut self.answer {
+            answer.records.retain(|record| keep(record.started_at));
+            answer.rejected.retain(|rejected| rejected.started_at.is_none_or(&mut keep));
+        }
+        self.lookup.records.retain(|record| keep(record.started_at));
+        self.left_out = left_out;
+    }
+
     /// Stores everything, in one transaction unless the database is slow.
     pub(super) async fn commit(&self, store: &Store) -> Result<Committed, StoreError> {
         let mut records: &[Cdr] = self.answer.as_ref().map_or(&[], |answer| &answer.records);

@@ -110,8 +110,9 @@ impl Engine {
         if !store.set_reporting(&account.name, zone, country).await? {
             ReportingZoneUnknown { account: &account.name, zone: zone.name() }.emit();
         }
-        // A single command may have other ages than the daemon, and what was learned holds for the daemon's.
+        // A single command may have other settings than the daemon: what was learned and what is deleted follows the daemon's.
         if mode != Mode::Asked {
+            store.set_retention(&account.name, account.retention, now).await?;
             let ages: Vec<TimeDelta> = account.settings.ages().collect();
             match store.set_reread_ages(&account.name, &ages, now).await {
                 Err(away) if away.is_unavailable() => return Err(away.into()),
@@ -274,7 +275,7 @@ impl Engine {
             None => {}
         }
         let knowledge = self.learned_anew();
-        let batch = PendingBatch {
+        let mut batch = PendingBatch {
             account: self.fetcher.account.name.clone(),
             fence: self.leadership.fence,
             count: Arc::clone(&self.count),
@@ -291,9 +292,11 @@ impl Engine {
             ignored: self.fetcher.account.ignored_changes.clone(),
             history: self.fetcher.account.history,
             lookup,
+            left_out: 0,
             request,
         };
         self.settle().await?;
+        batch.leave_out_older(self.planner.ledger().kept_from);
         let (store, clock, watch) =
             (self.store.clone(), self.fetcher.clock.clone(), self.fetcher.watch.clone());
         let storing = storing::store_batch(store, clock, batch, watch);
@@ -354,6 +357,7 @@ impl Engine {
             FieldChurns { account: &self.fetcher.account.name, column: &column }.emit();
         }
         self.planner.set_rechecks(committed.rechecks);
+        self.planner.keep_from(committed.kept_from);
         let unread = self.planner.unread(self.fetcher.clock.now());
         self.fetcher.watch.update(|progress| progress.unread = unread);
         Ok(true)

@@ -39,6 +39,8 @@ pub struct Verified {
     pub rejected: u64,
     /// `voicenter.calls` against the rows that it is made of.
     pub calls: CallsCompared,
+    /// Where the calls to keep begin, if the span begins before: nothing older was compared.
+    pub kept_from: Option<DateTime<Utc>>,
     /// Parts of the span that the API did not return in full.
     pub unread: Vec<Window>,
     /// What is missing, different or extra, by date; empty unless details were asked for.
@@ -114,6 +116,10 @@ pub async fn verify(
 ) -> Result<Verified, SyncError> {
     let Loaded { mut ledger, remembered, ids_refuted_at, .. } =
         loading::load(store, &account, clock.now()).await?;
+    let kept_from = ledger.kept_from.filter(|floor| span.from() < *floor);
+    let Some(span) = kept_from.map_or(Some(span), |floor| span.since(floor)) else {
+        return Ok(Verified { kept_from, ..Verified::default() });
+    };
     ledger.coverage = Coverage::new();
     ledger.gaps.clear();
     ledger.rechecks.clear();
@@ -125,7 +131,7 @@ pub async fn verify(
     fetcher.zone.ids_refuted_at = ids_refuted_at;
     fetcher.look_at_zone().await?;
     let mut shown = BTreeMap::new();
-    let mut verified = Verified::default();
+    let mut verified = Verified { kept_from, ..Verified::default() };
     while let Next::Request(request) = planner.next(fetcher.clock.now()) {
         let fetched = fetcher.fetch(&request).await?;
         let outcome = planner.absorb(&request, &fetched.reply, fetched.read_at).outcome;

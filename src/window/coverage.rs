@@ -94,6 +94,13 @@ impl Coverage {
         self.stretches = joined(parts.collect());
     }
 
+    /// Forgets that anything before `instant` was read.
+    pub fn forget_before(&mut self, instant: DateTime<Utc>) {
+        if let Some(before) = Window::new(DateTime::<Utc>::MIN_UTC, instant) {
+            self.uncover(before);
+        }
+    }
+
     /// The parts of `within` that are not covered, oldest first.
     pub fn holes(&self, within: Window) -> Vec<Window> {
         let mut holes = Vec::new();

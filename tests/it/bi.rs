@@ -5,5 +5,5 @@ mod dictionary;
 mod login;
 mod meant;
 mod panels;
-mod questions;
+pub mod questions;
 mod scene;

@@ -1,5 +1,7 @@
 //! The endpoints, over a real database.
 
+use std::time::Instant;
+
 use cdr_sync::clock::{Clock, ManualClock};
 use cdr_sync::http::{AccountSettings, PageSettings, Web, serve};
 use cdr_sync::metrics::Metrics;
@@ -8,12 +10,14 @@ use cdr_sync::sync::status::ProgressWatch;
 use chrono::{DateTime, TimeDelta, Utc};
 use reqwest::Response;
 use serde_json::Value;
+use sqlx::Connection as _;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::support::database::{Database, settings};
 use crate::support::dates::instant;
+use crate::support::polling::until;
 
 pub fn now() -> DateTime<Utc> {
     instant("2026-11-23T10:20:30Z")
@@ -197,6 +201,94 @@ async fn status_is_the_commands_and_the_overview_says_more() {
     assert!(
         overview["accounts"][0]["problems"][0]["text"].as_str().unwrap().contains("not in the configuration")
     );
+}
+
+/// A thousand accounts have millions of reads and calls: what is asked for every few seconds must not read them.
+#[tokio::test]
+async fn metrics_status_and_health_read_no_reads_no_calls_and_no_evidence() {
+    let scene = WebScene::with_ledger().await;
+    for table in ["cdr_sync.window_read", "cdr_sync.lateness", "cdr_sync.hour_count", "voicenter.cdr"] {
+        scene
+            .database
+            .execute(&format!(
+                "alter table {table} rename to not_there_{}",
+                table.split('.').next_back().unwrap()
+            ))
+            .await;
+    }
+    let (_, _, metrics) = scene.get("/metrics").await;
+    for line in ["cdr_sync_database_up 1", "cdr_sync_unread_seconds{account=\"sales\"} 863100"] {
+        assert!(metrics.contains(line), "{line} is not in {metrics}");
+    }
+    for path in ["/api/status", "/healthz", "/readyz"] {
+        let (status, _, body) = scene.get(path).await;
+        assert_eq!(status, 200, "{path}: {body}");
+    }
+    let (_, overview) = scene.json("/api/overview").await;
+    let failure = overview["database_failure"].as_str().unwrap();
+    assert!(failure.contains("lateness") || failure.contains("window_read"), "{failure}");
+    // What needs none of them is drawn all the same.
+    assert_eq!(overview["accounts"][1]["state"], "behind");
+    assert_eq!(overview["accounts"][1]["calls"], Value::Null);
+}
+
+#[tokio::test]
+async fn metrics_do_not_wait_for_what_the_page_waits_for() {
+    let scene = WebScene::with_ledger().await;
+    scene.get("/metrics").await;
+    scene.clock.advance(TimeDelta::seconds(3));
+    let mut lock = scene.database.sql().await;
+    sqlx::raw_sql("begin; lock table cdr_sync.lateness in access exclusive mode")
+        .execute(&mut lock)
+        .await
+        .unwrap();
+    let page = async {
+        let answer = scene.json("/api/overview").await;
+        (answer, Instant::now())
+    };
+    let others = async {
+        let waits =
+            "select count(*) from pg_locks where not granted and relation = 'cdr_sync.lateness'::regclass";
+        until("the page waits", async || scene.database.count(waits).await == 1).await;
+        scene.clock.advance(TimeDelta::seconds(3));
+        let (status, _, metrics) = scene.get("/metrics").await;
+        assert_eq!((status, metrics.contains("cdr_sync_database_up 1")), (200, true));
+        assert_eq!(scene.get("/api/status").await.0, 200);
+        let answered = Instant::now();
+        lock.close().await.unwrap();
+        answered
+    };
+    let (((status, _), page), others) = tokio::join!(page, others);
+    assert_eq!((status, others < page), (200, true));
+}
+
+#[tokio::test]
+async fn of_very_many_accounts_only_those_asked_for_are_described_in_full() {
+    let scene = WebScene::with_ledger().await;
+    let more = "insert into cdr_sync.account (name, scope, scope_since, history_start)
+                select format('account & %s', n), '{}', now(), '2026-11-01T00:00Z' from generate_series(1, 60) n;
+                insert into cdr_sync.cursor (account) select name from cdr_sync.account on conflict do nothing;";
+    scene.database.execute(more).await;
+    let full = async |path: &str| {
+        let (status, overview) = scene.json(path).await;
+        assert_eq!((status, &overview["database_failure"]), (200, &Value::Null));
+        let accounts = overview["accounts"].as_array().unwrap().clone();
+        assert_eq!(accounts.len(), 62);
+        for account in &accounts {
+            // Every account has what a line of the page says.
+            assert!(account["status"].is_object() && account["problems"].is_array(), "{account}");
+            let parts =
+                ["calendar", "gaps", "budget", "recent", "calls"].map(|part| account.get(part).is_some());
+            assert!(parts == [true; 5] || parts == [false; 5], "{account}");
+        }
+        let full = accounts.iter().filter(|account| account.get("recent").is_some());
+        full.map(|account| account["status"]["account"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(full("/api/overview").await, Vec::<String>::new());
+    let asked = "/api/overview?account=sales&account=account+%26+7&account=unknown&other=account+%26+8";
+    assert_eq!(full(asked).await, ["account & 7", "sales"]);
+    let all: String = (1..=60).map(|n| format!("account=account+%26+{n}&")).collect();
+    assert_eq!(full(&format!("/api/overview?{all}")).await.len(), 40);
 }
 
 #[tokio::test]

@@ -15,6 +15,7 @@ mod meaning;
 mod old_ledger;
 mod relieved;
 mod resume;
+mod retention;
 pub mod scene;
 mod soak;
 mod want_of_memory;

@@ -26,7 +26,7 @@ struct PageScene {
     address: String,
     overviews: Arc<AtomicU32>,
     _server: AbortOnDropHandle<()>,
-    _database: Database,
+    database: Database,
 }
 
 impl PageScene {
@@ -40,8 +40,9 @@ impl PageScene {
         web.migrated();
         let overviews = Arc::new(AtomicU32::new(0));
         let (counted, url) = (overviews.clone(), database.url().to_owned());
-        let frame = Html(FRAME);
-        let router = web.router().route("/frame", get(async move || frame)).layer(middleware::from_fn(
+        let (frame, opener) = (Html(FRAME), Html(OPENER));
+        let router = web.router().route("/frame", get(async move || frame));
+        let router = router.route("/opener", get(async move || opener)).layer(middleware::from_fn(
             move |request: Request, next: Next| {
                 let (counted, url) = (counted.clone(), url.clone());
                 // The browser's time flies while it waits for nobody, and so does the server's.
@@ -59,7 +60,7 @@ impl PageScene {
         let address = format!("http://{}", listener.local_addr().unwrap());
         let server = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
         database.execute(LEDGER).await;
-        Self { _database: database, address, overviews, _server: AbortOnDropHandle::new(server) }
+        Self { database, address, overviews, _server: AbortOnDropHandle::new(server) }
     }
 
     /// The page's document after it ran for some seconds of the browser's own time.
@@ -99,6 +100,20 @@ setInterval(() => {
   const page = frame.contentDocument;
   if (!page || !page.body || !page.body.dataset.updates) return;
   document.getElementById('width').textContent = 'content is ' + page.documentElement.scrollWidth + ' wide';
+}, 200);
+</script>"#;
+
+/// The page of very many accounts, of which one is opened; what it draws before and after.
+const OPENER: &str = r#"<!doctype html><iframe src="/" width="1100" height="740"></iframe><p id="before"></p><p id="after"></p><script>
+const frame = document.querySelector('iframe');
+const drawn = () => `${frame.contentDocument.querySelectorAll('.account').length} accounts, ${frame.contentDocument.querySelectorAll('.days').length} in full`;
+setInterval(() => {
+  const page = frame.contentDocument;
+  if (!page || !page.body || !page.body.dataset.updates) return;
+  if (page.querySelector('.days')) document.getElementById('after').textContent = drawn();
+  if (document.getElementById('before').textContent) return;
+  document.getElementById('before').textContent = `${drawn()}, first ${page.querySelector('h2').textContent}`;
+  [...page.querySelectorAll('.account')].find((one) => one.dataset.account.startsWith('sales')).querySelector('summary').click();
 }, 200);
 </script>"#;
 
@@ -166,6 +181,18 @@ mod needs_chromium {
         assert!(dom.contains("HTTP 500, but not an answer from the API: empty"), "{dom}");
         assert!(dom.contains("2026-11-21: 7 min could not be read"), "{dom}");
         assert!(dom.contains("cdr-sync gaps --retry"), "{dom}");
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn one_of_very_many_accounts_is_opened() {
+        let scene = PageScene::new("").await;
+        let more = "insert into cdr_sync.account (name, scope, scope_since, history_start)
+                    select format('account %s', n), '{}', now(), '2026-11-10T00:00Z' from generate_series(1, 60) n";
+        scene.database.execute(more).await;
+        let dom = scene.dom("/opener", 6).await;
+        // Those that are not in the configuration come first.
+        assert!(dom.contains("61 accounts, 0 in full, first account 1<"), "{dom}");
+        assert!(dom.contains("61 accounts, 1 in full<"), "{dom}");
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -145,6 +145,7 @@ fn settings(limit: usize) -> PlanSettings {
 fn ledger(start: i64) -> Ledger {
     Ledger {
         history_start: at(start),
+        kept_from: None,
         coverage: Coverage::new(),
         gaps: Vec::new(),
         rechecks: Vec::new(),

@@ -4,6 +4,7 @@
 mod api_clock;
 mod asked;
 mod clock;
+mod kept;
 mod outage;
 mod trouble;
 

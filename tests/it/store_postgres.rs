@@ -18,6 +18,7 @@ mod many_accounts;
 mod merge;
 mod older_program;
 mod removal;
+mod retention;
 pub mod scene;
 mod schema;
 mod statistics;

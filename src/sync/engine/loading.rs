@@ -77,6 +77,7 @@ pub(in crate::sync) async fn load(
     });
     let ledger = Ledger {
         history_start: stored.history_start,
+        kept_from: stored.kept_from,
         coverage: stored.coverage,
         gaps: gaps.collect(),
         rechecks: stored.rechecks,

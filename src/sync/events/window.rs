@@ -68,6 +68,7 @@ impl WindowStored<'_> {
             window = %batch.request.window, outcome = batch.change.outcome.as_str(), requests = batch.requests,
             records = self.listed(), inserted = committed.inserted, updated = committed.updated, unchanged = committed.unchanged,
             removed = committed.removed, rejected = committed.rejected, duplicates = committed.duplicates,
+            left_out = batch.left_out,
             elapsed_ms = batch.elapsed.num_milliseconds(),
         );
     }

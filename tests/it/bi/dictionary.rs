@@ -28,8 +28,18 @@ const COLUMNS: &str = "
     order by c.relname collate \"C\", a.attnum";
 
 /// What readers look at first; then whatever is named in neither list.
-const FIRST: [&str; 7] =
-    ["calls", "queue_visits", "calls_15min", "calls_hourly", "calls_daily", "queue_daily", "agent_daily"];
+const FIRST: [&str; 10] = [
+    "calls",
+    "queue_visits",
+    "agent_calls",
+    "calls_15min",
+    "calls_hourly",
+    "calls_daily",
+    "queue_daily",
+    "agent_daily",
+    "queue_15min",
+    "agent_15min",
+];
 /// Rules, the state of the mirror, feeds, and the records behind all of it.
 const LAST: [&str; 8] =
     ["outcomes", "dial_statuses", "queues", "sync_state", "changes", "removed_calls", "cdr", "cdr_history"];

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Asia::Jerusalem;
 use serde_json::{Value, json};
-use voicenter_simulator::{CallDirection, CallOutcome, Initiator, Intent, VisitIntent};
+use voicenter_simulator::{
+    AgentIntent, AgentRole, CallDirection, CallOutcome, Initiator, Intent, VisitIntent,
+};
 
 use crate::bi::scene::{CallCentre, NOW, Row};
 use crate::support::dates::instant;
@@ -16,7 +18,7 @@ pub struct Meant {
     later: Vec<Intent>,
 }
 
-const CALLED_BACK_WITHIN: TimeDelta = TimeDelta::hours(3);
+const SOON: TimeDelta = TimeDelta::hours(3);
 
 impl Meant {
     pub fn by(call_centre: &CallCentre) -> Self {
@@ -84,9 +86,40 @@ impl Meant {
                     })
                 },
             ),
+            24 => self.agents(),
             _ => return None,
         };
         Some(rows)
+    }
+
+    /// Agents by the calls that they took, or that were passed on to them, and those that they placed. Who is called in
+    /// an internal call, no record says.
+    fn agents(&self) -> Vec<Row> {
+        let mut parts = BTreeMap::<(&str, &str), Vec<&AgentIntent>>::new();
+        for call in &self.week {
+            let known = call
+                .agents
+                .iter()
+                .filter(|agent| call.direction != CallDirection::Internal || agent.role == AgentRole::Caller);
+            for agent in known {
+                parts.entry((&agent.representative_code, &call.call_id)).or_default().push(agent);
+            }
+        }
+        let parts: Vec<_> = parts.into_iter().collect();
+        grouped(
+            &parts,
+            |((code, _), _)| format!("code:{code}"),
+            |key, calls| {
+                let of = |is_counted: fn(&AgentIntent) -> bool| {
+                    calls.iter().filter(|(_, parts)| parts.iter().any(|part| is_counted(part))).count()
+                };
+                json!({
+                    "agent_key": key,
+                    "answered": of(|part| part.role != AgentRole::Caller && part.answered),
+                    "placed": of(|part| part.role == AgentRole::Caller),
+                })
+            },
+        )
     }
 
     /// Queues by what became of those who entered them.
@@ -129,38 +162,43 @@ impl Meant {
         )
     }
 
-    /// Missed calls by what happened first within three hours.
+    /// Missed calls by what answered call came first afterwards.
     fn resolutions(&self) -> Vec<Row> {
         let mut by_number = BTreeMap::<&str, Vec<&Intent>>::new();
         for call in self.week.iter().chain(&self.later) {
-            let is_reached_or_tried = match call.direction {
-                CallDirection::Incoming => is_answered(call),
-                CallDirection::Outgoing => call.outcome != CallOutcome::NotDialled,
-                CallDirection::Internal => false,
-            };
-            if let (Some(number), true) = (&call.customer_number, is_reached_or_tried) {
+            if let (Some(number), true) = (&call.customer_number, call.direction != CallDirection::Internal) {
                 by_number.entry(number).or_default().push(call);
             }
         }
-        let resolution = |missed: &&&Intent| {
-            let Some(number) = &missed.customer_number else { return "no_number" };
-            let until = missed.started_at + CALLED_BACK_WITHIN;
-            let later = by_number.get(number.as_str()).into_iter().flatten();
-            let first = later
-                .filter(|call| call.started_at > missed.started_at && call.started_at <= until)
-                .min_by_key(|call| call.started_at);
-            match first.map(|call| call.direction) {
-                Some(CallDirection::Outgoing) => "called_back",
-                Some(_) => "called_again",
-                None => "open",
-            }
+        let after = |missed: &Intent| {
+            let same = missed.customer_number.as_deref().and_then(|number| by_number.get(number));
+            let at = missed.started_at;
+            same.into_iter().flatten().copied().filter(move |call| call.started_at > at)
+        };
+        let answer = |missed: &Intent| {
+            after(missed).filter(|call| is_answered(call)).min_by_key(|call| call.started_at)
+        };
+        let resolution = |missed: &&&Intent| match answer(missed).map(|call| call.direction) {
+            _ if missed.customer_number.is_none() => "no_number",
+            Some(CallDirection::Outgoing) => "called_back",
+            Some(_) => "called_again",
+            None => "open",
+        };
+        let is_tried = |call: &Intent| {
+            call.direction == CallDirection::Outgoing && call.outcome != CallOutcome::NotDialled
         };
         let missed: Vec<&Intent> = self.week.iter().filter(|call| call.missed).collect();
-        grouped(
-            &missed,
-            resolution,
-            |resolution, calls| json!({"resolution": resolution, "missed_calls": calls.len()}),
-        )
+        grouped(&missed, resolution, |resolution, calls| {
+            let soon = |missed: &Intent| {
+                answer(missed).is_some_and(|answer| answer.started_at <= missed.started_at + SOON)
+            };
+            json!({
+                "resolution": resolution, "missed_calls": calls.len(),
+                "within_3_hours": calls.iter().filter(|call| soon(call)).count(),
+                "tried_in_vain": calls.iter()
+                    .filter(|call| *resolution == "open" && after(call).any(is_tried)).count(),
+            })
+        })
     }
 }
 

@@ -183,3 +183,13 @@ async fn a_file_that_is_not_there() {
     let text = printed(program(&["config", "--config", "/nowhere/cdr-sync.toml"], &[])).await;
     insta::assert_snapshot!(text);
 }
+
+#[tokio::test]
+async fn calls_are_kept_until_they_were_read_for_the_last_time() {
+    let text = of_file("[retention]\ncalls = \"31d\"\n").await;
+    assert!(text.contains("retention.calls") && text.contains("must be at least 32d"), "{text}");
+    let text = of_file("[retention]\ncalls = \"32d\"\n").await;
+    assert!(text.contains("calls = \"32d\""), "{text}");
+    let text = of_file("[sync]\nreconcile = []\n[retention]\ncalls = \"3d\"\n").await;
+    assert!(text.contains("calls = \"3d\""), "{text}");
+}

@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 
 use cdr_sync::store::calls::SliceSize;
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::FromRow;
-use voicenter_simulator::{ApiGeneration, CallDirection, Intent, SimulatorOptions, WorldOptions};
+use voicenter_simulator::{
+    AgentIntent, AgentRole, ApiGeneration, CallDirection, Intent, SimulatorOptions, WorldOptions,
+};
 
 use crate::mirror::scene::{MirrorScene, Setup, simulated};
 use crate::support::dates::{days, instant};
@@ -41,19 +43,38 @@ fn direction(intent: &Intent) -> &'static str {
     }
 }
 
-#[tokio::test]
-async fn calls_are_what_the_call_centre_meant() {
+/// Four days of a call centre, all of whose records have appeared; transfers are part of what they continue.
+async fn mirrored() -> (MirrorScene, Vec<Intent>) {
     let simulator = simulated(ApiGeneration::Current);
     let world = WorldOptions { calls_per_day: 3_000.0, seed: 3, ..WorldOptions::call_centre() };
     let simulator = SimulatorOptions { world: world.unchanging(), ..simulator };
-    // A Friday at midnight: four working days, all of whose records have appeared.
+    // A Friday at midnight: four working days.
     let setup = Setup { now: instant("2026-06-19T00:00:00Z"), history: days(5), ..Setup::new(simulator) };
     let scene = MirrorScene::of(setup).await;
     scene.pass().await;
     let mut size = SliceSize::default();
     while scene.store.fold_calls(&scene.account.name, &mut size).await.unwrap().has_more {}
 
-    let (from, to) = (scene.now() - days(4), scene.now() - TimeDelta::hours(8));
+    let (from, to) = span(&scene);
+    let intents = scene.simulator.intents(scene.now(), from, to);
+    let intents: Vec<Intent> = intents.into_iter().filter(|intent| intent.original_call.is_none()).collect();
+    assert!(intents.len() > 5_000, "{}", intents.len());
+    (scene, intents)
+}
+
+fn span(scene: &MirrorScene) -> (DateTime<Utc>, DateTime<Utc>) {
+    (scene.now() - days(4), scene.now() - TimeDelta::hours(8))
+}
+
+#[tokio::test]
+async fn calls_and_their_agents_are_what_the_call_centre_meant() {
+    let (scene, intents) = mirrored().await;
+    assert_calls(&scene, &intents).await;
+    assert_agents(&scene, &intents).await;
+}
+
+async fn assert_calls(scene: &MirrorScene, intents: &[Intent]) {
+    let (from, to) = span(scene);
     let rows: Vec<Row> = sqlx::query_as(
         "select call_id, direction, outcome, missed, wait_seconds, wait_source, talk_seconds, transferred, transfer_answered,
              queues, customer_number
@@ -65,13 +86,6 @@ async fn calls_are_what_the_call_centre_meant() {
     .await
     .unwrap();
     let rows: BTreeMap<&str, &Row> = rows.iter().map(|row| (row.call_id.as_str(), row)).collect();
-    let intents: Vec<Intent> = scene
-        .simulator
-        .intents(scene.now(), from, to)
-        .into_iter()
-        .filter(|intent| intent.original_call.is_none())
-        .collect();
-    assert!(intents.len() > 5_000, "{}", intents.len());
     let ids: BTreeMap<&str, &Intent> =
         intents.iter().map(|intent| (intent.call_id.as_str(), intent)).collect();
     assert!(rows.keys().eq(ids.keys()), "{} calls, {} meant", rows.len(), ids.len());
@@ -114,4 +128,98 @@ async fn calls_are_what_the_call_centre_meant() {
     }
     assert!(known_waits > 300 && customers > 3_000, "{known_waits} waits, {customers} customers");
     assert_eq!(wrong, BTreeMap::new());
+}
+
+#[derive(FromRow)]
+struct AgentRow {
+    call_id: String,
+    agent_key: String,
+    role: String,
+    offered: bool,
+    answered: bool,
+    ring_seconds: Option<i32>,
+    talk_seconds: Option<i32>,
+}
+
+/// What an agent did in a call, all parts together. The records do not tell a consultation from the transfer after it.
+struct Part {
+    role: &'static str,
+    answered: bool,
+    ring_seconds: u32,
+    talk_seconds: u32,
+}
+
+impl Part {
+    fn of(parts: &[&AgentIntent]) -> Self {
+        let is_any = |role| parts.iter().any(|part| part.role == role);
+        Self {
+            role: if is_any(AgentRole::Caller) {
+                "caller"
+            } else if is_any(AgentRole::Called) {
+                "called"
+            } else {
+                "transferred_to"
+            },
+            answered: parts.iter().any(|part| part.answered),
+            ring_seconds: parts.iter().map(|part| part.ring_seconds).sum(),
+            talk_seconds: parts.iter().map(|part| part.talk_seconds).sum(),
+        }
+    }
+}
+
+async fn assert_agents(scene: &MirrorScene, intents: &[Intent]) {
+    let (from, to) = span(scene);
+    let rows: Vec<AgentRow> = sqlx::query_as(
+        "select call_id, agent_key, role, offered, answered, ring_seconds, talk_seconds
+         from voicenter.agent_calls
+         where (account, call_id) in (select account, call_id from voicenter.calls where started_at >= $1 and started_at < $2)",
+    )
+    .bind(from)
+    .bind(to)
+    .fetch_all(&mut scene.database.sql().await)
+    .await
+    .unwrap();
+    let mut parts = BTreeMap::<(&str, String), Vec<&AgentIntent>>::new();
+    for intent in intents {
+        // No record says who is called in an internal call, nor at whom a queue rang in vain.
+        let is_named = |part: &&AgentIntent| {
+            part.role != AgentRole::Called
+                || intent.direction != CallDirection::Internal
+                    && (part.answered || intent.queue_visits.is_empty())
+        };
+        for part in intent.agents.iter().filter(is_named) {
+            let key = (intent.call_id.as_str(), format!("code:{}", part.representative_code));
+            parts.entry(key).or_default().push(part);
+        }
+    }
+    let parts: BTreeMap<_, _> = parts.into_iter().map(|(key, parts)| (key, Part::of(&parts))).collect();
+
+    let mut wrong = BTreeMap::<String, u32>::new();
+    let mut check = |what: String, is_right: bool| {
+        if !is_right {
+            *wrong.entry(what).or_default() += 1;
+        }
+    };
+    let mut talks = 0;
+    for row in &rows {
+        let Some(part) = parts.get(&(row.call_id.as_str(), row.agent_key.clone())) else {
+            check(format!("{} who was not there", row.role), false);
+            continue;
+        };
+        check(format!("role {} for {}", row.role, part.role), row.role == part.role);
+        check(format!("answered by {}", part.role), row.answered == part.answered);
+        check(format!("offered to {}", part.role), row.offered == (part.role != "caller"));
+        let ring = row.ring_seconds.and_then(|ring| u32::try_from(ring).ok());
+        check(format!("ring of {}", part.role), ring == Some(part.ring_seconds));
+        if let Some(talk) = row.talk_seconds {
+            talks += 1;
+            check(format!("talk of {}", part.role), u32::try_from(talk).ok() == Some(part.talk_seconds));
+        }
+    }
+    assert_eq!(wrong, BTreeMap::new());
+    assert_eq!(rows.len(), parts.len());
+    assert!(
+        talks > 1_000 && rows.iter().filter(|row| row.role == "transferred_to").count() > 50,
+        "{talks} talks"
+    );
 }

@@ -68,6 +68,42 @@ const DIFFERENCES: &str = "
                 (select to_jsonb(v) from cdr_sync.queue_visits_of('a', array(select call_id from voicenter.calls), 'Asia/Jerusalem') v
                  except all
                  select to_jsonb(v) from voicenter.queue_visits v)) x) as visits,
+           (select count(*) from (
+                (select cdr_sync.quarter(entered_at), coalesce(queue_name, ''), day, count(*), count(*) filter (where answered),
+                     count(*) filter (where outcome in ('abandoned', 'short_abandoned')),
+                     count(*) filter (where outcome = 'overflowed'), count(wait_seconds), coalesce(sum(wait_seconds), 0),
+                     max(wait_seconds), sum(duration_seconds)
+                 from voicenter.queue_visits group by 1, 2, 3
+                 except all
+                 select starts_at, queue_name, day, offered, answered, abandoned, overflowed, waits_known, wait_seconds,
+                     longest_wait_seconds, duration_seconds from voicenter.queue_15min)
+                union all
+                (select starts_at, queue_name, day, offered, answered, abandoned, overflowed, waits_known, wait_seconds,
+                     longest_wait_seconds, duration_seconds from voicenter.queue_15min
+                 except all
+                 select cdr_sync.quarter(entered_at), coalesce(queue_name, ''), day, count(*), count(*) filter (where answered),
+                     count(*) filter (where outcome in ('abandoned', 'short_abandoned')),
+                     count(*) filter (where outcome = 'overflowed'), count(wait_seconds), coalesce(sum(wait_seconds), 0),
+                     max(wait_seconds), sum(duration_seconds)
+                 from voicenter.queue_visits group by 1, 2, 3)) x) as queues,
+           (select count(*) from (
+                (select cdr_sync.quarter(started_at), agent_key, agent, representative_code, day, count(*),
+                     count(*) filter (where answered), count(*) filter (where missed),
+                     count(*) filter (where direction = 'outgoing'), coalesce(sum(talk_seconds), 0), sum(price_agorot)
+                 from voicenter.calls group by 1, 2, 3, 4, 5
+                 except all
+                 select starts_at, nullif(agent_key, ''), nullif(agent, ''),
+                     case when agent_key like 'code:%' then substr(agent_key, 6) end, day, calls, answered, missed, outgoing,
+                     talk_seconds, price_agorot from voicenter.agent_15min)
+                union all
+                (select starts_at, nullif(agent_key, ''), nullif(agent, ''),
+                     case when agent_key like 'code:%' then substr(agent_key, 6) end, day, calls, answered, missed, outgoing,
+                     talk_seconds, price_agorot from voicenter.agent_15min
+                 except all
+                 select cdr_sync.quarter(started_at), agent_key, agent, representative_code, day, count(*),
+                     count(*) filter (where answered), count(*) filter (where missed),
+                     count(*) filter (where direction = 'outgoing'), coalesce(sum(talk_seconds), 0), sum(price_agorot)
+                 from voicenter.calls group by 1, 2, 3, 4, 5)) x) as agents,
            -- Each row that is not removed is a leg of exactly one call.
            (select count(*) from voicenter.cdr where removed_at is null)
                - (select coalesce(sum(legs), 0) from voicenter.calls) as legs";
@@ -93,7 +129,7 @@ async fn tables_equal_what_the_rows_give_from_scratch_after_any_change() {
             };
             scene.set(&follow).await;
             let differences = scene.row(DIFFERENCES).await;
-            let none = json!({"calls": 0, "quarters": 0, "visits": 0, "legs": 0});
+            let none = json!({"calls": 0, "quarters": 0, "visits": 0, "queues": 0, "agents": 0, "legs": 0});
             assert_eq!(differences, none, "seed {seed}, round {round}");
             scene.set(FROM_SCRATCH).await;
             let scratch = scene.row("select count(*) from (select * from before except select to_jsonb(c) - 'updated_at' from voicenter.calls c) x").await;
@@ -116,7 +152,8 @@ async fn tables_equal_what_the_rows_give_from_scratch_after_any_change() {
 const FROM_SCRATCH: &str = "
     begin;
     create temporary table before as select to_jsonb(c) - 'updated_at' as call from voicenter.calls c;
-    truncate cdr_sync.transfer, voicenter.calls, voicenter.queue_visits, voicenter.calls_15min;
+    truncate cdr_sync.transfer, voicenter.calls, voicenter.queue_visits, voicenter.calls_15min, voicenter.queue_15min,
+        voicenter.agent_15min;
     update cdr_sync.reporting set folded_until = '-infinity', folded_call = '';
     select cdr_sync.fold_changes('a', 1000000)";
 

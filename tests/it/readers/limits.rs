@@ -22,10 +22,11 @@ async fn numbers_and_queues_of_any_length_make_a_call() {
     let call = scene
         .row(
             "select length(caller_number) as caller, length(target_number) as target, length(queue_name) as queue,
-                 (select length(queue_name) from voicenter.queue_visits) as visited from voicenter.calls",
+                 (select length(queue_name) from voicenter.queue_visits) as visited,
+                 (select length(queue_name) from voicenter.queue_daily) as counted from voicenter.calls",
         )
         .await;
-    assert_eq!(call, json!({"caller": 200, "target": 200, "queue": 9600, "visited": 9600}));
+    assert_eq!(call, json!({"caller": 200, "target": 200, "queue": 9600, "visited": 9600, "counted": 200}));
 }
 
 /// Calls that name `original`, a minute apart after ten o'clock.

@@ -171,3 +171,32 @@ async fn a_database_with_rows_is_migrated_and_others_tables_in_it_are_left_alone
     assert_eq!(calls, 1);
     assert_eq!(reader(&url).await, (true, true));
 }
+
+#[tokio::test]
+async fn what_a_member_of_the_owner_migrates_belongs_to_the_owner() {
+    let cluster = cluster().await;
+    let roles =
+        "create role company; create role plain login password 'x' in role company; create role voicenter_reader;
+                 create database old owner company";
+    run(&cluster, "postgres", roles).await;
+    let url = as_user(&cluster, "plain", "old");
+    run(&cluster, "old", "grant create on database old to plain").await;
+    at_0001(&url).await;
+    run(&cluster, "old", "reassign owned by plain to company").await;
+    migrate(&url).await;
+    let mut sql = sql(&url).await;
+    sqlx::query("select cdr_sync.fold_changes('a', 10)").execute(&mut sql).await.unwrap();
+    let read = "select (select sum(offered) from voicenter.queue_daily) + (select count(*) from voicenter.sync_state)";
+    assert_eq!(refusal(&mut sql, read).await, None);
+    let rename = "insert into cdr_sync.account (name, history_start, scope, scope_since) values ('a', now(), '{}', now());
+                  update cdr_sync.account set name = 'b'";
+    sqlx::raw_sql(rename).execute(&mut sql).await.unwrap();
+    let owners: Vec<String> = sqlx::query_scalar(
+        "select distinct pg_get_userbyid(relowner)::text from pg_class
+         where relnamespace in ('voicenter'::regnamespace, 'cdr_sync'::regnamespace)",
+    )
+    .fetch_all(&mut sql)
+    .await
+    .unwrap();
+    assert_eq!(owners, ["company"]);
+}

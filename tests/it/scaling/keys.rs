@@ -3,11 +3,12 @@
 use crate::support::database::Database;
 
 /// Keys that do not lead with the account, and why they need not.
-const OTHER_KEYS: [(&str, &str); 9] = [
+const OTHER_KEYS: [(&str, &str); 10] = [
     ("cdr_sync.budget credential", "a credential's budget; several accounts may share it"),
     ("cdr_sync.installation only_one", "one row for the database"),
     ("cdr_sync.migration name", "one row for each migration"),
     ("cdr_sync.replica holder", "the daemons"),
+    ("voicenter.dates day", "the calendar, the same for every account: a reference table"),
     ("voicenter.dial_statuses status", "a rule, the same for every account: a reference table"),
     ("voicenter.outcomes outcome", "a rule, the same for every account: a reference table"),
     // Small, and asked for by number at the command line: these stay whole beside the distributed tables.
@@ -78,7 +79,15 @@ async fn a_view_asked_about_one_account_reads_that_account_alone() {
     assert!(views.len() >= 6, "{views:?}");
     // sync_state counts for each of the accounts that it shows: `a` is the one row of cdr_sync.account.
     // Inside a subquery its name is a parameter.
-    let bound = ["account = 'one'", "name = 'one'", "account = a.name", "account = m.account", "account = $"];
+    // So it is where a lateral looks up the legs of a call that is bound.
+    let bound = [
+        "account = 'one'",
+        "name = 'one'",
+        "account = a.name",
+        "account = m.account",
+        "account = c.account",
+        "account = $",
+    ];
     for view in views {
         let plan = database
             .lines(&format!("explain (costs off, verbose) select * from {view} where account = 'one'"))
@@ -87,7 +96,8 @@ async fn a_view_asked_about_one_account_reads_that_account_alone() {
             .iter()
             .enumerate()
             .filter(|(_, line)| {
-                line.contains("Scan") && line.contains(" on ") && !line.contains("Function Scan")
+                let is_rule = line.contains(" on voicenter.dial_statuses");
+                line.contains("Scan") && line.contains(" on ") && !line.contains("Function Scan") && !is_rule
             })
             .map(|(at, _)| at)
             .collect();

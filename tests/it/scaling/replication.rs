@@ -62,7 +62,7 @@ impl Replica {
         let publication = format!("create publication readers for table {}", self.tables.join(", "));
         self.publisher.database.execute(&publication).await;
         // The rules that the migration wrote come once more, from the publisher.
-        self.subscriber.execute("alter table voicenter.outcomes disable trigger user; truncate voicenter.dial_statuses, voicenter.outcomes").await;
+        self.subscriber.execute("alter table voicenter.outcomes disable trigger user; truncate voicenter.dial_statuses, voicenter.outcomes, voicenter.dates").await;
         let url = self.publisher.database.url();
         let subscription = format!("create subscription readers connection '{url}' publication readers");
         self.subscriber.execute(&subscription).await;

@@ -25,8 +25,8 @@ const HOUSEKEEPING: &str = "housekeeping, for all accounts at once";
 const LEADING: &str = "who leads, one small row for each account";
 
 /// What is not bound to one account, and why: the file or function, a part of the statement, the reason.
-const OF_ALL_ACCOUNTS: [(&str, &str, &str); 28] = [
-    ("store/account.rs", "order by a.name", ALL),
+const OF_ALL_ACCOUNTS: [(&str, &str, &str); 25] = [
+    ("store/account.rs", "coalesce(m.suspicious, 0)", ALL),
     ("store/account.rs", "delete from cdr_sync.lease where account in ($1, $2)", "renames an account"),
     ("store/calls.rs", "from voicenter.sync_state where not calls_current", ALL),
     ("store/coverage.rs", "select account, span, tier", ALL),
@@ -34,7 +34,7 @@ const OF_ALL_ACCOUNTS: [(&str, &str, &str); 28] = [
     ("store/gap.rs", "where closed_at is null and ($1::text is null or account = $1)", ALL),
     ("store/history.rs", "delete from voicenter.cdr_history", HOUSEKEEPING),
     ("store/lateness.rs", "select account from cdr_sync.settling order by account", HOUSEKEEPING),
-    ("store/lateness.rs", "where $1::text is null or account = $1", ALL),
+    ("store/lateness.rs", "as followed, sum(hours) as changed", ALL),
     ("store/lateness.rs", "join voicenter.sync_state v", ALL),
     ("store/lateness.rs", "select account, within_seconds, records", ALL),
     ("store/lease.rs", "account = any($1) and holder = $2", LEADING),
@@ -43,19 +43,16 @@ const OF_ALL_ACCOUNTS: [(&str, &str, &str); 28] = [
         "delete from cdr_sync.earlier_scope where ctid = any",
         "by the rows' places, found by their account",
     ),
-    ("store/overview.rs", "select name from cdr_sync.account order by name", ALL),
-    ("store/overview.rs", "h.hour, h.calls", ALL),
     ("store/overview.rs", "max(started_at) from cdr_sync.window_read", ALL),
-    ("store/overview.rs", "r.five_minutes", ALL),
-    ("store/overview.rs", "min(lower(span)) as oldest", ALL),
-    ("store/overview.rs", "order by w.started_at desc limit $1", ALL),
     ("store/overview.rs", "group by 1, 2 order by 1, 3 desc", ALL),
     ("store/rejected.rs", "($1::text is null or account = $1)", ALL),
-    ("store/rejected.rs", "where closed_at < least($1", HOUSEKEEPING),
-    ("store/rejected.rs", "where newer > $1", HOUSEKEEPING),
     ("store/rejected.rs", "set closed_at = $2 where id = any($1)", "by the numbers of an account's rows"),
     ("store/replica.rs", "as leads", LEADING),
-    ("store/shared_calls.rs", "with newest as materialized", "compares accounts"),
+    ("store/shared_calls.rs", "count(*) from cdr_sync.account", "compares accounts"),
+    ("store/shared_calls.rs", "shared.found", "compares accounts"),
+    ("store/shared_calls.rs", "sampled as (", "compares accounts"),
+    ("store/trim.rs", "select name from cdr_sync.account order by name", HOUSEKEEPING),
+    ("store/trim.rs", "rejected_left_out > 0", ALL),
     ("store/window_read.rs", "delete from cdr_sync.window_read", HOUSEKEEPING),
     ("fold_again", "update cdr_sync.reporting", "a rule of all accounts has changed"),
 ];

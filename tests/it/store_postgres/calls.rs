@@ -60,6 +60,81 @@ async fn verify_sees_queue_visits_that_are_not_what_the_rows_say() {
     assert_eq!(scene.store.compare_calls(ACCOUNT, hour(1)).await.unwrap().wrong, 1);
 }
 
+#[tokio::test]
+async fn verify_sees_counts_that_are_not_what_the_calls_say() {
+    let scene = StoreScene::new().await;
+    let queued = Cdr { queue_name: Some("Q".into()), ..cdr("1", at(1, 0)) };
+    scene.read(hour(1), &[queued, cdr("2", at(1, 20))], at(12, 0)).await;
+    let wrong = async || scene.store.compare_calls(ACCOUNT, hour(1)).await.unwrap().wrong_quarters;
+    assert_eq!(wrong().await, 0);
+    for (table, counted) in [("queue_15min", "offered"), ("agent_15min", "calls"), ("calls_15min", "calls")] {
+        let change = |by: &str| {
+            format!(
+                "update voicenter.{table} set {counted} = {counted} {by} where starts_at = '2024-06-10T01:00Z'"
+            )
+        };
+        scene.database.execute(&change("+ 1")).await;
+        assert_eq!(wrong().await, 1, "{table}");
+        scene.database.execute(&change("- 1")).await;
+        assert_eq!(wrong().await, 0, "{table}");
+    }
+    scene.database.execute("delete from voicenter.agent_15min").await;
+    assert_eq!(wrong().await, 2);
+}
+
+#[tokio::test]
+async fn quarters_that_a_version_before_left_uncounted_are_counted_though_no_call_changes() {
+    let scene = StoreScene::new().await;
+    let queued = Cdr { queue_name: Some("Q".into()), ..cdr("1", at(1, 0)) };
+    scene.read(hour(1), &[queued, cdr("2", at(1, 20))], at(12, 0)).await;
+    let stamp = "select max(updated_at)::text from voicenter.calls";
+    let before = scene.database.lines(stamp).await;
+    scene.database.execute("truncate voicenter.queue_15min, voicenter.agent_15min").await;
+    scene
+        .database
+        .execute("update cdr_sync.reporting set folded_until = '-infinity', folded_call = ''")
+        .await;
+    fold(&scene).await;
+    let compared = scene.store.compare_calls(ACCOUNT, hour(1)).await.unwrap();
+    assert_eq!((compared.calls, compared.wrong_quarters), (2, 0));
+    let counted = "select (select sum(calls) from voicenter.agent_daily) || ' ' || (select sum(offered) from voicenter.queue_daily)";
+    assert_eq!(scene.database.lines(counted).await, ["2 1"]);
+    assert_eq!(scene.database.lines(stamp).await, before);
+}
+
+#[tokio::test]
+async fn how_far_folding_is_counts_from_the_start_each_time_that_all_is_folded_again() {
+    let scene = StoreScene::new().await;
+    let records: Vec<Cdr> = (0..30).map(|n| cdr(&n.to_string(), at(1, n))).collect();
+    scene.read(hour(1), &records, at(12, 0)).await;
+    let rows = async || scene.database.count("select folded_rows from cdr_sync.reporting").await;
+    assert_eq!(rows().await, 30);
+    scene.database.execute("update voicenter.outcomes set missed = not missed where outcome = 'busy'").await;
+    assert_eq!(rows().await, 0);
+    scene.database.execute("select cdr_sync.fold_changes('main', 20)").await;
+    assert_eq!(rows().await, 20);
+    // It is a step back only once.
+    scene.database.execute("update voicenter.outcomes set missed = not missed where outcome = 'busy'").await;
+    fold(&scene).await;
+    assert_eq!(rows().await, 30);
+}
+
+#[tokio::test]
+async fn an_account_that_a_program_of_before_deletes_leaves_no_counts() {
+    let scene = StoreScene::new().await;
+    let queued = Cdr { queue_name: Some("Q".into()), ..cdr("1", at(1, 0)) };
+    scene.read(hour(1), &[queued], at(12, 0)).await;
+    // Its statements of what is made of the rows.
+    let old = "delete from voicenter.calls; delete from voicenter.removed_calls; delete from voicenter.queue_visits;
+               delete from voicenter.calls_15min; delete from voicenter.queues; delete from cdr_sync.transfer;
+               delete from cdr_sync.reporting";
+    scene.database.execute(old).await;
+    let left =
+        "select (select count(*) from voicenter.queue_15min) + (select count(*) from voicenter.agent_15min)
+                    + (select count(*) from cdr_sync.number)";
+    assert_eq!(scene.database.count(left).await, 0);
+}
+
 const CUSTOMERS: &str =
     "select call_id || ' ' || coalesce(customer_number, 'nobody') from voicenter.calls order by call_id";
 

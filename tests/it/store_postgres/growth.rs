@@ -2,10 +2,11 @@
 
 use cdr_sync::cdr::{Cdr, RejectReason, Rejected};
 use cdr_sync::store::commit::Commit;
+use cdr_sync::store::trim::MostRejected;
 use chrono::TimeDelta;
 use serde_json::json;
 
-use crate::store_postgres::scene::{StoreScene, at, cdrs, claim, hour};
+use crate::store_postgres::scene::{ACCOUNT, StoreScene, at, cdrs, claim, hour};
 use crate::support::dates::instant;
 
 /// The same records with another address of their recording, as one with a signature is at each read.
@@ -69,11 +70,19 @@ async fn of_records_that_nobody_can_read_the_newest_are_kept() {
     }
     let open = "select count(*) from cdr_sync.rejected where closed_at is null";
     assert_eq!(scene.database.count(open).await, 200);
-    assert_eq!(scene.store.trim_rejected_to(at(13, 0), 13_800).await.unwrap(), 100);
-    assert_eq!(scene.store.trim_rejected(at(13, 0)).await.unwrap(), 0);
+    let most = MostRejected::default();
+    assert_eq!(
+        scene.store.trim_ledger(ACCOUNT, at(13, 0), MostRejected { bytes: 13_800, ..most }).await.unwrap(),
+        100
+    );
+    assert_eq!(scene.store.trim_ledger(ACCOUNT, at(13, 0), most).await.unwrap(), 0);
+    assert_eq!(scene.store.rejected_left_out().await.unwrap(), [(ACCOUNT.to_owned(), 100)]);
     let newest =
         "select count(*) from cdr_sync.rejected where raw like '%\"of\": 3%' or raw like '%\"of\": 2%'";
     assert_eq!((scene.database.count(open).await, scene.database.count(newest).await), (100, 100));
+    let few = MostRejected { records: 30, ..most };
+    assert_eq!(scene.store.trim_ledger(ACCOUNT, at(13, 0), few).await.unwrap(), 70);
+    assert_eq!(scene.store.rejected_left_out().await.unwrap(), [(ACCOUNT.to_owned(), 170)]);
 }
 
 #[tokio::test]
@@ -87,17 +96,17 @@ async fn a_record_that_could_not_be_read_is_closed_once_a_whole_answer_no_longer
         scene.database.count("select count(*) from cdr_sync.rejected where closed_at is null").await,
         0
     );
-    assert_eq!(scene.store.trim_rejected(at(12, 30)).await.unwrap(), 0);
+    assert_eq!(scene.store.trim_ledger(ACCOUNT, at(12, 30), MostRejected::default()).await.unwrap(), 0);
     assert_eq!(scene.database.count("select count(*) from cdr_sync.rejected").await, 50);
     let far = instant("2999-01-01T00:00:00Z");
-    scene.store.trim_rejected(far).await.unwrap();
+    scene.store.trim_ledger(ACCOUNT, far, MostRejected::default()).await.unwrap();
     assert_eq!(
         scene.database.count("select count(*) from cdr_sync.rejected").await,
         50,
         "a clock that is fast deletes nothing"
     );
     scene.database.execute("update cdr_sync.rejected set closed_at = '2020-01-01Z'").await;
-    scene.store.trim_rejected(far).await.unwrap();
+    scene.store.trim_ledger(ACCOUNT, far, MostRejected::default()).await.unwrap();
     assert_eq!(scene.database.count("select count(*) from cdr_sync.rejected").await, 0);
 }
 

@@ -73,6 +73,25 @@ async fn an_account_can_be_renamed_and_forgotten() {
 }
 
 #[tokio::test]
+async fn opening_hours_follow_a_renamed_account_and_go_with_its_rows() {
+    let scene = StoreScene::new().await;
+    scene
+        .database
+        .execute(
+            "insert into voicenter.opening_hours values ('main', '', 1, '08:00', '20:00'), ('beside', '', 1, '09:00', '10:00')",
+        )
+        .await;
+    let accounts = "select account from voicenter.opening_hours order by account";
+    scene.store.rename_account(ACCOUNT, "other").await.unwrap();
+    assert_eq!(scene.database.lines(accounts).await, ["beside", "other"]);
+    // The ledger alone: its rows stay, and what an operator wrote.
+    scene.store.forget_account("other", false).await.unwrap();
+    assert!(scene.store.has_rows("other").await.unwrap());
+    scene.store.forget_account("other", true).await.unwrap();
+    assert_eq!(scene.database.lines(accounts).await, ["beside"]);
+}
+
+#[tokio::test]
 async fn status_tells_errors_and_pauses() {
     let scene = StoreScene::new().await;
     scene.store.note_error(ACCOUNT, "refused", Some(at(12, 5)), at(12, 0)).await.unwrap();

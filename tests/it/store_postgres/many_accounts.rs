@@ -90,10 +90,11 @@ async fn two_hundred_accounts_take_as_many_round_trips_as_two() {
     let store = Store::connect(&settings(&proxy.url)).await.unwrap();
     let everything = async || {
         store.status().await.unwrap();
-        store.overview(at(12, 0)).await.unwrap();
+        store.overview().await.unwrap();
+        store.activity(&names(), at(12, 0)).await.unwrap();
         store.last_successes().await.unwrap();
         store.shared_calls().await.unwrap();
-        store.calls_by_hour(at(0, 0), at(12, 0)).await.unwrap();
+        store.calls_by_hour(&names(), at(0, 0), at(12, 0)).await.unwrap();
     };
     add_accounts(&scene, 1, 1).await;
     let few = proxy.count(everything()).await;
@@ -102,16 +103,29 @@ async fn two_hundred_accounts_take_as_many_round_trips_as_two() {
     // The pool tests a connection that it takes back, on its own time.
     assert!(many <= few + 1, "{many} round trips for 200 accounts, {few} for one");
     // And each account is reported by itself.
-    let overviews = store.overview(at(12, 0)).await.unwrap();
+    let overviews = store.overview().await.unwrap();
     assert_eq!(overviews.len(), 200);
-    for overview in overviews.iter().filter(|overview| overview.account.starts_with("account ")) {
+    for (status, overview) in overviews.iter().filter(|(status, _)| status.name.starts_with("account ")) {
         assert_eq!(overview.coverage.stretches().len(), 1);
-        assert_eq!((overview.gaps.len(), overview.recent.len()), (1, 1));
-        assert_eq!(overview.gaps[0].account, overview.account);
+        assert_eq!((overview.gaps.len(), status.gaps, status.rejected), (1, 1, 1));
+        assert_eq!(overview.gaps[0].account, status.name);
         assert_eq!(overview.rejected, [("no_call_id".to_owned(), 1)]);
-        assert_eq!((overview.requests[0].hour, overview.requests[0].five_minutes), (3, 0));
-        assert!(overview.backfill.is_some());
     }
+    let activity = store.activity(&names(), at(12, 0)).await.unwrap();
+    assert_eq!(activity.len(), 199);
+    for activity in activity.values() {
+        assert_eq!((activity.requests[0].hour, activity.requests[0].five_minutes), (3, 0));
+        assert_eq!(activity.recent.len(), 1);
+        assert!(activity.backfill.is_some());
+    }
+    // Only of those that are named.
+    let one = store.activity(&names()[..1], at(12, 0)).await.unwrap();
+    assert_eq!(one.into_keys().collect::<Vec<_>>(), ["account 1"]);
+}
+
+/// The names of the accounts that [`add_accounts`] adds.
+fn names() -> Vec<String> {
+    (1..=199).map(|n| format!("account {n}")).collect()
 }
 
 #[tokio::test]
@@ -125,7 +139,21 @@ async fn calls_shared_among_very_many_accounts_are_still_found() {
     let pairs = scene.store.shared_calls().await.unwrap();
     let [pair] = pairs.as_slice() else { panic!("{pairs:?}") };
     assert_eq!((pair.account.as_str(), pair.other.as_str()), ("account 7", "account 70"));
-    assert_eq!((pair.shared, pair.sampled), (40, 40));
+    assert_eq!((pair.shared, pair.sampled), (600, 660));
+}
+
+/// Every account with the same calls is half a million pairs: each is reported with the first of them.
+#[tokio::test]
+async fn accounts_that_are_all_the_same_are_as_many_pairs_as_accounts() {
+    let scene = StoreScene::new().await;
+    add_accounts(&scene, 1, 150).await;
+    let same = "update voicenter.cdr set call_id = split_part(call_id, ' ', 3)";
+    scene.database.execute(same).await;
+    let pairs = scene.store.shared_calls().await.unwrap();
+    assert_eq!(pairs.len(), 149);
+    for pair in pairs {
+        assert_eq!((pair.account.as_str(), pair.shared, pair.sampled), ("account 1", 60, 60));
+    }
 }
 
 #[tokio::test]
