@@ -24,11 +24,7 @@ const SLICE_TAKES: Duration = Duration::from_millis(500);
 /// How many rows more the next slice has after a quick one.
 const MORE: i32 = 500;
 
-/// Commits of some rows come all the time: planning the rules would take longer than following them. But what was planned
-/// while a table was nearly empty would read all of it later.
-const PLANNED_ONCE: &str = "select set_config('plan_cache_mode', case
-    when pg_relation_size('voicenter.calls') >= 16000000 then 'force_generic_plan' else 'force_custom_plan' end, true)";
-/// A slice of thousands takes long enough to be planned for the tables as they are.
+/// Planned each time, for the tables as they are: what a connection planned while one was small would read all of it later.
 const PLANNED_ANEW: &str = "set local plan_cache_mode = force_custom_plan";
 
 /// How many changed rows of an account are folded at once: as many as PostgreSQL folds in time.
@@ -136,7 +132,7 @@ impl Store {
         }
         let [full, third] = [1, 3].map(|part| self.statement_timeout.as_millis() / part);
         let brief = format!(
-            "savepoint folding; set local statement_timeout = {}; set local lock_timeout = '1s'; {}; {PLANNED_ONCE}",
+            "savepoint folding; set local statement_timeout = {}; set local lock_timeout = '1s'; {}; {PLANNED_ANEW}",
             third.max(1),
             number::SPELT
         );

@@ -28,19 +28,46 @@ impl fmt::Debug for TestDatabase {
     }
 }
 
+/// Databases that are copied, by name: each test is a process of its own, and the first one makes them for all.
+const MAKING_ONE: &str = "select pg_advisory_lock(7203911)";
+
 impl TestDatabase {
+    /// A copy of the database `original`, which `fill` fills for whoever is the first in this run. Only where the server is
+    /// the run's own, for the original stays in it; otherwise `fill` fills each.
+    pub async fn copy_of(original: &str, fill: impl AsyncFn(&str)) -> Result<Self, Error> {
+        let is_own =
+            std::env::var_os(SERVER_VARIABLE).is_some() && std::env::var_os("DATABASE_URL").is_none();
+        if !is_own {
+            let database = Self::new().await?;
+            fill(database.url()).await;
+            return Ok(database);
+        }
+        let server = server().await?;
+        let mut connection = PgConnection::connect(server.expose_secret()).await?;
+        let is_made = "select exists (select from pg_database where datname = $1)";
+        let is_made = sqlx::query_scalar(is_made).bind(original);
+        if !is_made.fetch_one(&mut connection).await? {
+            sqlx::raw_sql(MAKING_ONE).execute(&mut connection).await?;
+            make(&mut connection, &server, original, fill).await?;
+        }
+        connection.close().await?;
+        Self::named(server, original).await
+    }
+
     /// Creates one in the server of this run: `CDR_SYNC_TEST_DATABASE`, otherwise `DATABASE_URL`, otherwise a
     /// cluster that this process starts with its first test and that its watchdog stops after the last.
     pub async fn new() -> Result<Self, Error> {
+        // Another test may be copying template1; template0 is never in use.
+        Self::named(server().await?, "template0").await
+    }
+
+    async fn named(server: SecretString, original: &str) -> Result<Self, Error> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
-        let server = tokio::task::spawn_blocking(server_of_this_run)
-            .await
-            .map_err(|_| Error::Thread("starts the private database"))??;
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let name = format!("cdr_test_{}_{count}_{}", std::process::id(), random_hex(4)?);
         let url = with_database(server.expose_secret(), &name)?;
-        // Another test may be copying template1; template0 is never in use.
-        execute(&server, format!("create database {} template template0", quoted(&name))).await?;
+        let create = format!("create database {} template {}", quoted(&name), quoted(original));
+        execute(&server, create).await?;
         Ok(Self { name, server, url })
     }
 
@@ -68,6 +95,38 @@ impl Drop for TestDatabase {
             tracing::warn!(target: crate::LOG, database = self.name, "a test's database could not be dropped");
         }
     }
+}
+
+/// Makes `original`, if nobody else has meanwhile; it has its name once it is whole.
+async fn make(
+    connection: &mut PgConnection,
+    server: &SecretString,
+    original: &str,
+    fill: impl AsyncFn(&str),
+) -> Result<(), Error> {
+    let is_made = sqlx::query_scalar("select exists (select from pg_database where datname = $1)");
+    if is_made.bind(original).fetch_one(&mut *connection).await? {
+        return Ok(());
+    }
+    let unfinished = quoted(&format!("{original}_unfinished"));
+    let run = async |connection: &mut PgConnection, sql: String| {
+        sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(connection).await
+    };
+    run(connection, format!("drop database if exists {unfinished} with (force)")).await?;
+    run(connection, format!("create database {unfinished} template template0")).await?;
+    fill(&with_database(server.expose_secret(), &format!("{original}_unfinished"))?).await;
+    // Nobody may be in it when it is renamed or copied.
+    run(connection, format!("alter database {unfinished} allow_connections false")).await?;
+    let end = "select count(pg_terminate_backend(pid)) from pg_stat_activity where datname = $1";
+    sqlx::query(end).bind(format!("{original}_unfinished")).execute(&mut *connection).await?;
+    run(connection, format!("alter database {unfinished} rename to {}", quoted(original))).await?;
+    Ok(())
+}
+
+async fn server() -> Result<SecretString, Error> {
+    tokio::task::spawn_blocking(server_of_this_run)
+        .await
+        .map_err(|_| Error::Thread("starts the private database"))?
 }
 
 async fn execute(server: &SecretString, sql: String) -> Result<(), sqlx::Error> {

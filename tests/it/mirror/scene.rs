@@ -82,7 +82,7 @@ impl MirrorScene {
     }
 
     pub async fn of(setup: Setup) -> Self {
-        let database = Arc::new(Database::new().await);
+        let database = Arc::new(Database::migrated().await);
         Self::on(database, ManualClock::new(setup.now), setup).await
     }
 

@@ -75,7 +75,7 @@ pub struct StoreScene {
 
 impl StoreScene {
     pub async fn new() -> Self {
-        Self::in_database(Database::new().await).await
+        Self::in_database(Database::migrated().await).await
     }
 
     pub async fn in_database(database: Database) -> Self {
