@@ -140,7 +140,7 @@ fn completeness_json(known: &Completeness) -> Value {
 
 fn problem_json(problem: &Problem) -> Value {
     let Problem { level, kind, text, advice } = problem;
-    // `mend` is what those pages call the advice.
+    // `mend` is the older name of the advice, for the same pages.
     json!({ "level": level, "kind": kind, "text": text, "advice": advice, "mend": advice })
 }
 

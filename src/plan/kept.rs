@@ -8,7 +8,7 @@ use super::Planner;
 use crate::window::{Lane, Window};
 
 impl Planner {
-    /// Takes in where the calls to keep begin now. It never moves back: after that, the ledger is loaded anew.
+    /// Takes in where the calls to keep begin now. Here it never moves back: a new planner is made for that.
     pub fn keep_from(&mut self, floor: Option<DateTime<Utc>>) {
         if floor > self.ledger.kept_from {
             self.ledger.kept_from = floor;
@@ -35,7 +35,7 @@ impl Planner {
             clip(&mut refused.window, floor);
         }
         self.failing.forget_before(floor);
-        // A reading that would go on below the floor is planned anew.
+        // A reading that would go on below the floor ends here; what is left of it above the floor is planned again.
         let goes_below = |lane: &Lane| {
             let reading = self.readings.get(lane);
             reading.is_some_and(|reading| reading.left().iter().any(|window| window.from() < floor))

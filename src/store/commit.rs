@@ -401,8 +401,7 @@ async fn remove(
 ) -> Result<(), StoreError> {
     missing::forget_returned(conn, commit.account, &folded.winners).await?;
     let oldest = folded.winners.iter().map(|record| record.started_at).min();
-    // What retention deletes is neither missing nor gone.
-    let mut horizon = locked.horizon.max(locked.kept_from);
+    let mut horizon = locked.horizon;
     if let Some(oldest) = oldest {
         missing::note_older(conn, commit.account, oldest, commit.read_at).await?;
         if horizon.is_some_and(|floor| oldest < floor) {
@@ -410,6 +409,8 @@ async fn remove(
             (horizon, done.horizon) = (Some(oldest), Some(oldest));
         }
     }
+    // What retention deletes is neither missing nor gone.
+    horizon = horizon.max(locked.kept_from);
     let shields = Shields::of(undecoded(commit));
     let seen: BTreeSet<&CdrKey> =
         folded.winners.iter().map(|record| &record.key).chain(commit.earlier_keys).collect();

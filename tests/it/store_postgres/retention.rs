@@ -243,6 +243,9 @@ async fn the_floor_moves_by_the_slowest_clock_and_back_only_when_more_is_to_be_k
     let open: Vec<Window> =
         scene.store.gaps(Some(ACCOUNT)).await.unwrap().iter().map(|gap| gap.window).collect();
     assert_eq!(open, [window(before(3, 0, 0), before(2, 12, 0))]);
+    // An answer that was asked for below it, as by a version of before, says nothing of how far the vendor reaches.
+    scene.store.commit(&scene.commit(&[cdr("below", before(5, 0, 0))], at(12, 0))).await.unwrap();
+    assert_eq!(scene.database.count("select count(horizon) from cdr_sync.account").await, 0);
     // Neither a slow clock nor a restart moves it back.
     let slow = before(30, 0, 0);
     assert_eq!(scene.store.set_retention(ACCOUNT, Some(days(3)), slow).await.unwrap(), Some(before(3, 0, 0)));
