@@ -5,7 +5,7 @@ use cdr_sync::store::StoreError;
 use cdr_sync::sync::SyncError;
 use cdr_sync::sync::engine::TickOutcome;
 use cdr_sync::sync::status::ProgressWatch;
-use voicenter_simulator::{ApiGeneration, SimulatorOptions};
+use voicenter_simulator::{ApiGeneration, SimulatorOptions, WorldOptions};
 
 use crate::mirror::scene::{MirrorScene, Setup, simulated};
 use crate::support::database::{RESTORE, SNAPSHOT};
@@ -13,7 +13,8 @@ use crate::support::dates::minutes;
 
 /// Many pages, so that the claims of one answer rest on the rows of those before it.
 fn paged() -> Setup {
-    Setup::new(SimulatorOptions { record_limit: 100, ..simulated(ApiGeneration::Current) })
+    let world = WorldOptions { calls_per_day: 600.0, ..WorldOptions::default() };
+    Setup::new(SimulatorOptions { record_limit: 60, world, ..simulated(ApiGeneration::Current) })
 }
 
 #[tokio::test]
