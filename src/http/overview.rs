@@ -121,6 +121,8 @@ fn add_details(
         })
         .collect();
     account["completeness"] = json!(activity.completeness.as_ref().map(completeness_json));
+    account["building"] =
+        json!(activity.building.map(|building| json!({ "folded": building.folded, "rows": building.rows })));
     account["calls"] = json!(all.as_ref().map(|all| calls(all, now)));
     account["budget"] = budget(activity, page.accounts.get(&status.name));
     account["recent"] = activity.recent.iter().map(read_json).collect();

@@ -165,6 +165,17 @@ function backfill(account) {
   return part(`History: ${span(account.unread_seconds)} still to be read, ${eta}`, bar);
 }
 
+// Charts are made of voicenter.calls, which follows the records in slices at first.
+function building(data) {
+  if (!data) return null;
+  if (data.folded >= data.rows) return part('Calls for charts: the newest changes are not in them yet');
+  const share = data.folded / data.rows;
+  const done = el('span', { class: 'backfill' });
+  done.style.width = `${100 * share}%`;
+  const note = el('p', { class: 'key' }, 'Until then charts lack calls or show them as they were, and sync_state.calls_current is false.');
+  return part(`Calls for charts: ${(Math.floor(share * 1000) / 10).toFixed(1)} % built, ${number(data.rows - data.folded)} records to go`, el('div', { class: 'stack' }, done), note);
+}
+
 function gaps(list) {
   if (!list.length) return null;
   const table = el('table', {}, row('th', ['from', 'to', 'why', 'tries', 'next try'], [3]));
@@ -223,7 +234,7 @@ function draw(account, now, many) {
   if (many) box.append(opener(name, account));
   if (!account.calendar) return box;
   const parts = el('div', { class: 'parts' });
-  for (const piece of [calls(account.calls), calendar(account.calendar), budget(account.budget), backfill(account), gaps(account.gaps), recent(name, account.recent)]) {
+  for (const piece of [calls(account.calls), calendar(account.calendar), budget(account.budget), backfill(account), building(account.building), gaps(account.gaps), recent(name, account.recent)]) {
     if (piece) parts.append(piece);
   }
   box.append(parts);

@@ -228,6 +228,7 @@ impl Store {
                  or exists (select from voicenter.cdr_history where account = $1)
                  or exists (select from voicenter.calls where account = $1)
                  or exists (select from voicenter.opening_hours where account = $1)
+                 or exists (select from voicenter.numbers where account = $1)
                  or exists (select from cdr_sync.reporting where account = $1)",
             )
             .bind(name)
@@ -347,8 +348,8 @@ pub(super) async fn statuses(conn: &mut PgConnection) -> Result<Vec<AccountStatu
 }
 
 // `cdr_sync.lacking`, `twin`, `day`, `unscoped`, `settling`, `late_hour`, `hour_count` and `lateness` follow
-// `cdr_sync.account`, here and when an account is forgotten; what is made of its rows, and its opening hours, here
-// (cdr_sync.follow_account, follow_account_in_opening_hours).
+// `cdr_sync.account`, here and when an account is forgotten; what is made of its rows, its opening hours and numbers, here
+// (cdr_sync.follow_account, follow_account_in_opening_hours, follow_account_in_numbers).
 const RENAME: [&str; 11] = [
     "update cdr_sync.cursor set account = $2, fence = fence + 1 where account = $1",
     "update cdr_sync.coverage set account = $2 where account = $1",
@@ -377,7 +378,7 @@ const FORGET: [&str; 9] = [
 ];
 
 // What is made of an account's rows goes with them, and what an operator wrote for it.
-const DELETE: [&str; 12] = [
+const DELETE: [&str; 13] = [
     "delete from voicenter.cdr_history where account = $1",
     "delete from voicenter.calls where account = $1",
     "delete from voicenter.removed_calls where account = $1",
@@ -387,6 +388,7 @@ const DELETE: [&str; 12] = [
     "delete from voicenter.agent_15min where account = $1",
     "delete from voicenter.queues where account = $1",
     "delete from voicenter.opening_hours where account = $1",
+    "delete from voicenter.numbers where account = $1",
     "delete from cdr_sync.transfer where account = $1",
     "delete from cdr_sync.number where account = $1",
     "delete from cdr_sync.reporting where account = $1",

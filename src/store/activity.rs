@@ -24,6 +24,17 @@ pub struct Activity {
     pub recent: Vec<RecentRead>,
     /// How complete its hours are; `None` before its first start with this version.
     pub completeness: Option<Completeness>,
+    /// How far `voicenter.calls` is, while it does not follow all rows yet.
+    pub building: Option<Building>,
+}
+
+/// How far `voicenter.calls` is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromRow)]
+pub struct Building {
+    /// Changed rows that were followed since all were last to be folded.
+    pub folded: i64,
+    /// Rows that the account has.
+    pub rows: i64,
 }
 
 /// Number of recent requests of one lane.
@@ -89,6 +100,7 @@ impl Store {
             let backfill = backfill(&mut tx, accounts, now).await?;
             let mut recent = recent(&mut tx, accounts).await?;
             let mut completeness = lateness::completeness(&mut tx, accounts).await?;
+            let building = building(&mut tx, accounts).await?;
             tx.commit().await?;
             let activity = |account: &String| {
                 let activity = Activity {
@@ -96,6 +108,7 @@ impl Store {
                     backfill: backfill.get(account).copied(),
                     recent: recent.remove(account).unwrap_or_default(),
                     completeness: completeness.remove(account),
+                    building: building.get(account).copied(),
                 };
                 (account.clone(), activity)
             };
@@ -196,6 +209,26 @@ async fn backfill(
     )
     .bind(accounts)
     .bind(now)
+    .fetch_all(conn)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.account, row.row)).collect())
+}
+
+/// Of the accounts whose calls are behind.
+async fn building(
+    conn: &mut PgConnection,
+    accounts: &[String],
+) -> Result<BTreeMap<String, Building>, StoreError> {
+    let rows: Vec<OfAccount<Building>> = sql_as(
+        "select a.name as account,
+                coalesce((select folded_rows from cdr_sync.reporting where account = a.name), 0) as folded,
+                (select coalesce(sum(rows), 0)::bigint from cdr_sync.day where account = a.name) as rows
+         from unnest($1::text[]) a (name)
+         cross join lateral (
+             select from voicenter.sync_state s where s.account = a.name and not s.calls_current
+         ) behind",
+    )
+    .bind(accounts)
     .fetch_all(conn)
     .await?;
     Ok(rows.into_iter().map(|row| (row.account, row.row)).collect())

@@ -118,6 +118,7 @@ insert into voicenter.cdr (account, call_id, type, started_at, caller_number, re
 values ('sales', 'call-1', 'leg1', '2026-11-23T09:10Z', '0501234567', 'Dana Levi', now(), now()),
        ('sales', 'call-1', 'leg2', '2026-11-23T09:10Z', '0501234567', 'Dana Levi', now(), now()),
        ('sales', 'call-2', '', '2026-11-16T09:10Z', '0501234567', 'Dana Levi', now(), now());
+insert into cdr_sync.day (account, day, rows) values ('sales', '2026-11-23', 2), ('sales', '2026-11-16', 1);
 ";
 
 #[tokio::test]
@@ -186,6 +187,9 @@ async fn status_is_the_commands_and_the_overview_says_more() {
     // The newest minutes are missing: the day must not look read.
     assert_eq!(sales["calendar"]["days"].as_array().unwrap().last().unwrap()["state"], "partly");
     assert_eq!(sales["calls"].as_array().unwrap().len(), 48);
+    // Nobody has folded them yet; the other account has none that could be.
+    assert_eq!(sales["building"], serde_json::json!({"folded": 0, "rows": 3}));
+    assert_eq!(overview["accounts"][0]["building"], Value::Null);
     // Two legs are one call; a week before there was one, too.
     let nine = &sales["calls"][46];
     assert_eq!((&nine[0], &nine[1], &nine[2]), (&"2026-11-23T09:00:00Z".into(), &1.into(), &1.into()));

@@ -134,6 +134,8 @@ values ('sales <b>&amp; service</b>', '2026-11-23T10:20:00Z', 'live', '[2026-11-
 insert into voicenter.cdr (account, call_id, type, started_at, caller_number, representative_name, first_seen_at, updated_at)
 select 'sales <b>&amp; service</b>', 'call' || n, leg, '2026-11-23T09:10Z', '0501234567', 'Dana Levi', now(), now()
 from generate_series(1, 321) as n, unnest(array['leg1', 'leg2']) as leg;
+insert into cdr_sync.day (account, day, rows) values ('sales <b>&amp; service</b>', '2026-11-23', 642);
+insert into cdr_sync.reporting (account, folded_rows) values ('sales <b>&amp; service</b>', 160);
 "#;
 
 mod needs_chromium {
@@ -153,6 +155,7 @@ mod needs_chromium {
                 && dom.contains("2026-11-21: read\""),
             "{dom}"
         );
+        assert!(dom.contains("Calls for charts: 24.9 % built, 482 records to go"), "{dom}");
         assert!(dom.contains("of 1,800 allowed") && dom.contains("newest calls: 1"), "{dom}");
         assert!(dom.contains("host-1") && dom.contains("process 7"), "{dom}");
         for secret in ["0501234567", "Dana Levi", "call17"] {

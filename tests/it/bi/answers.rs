@@ -9,8 +9,9 @@ use crate::bi::panels::{Chosen, panels};
 use crate::bi::questions::questions;
 use crate::bi::scene::{ACCOUNT, CallCentre, Row};
 
-/// What may be unknown in every row: nothing is wrong with the mirror.
-const MAY_BE_EMPTY: [&str; 2] = ["last_error", "Error"];
+/// What may be unknown in every row: nothing is wrong with the mirror, and it was read once, so that no hour has settled.
+const MAY_BE_EMPTY: [&str; 6] =
+    ["last_error", "Error", "settled_until", "final_until", "Settled up to", "Final up to"];
 
 /// What is wrong with an answer that must have rows, and a value in each column of some row.
 fn lacking(answer: &Result<Vec<Row>, String>) -> Option<String> {

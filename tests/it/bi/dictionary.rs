@@ -28,10 +28,12 @@ const COLUMNS: &str = "
     order by c.relname collate \"C\", a.attnum";
 
 /// What readers look at first; then whatever is named in neither list.
-const FIRST: [&str; 10] = [
+const FIRST: [&str; 12] = [
     "calls",
+    "call_legs",
     "queue_visits",
     "agent_calls",
+    "menu_choices",
     "calls_15min",
     "calls_hourly",
     "calls_daily",

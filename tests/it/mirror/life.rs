@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 
 use cdr_sync::plan::Mode;
+use cdr_sync::store::calls::SliceSize;
 use cdr_sync::sync::status::ProgressWatch;
 use chrono::{DateTime, TimeDelta, Utc};
+use serde_json::Value;
 use sqlx::PgConnection;
 use voicenter_simulator::{ApiGeneration, SimulatorOptions, TruthRow, World, WorldOptions};
 
@@ -95,6 +97,49 @@ struct Follower {
     copy: BTreeMap<(String, String), String>,
 }
 
+/// What a chart reads, followed in the same way.
+const CHANGES: &str = "
+    select f.call_id, f.updated_at, to_jsonb(c) as call
+    from voicenter.changes f
+    left join voicenter.calls c on f.kind = 'stored' and c.account = f.account and c.call_id = f.call_id
+    where f.account = 'main' and ($1::timestamptz is null or f.updated_at > $1)
+    order by f.updated_at";
+
+/// A copy of `voicenter.calls` that asks for nothing but changes, by the highest `updated_at` that it has seen.
+#[derive(Default)]
+struct CallsFollower {
+    seen: Option<DateTime<Utc>>,
+    copy: BTreeMap<String, Value>,
+    went: usize,
+}
+
+impl CallsFollower {
+    async fn follow(&mut self, connection: &mut PgConnection) {
+        let rows: Vec<(String, DateTime<Utc>, Option<Value>)> =
+            sqlx::query_as(CHANGES).bind(self.seen).fetch_all(connection).await.unwrap();
+        for (call_id, updated_at, call) in rows {
+            self.seen = self.seen.max(Some(updated_at));
+            match call {
+                Some(call) => drop(self.copy.insert(call_id, call)),
+                None => self.went += usize::from(self.copy.remove(&call_id).is_some()),
+            }
+        }
+    }
+
+    async fn assert_equals_the_table(&self, connection: &mut PgConnection) {
+        let calls: Vec<(String, Value)> =
+            sqlx::query_as("select call_id, to_jsonb(c) from voicenter.calls c where account = 'main'")
+                .fetch_all(connection)
+                .await
+                .unwrap();
+        assert!(
+            self.copy == calls.into_iter().collect(),
+            "who follows voicenter.changes has missed something"
+        );
+        assert!(self.went > 0, "no call went");
+    }
+}
+
 const AFTER: &str = "select call_id, type, updated_at, md5(c::text) from voicenter.cdr c
                      where account = 'main' and ($1::timestamptz is null or updated_at > $1)
                      order by updated_at";
@@ -123,11 +168,12 @@ async fn converges(generation: ApiGeneration) {
     let done = mischief(&scene, begin - hours(8), begin + hours(18));
     assert!(done.len() == 5 && done.values().all(|count| *count > 3), "{done:?}");
     let mut connection = scene.database.sql().await;
-    let mut follower = Follower::default();
+    let (mut follower, mut of_calls) = (Follower::default(), CallsFollower::default());
     let mut engine = scene.engine(Mode::Daemon, ProgressWatch::default()).await;
     for hour in 1..=60 {
         scene.live(&mut engine, begin + hours(hour)).await;
         follower.follow(&mut connection).await;
+        of_calls.follow(&mut connection).await;
     }
     engine.close().await.unwrap();
     let settled = begin + hours(30);
@@ -136,6 +182,9 @@ async fn converges(generation: ApiGeneration) {
     scene.assert_complete().await;
     follower.follow(&mut connection).await;
     follower.assert_has_all(&mut connection).await;
+    while scene.store.fold_calls("main", &mut SliceSize::default()).await.unwrap().has_more {}
+    of_calls.follow(&mut connection).await;
+    of_calls.assert_equals_the_table(&mut connection).await;
     let removed =
         scene.database.count("select count(*) from voicenter.cdr where removed_at is not null").await;
     let gone = done["vanishes"] + done["retypes"];

@@ -133,6 +133,9 @@ async fn queues_are_counted_with_their_waits() {
         {"call_id": "7", "type": "Click 2 Queue Incoming", "queue_name": "Overflow", "duration_seconds": 50, "ring_seconds": 1},
         {"call_id": "8", "type": "Queue", "dial_status": "JOINEMPTY"},
         {"call_id": "9", "type": "Incoming Call"},
+        // Nobody called: a click and a dialer put them there.
+        {"call_id": "clicked", "type": "Click 2 Queue Incoming", "queue_name": "Sales", "duration_seconds": 50},
+        {"call_id": "dialled", "type": "ProductiveCall Leg2", "queue_name": "Sales", "dial_status": "ABANDONE"},
         {"call_id": "10", "type": "Queue", "queue_name": "Sales", "removed_at": "2024-06-11T00:00:00Z"}
     ]))
     .await;

@@ -99,6 +99,9 @@ async fn queues_count_each_call_once_in_each_queue() {
                  count(distinct call_id) filter (where upper(dial_status) = 'ANSWER'
                      and type not in ('VoiceMail', 'Click2Call leg1')) as answered, true as adds_up
              from voicenter.cdr where removed_at is null and (queue_name is not null or type = 'Queue')
+                 and type not like 'Click2Call%'
+                 -- One's own colleague may call a queue.
+                 and (type <> 'Extension Outgoing' or caller_extension is not null and target_extension is not null)
              group by account, queue_name order by account, queue_name",
         )
         .await;

@@ -129,3 +129,59 @@ async fn what_hangs_below_an_id_that_too_many_name_now_hangs_together() {
     scene.set("select cdr_sync.fold_changes('a', 100)").await;
     assert_eq!(scene.row(larger).await, json!({"calls": "c0 21, x1 2"}));
 }
+
+/// Calls in quarters of an hour of their own, each tenth of them a transfer of the one before.
+const MANY: &str = "
+    insert into voicenter.cdr (account, call_id, type, started_at, duration_seconds, queue_name, dial_status, representative_code,
+        custom_data, first_seen_at, updated_at)
+    select 'ACCOUNT', to_char(n, 'FM000000'), case n % 3 when 0 then 'Queue' else 'Incoming Call' end,
+        timestamptz '2020-01-01 00:00+00' + n * interval '15 minutes', 60, case n % 3 when 0 then 'Queue ' || n % 7 end, 'ANSWER',
+        (n % 9)::text, case n % 10 when 0 then jsonb_build_object('OriginalIvrUniqueID', to_char(n - 1, 'FM000000')) end, now(),
+        'STAMP'
+    from generate_series(FROM, TO) n";
+
+#[tokio::test]
+async fn what_a_commit_reads_does_not_grow_with_the_account() {
+    let mut scene = ReaderScene::new().await;
+    let rows = |account: &str, from: i32, to: i32, stamp: &str| {
+        MANY.replace("ACCOUNT", account)
+            .replace("STAMP", stamp)
+            .replace("FROM", &from.to_string())
+            .replace("TO", &to.to_string())
+    };
+    let accounts = [("small", 1_000), ("large", 12_000)];
+    for (account, calls) in accounts {
+        scene.set(&rows(account, 1, calls, "2024-06-11T00:00:00Z")).await;
+    }
+    // Among many accounts, the planner takes each for one of average size.
+    for n in 0..60 {
+        scene.set(&rows(&format!("other {n}"), 1, 20, "2024-06-11T00:00:00Z")).await;
+    }
+    scene.run("select").await;
+    scene.set("vacuum analyze").await;
+    let mut read = Vec::new();
+    for (account, calls) in accounts {
+        scene.set(&rows(account, calls + 1, calls + 20, "2024-06-12T00:00:00Z")).await;
+        // As the daemon does: planned for these calls.
+        scene.set("set plan_cache_mode = force_custom_plan; set cdr_sync.numbers_spelt = 'on'").await;
+        let before = rows_read(&mut scene).await;
+        scene.set(&format!("select cdr_sync.fold_commit('{account}', '2024-06-12T00:00:00Z')")).await;
+        read.push(rows_read(&mut scene).await - before);
+    }
+    let [small, large] = read[..] else { unreachable!() };
+    assert!(
+        small > 0 && large < small * 5 / 4,
+        "{large} rows for 20 calls among 12,000, {small} among 1,000"
+    );
+}
+
+/// Rows and index entries of all tables that were read until now.
+async fn rows_read(scene: &mut ReaderScene) -> i64 {
+    scene.set("select pg_stat_force_next_flush()").await;
+    let read = scene
+        .row(
+            "select (select sum(seq_tup_read) from pg_stat_user_tables) + (select sum(idx_tup_read) from pg_stat_user_indexes) as rows",
+        )
+        .await;
+    read["rows"].as_f64().unwrap() as i64
+}

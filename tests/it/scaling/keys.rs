@@ -86,6 +86,7 @@ async fn a_view_asked_about_one_account_reads_that_account_alone() {
         "account = a.name",
         "account = m.account",
         "account = c.account",
+        "account = r.account",
         "account = $",
     ];
     for view in views {
@@ -97,7 +98,8 @@ async fn a_view_asked_about_one_account_reads_that_account_alone() {
             .enumerate()
             .filter(|(_, line)| {
                 let is_rule = line.contains(" on voicenter.dial_statuses");
-                line.contains("Scan") && line.contains(" on ") && !line.contains("Function Scan") && !is_rule
+                let is_made = line.contains("Function Scan") || line.contains("WorkTable Scan");
+                line.contains("Scan") && line.contains(" on ") && !is_made && !is_rule
             })
             .map(|(at, _)| at)
             .collect();

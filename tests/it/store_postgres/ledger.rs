@@ -73,22 +73,22 @@ async fn an_account_can_be_renamed_and_forgotten() {
 }
 
 #[tokio::test]
-async fn opening_hours_follow_a_renamed_account_and_go_with_its_rows() {
-    let scene = StoreScene::new().await;
-    scene
-        .database
-        .execute(
-            "insert into voicenter.opening_hours values ('main', '', 1, '08:00', '20:00'), ('beside', '', 1, '09:00', '10:00')",
-        )
-        .await;
-    let accounts = "select account from voicenter.opening_hours order by account";
-    scene.store.rename_account(ACCOUNT, "other").await.unwrap();
-    assert_eq!(scene.database.lines(accounts).await, ["beside", "other"]);
-    // The ledger alone: its rows stay, and what an operator wrote.
-    scene.store.forget_account("other", false).await.unwrap();
-    assert!(scene.store.has_rows("other").await.unwrap());
-    scene.store.forget_account("other", true).await.unwrap();
-    assert_eq!(scene.database.lines(accounts).await, ["beside"]);
+async fn what_an_operator_wrote_follows_a_renamed_account_and_goes_with_its_rows() {
+    for (table, main, beside) in [
+        ("opening_hours", "'main', '', 1, '08:00', '20:00'", "'beside', '', 1, '09:00', '10:00'"),
+        ("numbers", "'main', '0721234567', 'Summer'", "'beside', '0721234567', 'Winter'"),
+    ] {
+        let scene = StoreScene::new().await;
+        scene.database.execute(&format!("insert into voicenter.{table} values ({main}), ({beside})")).await;
+        let accounts = format!("select account from voicenter.{table} order by account");
+        scene.store.rename_account(ACCOUNT, "other").await.unwrap();
+        assert_eq!(scene.database.lines(&accounts).await, ["beside", "other"]);
+        // The ledger alone: its rows stay, and what an operator wrote.
+        scene.store.forget_account("other", false).await.unwrap();
+        assert!(scene.store.has_rows("other").await.unwrap(), "{table}");
+        scene.store.forget_account("other", true).await.unwrap();
+        assert_eq!(scene.database.lines(&accounts).await, ["beside"]);
+    }
 }
 
 #[tokio::test]
