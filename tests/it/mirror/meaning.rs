@@ -67,9 +67,11 @@ fn span(scene: &MirrorScene) -> (DateTime<Utc>, DateTime<Utc>) {
 }
 
 #[tokio::test]
-async fn calls_and_their_agents_are_what_the_call_centre_meant() {
+async fn calls_queues_menus_and_agents_are_what_the_call_centre_meant() {
     let (scene, intents) = mirrored().await;
     assert_calls(&scene, &intents).await;
+    assert_visits(&scene, &intents).await;
+    assert_menus(&scene, &intents).await;
     assert_agents(&scene, &intents).await;
 }
 
@@ -128,6 +130,86 @@ async fn assert_calls(scene: &MirrorScene, intents: &[Intent]) {
     }
     assert!(known_waits > 300 && customers > 3_000, "{known_waits} waits, {customers} customers");
     assert_eq!(wrong, BTreeMap::new());
+}
+
+#[derive(FromRow)]
+struct VisitRow {
+    call_id: String,
+    nth: i32,
+    queue_name: Option<String>,
+    entered_at: DateTime<Utc>,
+    outcome: String,
+    overflowed_to: Option<String>,
+    wait_seconds: Option<i32>,
+}
+
+async fn assert_visits(scene: &MirrorScene, intents: &[Intent]) {
+    let (from, to) = span(scene);
+    let rows: Vec<VisitRow> = sqlx::query_as(
+        "select call_id, nth, queue_name, entered_at, outcome, overflowed_to, wait_seconds from voicenter.queue_visits
+         where (account, call_id) in (select account, call_id from voicenter.calls where started_at >= $1 and started_at < $2)",
+    )
+    .bind(from)
+    .bind(to)
+    .fetch_all(&mut scene.database.sql().await)
+    .await
+    .unwrap();
+    let mut meant = BTreeMap::new();
+    for intent in intents.iter().filter(|intent| intent.direction == CallDirection::Incoming) {
+        let visits = (1..).zip(&intent.queue_visits);
+        meant.extend(visits.map(|(nth, visit)| ((intent.call_id.as_str(), nth), visit)));
+    }
+    let mut wrong = BTreeMap::<String, u32>::new();
+    let (mut waits, mut overflows) = (0, 0);
+    for row in &rows {
+        let Some(visit) = meant.get(&(row.call_id.as_str(), row.nth)) else {
+            *wrong.entry(format!("visit {} that was none", row.nth)).or_default() += 1;
+            continue;
+        };
+        let outcome = visit.outcome.map_or("overflowed", |outcome| outcome.name());
+        overflows += u32::from(visit.overflowed_to.is_some());
+        waits += u32::from(row.wait_seconds.is_some());
+        // A wait is right or not there.
+        let wait = row.wait_seconds.is_none_or(|wait| u32::try_from(wait).ok() == Some(visit.wait_seconds));
+        for (what, is_right) in [
+            ("queue", row.queue_name.as_deref() == Some(visit.queue_name.as_str())),
+            ("entered_at", row.entered_at == visit.entered_at),
+            ("outcome", row.outcome == outcome),
+            ("overflowed_to", row.overflowed_to == visit.overflowed_to),
+            ("wait", wait),
+        ] {
+            if !is_right {
+                *wrong.entry(format!("{what} of {outcome}: {}", row.outcome)).or_default() += 1;
+            }
+        }
+    }
+    assert_eq!(wrong, BTreeMap::new());
+    assert_eq!(rows.len(), meant.len());
+    assert!(waits > 200 && overflows > 50, "{waits} waits, {overflows} overflows");
+}
+
+async fn assert_menus(scene: &MirrorScene, intents: &[Intent]) {
+    let (from, to) = span(scene);
+    let rows: Vec<(String, String)> = sqlx::query_as(
+        "select call_id, string_agg(keys, ' ' order by nth) from voicenter.menu_choices
+         where started_at >= $1 and started_at < $2 group by call_id",
+    )
+    .bind(from)
+    .bind(to)
+    .fetch_all(&mut scene.database.sql().await)
+    .await
+    .unwrap();
+    let keys = |intent: &Intent| {
+        let keys: Vec<String> = intent.menu_choices.iter().map(u8::to_string).collect();
+        keys.join(" ")
+    };
+    let meant: BTreeMap<String, String> = intents
+        .iter()
+        .filter(|intent| !intent.menu_choices.is_empty())
+        .map(|intent| (intent.call_id.clone(), keys(intent)))
+        .collect();
+    assert!(meant.len() > 1_000, "{}", meant.len());
+    assert!(meant == rows.into_iter().collect(), "menus differ");
 }
 
 #[derive(FromRow)]
