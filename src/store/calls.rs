@@ -1,5 +1,6 @@
 //! `voicenter.calls` and what is counted from it: folded from the rows of `voicenter.cdr`, by the rules that stand in
-//! migrations/0008_calls.sql, 0009_folding_within_limits.sql, 0011_customers.sql and 0012_queues_and_agents_by_quarter.sql.
+//! migrations/0008_calls.sql, 0009_folding_within_limits.sql, 0011_customers.sql and 0012_queues_and_agents_by_quarter.sql,
+//! with corrections in 0015_folding_by_lookups.sql.
 
 use std::time::Duration;
 

@@ -146,3 +146,14 @@ async fn accounts_share_nothing() {
     let expected = json!([{"account": "a", "calls": 1, "talk_seconds": 10}, {"account": "b", "calls": 1, "talk_seconds": 20}]);
     assert_eq!(days, expected);
 }
+
+/// The page compares what was followed with the rows that there are.
+#[tokio::test]
+async fn what_was_followed_is_counted_in_rows_by_commits_and_by_slices() {
+    let mut scene = ReaderScene::of(json!([{"type": "Click2Call leg1"}, {"type": "Click2Call leg2"}])).await;
+    let followed = "select folded_rows from cdr_sync.reporting where account = 'a'";
+    assert_eq!(scene.row(followed).await, json!({"folded_rows": 2}));
+    scene.set("update voicenter.cdr set duration_seconds = 7, updated_at = '2024-06-12T00:00:00Z'").await;
+    scene.set("select cdr_sync.fold_commit('a', '2024-06-12T00:00:00Z')").await;
+    assert_eq!(scene.row(followed).await, json!({"folded_rows": 4}));
+}
