@@ -13,6 +13,7 @@ mod query;
 mod rejected;
 mod resume;
 mod run;
+mod semantics;
 mod status;
 mod sync;
 mod table;
@@ -76,7 +77,7 @@ enum Command {
     Status(StatusArgs),
     /// Check configuration, database and API, and say how to fix what is wrong; changes nothing.
     #[command(after_help = "Example:\n  DATABASE_URL=postgres://... VOICENTER_CODE=... cdr-sync check")]
-    Check,
+    Check(check::CheckArgs),
     /// Ask the running daemon if it is ready: exit status 0 or 1. For a container's HEALTHCHECK.
     Healthcheck(HealthcheckArgs),
     /// Bring the database schema up to date and exit.
@@ -306,7 +307,8 @@ impl Cli {
             }
             Command::Query(args) => query::run(&config, args, clock).await,
             Command::Healthcheck(args) => healthcheck::run(&config, args.live).await,
-            Command::Check => check::run(&config, clock).await,
+            Command::Check(args) if args.semantics => semantics::run(&config, clock).await,
+            Command::Check(_) => check::run(&config, clock).await,
             Command::Migrate => {
                 let state = setup::open_store(&config)?.migrate().await?;
                 println!("the schema is up to date");

@@ -44,6 +44,7 @@ pub mod replica;
 pub mod retention;
 pub mod row;
 mod scope;
+pub mod semantics;
 pub mod shared_calls;
 mod speed;
 pub mod stage;

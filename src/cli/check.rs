@@ -21,6 +21,14 @@ const SKEW: TimeDelta = TimeDelta::seconds(30);
 /// A `todate` this far before the present is accepted even by an API whose clock is a little behind.
 const BEHIND: TimeDelta = TimeDelta::minutes(-2);
 
+#[derive(Debug, clap::Args)]
+pub(super) struct CheckArgs {
+    /// Print instead what the records of the last 30 days in the database say about questions that the API's documents
+    /// leave open, such as what Duration holds. It names no person and no number.
+    #[arg(long)]
+    pub(super) semantics: bool,
+}
+
 /// Prints findings and remembers the exit status of the worst.
 struct Findings {
     exit: Exit,

@@ -42,10 +42,10 @@ pub(super) async fn run(
             eprintln!("cdr-sync: account {name}: the API did not return {hole} in full");
         }
         if verified.has_wrong_calls() {
-            let CallsCompared { calls, wrong, wrong_quarters, .. } = verified.calls;
+            let CallsCompared { calls, wrong, wrong_quarters, wrong_days, .. } = verified.calls;
             eprintln!(
-                "cdr-sync: account {name}: {wrong} of {calls} calls in voicenter.calls, and {wrong_quarters} quarters of an \
-                 hour in calls_15min, differ from the records: please report it"
+                "cdr-sync: account {name}: {wrong} of {calls} calls in voicenter.calls, and the counts of {wrong_quarters} \
+                 quarters of an hour and of {wrong_days} days, differ from the records: please report it"
             );
         }
         equal &= verified.is_equal();

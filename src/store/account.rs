@@ -378,14 +378,16 @@ const FORGET: [&str; 9] = [
 ];
 
 // What is made of an account's rows goes with them, and what an operator wrote for it.
-const DELETE: [&str; 13] = [
+const DELETE: [&str; 15] = [
     "delete from voicenter.cdr_history where account = $1",
     "delete from voicenter.calls where account = $1",
     "delete from voicenter.removed_calls where account = $1",
     "delete from voicenter.queue_visits where account = $1",
     "delete from voicenter.calls_15min where account = $1",
     "delete from voicenter.queue_15min where account = $1",
+    "delete from voicenter.queue_1day where account = $1",
     "delete from voicenter.agent_15min where account = $1",
+    "delete from voicenter.agent_1day where account = $1",
     "delete from voicenter.queues where account = $1",
     "delete from voicenter.opening_hours where account = $1",
     "delete from voicenter.numbers where account = $1",

@@ -1,6 +1,6 @@
 //! `voicenter.calls` and what is counted from it: folded from the rows of `voicenter.cdr`, by the rules that stand in
-//! migrations/0008_calls.sql, 0009_folding_within_limits.sql, 0011_customers.sql and 0012_queues_and_agents_by_quarter.sql,
-//! with corrections in 0015_folding_by_lookups.sql.
+//! migrations/0008_calls.sql, 0009_folding_within_limits.sql, 0011_customers.sql, 0012_queues_and_agents_by_quarter.sql and
+//! 0017_queues_and_agents_by_day.sql, with corrections in 0015_folding_by_lookups.sql.
 
 use std::time::Duration;
 
@@ -93,6 +93,8 @@ pub struct CallsCompared {
     pub wrong: u64,
     /// Quarters of an hour whose counts (of all calls, of queues, of agents) differ from the calls.
     pub wrong_quarters: u64,
+    /// Days whose counts (of queues, of agents) differ from the quarters; one that two statements compare may count twice.
+    pub wrong_days: u64,
     /// `true` if not all changes were folded yet, so that differences are no fault.
     pub is_behind: bool,
 }
@@ -102,6 +104,7 @@ struct ComparedRow {
     calls: i64,
     wrong: i64,
     wrong_quarters: i64,
+    wrong_days: i64,
     is_behind: bool,
 }
 
@@ -271,6 +274,7 @@ impl Store {
             all.calls += part.calls;
             all.wrong += part.wrong;
             all.wrong_quarters += part.wrong_quarters;
+            all.wrong_days += part.wrong_days;
             all.is_behind |= part.is_behind;
             from = to;
         }
@@ -292,6 +296,7 @@ impl Store {
                 calls: row.calls.unsigned_abs(),
                 wrong: row.wrong.unsigned_abs(),
                 wrong_quarters: row.wrong_quarters.unsigned_abs(),
+                wrong_days: row.wrong_days.unsigned_abs(),
                 is_behind: row.is_behind,
             })
         })
@@ -373,10 +378,39 @@ with zone as materialized (
     (select q from counted except all select q from kept)
     union all
     (select q from kept except all select q from counted)
+), day as materialized (
+    select distinct (starts_at at time zone (select name from zone))::date as day from slot
+), queue as materialized (
+    select array_agg(q.day) as days, array_agg(q.queue_name) as names
+    from (
+        select d.day, q.queue_name from day d join voicenter.queue_15min q on q.account = $1 and q.day = d.day
+        union
+        select d.day, q.queue_name from day d join voicenter.queue_1day q on q.account = $1 and q.day = d.day
+    ) q
+), agent as materialized (
+    select array_agg(a.day) as days, array_agg(a.agent_key) as keys
+    from (
+        select d.day, a.agent_key from day d join voicenter.agent_15min a on a.account = $1 and a.day = d.day
+        union
+        select d.day, a.agent_key from day d join voicenter.agent_1day a on a.account = $1 and a.day = d.day
+    ) a
+), added_up as materialized (
+    select to_jsonb(q) as d from queue, cdr_sync.queue_1day_of($1, queue.days, queue.names) q
+    union all
+    select to_jsonb(a) from agent, cdr_sync.agent_1day_of($1, agent.days, agent.keys) a
+), kept_day as materialized (
+    select to_jsonb(q) as d from day s join voicenter.queue_1day q on q.account = $1 and q.day = s.day
+    union all
+    select to_jsonb(a) from day s join voicenter.agent_1day a on a.account = $1 and a.day = s.day
+), wrong_day as materialized (
+    (select d from added_up except all select d from kept_day)
+    union all
+    (select d from kept_day except all select d from added_up)
 )
 select (select count(*) from compared) as calls,
        (select count(*) from compared where is_wrong) as wrong,
        (select count(distinct q ->> 'starts_at') from wrong_quarter) as wrong_quarters,
+       (select count(distinct d ->> 'day') from wrong_day) as wrong_days,
        exists (select from voicenter.sync_state where account = $1 and not calls_current) as is_behind";
 
 #[cfg(test)]

@@ -90,7 +90,8 @@ impl Verified {
 
     /// Returns `true` if calls or their counts differ from the rows of the table, although all changes were folded.
     pub fn has_wrong_calls(&self) -> bool {
-        !self.calls.is_behind && self.calls.wrong + self.calls.wrong_quarters > 0
+        let CallsCompared { wrong, wrong_quarters, wrong_days, is_behind, .. } = self.calls;
+        !is_behind && wrong + wrong_quarters + wrong_days > 0
     }
 }
 

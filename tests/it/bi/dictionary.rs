@@ -28,7 +28,7 @@ const COLUMNS: &str = "
     order by c.relname collate \"C\", a.attnum";
 
 /// What readers look at first; then whatever is named in neither list.
-const FIRST: [&str; 12] = [
+const FIRST: [&str; 14] = [
     "calls",
     "call_legs",
     "queue_visits",
@@ -41,6 +41,8 @@ const FIRST: [&str; 12] = [
     "agent_daily",
     "queue_15min",
     "agent_15min",
+    "queue_1day",
+    "agent_1day",
 ];
 /// Rules, the state of the mirror, feeds, and the records behind all of it.
 const LAST: [&str; 8] =

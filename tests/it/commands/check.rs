@@ -46,6 +46,49 @@ async fn everything_is_right() {
 }
 
 #[tokio::test]
+async fn records_say_what_the_documents_leave_open() {
+    let leg = |call: &str,
+               kind: &str,
+               number: u32,
+               status: &str,
+               duration: u32,
+               ring: u32,
+               caller: &str,
+               more: &str| {
+        format!(
+            "('sales', '{call}', '{kind}', {number}, now() - interval '3 days', {duration}, {ring}, '{caller}', '{status}', {more},
+              now(), now())"
+        )
+    };
+    let queue = |call: &str, status: &str, duration: u32, ring: u32, caller: &str| {
+        leg(call, "Queue", 8, status, duration, ring, caller, "'Sales', 'SIP1', null")
+    };
+    let rows = [
+        queue("1", "ABANDONE", 40, 40, "0541111111"),
+        queue("2", "ABANDONE", 30, 0, "972542222222"),
+        queue("3", " answer", 100, 90, "+972543333333"),
+        queue("4", "ANSWER", 20, 90, "anonymous"),
+        leg("4", "Queue 2", 8, "ANSWER", 20, 5, "anonymous", "'Support', null, null"),
+        leg("5", "XferCDR", 13, "SOMETHING", 20, 5, "1", "null, null, '{\"OriginalIvrUniqueID\": \"4\"}'"),
+        leg("6", "Incoming Call", 1, "NOANSWER", 0, 5, "2", "null, null, null"),
+    ];
+    let ledger = Ledger::new(&format!(
+        "insert into voicenter.cdr (account, call_id, type, cdr_type, started_at, duration_seconds, ring_seconds, caller_number,
+             dial_status, queue_name, target_extension, custom_data, first_seen_at, updated_at)
+         values {};
+         insert into voicenter.cdr (account, call_id, type, started_at, first_seen_at, updated_at)
+         values ('sales', 'too old', 'Queue', now() - interval '40 days', now(), now())",
+        rows.join(", ")
+    ))
+    .await;
+    let text = ledger.printed(&["check", "--semantics"]).await;
+    for number in ["0541111111", "972542222222", "972543333333"] {
+        assert!(!text.contains(number), "{text}");
+    }
+    insta::assert_snapshot!(text);
+}
+
+#[tokio::test]
 async fn migrations_are_to_come() {
     let database = Database::new().await;
     insta::assert_snapshot!(checked(database.url(), |_| {}, TimeDelta::zero(), &[]).await);

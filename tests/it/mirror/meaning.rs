@@ -23,6 +23,11 @@ struct Row {
     talk_seconds: Option<i32>,
     transferred: bool,
     transfer_answered: Option<bool>,
+    handled_by: String,
+    first_agent_key: Option<String>,
+    last_agent_key: Option<String>,
+    agent_key: Option<String>,
+    ended_at: DateTime<Utc>,
     queues: i32,
     customer_number: Option<String>,
 }
@@ -41,6 +46,21 @@ fn direction(intent: &Intent) -> &'static str {
         CallDirection::Outgoing => "outgoing",
         CallDirection::Internal => "internal",
     }
+}
+
+fn handled_by(intent: &Intent) -> &'static str {
+    match intent.outcome.name() {
+        "answered" => "agent",
+        "voicemail" => "voicemail",
+        "in_menu" | "recording_played" | "after_hours" => "machine",
+        _ => "nobody",
+    }
+}
+
+/// No record says who is called in an internal call, nor at whom a queue rang in vain.
+fn is_named(intent: &Intent, part: &AgentIntent) -> bool {
+    part.role != AgentRole::Called
+        || intent.direction != CallDirection::Internal && (part.answered || intent.queue_visits.is_empty())
 }
 
 /// Four days of a call centre, all of whose records have appeared; transfers are part of what they continue.
@@ -79,7 +99,7 @@ async fn assert_calls(scene: &MirrorScene, intents: &[Intent]) {
     let (from, to) = span(scene);
     let rows: Vec<Row> = sqlx::query_as(
         "select call_id, direction, outcome, missed, wait_seconds, wait_source, talk_seconds, transferred, transfer_answered,
-             queues, customer_number
+             handled_by, first_agent_key, last_agent_key, agent_key, ended_at, queues, customer_number
          from voicenter.calls where started_at >= $1 and started_at < $2",
     )
     .bind(from)
@@ -123,10 +143,41 @@ async fn assert_calls(scene: &MirrorScene, intents: &[Intent]) {
             let is_right = intent.wait_seconds == u32::try_from(wait).ok();
             check(format!("wait of {} ({source})", intent.outcome.name()), is_right);
         }
-        if let (Some(talk), false) = (row.talk_seconds, intent.transferred) {
+        if let Some(talk) = row.talk_seconds {
             let is_right = u32::try_from(talk).ok() == Some(intent.talk_seconds);
-            check(format!("talk of {} {}", intent.outcome.name(), direction(intent)), is_right);
+            check(
+                format!("talk of {} {} {}", intent.outcome.name(), direction(intent), intent.transferred),
+                is_right,
+            );
         }
+        let named: Vec<String> = intent
+            .agents
+            .iter()
+            .filter(|part| is_named(intent, part))
+            .map(|part| format!("code:{}", part.representative_code))
+            .collect();
+        check(
+            format!("first agent {} {} {}", intent.outcome.name(), direction(intent), intent.transferred),
+            row.first_agent_key.as_ref() == named.first(),
+        );
+        check(
+            format!("last agent {} {} {}", intent.outcome.name(), direction(intent), intent.transferred),
+            row.last_agent_key.as_ref() == named.last(),
+        );
+        check(
+            format!("handled by {} {}", row.handled_by, intent.outcome.name()),
+            row.handled_by == handled_by(intent),
+        );
+        check(
+            format!(
+                "end {} {} {} {}",
+                intent.outcome.name(),
+                direction(intent),
+                intent.transferred,
+                row.ended_at.signed_duration_since(intent.ended_at).num_seconds()
+            ),
+            row.ended_at == intent.ended_at,
+        );
     }
     assert!(known_waits > 300 && customers > 3_000, "{known_waits} waits, {customers} customers");
     assert_eq!(wrong, BTreeMap::new());
@@ -263,13 +314,7 @@ async fn assert_agents(scene: &MirrorScene, intents: &[Intent]) {
     .unwrap();
     let mut parts = BTreeMap::<(&str, String), Vec<&AgentIntent>>::new();
     for intent in intents {
-        // No record says who is called in an internal call, nor at whom a queue rang in vain.
-        let is_named = |part: &&AgentIntent| {
-            part.role != AgentRole::Called
-                || intent.direction != CallDirection::Internal
-                    && (part.answered || intent.queue_visits.is_empty())
-        };
-        for part in intent.agents.iter().filter(is_named) {
+        for part in intent.agents.iter().filter(|part| is_named(intent, part)) {
             let key = (intent.call_id.as_str(), format!("code:{}", part.representative_code));
             parts.entry(key).or_default().push(part);
         }

@@ -9,7 +9,7 @@ const COMMIT: &str = "
     insert into voicenter.cdr (account, call_id, type, cdr_type, started_at, duration_seconds, ring_seconds,
         target_extension, dial_status, queue_name, representative_code, price, custom_data, first_seen_at, updated_at)
     select 'a', (random() * 60)::int::text, t.type, t.kind,
-        timestamptz '2024-10-26 21:00Z' + floor(random() * 20000) * interval '1 second',
+        timestamptz '2024-10-26 19:00Z' + floor(random() * 20000) * interval '1 second',
         (random() * 300)::int, (random() * 30)::int, case when random() < 0.5 then 'SIP' || (random() * 4)::int end,
         (array['ANSWER', 'NOANSWER', 'ABANDONE', 'TIMEOUT', 'VOEND', 'new', null])[1 + (random() * 6)::int],
         case when random() < 0.4 then 'Q' || (random() * 2)::int end,
@@ -152,6 +152,26 @@ fn miscounted(
     )
 }
 
+/// The same for a table by local day.
+fn miscounted_days(
+    table: &str,
+    keys: &str,
+    counts: &[(String, String)],
+    from: &str,
+    at: &str,
+    by: &str,
+) -> String {
+    let names: Vec<&str> = counts.iter().map(|(name, _)| name.as_str()).collect();
+    let counted: Vec<&str> = counts.iter().map(|(_, count)| count.as_str()).collect();
+    differing(
+        &format!("select day, {keys}, {} from voicenter.{table}", names.join(", ")),
+        &format!(
+            "select ({at} at time zone 'Asia/Jerusalem')::date, {by}, {} from {from} group by 1, {by}",
+            counted.join(", ")
+        ),
+    )
+}
+
 /// What the tables hold beyond, or short of, what the rules make of all rows at once.
 fn differences() -> String {
     let calls = differing(ALL_CALLS, "select to_jsonb(c) - 'updated_at' from voicenter.calls c");
@@ -174,10 +194,32 @@ fn differences() -> String {
         "started_at",
         "coalesce(agent_key, ''), coalesce(agent, '')",
     );
+    let queue_days = miscounted_days(
+        "queue_1day",
+        "queue_name",
+        &of_visits(),
+        "voicenter.queue_visits",
+        "entered_at",
+        "coalesce(queue_name, '')",
+    );
+    let mut of_agent_days = of_agents();
+    of_agent_days.extend(named(&[(
+        "last_quarter",
+        "max(to_timestamp(floor(extract(epoch from started_at) / 900) * 900))",
+    )]));
+    let agent_days = miscounted_days(
+        "agent_1day",
+        "agent_key, agent",
+        &of_agent_days,
+        "voicenter.calls",
+        "started_at",
+        "coalesce(agent_key, ''), coalesce(agent, '')",
+    );
     // Each row that is not removed is a leg of exactly one call, and the outcomes of a quarter add up to its calls.
     let outcomes: Vec<String> = of_calls().into_iter().map(|(name, _)| name).take(16).collect();
     format!(
         "select {calls} as calls, {visits} as visits, {quarters} as quarters, {queues} as queues, {agents} as agents,
+             {queue_days} as queue_days, {agent_days} as agent_days,
              (select count(*) from voicenter.cdr where removed_at is null) - (select coalesce(sum(legs), 0) from voicenter.calls) as legs,
              (select count(*) from voicenter.calls_15min where calls <> answered + {}) as sums",
         outcomes.join(" + ")
@@ -206,7 +248,8 @@ async fn tables_equal_what_the_rows_give_from_scratch_after_any_change() {
             };
             scene.set(&follow).await;
             let differences = scene.row(&differences).await;
-            let none = json!({"calls": 0, "quarters": 0, "visits": 0, "queues": 0, "agents": 0, "legs": 0, "sums": 0});
+            let none = json!({"calls": 0, "quarters": 0, "visits": 0, "queues": 0, "agents": 0, "queue_days": 0, "agent_days": 0, "legs": 0,
+                              "sums": 0});
             assert_eq!(differences, none, "seed {seed}, round {round}");
             scene.set(FROM_SCRATCH).await;
             let scratch = scene.row("select count(*) from (select * from before except select to_jsonb(c) - 'updated_at' from voicenter.calls c) x").await;
@@ -231,7 +274,7 @@ const FROM_SCRATCH: &str = "
     begin;
     create temporary table before as select to_jsonb(c) - 'updated_at' as call from voicenter.calls c;
     truncate cdr_sync.transfer, voicenter.calls, voicenter.queue_visits, voicenter.calls_15min, voicenter.queue_15min,
-        voicenter.agent_15min;
+        voicenter.agent_15min, voicenter.queue_1day, voicenter.agent_1day;
     update cdr_sync.reporting set folded_until = '-infinity', folded_call = '';
     select cdr_sync.fold_changes('a', 1000000)";
 

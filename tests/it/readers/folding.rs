@@ -107,7 +107,7 @@ async fn a_call_takes_its_direction_from_its_beginning() {
     .await;
     let calls = scene.rows("select direction, talk_seconds from voicenter.calls order by call_id").await;
     let expected =
-        json!([{"direction": "incoming", "talk_seconds": 500}, {"direction": "outgoing", "talk_seconds": 0}]);
+        json!([{"direction": "incoming", "talk_seconds": 560}, {"direction": "outgoing", "talk_seconds": 0}]);
     assert_eq!(calls, expected);
 }
 

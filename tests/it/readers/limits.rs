@@ -175,6 +175,100 @@ async fn what_a_commit_reads_does_not_grow_with_the_account() {
     );
 }
 
+const MORE: &str = "ten thousand calls";
+
+#[tokio::test]
+async fn plans_that_last_read_no_more_when_their_tables_have_grown() {
+    let mut scene = ReaderScene::new().await;
+    let rows = |account: &str, from: i32, to: i32, stamp: &str| {
+        MANY.replace("ACCOUNT", account)
+            .replace("STAMP", stamp)
+            .replace("FROM", &from.to_string())
+            .replace("TO", &to.to_string())
+    };
+    scene
+        .set(
+            "do $$ declare t text; begin
+                 for t in select format('%I.%I', schemaname, relname) from pg_stat_user_tables where schemaname in ('voicenter', 'cdr_sync') loop
+                     execute 'alter table ' || t || ' set (autovacuum_enabled = off)';
+                 end loop;
+             end $$",
+        )
+        .await;
+    // Plans last from ten thousand calls on; when the first ones are made, queues and transfers are unknown to the planner.
+    for n in 0..30 {
+        let plain = rows(&format!("other {n}"), 1, 400, "2024-06-11T00:00:00Z")
+            .replace("n % 10 when 0", "n % 10 when 10")
+            .replace("n % 3 when 0", "n % 3 when 3");
+        scene.set(&plain).await;
+    }
+    scene.run("select").await;
+    scene.set("vacuum analyze").await;
+    scene.set("set cdr_sync.numbers_spelt = 'on'").await;
+    let mut calls = 400;
+    let (mut read, mut lasting) = (Vec::new(), Vec::new());
+    for before in ["", MORE, "vacuum analyze", "", MORE] {
+        let mut stamp = 2 * read.len() + 12;
+        if before == MORE {
+            scene
+                .set(&rows("other 1", calls + 1, calls + 10_000, &format!("2024-06-{stamp}T00:00:00Z")))
+                .await;
+            scene.set("set plan_cache_mode = force_custom_plan").await;
+            scene.set("select cdr_sync.fold_changes('other 1', 5000); select cdr_sync.fold_changes('other 1', 100000)").await;
+            calls += 10_000;
+        } else if !before.is_empty() {
+            scene.set(before).await;
+        }
+        stamp += 1;
+        scene.set(&rows("other 1", calls + 1, calls + 20, &format!("2024-06-{stamp}T00:00:00Z"))).await;
+        calls += 20;
+        lasting.push(scene.row("select cdr_sync.plans_may_last() as may").await["may"].clone());
+        let before = rows_read(&mut scene).await;
+        // As the daemon does.
+        scene
+            .set(&format!(
+                "begin; set local plan_cache_mode = force_custom_plan;
+                 select cdr_sync.fold_commit('other 1', '2024-06-{stamp}T00:00:00Z'); commit"
+            ))
+            .await;
+        read.push(rows_read(&mut scene).await - before);
+    }
+    // What has rows now, and was empty when it was last looked at, is planned for each time.
+    assert_eq!(lasting, [true, false, true, true, true]);
+    let [_, _, known, again, grown] = read[..] else { unreachable!() };
+    assert!(grown < known.max(again) * 5 / 4, "{read:?}");
+}
+
+#[tokio::test]
+async fn no_plan_lasts_beside_a_table_that_has_outgrown_its_statistics() {
+    let mut scene = ReaderScene::new().await;
+    for n in 0..30 {
+        let rows = MANY
+            .replace("ACCOUNT", &format!("other {n}"))
+            .replace("STAMP", "2024-06-11T00:00:00Z")
+            .replace("FROM", "1")
+            .replace("TO", "400");
+        scene.set(&rows).await;
+    }
+    scene.run("select").await;
+    let may = "select cdr_sync.plans_may_last() as may";
+    assert_eq!(scene.row(may).await, json!({"may": false}));
+    scene.set("vacuum analyze").await;
+    assert_eq!(scene.row(may).await, json!({"may": true}));
+    let removed = "insert into voicenter.removed_calls (account, call_id, started_at, updated_at)
+                   select 'other 1', 'gone ' || n, now(), now() from generate_series(1, 20000) n";
+    scene.set(removed).await;
+    assert_eq!(scene.row(may).await, json!({"may": false}));
+    scene.set("analyze voicenter.removed_calls").await;
+    assert_eq!(scene.row(may).await, json!({"may": true}));
+    // Whatever is set for the session stays.
+    scene.set("set enable_seqscan = off; set plan_cache_mode = force_custom_plan").await;
+    scene.set("update voicenter.cdr set updated_at = '2024-06-12Z' where account = 'other 1' and call_id < '000020'").await;
+    scene.set("select cdr_sync.fold_commit('other 1', '2024-06-12Z')").await;
+    let settings = "select current_setting('enable_seqscan') as scan, current_setting('plan_cache_mode') as mode";
+    assert_eq!(scene.row(settings).await, json!({"scan": "off", "mode": "force_custom_plan"}));
+}
+
 /// Rows and index entries of all tables that were read until now.
 async fn rows_read(scene: &mut ReaderScene) -> i64 {
     // Before PostgreSQL 15 counts are sent at most twice a second, and nothing hurries them.

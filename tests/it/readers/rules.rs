@@ -68,8 +68,36 @@ async fn a_transfer_is_part_of_the_call_that_it_continues() {
     );
     let talked = "select agent, first_agent_key, last_agent_key, talk_seconds from voicenter.calls";
     let expected = json!({"agent": "SIP9", "first_agent_key": "extension:SIP7", "last_agent_key": "extension:SIP9",
-                          "talk_seconds": 50});
+                          "talk_seconds": 80});
     assert_eq!(scene.row(talked).await, expected);
+}
+
+#[tokio::test]
+async fn a_transferred_call_was_talked_in_while_any_of_its_legs_was() {
+    let leg = |call: &str, kind: &str, second: u32, ring: u32, duration: u32| {
+        json!({"call_id": call, "type": kind, "started_at": format!("2024-06-10T10:{:02}:{:02}Z", second / 60, second % 60),
+               "ring_seconds": ring, "duration_seconds": duration})
+    };
+    let incoming = "Incoming Call";
+    let mut scene = ReaderScene::of(json!([
+        // The first leg goes on until the end of the call.
+        leg("includes", incoming, 0, 10, 300),
+        leg("includes", "XferCDR", 120, 5, 100),
+        // It ends where the next begins, and that rings in between.
+        leg("follows", incoming, 0, 10, 110),
+        leg("follows", "XferCDR", 120, 5, 100),
+        leg("overlaps", incoming, 0, 0, 130),
+        leg("overlaps", "Attended CDR leg1", 100, 0, 50),
+        leg("overlaps", "Attended CDR leg2", 140, 0, 60),
+        // Without a transfer, legs beside each other are one talk.
+        leg("beside", incoming, 0, 0, 130),
+        leg("beside", "Extension Outgoing", 200, 0, 50),
+    ]))
+    .await;
+    let talked = "select call_id, talk_seconds from voicenter.calls order by call_id";
+    let expected = json!([{"call_id": "beside", "talk_seconds": 130}, {"call_id": "follows", "talk_seconds": 210},
+                          {"call_id": "includes", "talk_seconds": 300}, {"call_id": "overlaps", "talk_seconds": 200}]);
+    assert_eq!(scene.rows(talked).await, expected);
 }
 
 #[tokio::test]

@@ -78,6 +78,15 @@ async fn verify_sees_counts_that_are_not_what_the_calls_say() {
         scene.database.execute(&change("- 1")).await;
         assert_eq!(wrong().await, 0, "{table}");
     }
+    for (table, counted) in [("queue_1day", "offered"), ("agent_1day", "calls")] {
+        let wrong = async || scene.store.compare_calls(ACCOUNT, hour(1)).await.unwrap().wrong_days;
+        let change = |by: &str| format!("update voicenter.{table} set {counted} = {counted} {by}");
+        assert_eq!(wrong().await, 0, "{table}");
+        scene.database.execute(&change("+ 1")).await;
+        assert_eq!(wrong().await, 1, "{table}");
+        scene.database.execute(&change("- 1")).await;
+        assert_eq!(wrong().await, 0, "{table}");
+    }
     scene.database.execute("delete from voicenter.agent_15min").await;
     assert_eq!(wrong().await, 2);
 }
@@ -89,7 +98,7 @@ async fn quarters_that_a_version_before_left_uncounted_are_counted_though_no_cal
     scene.read(hour(1), &[queued, cdr("2", at(1, 20))], at(12, 0)).await;
     let stamp = "select max(updated_at)::text from voicenter.calls";
     let before = scene.database.lines(stamp).await;
-    scene.database.execute("truncate voicenter.queue_15min, voicenter.agent_15min").await;
+    scene.database.execute("truncate voicenter.queue_15min, voicenter.agent_15min, voicenter.queue_1day, voicenter.agent_1day").await;
     scene
         .database
         .execute("update cdr_sync.reporting set folded_until = '-infinity', folded_call = ''")
@@ -131,6 +140,7 @@ async fn an_account_that_a_program_of_before_deletes_leaves_no_counts() {
     scene.database.execute(old).await;
     let left =
         "select (select count(*) from voicenter.queue_15min) + (select count(*) from voicenter.agent_15min)
+                    + (select count(*) from voicenter.queue_1day) + (select count(*) from voicenter.agent_1day)
                     + (select count(*) from cdr_sync.number)";
     assert_eq!(scene.database.count(left).await, 0);
 }

@@ -113,7 +113,8 @@ async fn what_is_older_than_the_floor_goes_with_all_that_was_made_of_it() {
     let made = "select count(*) from (
             select day from voicenter.calls union all select day from voicenter.queue_visits
             union all select day from voicenter.calls_15min union all select day from voicenter.queue_15min
-            union all select day from voicenter.agent_15min union all select (started_at at time zone 'UTC')::date from voicenter.cdr
+            union all select day from voicenter.agent_15min union all select day from voicenter.queue_1day
+            union all select day from voicenter.agent_1day union all select (started_at at time zone 'UTC')::date from voicenter.cdr
             union all select (started_at at time zone 'UTC')::date from voicenter.cdr_history
             union all select day from cdr_sync.day) d where day < '2024-06-08'";
     let rest = "select md5(string_agg(t, ',' order by t)) from (
@@ -122,6 +123,8 @@ async fn what_is_older_than_the_floor_goes_with_all_that_was_made_of_it() {
             union all select c::text from voicenter.calls_15min c where day >= '2024-06-08'
             union all select c::text from voicenter.queue_15min c where day >= '2024-06-08'
             union all select c::text from voicenter.agent_15min c where day >= '2024-06-08'
+            union all select c::text from voicenter.queue_1day c where day >= '2024-06-08'
+            union all select c::text from voicenter.agent_1day c where day >= '2024-06-08'
             union all select c::text from voicenter.cdr_history c where started_at >= '2024-06-08Z'
             union all select c::text from voicenter.cdr c where started_at >= '2024-06-08Z') x";
     assert!(scene.database.count(made).await > 100);
@@ -210,6 +213,8 @@ async fn a_call_on_both_sides_of_the_floor_stays_whole_until_its_last_row_goes()
         "calls_15min",
         "queue_15min",
         "agent_15min",
+        "queue_1day",
+        "agent_1day",
         "removed_calls",
         "cdr_history",
     ] {
