@@ -1,6 +1,7 @@
 //! The command line: what can be asked of the program, and its exit status.
 
 mod account;
+mod ask_the_daemon;
 mod check;
 mod descriptors;
 mod documents;
@@ -118,6 +119,9 @@ struct SpanArgs {
     /// Read up to, but not including, this time.
     #[arg(long, value_name = "T", value_parser = instant, requires = "from")]
     to: Option<DateTime<Utc>>,
+    /// Leave it to the daemon, and do not wait for it.
+    #[arg(long, requires = "from")]
+    no_wait: bool,
 }
 
 #[derive(Args, Clone, Copy, Debug)]
@@ -156,12 +160,15 @@ struct HealthcheckArgs {
 
 #[derive(Args, Clone, Copy, Debug)]
 #[command(
-    after_help = "Exit status: 0 if there are none, 4 if there are any.\n\nStop the daemon before using --retry."
+    after_help = "Exit status: 0 if there are none, 4 if there are any.\n\nBeside a daemon, --retry leaves the work to it and waits; Ctrl-C ends the waiting, not the work."
 )]
 struct RetryArgs {
     /// Ask the API for them again now.
     #[arg(long)]
     retry: bool,
+    /// Leave it to the daemon, and do not wait for it.
+    #[arg(long, requires = "retry")]
+    no_wait: bool,
 }
 
 /// The exit statuses that docs/contract.md#exit-status promises.
@@ -318,9 +325,9 @@ impl Cli {
                 Ok(Exit::Done)
             }
             Command::Run => run::run(config, sources, clock).await,
-            Command::Sync(args) => sync::run(&config, span(args)?, clock).await,
+            Command::Sync(args) => sync::run(&config, span(args.from, args.to)?, args.no_wait, clock).await,
             Command::Verify(VerifyArgs { from, to, details }) => {
-                let span = span(SpanArgs { from: Some(from), to: Some(to) })?;
+                let span = span(Some(from), Some(to))?;
                 verify::run(
                     &config,
                     span.ok_or_else(|| CliError::Usage("--from and --to are required".into()))?,
@@ -330,8 +337,8 @@ impl Cli {
                 .await
             }
             Command::Status(args) => status::run(&config, args.json, clock).await,
-            Command::Gaps(args) => gaps::run(&config, args.retry, clock).await,
-            Command::Rejected(args) => rejected::run(&config, args.retry, clock).await,
+            Command::Gaps(args) => gaps::run(&config, args, clock).await,
+            Command::Rejected(args) => rejected::run(&config, args, clock).await,
             Command::Resume(args) => resume::run(&config, args, clock).await,
             Command::Account(command) => account::run(&config, command).await,
             Command::Simulate(_) | Command::Demo(_) | Command::Completions(_) | Command::Man(_) => {
@@ -374,8 +381,8 @@ fn end_with_the_reader() {
     let _ = unsafe { signal(Signal::SIGPIPE, SigHandler::SigDfl) };
 }
 
-fn span(args: SpanArgs) -> Result<Option<Window>, CliError> {
-    let (Some(from), Some(to)) = (args.from, args.to) else { return Ok(None) };
+fn span(from: Option<DateTime<Utc>>, to: Option<DateTime<Utc>>) -> Result<Option<Window>, CliError> {
+    let (Some(from), Some(to)) = (from, to) else { return Ok(None) };
     let empty = || CliError::Usage(format!("--from {from} is not before --to {to}"));
     Window::new(from, to).map(Some).ok_or_else(empty)
 }

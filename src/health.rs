@@ -119,7 +119,7 @@ pub(crate) fn problems(
         found.push(Problem::new(
             ProblemKind::Gaps,
             format!("{}{spans} could not be read in full.{last}", minutes(span)),
-            "It is retried automatically at growing intervals; cdr-sync gaps shows when. cdr-sync resume ACCOUNT makes the daemon try at once; with the daemon stopped, use cdr-sync gaps --retry.",
+            "It is retried automatically at growing intervals; cdr-sync gaps shows when. cdr-sync gaps --retry tries at once.",
         ));
     }
     for (reason, count) in &overview.rejected {

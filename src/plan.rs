@@ -231,11 +231,6 @@ impl Planner {
         planner
     }
 
-    /// Requests that what is kept of `span` is read again, before reconcile and backfill.
-    pub fn ask_for(&mut self, span: Window) {
-        self.kept(span).into_iter().for_each(|span| self.asked.add(span));
-    }
-
     /// Sets the fields that the request of the next absorbed answer (or of a page held for it) left out, and the
     /// fields that the server does not provide at present.
     pub fn note_fields(&mut self, lacking: Lacking, refused: Lacking) {

@@ -53,6 +53,7 @@ mod transaction;
 pub mod trim;
 mod twin;
 pub mod window_read;
+pub mod work_request;
 
 use std::ops::Bound;
 use std::pin::Pin;

@@ -61,13 +61,18 @@ fn done(progress: &Progress) -> f64 {
 /// Windows, records, rate and remaining time, in one line.
 pub(super) fn words(progress: &Progress, elapsed: Duration) -> String {
     let rate = progress.records as f64 / elapsed.as_secs_f64().max(0.1);
-    let mut text = format!(
-        "{} windows, {} requests, {} records, {}/s",
-        thousands(progress.windows),
-        thousands(progress.requests),
-        thousands(progress.records),
-        thousands(rate as u64)
-    );
+    // A daemon that does the work tells only how far it is.
+    let mut text = if progress.requests == 0 {
+        "no request yet".to_owned()
+    } else {
+        format!(
+            "{} windows, {} requests, {} records, {}/s",
+            thousands(progress.windows),
+            thousands(progress.requests),
+            thousands(progress.records),
+            thousands(rate as u64)
+        )
+    };
     let share = done(progress);
     if share > 0.01 && share < 1.0 {
         let left = elapsed.as_secs_f64() * (1.0 - share) / share;

@@ -4,7 +4,7 @@ use chrono::TimeDelta;
 
 use super::sync::read_again;
 use super::table::{CellWidth, render, time};
-use super::{CliError, Exit};
+use super::{CliError, Exit, RetryArgs};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::setup;
@@ -16,7 +16,7 @@ const LISTED: i64 = 200;
 const AROUND: TimeDelta = TimeDelta::minutes(1);
 
 /// Lists the open rejected records, or reads the time around them again.
-pub(super) async fn run(config: &Config, retry: bool, clock: Clock) -> Result<Exit, CliError> {
+pub(super) async fn run(config: &Config, args: RetryArgs, clock: Clock) -> Result<Exit, CliError> {
     let store = setup::open_store(config)?;
     let rejected = store.rejected(None, LISTED).await?;
     for (account, count) in store.rejected_left_out().await? {
@@ -26,7 +26,7 @@ pub(super) async fn run(config: &Config, retry: bool, clock: Clock) -> Result<Ex
         println!("no rejected records");
         return Ok(Exit::Done);
     }
-    if retry {
+    if args.retry {
         let dated = rejected.iter().filter_map(|record| {
             let date = record.started_at?;
             Some((record.account.as_str(), Window::new(date - AROUND, date + AROUND)?))
@@ -38,7 +38,7 @@ pub(super) async fn run(config: &Config, retry: bool, clock: Clock) -> Result<Ex
                 "{undated} records have no date to search by; cdr-sync sync --from --to reads a span again"
             );
         }
-        return read_again(config, dated, clock).await;
+        return read_again(config, dated, "rejected", args.no_wait, clock).await;
     }
     let shown = CellWidth::on_stdout();
     let rows: Vec<Vec<String>> = rejected
@@ -66,7 +66,7 @@ pub(super) async fn run(config: &Config, retry: bool, clock: Clock) -> Result<Ex
         );
     }
     println!(
-        "\nThey are tried again whenever the API returns them. With the daemon stopped, cdr-sync rejected --retry asks for them at once."
+        "\nThey are tried again whenever the API returns them. cdr-sync rejected --retry asks for them at once."
     );
     Ok(Exit::Incomplete)
 }

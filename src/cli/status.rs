@@ -10,6 +10,7 @@ use crate::health::facts::AccountFacts;
 use crate::health::{self, AccountState, Level, Problem, problems};
 use crate::setup;
 use crate::store::account::AccountStatus;
+use crate::voicenter::said::printable;
 
 /// Prints a table with what is wrong below it, or JSON.
 pub(super) async fn run(config: &Config, as_json: bool, clock: Clock) -> Result<Exit, CliError> {
@@ -50,6 +51,22 @@ pub(super) async fn run(config: &Config, as_json: bool, clock: Clock) -> Result<
         let configured = config.accounts.iter().any(|known| known.name == *name);
         for problem in problems(account, configured, None, poll, now) {
             println!("\n{}", in_two_lines(name, &problem, &paint));
+        }
+    }
+    let names: Vec<String> = accounts.iter().map(|account| account.status.name.clone()).collect();
+    for (name, requests) in store.recent_work(&names).await? {
+        for request in requests.iter().filter(|request| !request.is_finished()) {
+            let how = match request.state.as_str() {
+                "running" => format!("{:.0} % read", request.progress * 100.0),
+                _ => "waiting for the daemon".to_owned(),
+            };
+            println!(
+                "\n{} {name}: to be read again from {} to {} UTC ({}): {how}",
+                paint.quiet("·"),
+                request.from.format("%Y-%m-%d %H:%M:%S"),
+                request.to.format("%Y-%m-%d %H:%M:%S"),
+                printable(&request.reason)
+            );
         }
     }
     for pair in store.shared_calls().await? {

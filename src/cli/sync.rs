@@ -7,6 +7,7 @@ use indicatif::MultiProgress;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::ask_the_daemon::{self, Asked, merged, numbers};
 use super::progress;
 use super::run::stop_signal;
 use super::table::{span as span_text, thousands};
@@ -16,38 +17,51 @@ use crate::config::Config;
 use crate::plan::Mode;
 use crate::setup;
 use crate::store::Store;
+use crate::store::account::AccountStatus;
 use crate::store::calls::SliceSize;
 use crate::sync::engine::Engine;
 use crate::sync::leadership::Leases;
 use crate::sync::status::{Progress, ProgressWatch};
 use crate::sync::{Account, SyncError};
+use crate::voicenter::said::printable;
 use crate::window::Window;
 
 /// A pass gives up after the ledger was changed by others this many times.
 const RELOADS: u32 = 5;
 
 /// Reads everything up to now, or only `span` again.
-pub(super) async fn run(config: &Config, span: Option<Window>, clock: Clock) -> Result<Exit, CliError> {
+pub(super) async fn run(
+    config: &Config,
+    span: Option<Window>,
+    no_wait: bool,
+    clock: Clock,
+) -> Result<Exit, CliError> {
     setup::validate(config)?;
     let store = setup::open_store(config)?;
     store.migrate().await?;
     let accounts = setup::accounts(config, &store).await?;
-    let work = accounts.into_iter().map(|account| (account, span.into_iter().collect()));
-    pass(&store, work.collect(), if span.is_some() { Mode::Asked } else { Mode::Pass }, clock).await
+    let work: Vec<_> = accounts.into_iter().map(|account| (account, span.into_iter().collect())).collect();
+    if no_wait {
+        return leave(&store, work, "sync").await;
+    }
+    let mode = if span.is_some() { Mode::Asked } else { Mode::Pass };
+    pass(&store, work, mode, "sync", clock).await
 }
 
 /// Reads spans again, each for its account.
 pub(super) async fn read_again(
     config: &Config,
     spans: Vec<(&str, Window)>,
+    reason: &'static str,
+    no_wait: bool,
     clock: Clock,
 ) -> Result<Exit, CliError> {
     let store = setup::open_store(config)?;
     let accounts = setup::accounts(config, &store).await?;
     let mut work = Vec::new();
     for account in accounts {
-        let own: Vec<Window> =
-            spans.iter().filter(|(name, _)| *name == account.name).map(|(_, span)| *span).collect();
+        let own = spans.iter().filter(|(name, _)| *name == account.name).map(|(_, span)| *span);
+        let own = merged(own.collect());
         if !own.is_empty() {
             work.push((account, own));
         }
@@ -55,7 +69,19 @@ pub(super) async fn read_again(
     if work.is_empty() {
         return Err(CliError::Failed("none of these accounts is configured".into()));
     }
-    pass(&store, work, Mode::Asked, clock).await
+    if no_wait {
+        return leave(&store, work, reason).await;
+    }
+    pass(&store, work, Mode::Asked, reason, clock).await
+}
+
+/// Asks the daemon, now or whenever one starts, and returns.
+async fn leave(store: &Store, work: Vec<(Account, Vec<Window>)>, reason: &str) -> Result<Exit, CliError> {
+    for (account, spans) in work {
+        let ids = ask_the_daemon::ask(store, &account.name, &spans, reason).await?;
+        println!("{}: left to the daemon (cdr_sync.request {})", account.name, numbers(&ids));
+    }
+    Ok(Exit::Done)
 }
 
 /// Runs one pass over some accounts concurrently, each with the spans asked for.
@@ -63,6 +89,7 @@ async fn pass(
     store: &Store,
     work: Vec<(Account, Vec<Window>)>,
     mode: Mode,
+    reason: &'static str,
     clock: Clock,
 ) -> Result<Exit, CliError> {
     let started = monotonic();
@@ -80,25 +107,91 @@ async fn pass(
         let shown = progress::show(&bars, &account.name, watch.clone());
         tasks.spawn(async move {
             let name = account.name.clone();
-            let ended = one(account, spans, mode, store, clock, watch.clone(), stop).await;
+            let ended =
+                one(account, spans.clone(), mode, store.clone(), clock, watch.clone(), stop.clone()).await;
+            // A daemon leads the account, so it does the work. Another command would not.
+            let asked = match &ended {
+                Err(SyncError::Led { holder, .. })
+                    if mode == Mode::Asked
+                        && !stop.is_cancelled()
+                        && store.daemons().await.is_ok_and(|daemons| daemons.contains(holder)) =>
+                {
+                    Some(left_to(holder, &store, &name, &spans, reason, &watch, &stop).await)
+                }
+                _ => None,
+            };
             drop(shown);
-            (name, ended, watch.read())
+            (name, ended, asked, watch.read())
         });
     }
-    let mut exit = Exit::Done;
+    let (mut exit, mut is_own) = (Exit::Done, false);
     while let Some(ended) = tasks.join_next().await {
-        let (name, ended, progress) =
+        let (name, ended, asked, progress) =
             ended.map_err(|error| CliError::Failed(format!("a task panicked: {error}")))?;
         let _ = bars.clear();
+        if let Some(asked) = asked {
+            exit = worse(exit, report_asked(store, &name, asked).await?);
+            continue;
+        }
+        is_own = true;
         exit = worse(exit, report(store, &name, ended, &progress, started).await?);
     }
-    if stop.is_cancelled() {
+    if stop.is_cancelled() && is_own {
         eprintln!(
             "cdr-sync: stopped before the end; what was read is stored, and the next start continues there"
         );
         exit = worse(exit, Exit::Failed);
     }
     Ok(exit)
+}
+
+async fn left_to(
+    holder: &str,
+    store: &Store,
+    account: &str,
+    spans: &[Window],
+    reason: &str,
+    watch: &ProgressWatch,
+    stop: &CancellationToken,
+) -> Result<Asked, CliError> {
+    let ids = ask_the_daemon::ask(store, account, spans, reason).await?;
+    eprintln!(
+        "cdr-sync: account {account}: left to the daemon, {holder} (cdr_sync.request {}); Ctrl-C ends the waiting, not the work",
+        numbers(&ids)
+    );
+    ask_the_daemon::wait(store, account, ids, watch, stop).await
+}
+
+async fn report_asked(store: &Store, name: &str, asked: Result<Asked, CliError>) -> Result<Exit, CliError> {
+    Ok(match asked {
+        Ok(Asked::Finished(requests)) => {
+            let mut exit = Exit::Done;
+            for request in requests {
+                let span = format!(
+                    "{} to {}",
+                    request.from.format("%Y-%m-%d %H:%M:%S"),
+                    request.to.format("%Y-%m-%d %H:%M:%S UTC")
+                );
+                match request.error {
+                    None => println!("{name}: the daemon has read {span} again"),
+                    Some(error) => {
+                        println!("{name}: {span}: {}", printable(&error));
+                        exit = Exit::Incomplete;
+                    }
+                }
+            }
+            let status = store.status().await?;
+            worse(exit, report_left(name, status.iter().find(|status| status.name == name)))
+        }
+        Ok(Asked::Left(ids)) => {
+            println!("{name}: the daemon goes on with it (cdr_sync.request {})", numbers(&ids));
+            Exit::Failed
+        }
+        Err(error) => {
+            eprintln!("cdr-sync: {error}");
+            error.exit()
+        }
+    })
 }
 
 async fn one(
@@ -174,12 +267,16 @@ async fn report(
         thousands(progress.removed),
         span_text(chrono::TimeDelta::from_std(started.elapsed()).unwrap_or_default()),
     );
+    Ok(report_left(name, status))
+}
+
+fn report_left(name: &str, status: Option<&AccountStatus>) -> Exit {
     let (gaps, rejected) = status.map_or((0, 0), |status| (status.gaps, status.rejected));
     if gaps + rejected == 0 {
-        return Ok(Exit::Done);
+        return Exit::Done;
     }
     println!("{name}: {gaps} open gaps (cdr-sync gaps), {rejected} rejected records (cdr-sync rejected)");
-    Ok(Exit::Incomplete)
+    Exit::Incomplete
 }
 
 /// The exit status that matters more to the caller: wrong usage, a refused credential, a failure, then incomplete.

@@ -16,6 +16,7 @@ use crate::health::facts::AccountFacts;
 use crate::health::{Problem, allowance, problems, state, status};
 use crate::store::activity::{Activity, Backfill, HourOfCalls, RecentRead};
 use crate::store::lateness::Completeness;
+use crate::voicenter::said::printable;
 use crate::window::Lane;
 
 /// Up to this many accounts are described in full; of more accounts only those that the page asks for, as many at most.
@@ -123,6 +124,16 @@ fn add_details(
     account["completeness"] = json!(activity.completeness.as_ref().map(completeness_json));
     account["building"] =
         json!(activity.building.map(|building| json!({ "folded": building.folded, "rows": building.rows })));
+    account["work"] = activity
+        .work
+        .iter()
+        .map(|request| {
+            json!({
+                "id": request.id, "from": request.from, "to": request.to, "reason": printable(&request.reason),
+                "state": request.state, "progress": request.progress, "error": request.error.as_deref().map(printable),
+            })
+        })
+        .collect();
     account["calls"] = json!(all.as_ref().map(|all| calls(all, now)));
     account["budget"] = budget(activity, page.accounts.get(&status.name));
     account["recent"] = activity.recent.iter().map(read_json).collect();

@@ -189,6 +189,20 @@ function gaps(list) {
   return section;
 }
 
+// Spans that somebody asked the daemon to read again, by a command or in SQL.
+function work(list) {
+  if (!list || !list.length) return null;
+  const table = el('table', {}, row('th', ['number', 'from', 'to', 'why', 'state'], [0]));
+  for (const asked of list) {
+    const [from, to] = [asked.from, asked.to].map(local);
+    const state = asked.state === 'running' ? `${Math.floor(asked.progress * 100)} % read` : asked.error ? `${asked.state}: ${asked.error}` : asked.state;
+    table.append(row('td', [asked.id, `${day(from)} ${clock(from)}`, `${day(to)} ${clock(to)}`, asked.reason, state], [0]));
+  }
+  const section = part('To be read again, because somebody asked for it', el('div', { class: 'scroll' }, table));
+  section.classList.add('wide', 'work');
+  return section;
+}
+
 function row(tag, cells, numeric) {
   return el('tr', {}, ...cells.map((cell, i) => el(tag, numeric.includes(i) ? { class: 'n' } : {}, cell instanceof Node ? cell : String(cell))));
 }
@@ -234,7 +248,7 @@ function draw(account, now, many) {
   if (many) box.append(opener(name, account));
   if (!account.calendar) return box;
   const parts = el('div', { class: 'parts' });
-  for (const piece of [calls(account.calls), calendar(account.calendar), budget(account.budget), backfill(account), building(account.building), gaps(account.gaps), recent(name, account.recent)]) {
+  for (const piece of [calls(account.calls), calendar(account.calendar), budget(account.budget), backfill(account), building(account.building), work(account.work), gaps(account.gaps), recent(name, account.recent)]) {
     if (piece) parts.append(piece);
   }
   box.append(parts);

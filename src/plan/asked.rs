@@ -3,16 +3,17 @@
 
 use std::collections::VecDeque;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::choice::{Choice, outward};
 use super::kept::clip;
 use super::{Mode, Planner};
 use crate::plan::ledger::LedgerChange;
+use crate::read::Reading;
 use crate::read::request::Reason;
 use crate::window::bounds::floor;
 use crate::window::coverage::Coverage;
-use crate::window::{Order, Window};
+use crate::window::{Lane, Order, Window};
 
 /// A piece of an asked span.
 #[derive(Clone, Copy, Debug)]
@@ -52,6 +53,20 @@ impl AskedSpans {
         self.waiting.extend(self.now.take());
     }
 
+    /// How much of `span` waits, with what is left of the piece that is being read.
+    pub(super) fn left_of(&self, span: Window, reading: &[Window]) -> TimeDelta {
+        let waiting = self.waiting.iter().filter(|piece| piece.span == span).map(|piece| piece.window.len());
+        let now = self.now.filter(|piece| piece.span == span).into_iter();
+        let now = now.flat_map(|_| reading.iter().map(Window::len));
+        waiting.chain(now).sum()
+    }
+
+    /// Forgets a span: nobody waits for it any more. Returns `true` if it was being read.
+    pub(super) fn withdraw(&mut self, span: Window) -> bool {
+        self.waiting.retain(|piece| piece.span != span);
+        self.now.take_if(|piece| piece.span == span).is_some()
+    }
+
     /// Forgets what is older than `floor`.
     pub(super) fn keep_from(&mut self, floor: DateTime<Utc>) {
         self.waiting.retain_mut(|piece| clip(&mut piece.window, floor));
@@ -74,12 +89,45 @@ impl AskedSpans {
         (self.now, self.read, self.horizon) = (Some(piece), Coverage::new(), None);
     }
 
-    fn is_waiting(&self, span: Window) -> bool {
+    pub(super) fn is_waiting(&self, span: Window) -> bool {
         self.waiting.iter().chain(&self.now).any(|piece| piece.span == span)
     }
 }
 
 impl Planner {
+    /// Requests that what is kept of `span` is read again, before reconcile and backfill.
+    /// Returns that part; `None` if nothing of it is kept.
+    pub fn ask_for(&mut self, span: Window) -> Option<Window> {
+        let kept = self.kept(span);
+        kept.into_iter().for_each(|kept| self.asked.add(kept));
+        kept
+    }
+
+    /// Forgets a span that was asked for.
+    pub fn withdraw(&mut self, span: Window) {
+        if self.asked.withdraw(span) {
+            self.readings.remove(&Lane::Asked);
+        }
+    }
+
+    /// Returns `true` while a part of a span that was asked for is still to be read.
+    pub fn waits_for(&mut self, span: Window, now: DateTime<Utc>) -> bool {
+        // An account on which nothing else goes on would never come to it.
+        while self.drop_unreachable(now).is_some() {}
+        self.asked.is_waiting(span)
+    }
+
+    /// The oldest instant that the API is known to have.
+    pub fn oldest_of_api(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        self.ledger.profile.range.oldest(now)
+    }
+
+    /// How much of a span that was asked for is still to be read.
+    pub fn left_of(&self, span: Window) -> TimeDelta {
+        let reading = self.readings.get(&Lane::Asked).map(Reading::left).unwrap_or_default();
+        self.asked.left_of(span, &reading)
+    }
+
     /// The first piece of an asked span that can be requested now.
     pub(super) fn next_asked(&mut self, now: DateTime<Utc>) -> Option<Choice> {
         // The other lanes find out first where history ends.
@@ -118,7 +166,7 @@ impl Planner {
         // In this mode nothing finds out whether history ends at the refused window.
         let refused = self.refused_at.filter(|_| self.mode == Mode::Asked).map(|refused| refused.window);
         for window in gaps.chain(waiting.map(|other| other.window)).chain(refused) {
-            settled.claim(window, chrono::TimeDelta::zero());
+            settled.claim(window, TimeDelta::zero());
         }
         // The newest minutes are read at every poll.
         let until = piece.window.to().min(now - self.settings.newest);
@@ -145,12 +193,16 @@ impl Planner {
 
     /// Finishes a piece that turned out to lie before the API's history.
     pub(super) fn finish_unreachable(&mut self, now: DateTime<Utc>, change: &mut LedgerChange) {
+        if let Some(span) = self.drop_unreachable(now) {
+            change.finished = Some(span).filter(|span| !self.asked.is_waiting(*span));
+        }
+    }
+
+    /// Drops a piece that turned out to lie before the API's history; returns its span.
+    pub(super) fn drop_unreachable(&mut self, now: DateTime<Utc>) -> Option<Window> {
         let first = self.first_of_api(now);
         let beyond = |piece: &Piece| piece.again && piece.window.to() <= first;
-        if let Some(at) = self.asked.waiting.iter().position(beyond)
-            && let Some(piece) = self.asked.waiting.remove(at)
-        {
-            change.finished = Some(piece.span).filter(|span| !self.asked.is_waiting(*span));
-        }
+        let at = self.asked.waiting.iter().position(beyond)?;
+        self.asked.waiting.remove(at).map(|piece| piece.span)
     }
 }

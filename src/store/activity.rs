@@ -7,6 +7,7 @@ use sqlx::postgres::types::PgRange;
 use sqlx::{FromRow, PgConnection};
 
 use super::lateness::{self, Completeness};
+use super::work_request::{self, WorkRequest};
 use super::{Store, StoreError, sql_as};
 use crate::window::Window;
 
@@ -26,6 +27,8 @@ pub struct Activity {
     pub completeness: Option<Completeness>,
     /// How far `voicenter.calls` is, while it does not follow all rows yet.
     pub building: Option<Building>,
+    /// What was asked of its leader: open, or ended within the hour.
+    pub work: Vec<WorkRequest>,
 }
 
 /// How far `voicenter.calls` is.
@@ -101,6 +104,7 @@ impl Store {
             let mut recent = recent(&mut tx, accounts).await?;
             let mut completeness = lateness::completeness(&mut tx, accounts).await?;
             let building = building(&mut tx, accounts).await?;
+            let mut work = work_request::recent(&mut tx, accounts).await?;
             tx.commit().await?;
             let activity = |account: &String| {
                 let activity = Activity {
@@ -109,6 +113,7 @@ impl Store {
                     recent: recent.remove(account).unwrap_or_default(),
                     completeness: completeness.remove(account),
                     building: building.get(account).copied(),
+                    work: work.remove(account).unwrap_or_default(),
                 };
                 (account.clone(), activity)
             };

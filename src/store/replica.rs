@@ -5,7 +5,7 @@ use std::time::Duration;
 use sqlx::FromRow;
 
 use super::lease::Holder;
-use super::{Store, StoreError, delta, interval, sql, sql_as};
+use super::{Store, StoreError, delta, interval, sql, sql_as, sql_value};
 
 /// A daemon that is running on this database.
 #[derive(Clone, Debug, PartialEq, Eq, FromRow)]
@@ -52,6 +52,19 @@ impl Store {
             .await?;
             tx.commit().await?;
             Ok(replicas)
+        })
+        .await
+    }
+
+    /// The daemons that are running on this database.
+    pub async fn daemons(&self) -> Result<Vec<String>, StoreError> {
+        self.soon(async {
+            let mut tx = self.begin().await?;
+            let statement =
+                "select name from cdr_sync.replica where expires_at > clock_timestamp() order by name";
+            let daemons = sql_value(statement).fetch_all(&mut *tx).await?;
+            tx.commit().await?;
+            Ok(daemons)
         })
         .await
     }

@@ -3,6 +3,7 @@
 mod comparing;
 pub(super) mod loading;
 mod storing;
+mod work_requests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -36,6 +37,7 @@ use crate::voicenter::{Action, Capability, Form};
 use crate::window::{Lane, Window};
 use comparing::Comparison;
 use loading::{Learned, Loaded};
+use work_requests::WorkRequests;
 
 /// Look up at most this many missing records by CallID; above that, only re-reads of the window decide.
 const CALLS_ASKED: usize = 25;
@@ -80,6 +82,7 @@ pub struct Engine {
     clocks: ClockWatch,
     churn: Churn,
     comparison: Comparison,
+    work: WorkRequests,
 }
 
 impl Engine {
@@ -148,6 +151,7 @@ impl Engine {
             clocks: ClockWatch::default(),
             churn: Churn::default(),
             comparison: Comparison::default(),
+            work: WorkRequests::default(),
         })
     }
 
@@ -240,6 +244,9 @@ impl Engine {
     /// Waits for the answer that is being stored and releases the lease. Also called after `tick` was cancelled.
     pub async fn close(mut self) -> Result<(), SyncError> {
         let settled = self.settle().await;
+        if settled.is_ok() {
+            self.note_work().await;
+        }
         self.leadership.release().await;
         settled.map(drop)
     }
@@ -275,6 +282,7 @@ impl Engine {
             None => {}
         }
         let knowledge = self.learned_anew();
+        let finished = change.finished;
         let mut batch = PendingBatch {
             account: self.fetcher.account.name.clone(),
             fence: self.leadership.fence,
@@ -302,6 +310,8 @@ impl Engine {
         let storing = storing::store_batch(store, clock, batch, watch);
         let span = tracing::info_span!("store", account = self.fetcher.account.name);
         self.storing = Some(tokio::spawn(storing.instrument(span)));
+        // It is noted once this answer is stored.
+        finished.into_iter().for_each(|window| self.work.finish(window));
         if let Some(error) = &failure {
             self.note_failure(error).await;
         }
@@ -360,6 +370,8 @@ impl Engine {
         self.planner.keep_from(committed.kept_from);
         let unread = self.planner.unread(self.fetcher.clock.now());
         self.fetcher.watch.update(|progress| progress.unread = unread);
+        self.work.stored();
+        self.note_work().await;
         Ok(true)
     }
 

@@ -10,7 +10,7 @@ mod window;
 pub(super) use account::{
     AccountStopped, DaysNotCompared, ErrorNotNoted, Fenced, FieldChurns, FieldsDoubted, HandedOver,
     LatenessNotNoted, Leading, LedgerReloaded, NotStored, Panicked, ReportingZoneUnknown, Resumed, RowsLost,
-    ScopeChanged, Standby,
+    ScopeChanged, Standby, WorkNotNoted, WorkTaken,
 };
 pub(super) use clocks::{ClocksDiffer, FutureDates, ZoneContradicted, ZoneNotLookedAt};
 pub(super) use lease::{LeaseLost, LeaseNotReleased, LeaseNotRenewed, NotLeft, NotShownUp};

@@ -33,9 +33,28 @@ pub(super) struct Share {
     handed_over: watch::Sender<BTreeSet<String>>,
     given_up: watch::Sender<BTreeSet<String>>,
     left_alone: watch::Sender<BTreeSet<String>>,
+    /// The open rows of `cdr_sync.request` of each account, as they were looked up last.
+    open_work: watch::Sender<BTreeMap<String, BTreeSet<i64>>>,
 }
 
 impl Share {
+    /// Returns once the open rows of `account` are others than `known`.
+    pub(super) async fn has_other_work(&self, account: &str, known: BTreeSet<i64>) {
+        let mut open = self.open_work.subscribe();
+        // The sender outlives the wait, so the channel cannot close.
+        let _ = open.wait_for(|open| open.get(account).is_some_and(|open| *open != known)).await;
+    }
+
+    /// The open rows of `account`, once each time that they were looked up.
+    pub(super) fn open_work(&self, account: &str) -> Option<BTreeSet<i64>> {
+        let mut taken = None;
+        self.open_work.send_if_modified(|open| {
+            taken = open.remove(account);
+            false
+        });
+        taken
+    }
+
     /// Returns once `account` is to be handed over.
     pub(super) async fn takes_away(&self, account: &str) {
         until(&self.handed_over, |accounts| accounts.contains(account)).await;
@@ -76,6 +95,16 @@ impl Share {
                     let led = named(&|progress| progress.leads);
                     let failing = named(&|progress| progress.leads && progress.failing_for >= FAILING);
                     let unable = named(&|progress| !progress.leads && is_given_up(progress, now));
+                    match store.open_work(&led).await {
+                        Ok(mut open) => {
+                            // Without any, too: what is under way may have been deleted.
+                            for account in &led {
+                                open.entry(account.clone()).or_default();
+                            }
+                            self.open_work.send_replace(open);
+                        }
+                        Err(error) => NotShownUp { error: &error }.emit(),
+                    }
                     self.handed_over.send_replace(to_hand_over(&led, &holder.id, &replicas));
                     self.given_up.send_replace(for_others(failing, &holder.id, &replicas));
                     self.left_alone.send_replace(for_others(unable, &holder.id, &replicas));

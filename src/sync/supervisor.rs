@@ -251,6 +251,14 @@ async fn turn_until(
 ) -> Result<Ending, SyncError> {
     let mut asked = false;
     loop {
+        if let Some(open) = share.open_work(&account.name)
+            && engine.work() != open
+        {
+            tokio::select! {
+                () = stop.cancelled() => return Ok(Ending::Stopped),
+                () = Box::pin(engine.take_on_work(&open)) => {}
+            }
+        }
         let turn = tokio::select! {
             biased;
             () = stop.cancelled() => return Ok(Ending::Stopped),
@@ -272,6 +280,7 @@ async fn turn_until(
             }
             let wait = (until - clock.now()).to_std().unwrap_or_default();
             watch.heart.beats_within(wait + TURN);
+            let work = engine.work();
             tokio::select! {
                 () = stop.cancelled() => return Ok(Ending::Stopped),
                 // Only when idle, so that nothing that was read is lost.
@@ -280,6 +289,7 @@ async fn turn_until(
                 }
                 () = clock.sleep_until(until) => {}
                 () = engine.gaps_resumed() => {}
+                () = share.has_other_work(&account.name, work) => {}
             }
         }
     }

@@ -36,7 +36,7 @@ const MAY_KNOW: [(&str, &[&str]); 20] = [
         ],
     ),
     ("health", &["window", "voicenter", "store", "sync", "clock"]),
-    ("http", &["window", "store", "sync", "clock", "metrics", "health"]),
+    ("http", &["window", "voicenter", "store", "sync", "clock", "metrics", "health"]),
     ("config", &["plan", "store", "voicenter", "phone_number"]),
     ("setup", &["plan", "read", "voicenter", "store", "rate_limit", "sync", "config"]),
     ("systemd", &["clock"]),

@@ -175,10 +175,21 @@ async fn status_is_the_commands_and_the_overview_says_more() {
     assert_eq!(status, 200);
     let accounts = scene.store.status().await.unwrap();
     assert_eq!(body, cdr_sync::health::status::json(&accounts, now()));
+    // Whoever asked may have written anything; the page gets no control characters.
+    sqlx::raw_sql(
+        "insert into cdr_sync.request (account, span, reason, state, progress)
+         values ('sales', '[2026-11-01Z,2026-11-02Z)', E'a\\x1b[31m b', 'running', 0.25)",
+    )
+    .execute(&mut scene.database.sql().await)
+    .await
+    .unwrap();
     let (_, overview) = scene.json("/api/overview").await;
     let sales = &overview["accounts"][1];
     assert_eq!(sales["status"]["account"], "sales");
     assert_eq!(sales["state"], "behind");
+    let work = &sales["work"][0];
+    assert_eq!((&work["state"], &work["progress"]), (&"running".into(), &0.25.into()));
+    assert!(!work["reason"].as_str().unwrap().contains('\x1b'), "{work}");
     // A page that is still open after an upgrade runs the older script, which reads these names.
     assert_eq!(sales["standing"], sales["state"]);
     for problem in sales["problems"].as_array().unwrap() {

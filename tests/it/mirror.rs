@@ -1,6 +1,7 @@
 //! The daemon held to its promises: a simulated Voicenter on one side, a real PostgreSQL on the other, and a
 //! comparison that shares nothing with the daemon's own decoder or with `verify`.
 
+mod asked;
 mod capabilities;
 mod clocks;
 mod dialects;

@@ -6,3 +6,4 @@ mod memory;
 mod outcomes;
 mod scene;
 mod strangers;
+mod work;

@@ -137,6 +137,32 @@ impl ErrorNotNoted<'_> {
     }
 }
 
+/// What was asked of the leader could not be looked up or written down; it is tried again.
+pub(in crate::sync) struct WorkNotNoted<'a> {
+    pub account: &'a str,
+    pub error: &'a StoreError,
+}
+
+impl WorkNotNoted<'_> {
+    pub(in crate::sync) fn emit(&self) {
+        let Self { account, error } = self;
+        tracing::warn!(event = "work_not_noted", account, %error, "requests could not be looked up or noted");
+    }
+}
+
+/// Spans are read again because somebody asked for it.
+pub(in crate::sync) struct WorkTaken<'a> {
+    pub account: &'a str,
+    pub requests: usize,
+}
+
+impl WorkTaken<'_> {
+    pub(in crate::sync) fn emit(&self) {
+        let Self { account, requests } = self;
+        tracing::info!(event = "work_taken", account, requests, "reading what was asked for");
+    }
+}
+
 /// The configuration of what the account reads has changed.
 pub(in crate::sync) struct ScopeChanged<'a> {
     pub account: &'a str,

@@ -26,7 +26,6 @@ struct Row {
     handled_by: String,
     first_agent_key: Option<String>,
     last_agent_key: Option<String>,
-    agent_key: Option<String>,
     ended_at: DateTime<Utc>,
     queues: i32,
     customer_number: Option<String>,
@@ -99,7 +98,7 @@ async fn assert_calls(scene: &MirrorScene, intents: &[Intent]) {
     let (from, to) = span(scene);
     let rows: Vec<Row> = sqlx::query_as(
         "select call_id, direction, outcome, missed, wait_seconds, wait_source, talk_seconds, transferred, transfer_answered,
-             handled_by, first_agent_key, last_agent_key, agent_key, ended_at, queues, customer_number
+             handled_by, first_agent_key, last_agent_key, ended_at, queues, customer_number
          from voicenter.calls where started_at >= $1 and started_at < $2",
     )
     .bind(from)

@@ -29,7 +29,9 @@ fn what_one_nodes_clock_left_unread_is_not_forgotten_for_the_right_clock_of_anot
     // How many answers of the newer span come from the node that is behind, and whether all is read in the end.
     for (bad, complete) in [(1, true), (100, false)] {
         let mut planner = planner(Mode::Asked, NOW - 3 * DAY, NOW);
-        spans.iter().for_each(|span| planner.ask_for(*span));
+        for span in spans {
+            planner.ask_for(span);
+        }
         let mut left = bad;
         let run = run(planner, 20, |request, _| {
             let recent = request.sent.to > at(NOW - DAY);

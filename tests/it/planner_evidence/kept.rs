@@ -72,7 +72,9 @@ proptest! {
     ) {
         let calls = Calls::every(2 * HOUR, 40);
         let mut planner = Planner::new(PlanSettings::default(), mode, ledger, at(NOW));
-        asked.into_iter().for_each(|span| planner.ask_for(span));
+        for span in asked {
+            planner.ask_for(span);
+        }
         let mut now = NOW;
         for nth in 0..120 {
             let raised = raises.iter().filter(|(at, _)| *at == nth).map(|(_, days)| at(NOW - days * DAY)).max();

@@ -265,7 +265,8 @@ async fn no_plan_lasts_beside_a_table_that_has_outgrown_its_statistics() {
     scene.set("set enable_seqscan = off; set plan_cache_mode = force_custom_plan").await;
     scene.set("update voicenter.cdr set updated_at = '2024-06-12Z' where account = 'other 1' and call_id < '000020'").await;
     scene.set("select cdr_sync.fold_commit('other 1', '2024-06-12Z')").await;
-    let settings = "select current_setting('enable_seqscan') as scan, current_setting('plan_cache_mode') as mode";
+    let settings =
+        "select current_setting('enable_seqscan') as scan, current_setting('plan_cache_mode') as mode";
     assert_eq!(scene.row(settings).await, json!({"scan": "off", "mode": "force_custom_plan"}));
 }
 
