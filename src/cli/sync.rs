@@ -172,12 +172,13 @@ async fn report_asked(store: &Store, name: &str, asked: Result<Asked, CliError>)
                     request.from.format("%Y-%m-%d %H:%M:%S"),
                     request.to.format("%Y-%m-%d %H:%M:%S UTC")
                 );
-                match request.error {
-                    None => println!("{name}: the daemon has read {span} again"),
-                    Some(error) => {
-                        println!("{name}: {span}: {}", printable(&error));
-                        exit = Exit::Incomplete;
-                    }
+                if request.state == "done" {
+                    println!("{name}: the daemon has read {span} again");
+                } else {
+                    // Whoever ends a request by hand need not say why.
+                    let error = request.error.as_deref().unwrap_or("withdrawn");
+                    println!("{name}: {span}: {}", printable(error));
+                    exit = Exit::Incomplete;
                 }
             }
             let status = store.status().await?;
