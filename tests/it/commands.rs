@@ -11,5 +11,6 @@ mod older;
 mod query;
 mod resume;
 mod scene;
+mod simulate;
 mod status;
 mod verify;

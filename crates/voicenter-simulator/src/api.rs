@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use axum::body::{Body, to_bytes};
 use axum::extract::{ConnectInfo, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
@@ -18,30 +19,42 @@ use secrecy::ExposeSecret;
 use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
 
+use super::admin;
 use super::answer::{self, WireError};
 use super::connection::Peer;
 use super::dialect::Dialect;
-use super::faults::{Fault, Faults};
+use super::faults::{Fault, FaultBoard, Faults};
 use super::options::{ApiGeneration, SimulatorOptions};
 use super::request::{self, BadRequest};
 use super::request_log::{RateLimit, RequestEntry, RequestLog, RequestOutcome};
 use super::rules;
 use super::search;
-use super::world::World;
-use crate::clock::WorldClock;
+use super::world::{ByHand, World};
+use crate::clock::AdjustableClock;
 
 /// Request bodies larger than this are refused.
 const LARGEST_REQUEST: usize = 1 << 20;
 
+/// The same for requests to `/simulator/`, which may bring many records.
+pub(crate) const LARGEST_ADMIN_REQUEST: usize = 64 << 20;
+
 #[derive(Debug)]
 pub(crate) struct Api {
     pub(crate) options: SimulatorOptions,
-    pub(crate) clock: WorldClock,
+    pub(crate) clock: AdjustableClock,
     pub(crate) world: World,
     pub(crate) log: RequestLog,
     pub(crate) faults: Faults,
     pub(crate) rate: RateLimit,
     pub(crate) stopped: CancellationToken,
+    pub(crate) beginning: Beginning,
+}
+
+/// What can be changed while the API runs, as it was before the first request.
+#[derive(Debug)]
+pub(crate) struct Beginning {
+    pub(crate) by_hand: ByHand,
+    pub(crate) faults: FaultBoard,
 }
 
 /// An answer before it is sent.
@@ -75,8 +88,15 @@ pub(crate) async fn handle(
     let answer = async {
         let at = api.now();
         let (parts, body) = request.into_parts();
+        if api.options.admin && admin::is_meant(parts.uri.path()) {
+            return administer(&api, &parts, body).await;
+        }
         if !matches!(parts.uri.path(), "/hub/cdr/" | "/hub/cdr") {
-            return response(Reply::html(404, "<html><body>404: try /hub/cdr/</body></html>"), at);
+            let other = if api.options.admin { " or /simulator/" } else { "" };
+            return response(
+                Reply::html(404, format!("<html><body>404: try /hub/cdr/{other}</body></html>\n")),
+                at,
+            );
         }
         // A body that is too large or breaks off is refused like anything else that is not JSON.
         let body = to_bytes(body, LARGEST_REQUEST).await.unwrap_or_default();
@@ -106,6 +126,25 @@ pub(crate) async fn handle(
         response.headers_mut().insert(header::DATE, HeaderValue::from_static("-"));
     }
     Ok(response)
+}
+
+/// Answers a request to `/simulator/`.
+async fn administer(api: &Api, parts: &Parts, body: Body) -> Response<Body> {
+    let (path, query) = (parts.uri.path(), parts.uri.query().unwrap_or_default());
+    let answer = match admin::guard::refusal(&parts.headers, api.options.listen.ip()) {
+        Some(refusal) => refusal,
+        None => {
+            let body = to_bytes(body, LARGEST_ADMIN_REQUEST).await.ok();
+            admin::answer(api, &parts.method, path, query, body.as_deref())
+        }
+    };
+    tracing::info!(target: crate::LOG, method = %parts.method, path, status = answer.status, "simulator request");
+    let text = serde_json::to_string_pretty(&answer.body).unwrap_or_default() + "\n";
+    let mut response = response(Reply::json(answer.status, text.into_bytes()), api.now());
+    if let Some(allow) = answer.allow {
+        response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allow));
+    }
+    response
 }
 
 /// A request as it was received.
@@ -162,12 +201,27 @@ impl Api {
         self.clock.now() + self.options.clock_offset
     }
 
+    /// Undoes what was changed since the start, and forgets all requests.
+    pub(crate) fn reset(&self) {
+        self.world.restore_by_hand(&self.beginning.by_hand);
+        self.faults.restore(&self.beginning.faults);
+        self.clock.restart();
+        self.forget_requests();
+    }
+
+    /// Forgets the requests, also those that count towards the limit per minute.
+    pub(crate) fn forget_requests(&self) {
+        self.log.clear();
+        self.rate.forget();
+    }
+
     fn reply(&self, asked: &Asked, peer: &Peer, at: DateTime<Utc>) -> Reply {
         let mut entry = RequestEntry {
             at,
             real: Instant::now(),
             method: asked.method.to_string(),
             search: None,
+            fields: None,
             sort: Vec::new(),
             outcome: RequestOutcome::Answered,
             returned: 0,
@@ -214,6 +268,8 @@ impl Api {
             refuse(entry, WireError::new(if known { 5 } else { 90 }, broken.to_string()))
         })?;
         entry.search = Some(request.search.clone());
+        entry.fields =
+            request.fields.as_ref().map(|fields| fields.iter().map(|field| field.name()).collect());
         let dialect = Dialect::of(&self.options);
         rules::check_range(&self.options.refusals, &request.search, dialect.wall_time(entry.at))
             .map_err(|error| refuse(entry, error))?;

@@ -2,29 +2,38 @@
 
 use std::future::Future;
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use chrono::{DateTime, NaiveDate, SubsecRound, TimeDelta, Utc};
+use chrono::{DateTime, SecondsFormat, SubsecRound, TimeDelta, Utc};
 use chrono_tz::Tz;
 use clap::{Args, ValueEnum};
 use secrecy::{ExposeSecret, SecretString};
 
-use super::faults::Fault;
+use super::dialect::Dialect;
+use super::faults::{Fault, SHARES_TOO_LARGE};
 use super::options::{
     ApiGeneration, Company, DateForm, DialectOptions, OverLimit, RateClock, RefusalOptions, SimulatorOptions,
-    SortBehaviour, TotalCounts, WorldOptions,
+    SortBehaviour, TlsOptions, TotalCounts, WorldOptions,
 };
-use super::{Simulator, SimulatorError};
-use crate::clock::WorldClock;
+use super::parse::{
+    FaultArgument, duration, fault_help, instant, listen, non_negative, present, secret, share, span,
+};
+use super::record::Record;
+use super::{Simulator, SimulatorError, records_file};
+use crate::clock::{AdjustableClock, WorldClock};
 
-/// A simulated Voicenter API with invented calls that keep arriving.
+/// A simulated Voicenter API with invented calls that keep arriving, or with calls from a file.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "Examples:\n  cdr-sync simulate\n  \
                   cdr-sync simulate --generation v0.1 --calls-per-day 3000 --record-limit 500\n  \
-                  cdr-sync simulate --fault rate-limited=0.05 --fault http500=0.02")]
+                  cdr-sync simulate --fault rate-limited=0.05 --fault http500=0.02\n  \
+                  cdr-sync simulate --now 2026-06-08T12:00:00Z --records calls.json --quiet\n\n\
+                  Beside the API, /simulator/ changes faults, clock and records while it runs, and lists the requests \
+                  received: docs/simulator.md")]
 pub struct SimulateArgs {
-    /// The address to listen on
-    #[arg(long, default_value = "127.0.0.1:8081")]
+    /// The address to listen on: 8081 for this host only, :8081 for every interface, or IP:PORT
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8081", value_parser = listen)]
     pub listen: SocketAddr,
     /// The kind of company whose calls are generated
     #[arg(long, value_enum, default_value_t = Company::IndependentCalls)]
@@ -38,6 +47,13 @@ pub struct SimulateArgs {
     /// The start of the oldest call (RFC 3339 or YYYY-MM-DD) [default: 30 days ago]
     #[arg(long, value_parser = instant)]
     pub from: Option<DateTime<Utc>>,
+    /// Serve the records in this file instead of generated ones: a JSON list, one JSON object a line, or a saved answer
+    #[arg(long, value_name = "FILE", conflicts_with_all = GENERATED)]
+    pub records: Option<PathBuf>,
+    /// The present of the simulated calls (RFC 3339 or YYYY-MM-DD): it stands still until it is moved at
+    /// /simulator/clock [default: the host's clock]
+    #[arg(long, value_name = "TIME", value_parser = present)]
+    pub now: Option<DateTime<Utc>>,
     /// The generation of the API to simulate
     #[arg(long, value_enum, default_value_t = ApiGeneration::Current)]
     pub generation: ApiGeneration,
@@ -68,35 +84,14 @@ pub struct SimulateArgs {
     /// What `sort` does, and in which order records are returned
     #[arg(long, value_enum, default_value_t = SortBehaviour::Honest)]
     pub sort: SortBehaviour,
-    /// Refuse these keys of requests (sort, version, callID), fields (UserId) or spellings in sort (sort=Date)
-    #[arg(long, value_name = "NAME", value_delimiter = ',')]
-    pub refuse: Vec<String>,
-    /// Do not say in refusals what is refused
-    #[arg(long)]
-    pub unspecific: bool,
-    /// Refuse longer ranges with error 5, as in 12h or 7d
-    #[arg(long, value_name = "SPAN", value_parser = span)]
-    pub longest_range: Option<TimeDelta>,
-    /// Refuse a todate in the API's future with error 5
-    #[arg(long)]
-    pub refuse_future: bool,
-    /// Refuse a fromdate further back with error 5, as in 10d
-    #[arg(long, value_name = "SPAN", value_parser = span)]
-    pub horizon: Option<TimeDelta>,
-    /// Drop older records silently, as in 90d
-    #[arg(long, value_name = "SPAN", value_parser = span)]
-    pub purged_after: Option<TimeDelta>,
-    /// How far the API's clock is ahead, as in 20s, or behind, as in -20s
-    #[arg(long, value_name = "SPAN", default_value = "0s", value_parser = span, allow_hyphen_values = true)]
-    pub clock_offset: TimeDelta,
-    /// Send a Date header that cannot be parsed
-    #[arg(long)]
-    pub no_date_header: bool,
+    /// What a server may do although no document says so. Boxed, because all the arguments together are large.
+    #[command(flatten)]
+    pub undocumented: Box<UndocumentedArgs>,
     /// Campaigns per day; each makes 700 calls within a minute or two
     #[arg(long, default_value_t = 0.0, value_parser = non_negative)]
     pub campaigns_per_day: f64,
     /// Make a share of the answers fail, as in http500=0.05; repeatable
-    #[arg(long = "fault", value_name = "KIND=SHARE", value_parser = fault, long_help = fault_help())]
+    #[arg(long = "fault", value_name = "KIND=SHARE", value_parser = FaultArgument, hide_possible_values = true, long_help = fault_help())]
     pub faults: Vec<(Fault, f64)>,
     /// The time that each answer takes, as in 300ms or 2s
     #[arg(long, default_value = "0ms", value_parser = duration)]
@@ -123,10 +118,60 @@ pub struct SimulateArgs {
     /// Share of CDRs that vanish
     #[arg(long, default_value_t = 0.0005, value_parser = share)]
     pub vanish_share: f64,
+    /// Serve HTTPS with this certificate (PEM)
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    pub tls_certificate: Option<PathBuf>,
+    /// The private key of the certificate (PEM)
+    #[arg(long, value_name = "FILE", requires = "tls_certificate")]
+    pub tls_key: Option<PathBuf>,
+    /// Serve the API alone, without /simulator/
+    #[arg(long)]
+    pub no_admin: bool,
     /// Generate only short calls whose records appear on time and never change or vanish
     #[arg(long, conflicts_with_all = ["late_share", "change_share", "vanish_share"])]
     pub steady: bool,
 }
+
+/// What a server may do although no document says so.
+#[derive(Args, Clone, Debug)]
+pub struct UndocumentedArgs {
+    /// Refuse these keys of requests (sort, version, callID), fields (UserId) or spellings in sort (sort=Date)
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    pub refuse: Vec<String>,
+    /// Do not say in refusals what is refused
+    #[arg(long)]
+    pub unspecific: bool,
+    /// Refuse longer ranges with error 5, as in 12h or 7d
+    #[arg(long, value_name = "SPAN", value_parser = span)]
+    pub longest_range: Option<TimeDelta>,
+    /// Refuse a todate in the API's future with error 5
+    #[arg(long)]
+    pub refuse_future: bool,
+    /// Refuse a fromdate further back with error 5, as in 10d
+    #[arg(long, value_name = "SPAN", value_parser = span)]
+    pub horizon: Option<TimeDelta>,
+    /// Drop older records silently, as in 90d
+    #[arg(long, value_name = "SPAN", value_parser = span)]
+    pub purged_after: Option<TimeDelta>,
+    /// How far the API's clock is ahead, as in 20s, or behind, as in -20s
+    #[arg(long, value_name = "SPAN", default_value = "0s", value_parser = span, allow_hyphen_values = true)]
+    pub clock_offset: TimeDelta,
+    /// Send a Date header that cannot be parsed
+    #[arg(long)]
+    pub no_date_header: bool,
+}
+
+/// Arguments about generated calls, which mean nothing beside records from a file.
+const GENERATED: [&str; 8] = [
+    "world",
+    "calls_per_day",
+    "campaigns_per_day",
+    "from",
+    "late_share",
+    "change_share",
+    "vanish_share",
+    "steady",
+];
 
 /// What the TOTAL_HITS of an answer counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -142,6 +187,7 @@ pub enum Totals {
 impl SimulateArgs {
     /// The options that these arguments mean; `now` is the present.
     pub fn options(&self, now: DateTime<Utc>) -> SimulatorOptions {
+        let server = &self.undocumented;
         let month_ago = now.trunc_subsecs(0) - TimeDelta::days(30);
         let usual = match self.world {
             Company::IndependentCalls => WorldOptions::default(),
@@ -149,7 +195,7 @@ impl SimulateArgs {
         };
         let world = WorldOptions {
             seed: self.seed,
-            calls_per_day: self.calls_per_day,
+            calls_per_day: if self.records.is_some() { 0.0 } else { self.calls_per_day },
             campaigns_per_day: self.campaigns_per_day,
             from: self.from.unwrap_or(month_ago),
             late_share: self.late_share.unwrap_or(usual.late_share),
@@ -177,23 +223,66 @@ impl SimulateArgs {
             },
             sort: self.sort,
             refusals: RefusalOptions {
-                names: self.refuse.clone(),
-                unspecific: self.unspecific,
-                longest_range: self.longest_range,
-                future: self.refuse_future,
-                horizon: self.horizon,
-                purged_after: self.purged_after,
+                names: server.refuse.clone(),
+                unspecific: server.unspecific,
+                longest_range: server.longest_range,
+                future: server.refuse_future,
+                horizon: server.horizon,
+                purged_after: server.purged_after,
             },
-            clock_offset: self.clock_offset,
-            date_header: !self.no_date_header,
+            clock_offset: server.clock_offset,
+            date_header: !server.no_date_header,
             requests_per_minute: self.requests_per_minute,
             rate_clock: RateClock::Real,
             code: self.code.clone(),
             token: self.token.clone(),
             refuse_address: self.refuse_address,
             latency: self.latency,
+            admin: !self.no_admin,
+            tls: match (&self.tls_certificate, &self.tls_key) {
+                (Some(certificate), Some(key)) => {
+                    Some(TlsOptions { certificate: certificate.clone(), key: key.clone() })
+                }
+                _ => None,
+            },
             ..SimulatorOptions::default()
         }
+    }
+
+    /// Starts the simulator that these arguments mean; `clock` is the present unless `now` is given.
+    ///
+    /// # Errors
+    ///
+    /// If the address cannot be listened on, one of the files is unfit, or the shares of all faults are more than 1.
+    pub async fn start(&self, clock: impl Into<WorldClock>) -> Result<Simulator, SimulatorError> {
+        let records = self.records.as_deref().map(|file| self.read(file)).transpose()?;
+        self.serve(clock.into(), records.unwrap_or_default()).await
+    }
+
+    async fn serve(&self, clock: WorldClock, records: Vec<Record>) -> Result<Simulator, SimulatorError> {
+        let clock = match self.now {
+            Some(now) => AdjustableClock::standing(clock, now),
+            None => AdjustableClock::running(clock),
+        };
+        let options = self.options(clock.now());
+        Simulator::start_prepared(options, clock, |world, faults| {
+            for record in records {
+                let end = records_file::end(&record);
+                world.insert(record, end);
+            }
+            match self.faults.iter().all(|(fault, share)| faults.replace_share(*fault, *share)) {
+                true => Ok(()),
+                false => Err(SimulatorError::Faults(SHARES_TOO_LARGE)),
+            }
+        })
+        .await
+    }
+
+    fn read(&self, file: &Path) -> Result<Vec<Record>, SimulatorError> {
+        let failed = |reason: String| SimulatorError::Records { file: file.to_owned(), reason };
+        let text = std::fs::read_to_string(file).map_err(|error| failed(error.to_string()))?;
+        let zone = Dialect::of(&self.options(DateTime::UNIX_EPOCH)).zone;
+        records_file::read(&text, zone).map_err(|error| failed(error.to_string()))
     }
 }
 
@@ -201,107 +290,102 @@ impl SimulateArgs {
 ///
 /// # Errors
 ///
-/// If the address cannot be listened on.
+/// If the address cannot be listened on, one of the files is unfit, or the shares of all faults are more than 1.
 pub async fn run(
     args: SimulateArgs,
     clock: impl Into<WorldClock>,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), SimulatorError> {
-    let clock = clock.into();
-    let options = args.options(clock.now());
-    let now = clock.now();
-    let simulator = Simulator::start(options, clock).await?;
-    for (fault, share) in &args.faults {
-        simulator.faults().share(*fault, *share);
+    let records = args.records.as_deref().map(|file| args.read(file)).transpose()?.unwrap_or_default();
+    let calls: Vec<_> = records.iter().map(|record| (record.started_at, records_file::end(record))).collect();
+    let simulator = args.serve(clock.into(), records).await?;
+    println!("{}", usage(&simulator, &calls));
+    if args.now.is_none() {
+        let (now, ahead) = (simulator.api.clock.now(), simulator.options().clock_offset);
+        print!("{}", not_shown_yet(&calls, now, ahead).unwrap_or_default());
     }
-    println!("{}", usage(&simulator, now));
     shutdown.await;
     simulator.stop().await;
     Ok(())
 }
 
-/// Explains how to call a simulator, with a command that can be copied.
-pub(crate) fn usage(simulator: &Simulator, now: DateTime<Utc>) -> String {
+/// Explains how to call a simulator, with commands that can be copied: they ask for the last hour's calls, or for those
+/// from the first to the last of a file, whose calls start and end then.
+fn usage(simulator: &Simulator, calls: &[(DateTime<Utc>, DateTime<Utc>)]) -> String {
+    let dates = || calls.iter().map(|(start, _)| *start);
+    let of_the_file = dates().min().zip(dates().max());
     let options = simulator.options();
-    let zone = super::Dialect::of(options).zone;
+    let zone = Dialect::of(options).zone;
+    let now = simulator.api.clock.now();
     let wall = |instant: DateTime<Utc>| instant.with_timezone(&zone).format("%Y-%m-%dT%H:%M:%S").to_string();
+    let (what, from, to) = match of_the_file {
+        Some((first, last)) => ("The calls of the file", first, last + TimeDelta::seconds(1)),
+        None => ("The calls of the last hour", now - TimeDelta::hours(1), now),
+    };
+    let (from, to, code) = (wall(from), wall(to), options.code.expose_secret());
     let body = serde_json::json!({
-        "code": options.code.expose_secret(),
+        "code": code,
         "format": "JSON",
-        "search": {"fromdate": wall(now - TimeDelta::hours(1)), "todate": wall(now)},
+        "search": {"fromdate": from, "todate": to},
     });
     let body = body.to_string().replace('\'', "'\\''");
-    format!(
-        "A simulated Voicenter API is listening on {url}\n\nThe calls of the last hour:\n\n  \
-         curl --silent --header 'Content-Type: application/json' --data '{body}' {url}\n",
-        url = simulator.url()
-    )
-}
-
-fn secret(text: &str) -> Result<SecretString, String> {
-    if text.is_empty() { Err("must not be empty".to_owned()) } else { Ok(text.into()) }
-}
-
-fn instant(text: &str) -> Result<DateTime<Utc>, String> {
-    let date =
-        || NaiveDate::parse_from_str(text, "%Y-%m-%d").ok().map(|date| date.and_time(chrono::NaiveTime::MIN));
-    DateTime::parse_from_rfc3339(text)
-        .map(|instant| instant.to_utc())
-        .or_else(|_| date().map(|date| date.and_utc()).ok_or(()))
-        .map_err(|()| "write it like 2026-01-31 or 2026-01-31T08:00:00Z".to_owned())
-}
-
-fn non_negative(text: &str) -> Result<f64, String> {
-    match text.parse::<f64>() {
-        Ok(number) if (0.0..=10_000_000.0).contains(&number) => Ok(number),
-        _ => Err("must be a number from 0 to 10000000".to_owned()),
-    }
-}
-
-fn share(text: &str) -> Result<f64, String> {
-    match text.parse::<f64>() {
-        Ok(share) if (0.0..=1.0).contains(&share) => Ok(share),
-        _ => Err("must be a share from 0 to 1".to_owned()),
-    }
-}
-
-fn duration(text: &str) -> Result<Duration, String> {
-    let (number, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()));
-    match (number.parse::<u64>(), unit) {
-        (Ok(number), "ms") => Ok(Duration::from_millis(number)),
-        (Ok(number), "s") => Ok(Duration::from_secs(number)),
-        _ => Err("write it like 300ms or 2s".to_owned()),
-    }
-}
-
-/// Parses a length of time in whole seconds, minutes, hours or days, which may be negative.
-fn span(text: &str) -> Result<TimeDelta, String> {
-    let unit = match text.chars().last() {
-        Some('s') => 1,
-        Some('m') => 60,
-        Some('h') => 3_600,
-        Some('d') => 86_400,
-        _ => 0,
+    let query = url::form_urlencoded::Serializer::new(String::new())
+        .extend_pairs([("code", code), ("format", "JSON"), ("fromdate", &from), ("todate", &to)])
+        .finish();
+    let curl = match &options.tls {
+        Some(tls) => format!("curl --silent --cacert {}", tls.certificate.display()),
+        None => "curl --silent".to_owned(),
     };
-    let number = text.get(..text.len().saturating_sub(1)).and_then(|number| number.parse::<i64>().ok());
-    number
-        .filter(|_| unit > 0)
-        .and_then(|number| TimeDelta::try_seconds(number.checked_mul(unit)?))
-        .filter(|span| span.num_days().abs() <= 36_500)
-        .ok_or_else(|| "write it like 20s, 15m, 12h or 7d".to_owned())
+    let (url, base) = (simulator.url(), simulator.base_url());
+    let mut text = format!(
+        "A simulated Voicenter API is listening on {url}\n\n{what}, by POST and by GET:\n\n  \
+         {curl} --header 'Content-Type: application/json' --data '{body}' {url}\n  {curl} '{url}?{query}'\n"
+    );
+    if options.admin {
+        text += &format!(
+            "\nFaults, clock, records, and what was received (docs/simulator.md):\n\n  {curl} {base}/simulator/\n  \
+             {curl} --data '{{\"fault\":\"http500\",\"next\":3}}' {base}/simulator/faults\n"
+        );
+    }
+    text
 }
 
-fn fault(text: &str) -> Result<(Fault, f64), String> {
-    let (kind, part) = text.split_once('=').ok_or("write it as KIND=SHARE, like http500=0.05")?;
-    let kind = Fault::from_str(kind, false)
-        .map_err(|_| format!("unknown fault {kind}; known are: {}", fault_names()))?;
-    Ok((kind, share(part)?))
+/// A note about the calls of a file, each with its start and end, that the API, whose clock is `ahead`, does not show
+/// yet at `now`.
+fn not_shown_yet(
+    calls: &[(DateTime<Utc>, DateTime<Utc>)],
+    now: DateTime<Utc>,
+    ahead: TimeDelta,
+) -> Option<String> {
+    let seen = (now + ahead).timestamp();
+    let ends = || calls.iter().map(|(_, end)| *end).filter(|end| end.timestamp() > seen);
+    let (count, all, last) = (ends().count(), calls.len(), ends().max()?);
+    let (now, last) = (written(now + ahead), written(last - ahead));
+    Some(format!(
+        "Not shown yet: {count} of {all} records, whose calls end after {now}. Start with --now {last} to see all.\n\n"
+    ))
 }
 
-fn fault_names() -> String {
-    Fault::all().iter().map(|fault| fault.name()).collect::<Vec<_>>().join(", ")
+fn written(instant: DateTime<Utc>) -> String {
+    instant.to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 
-fn fault_help() -> String {
-    format!("Make a share of the answers fail, as in http500=0.05; repeatable. Kinds: {}", fault_names())
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn calls_of_a_file_that_end_later_are_counted_with_the_present_that_shows_them() {
+        let at = |second: i64| DateTime::from_timestamp(1_780_000_000 + second, 0).unwrap();
+        let calls = [(at(0), at(10)), (at(5), at(20)), (at(1), at(30))];
+        let expected = "Not shown yet: 2 of 3 records, whose calls end after 2026-05-28T20:26:50Z. \
+                        Start with --now 2026-05-28T20:27:10Z to see all.\n\n";
+        assert_eq!(not_shown_yet(&calls, at(10), TimeDelta::zero()).unwrap(), expected);
+        let behind = not_shown_yet(&calls, at(30), TimeDelta::seconds(-5)).unwrap();
+        assert!(
+            behind.starts_with("Not shown yet: 1 of 3") && behind.contains("--now 2026-05-28T20:27:15Z"),
+            "{behind}"
+        );
+        assert_eq!(not_shown_yet(&calls, at(30), TimeDelta::zero()), None);
+    }
 }

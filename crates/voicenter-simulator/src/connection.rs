@@ -12,9 +12,19 @@ use axum::extract::connect_info::Connected;
 use axum::serve::{IncomingStream, Listener};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
+
+use super::tls::Wire;
+
+/// How long a client may take to begin with HTTPS.
+const HANDSHAKE_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Accepts connections that a handler can break.
-pub(crate) struct Door(pub(crate) TcpListener);
+pub(crate) struct Door {
+    pub(crate) listener: TcpListener,
+    /// What HTTPS begins with; `None` for plain HTTP.
+    pub(crate) tls: Option<TlsAcceptor>,
+}
 
 impl Listener for Door {
     type Io = RawConnection;
@@ -22,10 +32,11 @@ impl Listener for Door {
 
     async fn accept(&mut self) -> (RawConnection, SocketAddr) {
         loop {
-            match self.0.accept().await {
+            match self.listener.accept().await {
                 Ok((stream, address)) => {
                     // Small answers must not wait for the client's acknowledgement.
                     let _ = stream.set_nodelay(true);
+                    let stream = Wire::new(stream, self.tls.as_ref(), HANDSHAKE_PATIENCE);
                     return (RawConnection { stream, broken: Arc::default() }, address);
                 }
                 // Out of file descriptors, or the client has disconnected already: neither may end the server.
@@ -35,12 +46,12 @@ impl Listener for Door {
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.0.local_addr()
+        self.listener.local_addr()
     }
 }
 
 pub(crate) struct RawConnection {
-    stream: TcpStream,
+    stream: Wire,
     broken: Arc<BrokenConnection>,
 }
 
@@ -80,7 +91,7 @@ impl RawConnection {
     fn check(&self) -> io::Result<()> {
         if self.broken.reset.load(Ordering::SeqCst) {
             // With a linger time of zero, dropping the socket sends RST.
-            self.stream.set_zero_linger()?;
+            self.stream.tcp().map_or(Ok(()), TcpStream::set_zero_linger)?;
         }
         match self.broken.closed.load(Ordering::SeqCst) {
             true => Err(io::ErrorKind::ConnectionReset.into()),

@@ -10,8 +10,8 @@ use super::random::Random;
 
 /// One way in which an answer goes wrong. On the command line it is written like `html-with-200`.
 ///
-/// Only requests that would have returned records are affected: a request that breaks a rule is always refused by
-/// that rule.
+/// Only requests that are not refused are affected, even if no record matches: a request that breaks a rule is always
+/// refused by that rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, ValueEnum)]
 pub enum Fault {
     /// Error 1: asked too often.
@@ -72,7 +72,7 @@ pub enum Fault {
     InvalidUtf8,
     /// A megabyte of text in the first record's RepresentativeName.
     HugeString,
-    /// The first record has RingTime twice: first a wrong value, then the right one.
+    /// The first record has RingTime, if it has one, twice: first a wrong value, then the right one.
     DuplicateKeys,
     /// The first record's CustomData is 300 nested arrays.
     DeepNesting,
@@ -104,15 +104,31 @@ impl Fault {
 #[derive(Clone, Debug)]
 pub struct Faults(Arc<Mutex<FaultBoard>>);
 
-#[derive(Debug)]
-struct FaultBoard {
+/// What is switched on, and what decides by chance.
+#[derive(Clone, Debug)]
+pub(crate) struct FaultBoard {
     next: VecDeque<Fault>,
     always: Option<Fault>,
     shares: Vec<(Fault, f64)>,
     /// Faults of answers with a record dated in the half-open stretch.
     within: Vec<(Fault, DateTime<Utc>, DateTime<Utc>)>,
     random: Random,
+    /// `random` as it was at first.
+    first: Random,
 }
+
+/// What is switched on.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct FaultList {
+    /// Queued faults in their order, each with the number of answers that it applies to.
+    pub(crate) next: Vec<(Fault, usize)>,
+    pub(crate) always: Option<Fault>,
+    pub(crate) shares: Vec<(Fault, f64)>,
+    pub(crate) within: Vec<(Fault, DateTime<Utc>, DateTime<Utc>)>,
+}
+
+/// Why `replace_share` changed nothing.
+pub(crate) const SHARES_TOO_LARGE: &str = "the shares of all faults together must be at most 1";
 
 impl Faults {
     pub(crate) fn new(seed: u64) -> Self {
@@ -122,6 +138,7 @@ impl Faults {
             always: None,
             shares: Vec::new(),
             within: Vec::new(),
+            first: random.clone(),
             random,
         })))
     }
@@ -152,13 +169,57 @@ impl Faults {
         self.board().within.push((fault, from, to));
     }
 
-    /// Removes all faults, including queued ones.
+    /// Ends `always` if it is this fault that is always applied.
+    pub(crate) fn end_always(&self, fault: Fault) {
+        self.board().always.take_if(|always| *always == fault);
+    }
+
+    /// Removes all faults, including queued ones. What is drawn for shares begins again.
     pub fn clear(&self) {
         let mut board = self.board();
         board.next.clear();
         board.shares.clear();
         board.within.clear();
         board.always = None;
+        board.random = board.first.clone();
+    }
+
+    /// Like `share`, but in place of the fault's former share; 0 ends it. Returns `false` without any change if all
+    /// shares together would be more than 1.
+    pub(crate) fn replace_share(&self, fault: Fault, share: f64) -> bool {
+        let mut board = self.board();
+        let others = board.shares.iter().filter(|(other, _)| *other != fault);
+        // A little more, because shares such as 0.7 and 0.3 are not exact.
+        if others.map(|(_, share)| share).sum::<f64>() + share > 1.000_001 {
+            return false;
+        }
+        board.shares.retain(|(other, _)| *other != fault);
+        if share > 0.0 {
+            board.shares.push((fault, share));
+        }
+        true
+    }
+
+    /// All of the board as it is now.
+    pub(crate) fn copy(&self) -> FaultBoard {
+        self.board().clone()
+    }
+
+    /// Switches everything as it was when `board` was copied.
+    pub(crate) fn restore(&self, board: &FaultBoard) {
+        *self.board() = board.clone();
+    }
+
+    pub(crate) fn list(&self) -> FaultList {
+        let board = self.board();
+        let mut next: Vec<(Fault, usize)> = Vec::new();
+        for fault in &board.next {
+            match next.last_mut() {
+                Some((last, times)) if last == fault => *times += 1,
+                _ => next.push((*fault, 1)),
+            }
+        }
+        FaultList { next, always: board.always, shares: board.shares.clone(), within: board.within.clone() }
     }
 
     /// Number of faults that are still queued.
@@ -211,5 +272,13 @@ mod tests {
         let drawn: Vec<_> = (0..4000).filter_map(|_| faults.take(iter::empty())).collect();
         assert!((1_800..2_200).contains(&drawn.len()), "{}", drawn.len());
         assert!(drawn.contains(&Fault::Nul) && drawn.contains(&Fault::Reset));
+
+        let draw = || (0..50).map(|_| faults.take(iter::empty())).collect::<Vec<_>>();
+        faults.clear();
+        faults.share(Fault::Nul, 0.5);
+        let first = draw();
+        faults.clear();
+        faults.share(Fault::Nul, 0.5);
+        assert_eq!(draw(), first, "the seed decides again");
     }
 }

@@ -9,6 +9,7 @@
 /// The target of log lines: filters for the program that this is a part of select them, too.
 const LOG: &str = "cdr_sync::simulator";
 
+mod admin;
 mod answer;
 mod api;
 mod call_centre;
@@ -20,21 +21,25 @@ mod dialect;
 mod faults;
 mod intent;
 mod options;
+mod parse;
 mod people;
 mod random;
 mod record;
+mod records_file;
 mod request;
 mod request_log;
 mod rules;
 mod schedule;
 mod search;
 mod stretch;
+mod tls;
 mod truth;
 mod wire;
 mod world;
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use axum::Router;
@@ -44,12 +49,12 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 pub use clock::WorldClock;
-pub use command::{SimulateArgs, run};
+pub use command::{SimulateArgs, UndocumentedArgs, run};
 pub use faults::{Fault, Faults};
 pub use intent::{AgentIntent, AgentRole, CallDirection, CallOutcome, Initiator, Intent, VisitIntent};
 pub use options::{
     ApiGeneration, Company, DateForm, DialectOptions, OverLimit, RateClock, RefusalOptions, SimulatorOptions,
-    SortBehaviour, TotalCounts, WorldOptions,
+    SortBehaviour, TlsOptions, TotalCounts, WorldOptions,
 };
 pub use record::{Empties, Record};
 pub use request::{Search, SortKey};
@@ -57,7 +62,8 @@ pub use request_log::{RequestEntry, RequestLog, RequestOutcome};
 pub use truth::{TruthRow, fewest_possible};
 pub use world::World;
 
-use api::Api;
+use api::{Api, Beginning};
+use clock::AdjustableClock;
 use connection::Door;
 use dialect::Dialect;
 use request_log::RateLimit;
@@ -72,6 +78,20 @@ pub enum SimulatorError {
         address: SocketAddr,
         /// The error that the system reported.
         source: io::Error,
+    },
+    /// HTTPS cannot be served with the certificate or the key that was given.
+    #[error("{0}")]
+    Tls(String),
+    /// The shares of all faults together are more than 1.
+    #[error("--fault: {0}")]
+    Faults(&'static str),
+    /// The file with records cannot be read, or what is in it is not records.
+    #[error("cannot serve the records of {}: {reason}", file.display())]
+    Records {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong, where, and what was expected.
+        reason: String,
     },
 }
 
@@ -88,21 +108,35 @@ impl Simulator {
     ///
     /// # Errors
     ///
-    /// If `options.listen` cannot be listened on.
+    /// If `options.listen` cannot be listened on, or HTTPS cannot be served with `options.tls`.
     pub async fn start(
         options: SimulatorOptions,
         clock: impl Into<WorldClock>,
     ) -> Result<Self, SimulatorError> {
+        Self::start_prepared(options, AdjustableClock::running(clock.into()), |_, _| Ok(())).await
+    }
+
+    /// Starts answering requests once `prepare` has changed the world and the faults.
+    async fn start_prepared(
+        options: SimulatorOptions,
+        clock: AdjustableClock,
+        prepare: impl FnOnce(&World, &Faults) -> Result<(), SimulatorError>,
+    ) -> Result<Self, SimulatorError> {
+        let tls = options.tls.as_ref().map(tls::acceptor).transpose().map_err(SimulatorError::Tls)?;
         let failed = |source| SimulatorError::Listen { address: options.listen, source };
         let listener = TcpListener::bind(options.listen).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
+        let world = World::new(options.world.clone());
+        let faults = Faults::new(options.world.seed);
+        prepare(&world, &faults)?;
         let api = Arc::new(Api {
-            world: World::new(options.world.clone()),
+            beginning: Beginning { by_hand: world.copy_by_hand(), faults: faults.copy() },
+            world,
             log: RequestLog::default(),
-            faults: Faults::new(options.world.seed),
+            faults,
             rate: RateLimit::new(options.requests_per_minute, options.rate_clock),
             stopped: CancellationToken::new(),
-            clock: clock.into(),
+            clock,
             options,
         });
         let app = Router::new().fallback(api::handle).with_state(Arc::clone(&api));
@@ -110,7 +144,7 @@ impl Simulator {
         let stopped = api.stopped.clone().cancelled_owned();
         let server = tokio::spawn(async move {
             // It ends only when it is stopped: axum continues after every other error.
-            let _ = axum::serve(Door(listener), service).with_graceful_shutdown(stopped).await;
+            let _ = axum::serve(Door { listener, tls }, service).with_graceful_shutdown(stopped).await;
         });
         Ok(Self { address, api, server: Some(server) })
     }
@@ -122,7 +156,12 @@ impl Simulator {
 
     /// The address to configure as `api.url`.
     pub fn url(&self) -> String {
-        format!("http://{}/hub/cdr/", self.address)
+        format!("{}/hub/cdr/", self.base_url())
+    }
+
+    /// The address for clients on this host, without a path.
+    fn base_url(&self) -> String {
+        base_url(self.address, self.api.options.tls.is_some())
     }
 
     /// The records that it serves.
@@ -179,8 +218,41 @@ impl Simulator {
     }
 }
 
+/// The address for clients on this host of a server that listens on `address`.
+fn base_url(address: SocketAddr, https: bool) -> String {
+    let (ip, port) = (address.ip(), address.port());
+    // What `localhost` is reached by; 127.0.0.2 is not.
+    let is_localhost = ip.is_unspecified() || ip == Ipv4Addr::LOCALHOST || ip == Ipv6Addr::LOCALHOST;
+    match https {
+        // Certificates for tests are made out to this name more often than to an address.
+        true if is_localhost => format!("https://localhost:{port}"),
+        true => format!("https://{address}"),
+        false if ip.is_unspecified() => format!("http://{}:{port}", Ipv4Addr::LOCALHOST),
+        false => format!("http://{address}"),
+    }
+}
+
 impl Drop for Simulator {
     fn drop(&mut self) {
         self.api.stopped.cancel();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_address_to_call_reaches_the_interface_that_is_listened_on() {
+        for (listen, http, https) in [
+            ("127.0.0.1:81", "http://127.0.0.1:81", "https://localhost:81"),
+            ("[::1]:81", "http://[::1]:81", "https://localhost:81"),
+            ("0.0.0.0:81", "http://127.0.0.1:81", "https://localhost:81"),
+            ("127.0.0.2:81", "http://127.0.0.2:81", "https://127.0.0.2:81"),
+            ("192.0.2.7:81", "http://192.0.2.7:81", "https://192.0.2.7:81"),
+        ] {
+            let address = listen.parse().unwrap();
+            assert_eq!((base_url(address, false), base_url(address, true)), (http.into(), https.into()));
+        }
     }
 }

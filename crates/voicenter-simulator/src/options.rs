@@ -1,6 +1,7 @@
 //! The options of a simulated Voicenter.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -57,6 +58,19 @@ pub struct SimulatorOptions {
     pub from_inclusive: bool,
     /// `true` if a record dated exactly on `todate` is included.
     pub to_inclusive: bool,
+    /// `true` to serve `/simulator/`, where faults, clock and records are changed and received requests are listed.
+    pub admin: bool,
+    /// What to serve HTTPS with; `None` for plain HTTP.
+    pub tls: Option<TlsOptions>,
+}
+
+/// The files that HTTPS is served with, both in PEM.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsOptions {
+    /// The certificate, followed by those of its authorities, if any.
+    pub certificate: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
 }
 
 impl Default for SimulatorOptions {
@@ -83,6 +97,8 @@ impl Default for SimulatorOptions {
             gzip: true,
             from_inclusive: true,
             to_inclusive: true,
+            admin: false,
+            tls: None,
         }
     }
 }
@@ -217,6 +233,16 @@ pub enum ApiGeneration {
     V01,
     /// Today's documents: GMT, cut answers with totals, HTTP 403 and 404.
     Current,
+}
+
+impl ApiGeneration {
+    /// The generation's name on the command line.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            ApiGeneration::V01 => "v0.1",
+            ApiGeneration::Current => "current",
+        }
+    }
 }
 
 /// How a server writes its records. `None` means: as the generation's document says.

@@ -1,6 +1,6 @@
 //! One record as the API shows it at an instant, with all its fields.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, NaiveDateTime, TimeDelta, TimeZone, Utc};
 use chrono_tz::Asia::Jerusalem;
@@ -17,7 +17,7 @@ use super::random::Random;
 #[expect(missing_docs, reason = "each is the API's field of its name")]
 pub struct Record {
     pub call_id: String,
-    /// `Type`; left out of the answer if empty.
+    /// `Type`; left out of the answer if empty, unless `empty_as` names it.
     pub call_type: String,
     pub cdr_type: Option<i32>,
     /// `Date`, as an instant; it is sent in the API's zone.
@@ -55,6 +55,8 @@ pub struct Record {
     pub unknown: Map<String, Value>,
     /// How fields without a value are written.
     pub empties: Empties,
+    /// How single fields without a value are written, by the field's name, if not like the others.
+    pub empty_as: BTreeMap<&'static str, Empties>,
 }
 
 /// How a server writes a field that has no value; all three occur.
@@ -103,6 +105,7 @@ impl Record {
             custom_data: json!({}),
             unknown: Map::new(),
             empties: Empties::Empty,
+            empty_as: BTreeMap::new(),
         }
     }
 

@@ -105,6 +105,7 @@ pub(crate) fn from_query(
     let mut fields = Vec::new();
     let mut seen: Vec<String> = Vec::new();
     for (key, value) in query {
+        let key = query_key(key);
         let repeats =
             matches!(key.as_str(), "phones" | "extension" | "fields" | "cdrTypes" | "campaignID" | "queueID");
         if !repeats && seen.contains(&key) {
@@ -131,6 +132,12 @@ pub(crate) fn from_query(
     }
     check_range(&request.search)?;
     Ok(request)
+}
+
+/// The name that a key of a query means: the v0.1 document's own example writes `Fields` beside `fields`
+/// (docs/voicenter-api.md#get).
+fn query_key(key: String) -> String {
+    if key == "Fields" { "fields".to_owned() } else { key }
 }
 
 fn append(search: &mut Search, key: &str, number: i64, generation: ApiGeneration) -> Result<(), BadRequest> {

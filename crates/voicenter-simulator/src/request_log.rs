@@ -26,6 +26,8 @@ pub struct RequestEntry {
     pub method: String,
     /// What it asked for; `None` if it was refused before that was clear.
     pub search: Option<Search>,
+    /// The fields that it named, as docs/voicenter-api.md#fields spells them; `None` if it named none.
+    pub fields: Option<Vec<&'static str>>,
     /// The elements of its `sort`.
     pub sort: Vec<SortKey>,
     /// How the request was answered.
@@ -113,14 +115,19 @@ impl RequestLog {
 }
 
 fn busiest<T: Copy>(instants: &[T], within: impl Fn(T, T) -> bool) -> usize {
-    let windows = instants.iter().enumerate().map(|(start, first)| {
-        let after = instants.iter().skip(start);
-        after.take_while(|last| within(*first, **last)).count()
+    let mut window = VecDeque::new();
+    let lengths = instants.iter().map(|last| {
+        while window.front().is_some_and(|first| !within(*first, *last)) {
+            window.pop_front();
+        }
+        window.push_back(*last);
+        window.len()
     });
-    windows.max().unwrap_or(0)
+    lengths.max().unwrap_or(0)
 }
 
-/// Allows at most this many answers in any 60 seconds for each credential. Refused requests do not count.
+/// Allows at most this many answers in any 60 seconds for each credential. Only requests with an accepted credential
+/// are counted, even if they are refused later.
 #[derive(Debug)]
 pub(crate) struct RateLimit {
     per_minute: usize,
@@ -133,6 +140,11 @@ impl RateLimit {
     pub(crate) fn new(per_minute: u32, clock: RateClock) -> Self {
         let per_minute = usize::try_from(per_minute).unwrap_or(usize::MAX);
         Self { per_minute, clock, began: Instant::now(), answered: Mutex::default() }
+    }
+
+    /// Forgets all requests, so that as many as allowed are answered at once.
+    pub(crate) fn forget(&self) {
+        self.answered.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
     /// Counts a request. Returns `false` if it is one too many.

@@ -63,7 +63,7 @@ fn used(ask: &Ask) -> Vec<UsedBudget> {
     let body = match ask {
         Ask::Query(query) => {
             let name = |(key, value): &(String, String)| match key.as_str() {
-                "fields" => used("field", value),
+                "fields" | "Fields" => used("field", value),
                 key => used("key", key),
             };
             return query.iter().map(name).collect();

@@ -103,10 +103,14 @@ impl Field {
         }
     }
 
+    /// The field with this name; letter case does not matter.
+    pub(crate) fn spelled(name: &str) -> Option<Self> {
+        Field::ALL.into_iter().find(|field| field.name().eq_ignore_ascii_case(name))
+    }
+
     /// The field that a client names; letter case does not matter (docs/voicenter-api.md#order writes `date`).
     pub(crate) fn named(name: &str, generation: ApiGeneration) -> Option<Self> {
-        let found = Field::ALL.into_iter().find(|field| field.name().eq_ignore_ascii_case(name));
-        found.filter(|field| generation == ApiGeneration::Current || !field.is_newer())
+        Field::spelled(name).filter(|field| generation == ApiGeneration::Current || !field.is_newer())
     }
 
     /// The fields that are sent if a request names none.
@@ -146,11 +150,11 @@ impl<'a> Pen<'a> {
     /// Writes one record; `index` is its position in the answer.
     pub(crate) fn record(&self, out: &mut Vec<u8>, record: &Record, index: usize) {
         out.push(b'{');
-        if self.fault == Some(Fault::DuplicateKeys) && index == 0 {
-            let _ = write!(out, "\"{}\":999999,", self.dialect.name("RingTime"));
-        }
         for (field, name) in self.fields.iter().zip(&self.names) {
             let before = out.len();
+            if (self.fault, *field, index) == (Some(Fault::DuplicateKeys), Field::RingTime, 0) {
+                let _ = write!(out, "{name}999999,");
+            }
             out.extend_from_slice(name.as_bytes());
             let written = self.fault_value(out, *field, index) || self.value(out, record, *field);
             if written && !self.is_left_out(*field, index) {
@@ -211,20 +215,23 @@ impl<'a> Pen<'a> {
 
     /// Writes a field's value. Returns `false` if the field is left out.
     fn value(&self, out: &mut Vec<u8>, record: &Record, field: Field) -> bool {
+        let empties = record.empty_as.get(field.name()).copied().unwrap_or(record.empties);
         let text = match field {
             Field::CallId => return put_text(out, &record.call_id),
             Field::Date => return put_text(out, &self.dialect.date(record.started_at)),
-            Field::DateEpoch => return self.number(out, Some(record.started_at.timestamp()), record.empties),
-            Field::Type if record.call_type.is_empty() => return false,
-            Field::Duration => return self.number(out, record.duration, record.empties),
-            Field::RingTime => return self.number(out, record.ring_time, record.empties),
-            Field::CdrType => return self.number(out, record.cdr_type, record.empties),
-            Field::Price => return self.number(out, record.price.as_ref(), record.empties),
-            Field::RecordExpect => return self.number(out, record.record_expect, record.empties),
-            Field::DepartmentId => return self.numeric_id(out, &record.department_id, record.empties),
-            Field::UserId => return self.numeric_id(out, &record.user_id, record.empties),
-            Field::DtmfData => return put_json(out, &record.dtmf_data, record.empties),
-            Field::CustomData => return put_json(out, &record.custom_data, record.empties),
+            Field::DateEpoch => return self.number(out, Some(record.started_at.timestamp()), empties),
+            Field::Type if record.call_type.is_empty() && !record.empty_as.contains_key("Type") => {
+                return false;
+            }
+            Field::Duration => return self.number(out, record.duration, empties),
+            Field::RingTime => return self.number(out, record.ring_time, empties),
+            Field::CdrType => return self.number(out, record.cdr_type, empties),
+            Field::Price => return self.number(out, record.price.as_ref(), empties),
+            Field::RecordExpect => return self.number(out, record.record_expect, empties),
+            Field::DepartmentId => return self.numeric_id(out, &record.department_id, empties),
+            Field::UserId => return self.numeric_id(out, &record.user_id, empties),
+            Field::DtmfData => return put_json(out, &record.dtmf_data, empties),
+            Field::CustomData => return put_json(out, &record.custom_data, empties),
             Field::CallerNumber => &record.caller_number,
             Field::TargetNumber => &record.target_number,
             Field::Type => &record.call_type,
@@ -241,7 +248,7 @@ impl<'a> Pen<'a> {
             Field::DepartmentName => &record.department_name,
             Field::UserName => &record.user_name,
         };
-        if text.is_empty() { put_empty(out, "\"\"", record.empties) } else { put_text(out, text) }
+        if text.is_empty() { put_empty(out, "\"\"", empties) } else { put_text(out, text) }
     }
 
     fn number(&self, out: &mut Vec<u8>, value: Option<impl std::fmt::Display>, empties: Empties) -> bool {

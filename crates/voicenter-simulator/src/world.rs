@@ -33,8 +33,9 @@ struct Cache {
     entries: usize,
 }
 
-#[derive(Debug, Default)]
-struct ByHand {
+/// What was done to the records by hand.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ByHand {
     /// Records inserted or edited by hand, each with its versions in the order of time.
     records: Vec<Vec<(i64, Option<Arc<Record>>)>>,
     /// Generated records that are no longer shown as generated, and since when.
@@ -261,6 +262,16 @@ impl World {
             cache.entries -= cache.stretches.remove(&oldest).map_or(0, |stretch| stretch.len());
         }
         stretch
+    }
+
+    /// Everything done by hand so far.
+    pub(crate) fn copy_by_hand(&self) -> ByHand {
+        self.hand().clone()
+    }
+
+    /// Undoes everything done by hand since `by_hand` was copied.
+    pub(crate) fn restore_by_hand(&self, by_hand: &ByHand) {
+        *self.hand() = by_hand.clone();
     }
 
     fn hand(&self) -> MutexGuard<'_, ByHand> {

@@ -17,6 +17,32 @@ async fn start(generation: ApiGeneration) -> Simulator {
     Simulator::start(options, ManualClock::new(now)).await.unwrap()
 }
 
+#[tokio::test]
+async fn a_fault_in_a_field_needs_that_field_to_be_requested() {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let simulator = start(ApiGeneration::Current).await;
+    let client = Client::builder().no_proxy().build().unwrap();
+    let range = "code=simulated-code&fromdate=2026-06-08T09:00&todate=2026-06-08T10:00";
+    let ask = async |field: &str| {
+        let url = format!("{}?{range}&fields={field}", simulator.url());
+        client.get(url).send().await.unwrap().text().await.unwrap()
+    };
+    for (fault, field) in [
+        (Fault::NoCallId, "CallID"),
+        (Fault::BadDate, "Date"),
+        (Fault::Nul, "RepresentativeName"),
+        (Fault::DuplicateKeys, "RingTime"),
+        (Fault::DeepNesting, "CustomData"),
+        (Fault::HugeNumber, "Price"),
+        (Fault::AbsentField, "RepresentativeName"),
+    ] {
+        let (plain, without) = (ask(field).await, ask("Duration").await);
+        simulator.faults().next_times(fault, 2);
+        assert_ne!(ask(field).await, plain, "{fault:?}");
+        assert_eq!(ask("Duration").await, without, "{fault:?}");
+    }
+}
+
 fn question() -> String {
     let search = json!({"fromdate": "2026-06-08T09:00:00", "todate": "2026-06-08T10:00:00"});
     json!({"code": "simulated-code", "search": search}).to_string()
@@ -187,7 +213,7 @@ async fn records_can_be_wrong() {
     assert!(body(&simulator, Fault::HugeString).await.len() > 1 << 20);
     let text = String::from_utf8(body(&simulator, Fault::DuplicateKeys).await).unwrap();
     assert_eq!(text.matches("\"RingTime\"").count(), text.matches("\"CallID\"").count() + 1);
-    assert!(text.contains("[{\"RingTime\":999999,"));
+    assert!(text.contains("\"RingTime\":999999,\"RingTime\":"));
     let text = String::from_utf8(body(&simulator, Fault::DeepNesting).await).unwrap();
     assert!(text.contains(&"[".repeat(300)));
     assert!(String::from_utf8(body(&simulator, Fault::HugeNumber).await).unwrap().contains(":1e400"));

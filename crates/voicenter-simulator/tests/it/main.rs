@@ -9,7 +9,13 @@
     reason = "a test fails by panicking"
 )]
 
+mod admin;
 mod clock;
 mod faults;
+mod folder;
+mod get;
+mod page;
+mod records;
 mod rules;
+mod tls;
 mod wire;
