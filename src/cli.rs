@@ -8,6 +8,7 @@ mod documents;
 mod fields;
 mod gaps;
 mod healthcheck;
+mod moment;
 mod paced_session;
 mod progress;
 mod query;
@@ -15,6 +16,7 @@ mod rejected;
 mod resume;
 mod run;
 mod semantics;
+mod spreadsheet;
 mod status;
 mod sync;
 mod table;
@@ -23,11 +25,12 @@ mod verify;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
-use clap::{Args, Parser, Subcommand};
+use chrono::{DateTime, Utc};
+use clap::{ArgAction, Args, Parser, Subcommand};
 
+use self::moment::Moment;
 use crate::clock::Clock;
-use crate::config::{Config, ConfigError, LogConfig, Sources};
+use crate::config::{self, Config, ConfigError, LogConfig, Sources};
 use crate::daemon::DaemonError;
 use crate::demo::DemoArgs;
 use crate::output;
@@ -42,8 +45,14 @@ use voicenter_simulator::SimulateArgs;
 #[command(name = "cdr-sync", version, arg_required_else_help = true, after_help = EXAMPLES)]
 pub struct Cli {
     /// Read this configuration file (TOML); without it, the file that CDR_SYNC_CONFIG names.
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, global = true, value_name = "FILE", display_order = 900)]
     config: Option<PathBuf>,
+    /// Log more to standard error: -v what happens in detail, -vv everything. RUST_LOG wins.
+    #[arg(short, long, global = true, action = ArgAction::Count, conflicts_with = "quiet", display_order = 901)]
+    verbose: u8,
+    /// Log only errors, and show no progress.
+    #[arg(short, long, global = true, display_order = 902)]
+    quiet: bool,
     #[command(subcommand)]
     command: Command,
 }
@@ -56,7 +65,7 @@ Examples:
   cdr-sync verify --from 2026-11-01 --to 2026-11-02
 
 Exit status: 0 done; 1 failed; 2 bad arguments or configuration; 3 the API refuses the credential or the address;
-4 done, but with gaps or rejected records.";
+4 done, but with gaps, rejected records or differences, or an account in trouble.";
 
 const RUN_EXAMPLES: &str = "\
 Examples:
@@ -71,11 +80,11 @@ enum Command {
     #[command(after_help = RUN_EXAMPLES)]
     Run,
     /// Run one pass and exit: read each account from its start, or from where the last run stopped, up to now.
-    Sync(SpanArgs),
+    Sync(sync::SyncArgs),
     /// Read a span again and compare it with the table, without changing anything; exit status 4 if they differ.
-    Verify(VerifyArgs),
-    /// Show the state of each account: cursor, lag, gaps, rejected records, last error.
-    Status(StatusArgs),
+    Verify(verify::VerifyArgs),
+    /// Show the state of each account: cursor, lag, gaps, rejected records, last error; exit status 4 if one is in trouble.
+    Status(status::StatusArgs),
     /// Check configuration, database and API, and say how to fix what is wrong; changes nothing.
     #[command(after_help = "Example:\n  DATABASE_URL=postgres://... VOICENTER_CODE=... cdr-sync check")]
     Check(check::CheckArgs),
@@ -87,12 +96,12 @@ enum Command {
     /// Send one request to the API and print the answer; needs no database.
     Query(query::QueryArgs),
     /// List (or retry) the spans that could not be read in full.
-    Gaps(RetryArgs),
-    /// List (or retry) the records that could not be stored.
-    Rejected(RetryArgs),
+    Gaps(gaps::GapsArgs),
+    /// List, retry or acknowledge the records that could not be stored.
+    Rejected(rejected::RejectedArgs),
     /// End whatever an account is waiting for: pauses, waits after refusals, and the waits of open gaps.
     Resume(resume::ResumeArgs),
-    /// Rename or remove an account.
+    /// Pause, resume, rename or remove an account.
     #[command(subcommand)]
     Account(account::AccountCommand),
     /// Serve a simulated Voicenter API.
@@ -100,54 +109,14 @@ enum Command {
     /// Run a demo without any configuration: simulator, private database and daemon.
     Demo(DemoArgs),
     /// Print the effective configuration, with secrets masked.
-    #[command(after_help = "Example:\n  cdr-sync config --config /etc/cdr-sync/config.toml")]
-    Config,
+    #[command(
+        after_help = "Examples:\n  cdr-sync config --config /etc/cdr-sync/config.toml\n  cdr-sync config --reference"
+    )]
+    Config(ConfigArgs),
     /// Print completions for a shell.
     Completions(documents::CompletionsArgs),
     /// Print the manual page in roff.
     Man(documents::ManArgs),
-}
-
-#[derive(Args, Clone, Copy, Debug)]
-#[command(
-    after_help = "Examples:\n  cdr-sync sync                                      read everything up to now\n  cdr-sync sync --from 2026-11-01 --to 2026-11-02    read that day again"
-)]
-struct SpanArgs {
-    /// Read again from this time on (RFC 3339, or YYYY-MM-DD in UTC).
-    #[arg(long, value_name = "T", value_parser = instant, requires = "to")]
-    from: Option<DateTime<Utc>>,
-    /// Read up to, but not including, this time.
-    #[arg(long, value_name = "T", value_parser = instant, requires = "from")]
-    to: Option<DateTime<Utc>>,
-    /// Leave it to the daemon, and do not wait for it.
-    #[arg(long, requires = "from")]
-    no_wait: bool,
-}
-
-#[derive(Args, Clone, Copy, Debug)]
-#[command(
-    after_help = "Examples:\n  cdr-sync verify --from 2026-11-01 --to 2026-11-08\n  cdr-sync verify --from 2026-11-01 --to 2026-11-02 --details"
-)]
-struct VerifyArgs {
-    /// Compare from this time on (RFC 3339, or YYYY-MM-DD in UTC).
-    #[arg(long, value_name = "T", value_parser = instant)]
-    from: DateTime<Utc>,
-    /// Compare up to, but not including, this time.
-    #[arg(long, value_name = "T", value_parser = instant)]
-    to: DateTime<Utc>,
-    /// List the records that differ, and the columns that differ in each.
-    #[arg(long)]
-    details: bool,
-}
-
-#[derive(Args, Clone, Copy, Debug)]
-#[command(
-    after_help = "Examples:\n  cdr-sync status\n  cdr-sync status --json | jq '.accounts[].lag_seconds'"
-)]
-struct StatusArgs {
-    /// Print JSON instead of a table.
-    #[arg(long)]
-    json: bool,
 }
 
 #[derive(Args, Clone, Copy, Debug)]
@@ -159,16 +128,10 @@ struct HealthcheckArgs {
 }
 
 #[derive(Args, Clone, Copy, Debug)]
-#[command(
-    after_help = "Exit status: 0 if there are none, 4 if there are any.\n\nBeside a daemon, --retry leaves the work to it and waits; Ctrl-C ends the waiting, not the work."
-)]
-struct RetryArgs {
-    /// Ask the API for them again now.
+struct ConfigArgs {
+    /// Print instead every key with its meaning, default and variable, in Markdown.
     #[arg(long)]
-    retry: bool,
-    /// Leave it to the daemon, and do not wait for it.
-    #[arg(long, requires = "retry")]
-    no_wait: bool,
+    reference: bool,
 }
 
 /// The exit statuses that docs/contract.md#exit-status promises.
@@ -203,15 +166,20 @@ enum CliError {
     Output(#[from] std::io::Error),
 }
 
-impl Command {
-    /// On a terminal the progress bar replaces the log lines of each window, which would break it up.
+impl Cli {
+    /// What is logged: as configured, unless this command line says otherwise.
     fn logging(&self, configured: &LogConfig) -> LogConfig {
-        let shows_bar =
-            matches!(self, Command::Sync(_) | Command::Verify(_) | Command::Gaps(_) | Command::Rejected(_));
-        if shows_bar && progress::on_terminal() && configured.level == "info" {
-            return LogConfig { level: "error".into(), ..configured.clone() };
-        }
-        configured.clone()
+        let level = match (self.quiet, self.verbose) {
+            (true, _) => "error",
+            (_, 1) => "info,cdr_sync=debug",
+            (_, 2..) => "debug,cdr_sync=trace",
+            // On a terminal the progress bar replaces the log lines of each window, which would break it up.
+            _ if self.command.shows_progress() && progress::on_terminal() && configured.level == "info" => {
+                "error"
+            }
+            _ => return configured.clone(),
+        };
+        LogConfig { level: level.into(), ..configured.clone() }
     }
 }
 
@@ -275,13 +243,17 @@ impl Cli {
 
     async fn dispatch(self) -> Result<Exit, CliError> {
         let clock = Clock::System;
+        if self.quiet {
+            progress::hide();
+        }
+        // For those that need no configuration.
+        let plain = self.logging(&LogConfig { format: None, level: "info".into() });
         if self.command.serves() {
             descriptors::raise_limit();
         }
-        // These need no configuration.
         match self.command {
             Command::Simulate(args) => {
-                telemetry::install(&LogConfig { format: None, level: "info".into() });
+                telemetry::install(&plain);
                 let ended = voicenter_simulator::run(args, clock, run::stop_signal()).await;
                 return ended.map(|()| Exit::Done).map_err(|error| CliError::Failed(error.to_string()));
             }
@@ -293,13 +265,17 @@ impl Cli {
                     Err(error) => Err(CliError::Failed(error.to_string())),
                 };
             }
+            Command::Config(ConfigArgs { reference: true }) => {
+                print!("{}", config::reference()?);
+                return Ok(Exit::Done);
+            }
             Command::Completions(args) => return documents::completions(args),
             Command::Man(args) => return documents::man(args),
             _ => {}
         }
-        let sources = Sources::of_this_process(self.config);
+        let sources = Sources::of_this_process(self.config.clone());
         let config = Config::load(sources.clone())?;
-        telemetry::install(&self.command.logging(&config.log));
+        telemetry::install(&self.logging(&config.log));
         if !config.database.ignored_parameters.is_empty() {
             tracing::warn!(
                 event = "database_parameters_ignored",
@@ -308,14 +284,14 @@ impl Cli {
             );
         }
         match self.command {
-            Command::Config => {
+            Command::Config(_) => {
                 println!("{}", config.masked_toml());
                 Ok(Exit::Done)
             }
             Command::Query(args) => query::run(&config, args, clock).await,
             Command::Healthcheck(args) => healthcheck::run(&config, args.live).await,
             Command::Check(args) if args.semantics => semantics::run(&config, clock).await,
-            Command::Check(_) => check::run(&config, clock).await,
+            Command::Check(args) => check::run(&config, args, clock).await,
             Command::Migrate => {
                 let state = setup::open_store(&config)?.migrate().await?;
                 println!("the schema is up to date");
@@ -325,18 +301,9 @@ impl Cli {
                 Ok(Exit::Done)
             }
             Command::Run => run::run(config, sources, clock).await,
-            Command::Sync(args) => sync::run(&config, span(args.from, args.to)?, args.no_wait, clock).await,
-            Command::Verify(VerifyArgs { from, to, details }) => {
-                let span = span(Some(from), Some(to))?;
-                verify::run(
-                    &config,
-                    span.ok_or_else(|| CliError::Usage("--from and --to are required".into()))?,
-                    details,
-                    clock,
-                )
-                .await
-            }
-            Command::Status(args) => status::run(&config, args.json, clock).await,
+            Command::Sync(args) => sync::run(&config, args, clock).await,
+            Command::Verify(args) => verify::run(&config, args, clock).await,
+            Command::Status(args) => status::run(&config, args, clock).await,
             Command::Gaps(args) => gaps::run(&config, args, clock).await,
             Command::Rejected(args) => rejected::run(&config, args, clock).await,
             Command::Resume(args) => resume::run(&config, args, clock).await,
@@ -349,6 +316,10 @@ impl Cli {
 }
 
 impl Command {
+    fn shows_progress(&self) -> bool {
+        matches!(self, Command::Sync(_) | Command::Verify(_) | Command::Gaps(_) | Command::Rejected(_))
+    }
+
     /// Returns `true` if others connect to it.
     fn serves(&self) -> bool {
         matches!(self, Command::Run | Command::Simulate(_) | Command::Demo(_))
@@ -358,10 +329,11 @@ impl Command {
     /// raises SIGPIPE, too (hyper's writev), and must not end the process.
     fn only_prints(&self) -> bool {
         match self {
-            Command::Gaps(args) | Command::Rejected(args) => !args.retry,
+            Command::Gaps(args) => !args.retry,
+            Command::Rejected(args) => !args.retry && args.acknowledge.is_empty(),
             Command::Status(_)
             | Command::Query(_)
-            | Command::Config
+            | Command::Config(_)
             | Command::Completions(_)
             | Command::Man(_) => true,
             _ => false,
@@ -381,33 +353,16 @@ fn end_with_the_reader() {
     let _ = unsafe { signal(Signal::SIGPIPE, SigHandler::SigDfl) };
 }
 
-fn span(from: Option<DateTime<Utc>>, to: Option<DateTime<Utc>>) -> Result<Option<Window>, CliError> {
-    let (Some(from), Some(to)) = (from, to) else { return Ok(None) };
+/// The span from one time to another; without an end it lasts until `now`.
+fn span(from: Moment, to: Option<Moment>, now: DateTime<Utc>) -> Result<Window, CliError> {
+    let (from, to) = (from.at(now), to.unwrap_or(Moment::NOW).at(now));
     let empty = || CliError::Usage(format!("--from {from} is not before --to {to}"));
-    Window::new(from, to).map(Some).ok_or_else(empty)
-}
-
-/// RFC 3339, or a day in UTC.
-fn instant(text: &str) -> Result<DateTime<Utc>, String> {
-    if let Ok(date) = DateTime::parse_from_rfc3339(text) {
-        return Ok(date.to_utc());
-    }
-    let day = text
-        .parse::<NaiveDate>()
-        .map_err(|_| "expected a time like 2026-11-01T08:00:00Z or a day like 2026-11-01".to_owned())?;
-    Ok(day.and_time(NaiveTime::MIN).and_utc())
+    Window::new(from, to).ok_or_else(empty)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_time_is_rfc_3339_or_a_day() {
-        assert_eq!(instant("2026-11-01").unwrap().to_rfc3339(), "2026-11-01T00:00:00+00:00");
-        assert_eq!(instant("2026-11-01T02:00:00+02:00").unwrap().to_rfc3339(), "2026-11-01T00:00:00+00:00");
-        assert!(instant("yesterday").is_err());
-    }
 
     #[test]
     fn the_command_line_is_sound() {

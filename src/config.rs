@@ -10,7 +10,9 @@ mod error;
 mod kind;
 mod layer;
 mod lines;
+mod notify;
 mod reader;
+mod reference;
 mod validate;
 
 #[cfg(test)]
@@ -29,7 +31,9 @@ use url::Url;
 
 pub use account::AccountConfig;
 pub use error::{ConfigError, ConfigProblem};
+pub use notify::{MailConfig, NotifyConfig, WebhookForm};
 pub use reader::Effective;
+pub use reference::reference;
 
 pub use crate::phone_number::Country;
 pub use crate::plan::ledger::HistoryStart;
@@ -56,6 +60,8 @@ pub struct Config {
     pub retention: RetentionConfig,
     /// Page, probes and metrics (`[http]`).
     pub http: HttpConfig,
+    /// Who is told of trouble (`[notify]`).
+    pub notify: NotifyConfig,
     /// Format and level of the log (`[log]`).
     pub log: LogConfig,
     /// `[[accounts]]`; empty if none is configured, which is enough for some commands.
@@ -208,20 +214,32 @@ impl Config {
         let reporting = reporting(root.section("reporting"));
         let retention = retention(root.section("retention"));
         let http = http(root.section("http"));
+        let notify = notify::read(root.section("notify"));
         let log = log(root.section("log"));
         let accounts = account::read(&mut root, api.as_ref(), sync.as_ref(), reporting);
         root.leave();
         reader.refuse_near_misses(env.keys());
         let effective = reader.effective();
-        let parts = (|| Some((database?, api?, sync?, reporting?, http?, log?, accounts?)))();
-        if let Some((_, api, sync, _, _, _, accounts)) = &parts {
+        let parts = (|| Some((database?, api?, sync?, reporting?, http?, notify?, log?, accounts?)))();
+        if let Some((_, api, sync, _, _, _, _, accounts)) = &parts {
             validate::check(&mut reader, api, sync, retention, accounts);
         }
         match (reader.into_problems(), parts) {
-            (problems, Some((database, api, sync, reporting, http, log, accounts)))
+            (problems, Some((database, api, sync, reporting, http, notify, log, accounts)))
                 if problems.is_empty() =>
             {
-                Ok(Config { database, api, sync, reporting, retention, http, log, accounts, effective })
+                Ok(Config {
+                    database,
+                    api,
+                    sync,
+                    reporting,
+                    retention,
+                    http,
+                    notify,
+                    log,
+                    accounts,
+                    effective,
+                })
             }
             (problems, _) => Err(ConfigError::new(problems)),
         }

@@ -20,6 +20,7 @@ use crate::clock::{Clock, jitter};
 use crate::config::{AccountConfig, Config};
 use crate::http::{self, AccountSettings, BindError, Web};
 use crate::metrics::{Metrics, MetricsError};
+use crate::notify::{Notifier, Sender};
 use crate::setup::{self, SetupError};
 use crate::store::Store;
 use crate::sync::leadership::Leases;
@@ -28,6 +29,9 @@ use crate::sync::supervisor::{self, Common};
 use crate::sync::{Account, DATABASE};
 use crate::systemd;
 use crate::telemetry;
+
+/// The last message has this long to leave when the daemon ends.
+const NOTIFYING: Duration = Duration::from_secs(2);
 
 /// Why the daemon could not start, or could not continue.
 #[derive(Debug, thiserror::Error)]
@@ -148,6 +152,7 @@ impl Generation {
         accounts: Option<Vec<Account>>,
     ) -> Result<Self, DaemonError> {
         let metrics = Metrics::new()?;
+        metrics.poll_interval(config.sync.poll_interval);
         telemetry::count_dropped_lines(metrics.log_lines_dropped());
         let watch = |account: &AccountConfig| {
             let counts = metrics.account(&account.name);
@@ -210,6 +215,8 @@ impl Generation {
         stop: CancellationToken,
     ) -> Result<bool, DaemonError> {
         let Self { config, store, .. } = self;
+        // Before the database is there: its absence is what people are told of.
+        let notifying = (!is_guest).then(|| self.notify(clock, stop.child_token())).flatten();
         let accounts = match &self.accounts {
             Some(accounts) => accounts.clone(),
             None => {
@@ -240,7 +247,32 @@ impl Generation {
         let _folding = AbortOnDropHandle::new(tokio::spawn(folding));
         show_last_successes(store, &self.watches).await;
         let common = Common { store: store.clone(), clock: clock.clone(), leases: Leases::new(store) };
-        Ok(supervisor::run(accounts, common, self.watches.clone(), stop).await)
+        let sound = supervisor::run(accounts, common, self.watches.clone(), stop).await;
+        if let Some(notifying) = notifying {
+            // What was told and not noted would be told again.
+            let _ = tokio::time::timeout(NOTIFYING, notifying).await;
+        }
+        Ok(sound)
+    }
+
+    /// Tells people of trouble, if that is configured.
+    fn notify(&self, clock: &Clock, stop: CancellationToken) -> Option<AbortOnDropHandle<()>> {
+        let Self { config, page_store, .. } = self;
+        if !config.notify.is_on() {
+            return None;
+        }
+        let sender = Sender::new(&config.notify).inspect_err(|error| {
+            tracing::error!(event = "not_notified", channel = "all", error, "nobody is told of trouble")
+        });
+        let notifier = Notifier {
+            store: page_store.clone(),
+            clock: clock.clone(),
+            settings: config.notify.clone(),
+            sender: sender.ok()?,
+            accounts: config.accounts.iter().map(|account| account.name.clone()).collect(),
+            poll_interval: config.sync.poll_interval,
+        };
+        Some(AbortOnDropHandle::new(tokio::spawn(notifier.run(stop))))
     }
 
     fn page_settings(&self) -> http::PageSettings {

@@ -42,6 +42,8 @@ pub(crate) enum ProblemKind {
     /// Suspiciously many rows were missing from an answer.
     Missing,
     Waiting,
+    /// An operator wants it so.
+    PausedByHand,
     /// The vendor keeps nothing older.
     Horizon,
 }
@@ -57,7 +59,10 @@ impl ProblemKind {
             | ProblemKind::NoLeader
             | ProblemKind::Behind
             | ProblemKind::Gaps => Level::Bad,
-            ProblemKind::Unstorable | ProblemKind::Unreadable | ProblemKind::Missing => Level::Warn,
+            ProblemKind::Unstorable
+            | ProblemKind::Unreadable
+            | ProblemKind::Missing
+            | ProblemKind::PausedByHand => Level::Warn,
             ProblemKind::DuplicateKeys | ProblemKind::Waiting | ProblemKind::Horizon => Level::Note,
         }
     }
@@ -90,7 +95,13 @@ pub(crate) fn problems(
     if let Some(error) = unresolved_error(status) {
         found.push(failure(&error));
     }
-    if !configured {
+    if let Some(pause) = &status.pause {
+        found.push(Problem::new(
+            ProblemKind::PausedByHand,
+            format!("This account has been paused since {} UTC: nothing is read for it.", pause.since.format("%Y-%m-%d %H:%M")),
+            "cdr-sync status says who paused it and why; cdr-sync account resume NAME ends that, and what was missed is read then.",
+        ));
+    } else if !configured {
         found.push(Problem::new(
             ProblemKind::NotConfigured,
             "This account is not in the configuration: its rows are no longer updated.",
@@ -103,7 +114,7 @@ pub(crate) fn problems(
             "It is taken over within 30 s; if not, look for standby or account_stopped in the log.",
         ));
     }
-    if stale(status.cursor.map(|cursor| cursor.to()), poll_interval, now) {
+    if status.pause.is_none() && stale(status.cursor.map(|cursor| cursor.to()), poll_interval, now) {
         found.push(Problem::new(
             ProblemKind::Behind,
             "The newest calls are missing: the mirror is far behind the present.",
@@ -151,13 +162,30 @@ pub(crate) fn problems(
             "Older rows are not marked as removed.",
         ));
     }
+    let name = for_a_shell(&status.name);
+    found.iter_mut().for_each(|problem| problem.advice = problem.advice.replace("NAME", &name));
+    if status.pause.is_some() {
+        // Whoever paused it knows.
+        for problem in found.iter_mut().filter(|problem| problem.level == Level::Bad) {
+            problem.level = Level::Warn;
+        }
+    }
     found
+}
+
+/// A name as it is typed in a command.
+fn for_a_shell(name: &str) -> String {
+    let is_plain =
+        !name.is_empty() && name.chars().all(|char| char.is_alphanumeric() || "._-".contains(char));
+    if is_plain { name.to_owned() } else { format!("'{}'", name.replace('\'', "'\\''")) }
 }
 
 /// The state of an account in one word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum AccountState {
+    /// An operator has paused it.
+    PausedByHand,
     /// It ended with an error, such as a refusal by the API, and is restarted later.
     Paused,
     /// Nothing has been read up to now.
@@ -173,6 +201,7 @@ pub(crate) fn state(facts: &AccountFacts, poll_interval: TimeDelta, now: DateTim
     let status = &facts.status;
     let paused = status.paused_until.is_some_and(|until| until > now);
     match status.cursor {
+        _ if status.pause.is_some() => AccountState::PausedByHand,
         _ if paused && unresolved_error(status).is_some() => AccountState::Paused,
         None => AccountState::Starting,
         Some(cursor) if stale(Some(cursor.to()), poll_interval, now) => AccountState::Behind,
@@ -260,6 +289,14 @@ mod tests {
         assert_eq!(problem.kind, ProblemKind::AddressRefused);
         assert!(problem.text.ends_with("is not trusted.)"), "{}", problem.text);
         assert!(problem.advice.starts_with("Ask Voicenter to whitelist 192.0.2.7"), "{}", problem.advice);
+    }
+
+    #[test]
+    fn a_name_in_a_command_can_be_pasted() {
+        assert_eq!(
+            ["sales", "תמיכה", "left over", "a'b"].map(for_a_shell),
+            ["sales", "תמיכה", "'left over'", "'a'\\''b'"]
+        );
     }
 
     #[test]

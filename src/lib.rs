@@ -17,6 +17,7 @@ pub mod demo;
 pub mod health;
 pub mod http;
 pub mod metrics;
+mod notify;
 pub mod phone_number;
 pub mod plan;
 pub mod rate_limit;

@@ -7,7 +7,7 @@ mod ledger;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use prometheus::core::Collector;
 use prometheus::{
     GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry,
@@ -53,6 +53,7 @@ struct Families {
     stalled: IntGaugeVec,
     last_success: GaugeVec,
     budget: IntGaugeVec,
+    poll_interval: GaugeVec,
     log_lines_dropped: IntCounterVec,
     ledger: LedgerFamilies,
 }
@@ -152,6 +153,11 @@ impl Metrics {
                 "The most requests that may leave in any 60 seconds for the account's credential.",
                 account,
             )?,
+            poll_interval: define.gauges(
+                "poll_interval_seconds",
+                "The configured time between polls, by which alerts judge a lag.",
+                &[],
+            )?,
             log_lines_dropped: define.counters(
                 "log_lines_dropped_total",
                 "Log lines that standard error did not take.",
@@ -184,6 +190,11 @@ impl Metrics {
     /// Sets the sizes of tables on disk, in bytes by name.
     pub fn table_sizes(&self, sizes: &[(String, i64)]) {
         self.0.ledger.table_sizes(sizes);
+    }
+
+    /// Sets the configured time between polls.
+    pub fn poll_interval(&self, interval: TimeDelta) {
+        self.0.poll_interval.with_label_values::<&str>(&[]).set(interval.as_seconds_f64());
     }
 
     /// Sets whether the engine of an account is stuck.
@@ -344,6 +355,7 @@ mod tests {
             gaps: 2,
             rejected: 1,
             suspicious: 0,
+            is_paused: false,
         }
     }
 

@@ -16,6 +16,7 @@
 //! Commit is the only truth: until then nothing happened, afterwards the same commit changes nothing.
 
 pub mod account;
+pub(crate) mod action;
 pub mod activity;
 pub mod budget;
 pub mod calls;
@@ -36,8 +37,10 @@ pub mod ledger;
 mod merge;
 mod migration;
 pub mod missing;
+pub(crate) mod notice;
 mod number;
 pub mod overview;
+pub mod pause;
 mod recheck;
 pub mod rejected;
 pub mod replica;

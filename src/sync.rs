@@ -24,6 +24,7 @@ use crate::plan::PlanSettings;
 use crate::plan::ledger::HistoryStart;
 use crate::rate_limit::{Backoff, RateLimiter};
 use crate::store::StoreError;
+use crate::store::pause::Pause;
 use crate::voicenter::{Client, Filter};
 
 /// One configured account: what to read, how, and as whom.
@@ -107,6 +108,14 @@ pub enum SyncError {
         holder: String,
         /// When the lease ends unless it is renewed.
         expires_in: Duration,
+    },
+    /// An operator has paused this account.
+    #[error("account {account} is {pause}. cdr-sync account resume {account} ends that")]
+    Paused {
+        /// The account's name in the configuration.
+        account: String,
+        /// Who paused it, since when and why.
+        pause: Pause,
     },
     /// An error of the database, or the loss of the lead.
     #[error(transparent)]

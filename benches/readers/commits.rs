@@ -100,12 +100,16 @@ async fn measure_round(
         times.built.push(began.elapsed().as_secs_f64() * 1e3);
     }
     let mut now = after;
-    for _ in 0..POLLS / ROUNDS {
+    // The first is not measured: the function was exchanged, so the connection plans anew, as it otherwise does
+    // once in its life.
+    for nth in 0..=POLLS / ROUNDS {
         now += TimeDelta::minutes(1);
         let from = now - TimeDelta::minutes(READ_AGAIN);
         let (poll, done) = timed(store, &calls(from, 5), from, now).await;
         assert_eq!(done.inserted, u64::from(CALLS_A_MINUTE));
-        times.poll.push(poll);
+        if nth > 0 {
+            times.poll.push(poll);
+        }
     }
     now
 }

@@ -1,4 +1,4 @@
-//! `account rename` and `account forget`: for an account that the configuration renames or no longer has.
+//! `account`: pauses and resumes an account, renames and forgets one that the configuration renames or no longer has.
 
 use std::io::{IsTerminal, Write};
 
@@ -13,9 +13,29 @@ use crate::store::account::AccountStatus;
 use crate::sync::SyncError;
 use crate::sync::leadership::{Leadership, Leases};
 use crate::sync::status::Heart;
+use crate::voicenter::said::printable;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum AccountCommand {
+    /// Pause an account: nothing is asked of the API for it until it is resumed. Its rows stay.
+    #[command(
+        after_help = "Example:\n  cdr-sync account pause sales --reason \"moving to another PBX\"\n\nA running daemon notices within about five seconds. The pause outlasts restarts, and status and page show it. verify, query and check still ask\nwhen they are called. What is missed meanwhile is read once the account is resumed."
+    )]
+    Pause {
+        /// The account's name.
+        name: String,
+        /// Why, for whoever sees that it is paused.
+        #[arg(long, value_name = "TEXT")]
+        reason: Option<String>,
+    },
+    /// End an account's pause.
+    #[command(
+        after_help = "Example:\n  cdr-sync account resume sales\n\nA running daemon notices within about five seconds."
+    )]
+    Resume {
+        /// The account's name.
+        name: String,
+    },
     /// Rename an account in its rows and in the ledger; nothing is read again.
     #[command(after_help = "Example:\n  cdr-sync account rename default sales")]
     Rename {
@@ -43,9 +63,38 @@ pub(super) enum AccountCommand {
 pub(super) async fn run(config: &Config, command: AccountCommand) -> Result<Exit, CliError> {
     let store = setup::open_store(config)?;
     match command {
+        AccountCommand::Pause { name, reason } => pause(&store, &name, reason.as_deref()).await,
+        AccountCommand::Resume { name } => resume(&store, &name).await,
         AccountCommand::Rename { old, new } => rename(config, &store, &old, &new).await,
         AccountCommand::Forget { name, delete, yes } => forget(config, &store, &name, delete, yes).await,
     }
+}
+
+async fn pause(store: &Store, name: &str, reason: Option<&str>) -> Result<Exit, CliError> {
+    let known = store.status().await?;
+    let status = known.iter().find(|account| account.name == name).ok_or_else(|| unknown(&known, name))?;
+    let pause = store.pause_account(name, reason).await?;
+    if status.pause.is_some() {
+        println!("account {name} was already {}", printable(&pause.to_string()));
+        return Ok(Exit::Done);
+    }
+    println!("account {name} is paused; cdr-sync account resume {name} ends that");
+    if let Some(leader) = &status.leader {
+        println!("{leader} stops reading it within about five seconds");
+    }
+    Ok(Exit::Done)
+}
+
+async fn resume(store: &Store, name: &str) -> Result<Exit, CliError> {
+    let known = store.status().await?;
+    if !known.iter().any(|account| account.name == name) {
+        return Err(unknown(&known, name));
+    }
+    match store.end_pause(name).await? {
+        Some(pause) => println!("account {name} is resumed; it was {}", printable(&pause.to_string())),
+        None => println!("account {name} is not paused; cdr-sync resume {name} ends what else it waits for"),
+    }
+    Ok(Exit::Done)
 }
 
 async fn rename(config: &Config, store: &Store, old: &str, new: &str) -> Result<Exit, CliError> {

@@ -93,6 +93,9 @@ pub(super) async fn wait(
 async fn why_not_taken_on(store: &Store, account: &str) -> String {
     let status = store.status().await.unwrap_or_default();
     let status = status.into_iter().find(|status| status.name == account);
+    if let Some(pause) = status.as_ref().and_then(|status| status.pause.as_ref()) {
+        return printable(&format!("it is {pause}. cdr-sync account resume {account} ends that"));
+    }
     match status.and_then(|status| Some((status.paused_until?, status.last_error))) {
         Some((until, error)) => {
             let until = until.format("%Y-%m-%d %H:%M:%S UTC");

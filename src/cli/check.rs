@@ -3,12 +3,14 @@
 mod database;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use serde_json::{Value, json};
 
 use super::paced_session::PacedSession;
 use super::table::Paint;
 use super::{CliError, Exit};
 use crate::clock::Clock;
 use crate::config::{AccountConfig, Config};
+use crate::notify::{Channel, Sender};
 use crate::setup::{self, SetupError};
 use crate::store::Store;
 use crate::voicenter::zone_check::{self, AskedBounds, ZoneSigns, ZoneVerdict};
@@ -27,41 +29,67 @@ pub(super) struct CheckArgs {
     /// leave open, such as what Duration holds. It names no person and no number.
     #[arg(long)]
     pub(super) semantics: bool,
+    /// Send a test as well by each way that [notify] configures.
+    #[arg(long, conflicts_with = "semantics")]
+    pub(super) notify: bool,
+    /// Print JSON instead of lines.
+    #[arg(long, conflicts_with = "semantics")]
+    pub(super) json: bool,
 }
 
-/// Prints findings and remembers the exit status of the worst.
+/// Prints findings, or collects them for JSON, and remembers the exit status of the worst.
 struct Findings {
     exit: Exit,
     paint: Paint,
+    /// As JSON; `None` if they are printed as they come.
+    collected: Option<Vec<Value>>,
 }
 
 impl Findings {
-    fn good(&self, line: &str) {
-        println!("{} {line}", self.paint.good("✓"));
+    fn good(&mut self, line: &str) {
+        self.tell("good", line, None);
     }
 
     /// Something to know, nothing to fix.
-    fn note(&self, line: &str) {
-        println!("{} {line}", self.paint.quiet("·"));
+    fn note(&mut self, line: &str) {
+        self.tell("note", line, None);
     }
 
     /// Something to consider: it works, but not as it should.
-    fn warn(&self, line: &str, advice: &str) {
-        println!("{} {line}\n    → {advice}", self.paint.warn("!"));
+    fn warn(&mut self, line: &str, advice: &str) {
+        self.tell("warn", line, Some(advice));
     }
 
     fn bad(&mut self, line: &str, advice: &str, exit: Exit) {
-        println!("{} {line}\n    → {advice}", self.paint.bad("✗"));
+        self.tell("bad", line, Some(advice));
         if self.exit != Exit::Refused {
             self.exit = exit;
         }
     }
+
+    fn tell(&mut self, level: &str, line: &str, advice: Option<&str>) {
+        if let Some(collected) = &mut self.collected {
+            collected.push(json!({ "level": level, "text": line, "advice": advice }));
+            return;
+        }
+        let sign = match level {
+            "good" => self.paint.good("✓"),
+            "warn" => self.paint.warn("!"),
+            "bad" => self.paint.bad("✗"),
+            _ => self.paint.quiet("·"),
+        };
+        println!("{sign} {line}");
+        if let Some(advice) = advice {
+            println!("    → {advice}");
+        }
+    }
 }
 
-pub(super) async fn run(config: &Config, clock: Clock) -> Result<Exit, CliError> {
-    let mut findings = Findings { exit: Exit::Done, paint: Paint::for_stdout() };
+pub(super) async fn run(config: &Config, args: CheckArgs, clock: Clock) -> Result<Exit, CliError> {
+    let collected = args.json.then(Vec::new);
+    let mut findings = Findings { exit: Exit::Done, paint: Paint::for_stdout(), collected };
     findings.good("the configuration is valid");
-    proxy(&findings);
+    proxy(&mut findings);
     let store = match setup::open_store(config) {
         Ok(store) => database::check(store, &mut findings).await,
         Err(SetupError::Config(_)) => {
@@ -89,11 +117,46 @@ pub(super) async fn run(config: &Config, clock: Clock) -> Result<Exit, CliError>
             findings.bad("no account is configured (accounts)", advice, Exit::Usage);
         }
     }
+    if args.notify {
+        notify(config, &clock, &mut findings).await;
+    }
+    if let Some(collected) = &findings.collected {
+        println!("{}", json!({ "ok": findings.exit == Exit::Done, "findings": collected }));
+    }
     Ok(findings.exit)
 }
 
+/// Sends a test by each way.
+async fn notify(config: &Config, clock: &Clock, findings: &mut Findings) {
+    if !config.notify.is_on() {
+        let advice = "set notify.webhook, or notify.smtp with notify.mail_from and notify.mail_to";
+        return findings.bad(
+            "nobody would be told of trouble: [notify] is not configured",
+            advice,
+            Exit::Usage,
+        );
+    }
+    let sender = match Sender::new(&config.notify) {
+        Ok(sender) => sender,
+        Err(error) => return findings.bad(&error, "check the keys of [notify]", Exit::Usage),
+    };
+    for channel in sender.channels() {
+        let (way, key) = match channel {
+            Channel::Webhook => ("the webhook", "notify.webhook"),
+            Channel::Mail => ("the mail server", "notify.smtp"),
+        };
+        match sender.test(channel, clock.now()).await {
+            Ok(()) => findings.good(&format!("a test was sent: {way} has taken it")),
+            Err(error) => {
+                let advice = format!("check {key}, and that this host may reach it");
+                findings.bad(&format!("{way} has not taken a test: {error}"), &advice, Exit::Failed);
+            }
+        }
+    }
+}
+
 /// Notes that requests go through a proxy; its address may hold a password, so it is not shown.
-fn proxy(findings: &Findings) {
+fn proxy(findings: &mut Findings) {
     let set = |name: &&str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
     if let Some(name) = ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"].iter().find(|name| set(name))
     {
@@ -209,7 +272,7 @@ impl Api<'_> {
         None
     }
 
-    fn note_what_is_left_out(&self, findings: &Findings) {
+    fn note_what_is_left_out(&self, findings: &mut Findings) {
         let dropped: Vec<_> = self.session.dropped().members().map(Capability::name).collect();
         if !dropped.is_empty() {
             let dropped = dropped.join(", ");

@@ -6,12 +6,14 @@ use std::io::{self, Write};
 use serde_json::{Map, Value};
 
 use super::CliError;
-use super::query::Printing;
+use super::query::{Printing, QueryArgs};
+use super::spreadsheet::{self, Cell};
 use super::table::render;
 use crate::voicenter::said::{printable, without_controls};
 
 /// Prints `items`, the records' own texts, limited to the fields asked for.
-pub(super) fn print(items: &[String], fields: &[String], format: Printing) -> Result<(), CliError> {
+pub(super) fn print(items: &[String], args: &QueryArgs) -> Result<(), CliError> {
+    let (fields, format) = (&args.fields, args.format);
     let mut out = io::stdout().lock();
     let (records, others): (Vec<_>, Vec<_>) =
         items.iter().map(|item| (item, object(item))).partition(|(_, o)| o.is_some());
@@ -25,7 +27,29 @@ pub(super) fn print(items: &[String], fields: &[String], format: Printing) -> Re
             let all: Vec<String> = records.chain(others.iter().map(|(item, _)| (*item).clone())).collect();
             writeln!(out, "[{}]", all.join(",\n"))?;
         }
+        Printing::Csv if args.bom => {
+            spreadsheet::begin(&mut out)?;
+            let guarded = |record: &Map<String, Value>| {
+                let cells = fields.iter().map(|field| value(record, field));
+                cells
+                    .map(|value| match value {
+                        Some(Value::String(text)) => spreadsheet::guarded(without_controls(text)),
+                        other => cell(other),
+                    })
+                    .collect()
+            };
+            csv(&mut out, fields, records.iter().map(guarded))?;
+        }
         Printing::Csv => csv(&mut out, fields, records.iter().map(row))?,
+        Printing::Xlsx => {
+            drop(out);
+            let heading: Vec<&str> = fields.iter().map(String::as_str).collect();
+            let cells = |record: &Map<String, Value>| {
+                fields.iter().map(|field| Cell::of_json(value(record, field))).collect()
+            };
+            let rows: Vec<Vec<Cell>> = records.iter().map(cells).collect();
+            spreadsheet::workbook(&heading, &rows)?;
+        }
         Printing::Table | Printing::Html => {
             let heading: Vec<&str> = fields.iter().map(String::as_str).collect();
             let rows: Vec<Vec<String>> = records.iter().map(row).collect();

@@ -1,19 +1,53 @@
 //! `gaps`: lists or retries the spans that could not be read in full.
 
+use clap::Args;
+use serde_json::{Value, json};
+
 use super::sync::read_again;
 use super::table::{CellWidth, render, span, time};
-use super::{CliError, Exit, RetryArgs};
+use super::{CliError, Exit};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::setup;
 
+#[derive(Args, Clone, Copy, Debug)]
+#[command(
+    after_help = "Exit status: 0 if there are none, 4 if there are any.\n\nBeside a daemon, --retry leaves the work to it and waits; Ctrl-C ends the waiting, not the work."
+)]
+pub(super) struct GapsArgs {
+    /// Ask the API for them again now.
+    #[arg(long)]
+    pub(super) retry: bool,
+    /// Leave it to the daemon, and do not wait for it.
+    #[arg(long, requires = "retry")]
+    no_wait: bool,
+    /// Print JSON instead of a table.
+    #[arg(long, conflicts_with = "retry")]
+    json: bool,
+}
+
 /// Lists the open gaps, or reads them again.
-pub(super) async fn run(config: &Config, args: RetryArgs, clock: Clock) -> Result<Exit, CliError> {
+pub(super) async fn run(config: &Config, args: GapsArgs, clock: Clock) -> Result<Exit, CliError> {
     let store = setup::open_store(config)?;
     let gaps = store.gaps(None).await?;
+    let exit = if gaps.is_empty() { Exit::Done } else { Exit::Incomplete };
+    if args.json {
+        let gaps: Vec<Value> = gaps
+            .iter()
+            .map(|gap| {
+                json!({
+                    "account": gap.account, "from": gap.window.from(), "to": gap.window.to(), "reason": gap.reason,
+                    "tries": gap.tries, "opened_at": gap.opened_at, "next_try_at": gap.next_try_at,
+                    "last_error": gap.last_error,
+                })
+            })
+            .collect();
+        println!("{}", json!(gaps));
+        return Ok(exit);
+    }
     if gaps.is_empty() {
         println!("no open gaps");
-        return Ok(Exit::Done);
+        return Ok(exit);
     }
     if args.retry {
         let spans = gaps.iter().map(|gap| (gap.account.as_str(), gap.window)).collect::<Vec<_>>();
@@ -40,5 +74,5 @@ pub(super) async fn run(config: &Config, args: RetryArgs, clock: Clock) -> Resul
     println!(
         "\nThe daemon retries them automatically; cdr-sync resume ACCOUNT makes it try at once. cdr-sync gaps --retry asks for them now."
     );
-    Ok(Exit::Incomplete)
+    Ok(exit)
 }

@@ -1,6 +1,7 @@
 //! Progress for people: a bar on a terminal, a line every 10 seconds elsewhere.
 
 use std::io::IsTerminal;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use chrono::TimeDelta;
@@ -14,6 +15,14 @@ use crate::sync::status::{Progress, ProgressWatch};
 const LINE_EVERY: Duration = Duration::from_secs(10);
 const BAR_EVERY: Duration = Duration::from_millis(200);
 
+/// Without progress: `--quiet`.
+static HIDDEN: AtomicBool = AtomicBool::new(false);
+
+/// Shows no progress in this process any more.
+pub(super) fn hide() {
+    HIDDEN.store(true, Ordering::Relaxed);
+}
+
 /// Returns `true` if standard error is a terminal.
 pub(super) fn on_terminal() -> bool {
     std::io::stderr().is_terminal()
@@ -22,6 +31,9 @@ pub(super) fn on_terminal() -> bool {
 /// Shows an account's progress on standard error until dropped.
 pub(super) fn show(bars: &MultiProgress, account: &str, watch: ProgressWatch) -> AbortOnDropHandle<()> {
     let account = account.to_owned();
+    if HIDDEN.load(Ordering::Relaxed) {
+        return AbortOnDropHandle::new(tokio::spawn(async {}));
+    }
     if on_terminal() {
         let bar = bars.add(ProgressBar::new(1000));
         let style = ProgressStyle::with_template("{prefix} [{bar:30}] {percent:>3}% {msg}");

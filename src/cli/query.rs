@@ -2,31 +2,33 @@
 
 use std::io::Write as _;
 
-use chrono::{DateTime, Utc};
 use clap::{Args, ValueEnum};
 use serde_json::Value;
 
+use super::moment::{Moment, moment};
 use super::paced_session::PacedSession;
+use super::spreadsheet::{self, Cell};
 use super::table::render;
-use super::{CliError, Exit, fields, instant};
+use super::{CliError, Exit, fields, span};
 use crate::cdr::{Cdr, FieldValue};
 use crate::clock::Clock;
 use crate::config::{self, AccountConfig, Config};
 use crate::setup::{self, SetupError};
 use crate::voicenter::said::{printable, without_controls};
 use crate::voicenter::{Action, Answer, ApiError, Fields, Filter, Form, Format, IdentityCriteria, Question};
+use crate::window::Window;
 
 #[derive(Args, Debug)]
 #[command(
-    after_help = "Examples:\n  cdr-sync query --from 2026-11-01T08:00:00Z --to 2026-11-01T09:00:00Z --phone 972547588535\n  cdr-sync query --from 2026-11-01 --to 2026-11-02 --format csv > calls.csv"
+    after_help = "Examples:\n  cdr-sync query --from 2026-11-01T08:00:00Z --to 2026-11-01T09:00:00Z --phone 972547588535\n  cdr-sync query --from 2026-11-01 --to 2026-11-02 --format csv > calls.csv\n  cdr-sync query --from -2h --format xlsx > calls.xlsx"
 )]
 pub(super) struct QueryArgs {
-    /// Request calls from this time on (RFC 3339, or YYYY-MM-DD in UTC).
-    #[arg(long, value_name = "T", value_parser = instant)]
-    from: DateTime<Utc>,
-    /// Request calls up to this time.
-    #[arg(long, value_name = "T", value_parser = instant)]
-    to: DateTime<Utc>,
+    /// Request calls from this time on: RFC 3339, a day (midnight UTC), or relative such as -2h, today, yesterday.
+    #[arg(long, value_name = "T", value_parser = moment, allow_hyphen_values = true)]
+    from: Moment,
+    /// Request calls up to this time [default: now].
+    #[arg(long, value_name = "T", value_parser = moment, allow_hyphen_values = true)]
+    to: Option<Moment>,
     /// Ask as this account; required if several are configured.
     #[arg(long, value_name = "NAME")]
     account: Option<String>,
@@ -47,13 +49,17 @@ pub(super) struct QueryArgs {
     call_id: Option<String>,
     /// Print only this field; repeatable.
     #[arg(long = "field", value_name = "F")]
-    fields: Vec<String>,
+    pub(super) fields: Vec<String>,
     /// Send the request with this HTTP method; by default the configured one.
     #[arg(long)]
     method: Option<Sending>,
     /// Print the answer in this format.
     #[arg(long, default_value = "table")]
-    format: Printing,
+    pub(super) format: Printing,
+    /// With --format csv: for spreadsheets, with a byte order mark, numbers as text (0501… keeps its zero), and nothing that
+    /// would be calculated.
+    #[arg(long)]
+    pub(super) bom: bool,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -79,13 +85,16 @@ pub(super) enum Printing {
     Json,
     /// One row per record, with the columns of voicenter.cdr.
     Csv,
+    /// A workbook for Excel, to be written to a file; times are in UTC.
+    Xlsx,
     /// The API's own HTML page, unchanged.
     Html,
 }
 
 pub(super) async fn run(config: &Config, args: QueryArgs, clock: Clock) -> Result<Exit, CliError> {
-    if args.from >= args.to {
-        return Err(CliError::Usage(format!("--from {} is not before --to {}", args.from, args.to)));
+    let span = span(args.from, args.to, clock.now())?;
+    if args.bom && args.format != Printing::Csv {
+        return Err(CliError::Usage("--bom is for --format csv".into()));
     }
     let mut config = config.clone();
     if let Some(method) = args.method {
@@ -96,7 +105,7 @@ pub(super) async fn run(config: &Config, args: QueryArgs, clock: Clock) -> Resul
     }
     let account = choose(&config, args.account.as_deref())?;
     let client = setup::client(&config, account).map_err(SetupError::from)?.keeping_items();
-    let question = question(account, &args);
+    let question = question(account, span, &args);
     let store = setup::open_store(&config).ok();
     let mut session = PacedSession::new(&config, account, client, store.as_ref(), &clock).await;
     if args.format == Printing::Html {
@@ -144,13 +153,13 @@ fn choose<'a>(config: &'a Config, name: Option<&str>) -> Result<&'a AccountConfi
     })
 }
 
-fn question(account: &AccountConfig, args: &QueryArgs) -> Question {
+fn question(account: &AccountConfig, span: Window, args: &QueryArgs) -> Question {
     let base = setup::filter(account);
     let or =
         |mine: &[String], configured: Vec<String>| if mine.is_empty() { configured } else { mine.to_vec() };
     Question {
-        from: args.from,
-        to: args.to,
+        from: span.from(),
+        to: span.to(),
         narrow: false,
         order: None,
         form: Form::FULL,
@@ -180,7 +189,7 @@ impl Identity {
 
 fn print(answer: &Answer, args: &QueryArgs) -> Result<(), CliError> {
     if !args.fields.is_empty() {
-        return fields::print(&answer.items, &args.fields, args.format);
+        return fields::print(&answer.items, args);
     }
     let mut out = std::io::stdout().lock();
     if args.format == Printing::Json {
@@ -191,7 +200,14 @@ fn print(answer: &Answer, args: &QueryArgs) -> Result<(), CliError> {
         return Ok(());
     }
     if args.format == Printing::Csv {
-        return csv(out, answer);
+        return csv(out, answer, args.bom);
+    }
+    if args.format == Printing::Xlsx {
+        drop(out);
+        let rows: Vec<Vec<Cell>> = answer.records.iter().map(Cell::of).collect();
+        spreadsheet::workbook(&Cdr::COLUMNS.map(|(name, _)| name), &rows)?;
+        tell_rejected(answer);
+        return Ok(());
     }
     let heading = ["date", "type", "caller", "target", "status", " seconds", "agent", "call id"];
     let rows: Vec<Vec<String>> = answer.records.iter().map(row).collect();
@@ -204,26 +220,34 @@ fn print(answer: &Answer, args: &QueryArgs) -> Result<(), CliError> {
 }
 
 /// Prints a row for each record; fields without a column are in `extra`, as JSON. Rejected records go to stderr.
-fn csv(out: impl std::io::Write, answer: &Answer) -> Result<(), CliError> {
+fn csv(mut out: impl std::io::Write, answer: &Answer, for_spreadsheets: bool) -> Result<(), CliError> {
     let failed = |error: csv::Error| match error.into_kind() {
         csv::ErrorKind::Io(error) => CliError::Output(error),
         kind => CliError::Failed(format!("{kind:?}")),
     };
+    if for_spreadsheets {
+        spreadsheet::begin(&mut out)?;
+    }
     let mut writer = csv::Writer::from_writer(out);
     writer.write_record(Cdr::COLUMNS.map(|(name, _)| name)).map_err(failed)?;
     for record in &answer.records {
-        writer.write_record(record.values().map(cell)).map_err(failed)?;
+        writer.write_record(record.values().map(|value| cell(value, for_spreadsheets))).map_err(failed)?;
     }
     writer.flush()?;
-    for rejected in &answer.rejected {
-        eprintln!("cdr-sync: cannot be a row ({}): {}", rejected.reason.as_str(), printable(&rejected.raw));
-    }
+    tell_rejected(answer);
     Ok(())
 }
 
-fn cell(value: FieldValue<'_>) -> String {
+fn tell_rejected(answer: &Answer) {
+    for rejected in &answer.rejected {
+        eprintln!("cdr-sync: cannot be a row ({}): {}", rejected.reason.as_str(), printable(&rejected.raw));
+    }
+}
+
+fn cell(value: FieldValue<'_>, for_spreadsheets: bool) -> String {
     match value {
         FieldValue::Null => String::new(),
+        FieldValue::Text(text) if for_spreadsheets => spreadsheet::guarded(without_controls(text)),
         FieldValue::Text(text) => without_controls(text),
         FieldValue::Members(members) if members.is_empty() => String::new(),
         FieldValue::Instant(instant) => instant.to_rfc3339(),

@@ -7,6 +7,7 @@ use super::{CliError, Exit};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::setup;
+use crate::voicenter::said::printable;
 
 #[derive(Args, Clone, Debug)]
 #[command(
@@ -51,6 +52,9 @@ pub(super) async fn run(config: &Config, args: ResumeArgs, clock: Clock) -> Resu
         && until > now
     {
         lifted.push(format!("the wait after an error ({} remaining)", span(until - now)));
+    }
+    if let Some(pause) = store.end_pause(name).await? {
+        lifted.push(format!("its pause: it was {}", printable(&pause.to_string())));
     }
     let gaps = store.hasten_gaps(name, now).await?;
     if gaps > 0 {

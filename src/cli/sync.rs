@@ -1,24 +1,28 @@
 //! `sync`: one pass over all accounts.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
+use clap::Args;
 use indicatif::MultiProgress;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::ask_the_daemon::{self, Asked, merged, numbers};
+use super::moment::{Moment, moment};
 use super::progress;
 use super::run::stop_signal;
 use super::table::{span as span_text, thousands};
-use super::{CliError, Exit};
+use super::{CliError, Exit, span};
 use crate::clock::{Clock, monotonic};
 use crate::config::Config;
 use crate::plan::Mode;
 use crate::setup;
 use crate::store::Store;
 use crate::store::account::AccountStatus;
+use crate::store::action::ActionKind;
 use crate::store::calls::SliceSize;
+use crate::store::pause::Pause;
 use crate::sync::engine::Engine;
 use crate::sync::leadership::Leases;
 use crate::sync::status::{Progress, ProgressWatch};
@@ -26,16 +30,31 @@ use crate::sync::{Account, SyncError};
 use crate::voicenter::said::printable;
 use crate::window::Window;
 
+/// A pause is noticed within this time, as by a daemon.
+const LOOK_FOR_PAUSE: Duration = Duration::from_secs(5);
 /// A pass gives up after the ledger was changed by others this many times.
 const RELOADS: u32 = 5;
 
-/// Reads everything up to now, or only `span` again.
-pub(super) async fn run(
-    config: &Config,
-    span: Option<Window>,
+#[derive(Args, Clone, Copy, Debug)]
+#[command(
+    after_help = "Examples:\n  cdr-sync sync                                      read everything up to now\n  cdr-sync sync --from 2026-11-01 --to 2026-11-02    read that day again\n  cdr-sync sync --from -2h                           read the last two hours again"
+)]
+pub(super) struct SyncArgs {
+    /// Read again from this time on: RFC 3339, a day (midnight UTC), or relative such as -2h, today, yesterday.
+    #[arg(long, value_name = "T", value_parser = moment, allow_hyphen_values = true)]
+    from: Option<Moment>,
+    /// Read up to, but not including, this time [default: now].
+    #[arg(long, value_name = "T", value_parser = moment, allow_hyphen_values = true, requires = "from")]
+    to: Option<Moment>,
+    /// Leave it to the daemon, and do not wait for it.
+    #[arg(long, requires = "from")]
     no_wait: bool,
-    clock: Clock,
-) -> Result<Exit, CliError> {
+}
+
+/// Reads everything up to now, or only a span again.
+pub(super) async fn run(config: &Config, args: SyncArgs, clock: Clock) -> Result<Exit, CliError> {
+    let span = args.from.map(|from| span(from, args.to, clock.now())).transpose()?;
+    let no_wait = args.no_wait;
     setup::validate(config)?;
     let store = setup::open_store(config)?;
     store.migrate().await?;
@@ -92,7 +111,7 @@ async fn pass(
     reason: &'static str,
     clock: Clock,
 ) -> Result<Exit, CliError> {
-    let started = monotonic();
+    let began = Began { at: clock.now(), started: monotonic() };
     let stop = CancellationToken::new();
     let stopper = stop.clone();
     tokio::spawn(async move {
@@ -130,11 +149,11 @@ async fn pass(
             ended.map_err(|error| CliError::Failed(format!("a task panicked: {error}")))?;
         let _ = bars.clear();
         if let Some(asked) = asked {
-            exit = worse(exit, report_asked(store, &name, asked).await?);
+            exit = worse(exit, report_asked(store, &name, asked, began).await?);
             continue;
         }
         is_own = true;
-        exit = worse(exit, report(store, &name, ended, &progress, started).await?);
+        exit = worse(exit, report(store, &name, ended, &progress, began).await?);
     }
     if stop.is_cancelled() && is_own {
         eprintln!(
@@ -162,7 +181,12 @@ async fn left_to(
     ask_the_daemon::wait(store, account, ids, watch, stop).await
 }
 
-async fn report_asked(store: &Store, name: &str, asked: Result<Asked, CliError>) -> Result<Exit, CliError> {
+async fn report_asked(
+    store: &Store,
+    name: &str,
+    asked: Result<Asked, CliError>,
+    began: Began,
+) -> Result<Exit, CliError> {
     Ok(match asked {
         Ok(Asked::Finished(requests)) => {
             let mut exit = Exit::Done;
@@ -182,7 +206,8 @@ async fn report_asked(store: &Store, name: &str, asked: Result<Asked, CliError>)
                 }
             }
             let status = store.status().await?;
-            worse(exit, report_left(name, status.iter().find(|status| status.name == name)))
+            let status = status.iter().find(|status| status.name == name);
+            worse(exit, report_left(store, name, status, began).await?)
         }
         Ok(Asked::Left(ids)) => {
             println!("{name}: the daemon goes on with it (cdr_sync.request {})", numbers(&ids));
@@ -210,6 +235,10 @@ async fn one(
         let opening =
             Engine::open(account.clone(), store.clone(), clock.clone(), &leases, mode, watch.clone());
         let mut engine = opening.await?;
+        if mode == Mode::Asked && reloads == 0 {
+            let spans: Vec<String> = spans.iter().map(ToString::to_string).collect();
+            store.note_action(&account.name, ActionKind::ReadAgain, &spans.join(", ")).await?;
+        }
         let floor = engine.planner().ledger().kept_from;
         if let Some(floor) = floor.filter(|floor| spans.iter().any(|span| span.from() < *floor)) {
             eprintln!("{}", not_kept(&account.name, floor, "read"));
@@ -217,6 +246,7 @@ async fn one(
         spans.iter().for_each(|span| engine.ask_for(*span));
         let ended = tokio::select! {
             () = stop.cancelled() => Ok(()),
+            pause = paused(&store, &account.name) => Err(SyncError::Paused { account: account.name.clone(), pause }),
             ended = engine.run() => ended,
         };
         // What cannot be stored in time is read again at the next start.
@@ -237,6 +267,16 @@ async fn one(
     }
 }
 
+/// Returns once an operator has paused the account.
+async fn paused(store: &Store, account: &str) -> Pause {
+    loop {
+        tokio::time::sleep(LOOK_FOR_PAUSE).await;
+        if let Ok(Some(pause)) = store.pause_of(account).await {
+            return pause;
+        }
+    }
+}
+
 /// What a command leaves out of a span because of `retention.calls`.
 pub(super) fn not_kept(account: &str, floor: DateTime<Utc>, done: &str) -> String {
     format!(
@@ -250,7 +290,7 @@ async fn report(
     name: &str,
     ended: Result<(), SyncError>,
     progress: &Progress,
-    started: Instant,
+    began: Began,
 ) -> Result<Exit, CliError> {
     if let Err(error) = ended {
         eprintln!("cdr-sync: account {name}: {error}");
@@ -266,18 +306,32 @@ async fn report(
         thousands(progress.inserted),
         thousands(progress.updated),
         thousands(progress.removed),
-        span_text(chrono::TimeDelta::from_std(started.elapsed()).unwrap_or_default()),
+        span_text(chrono::TimeDelta::from_std(began.started.elapsed()).unwrap_or_default()),
     );
-    Ok(report_left(name, status))
+    report_left(store, name, status, began).await
 }
 
-fn report_left(name: &str, status: Option<&AccountStatus>) -> Exit {
+async fn report_left(
+    store: &Store,
+    name: &str,
+    status: Option<&AccountStatus>,
+    began: Began,
+) -> Result<Exit, CliError> {
     let (gaps, rejected) = status.map_or((0, 0), |status| (status.gaps, status.rejected));
     if gaps + rejected == 0 {
-        return Exit::Done;
+        return Ok(Exit::Done);
     }
     println!("{name}: {gaps} open gaps (cdr-sync gaps), {rejected} rejected records (cdr-sync rejected)");
-    Exit::Incomplete
+    // A duplicate of a stored record is there for as long as the API returns both: it counts once.
+    let counts = gaps + store.rejected_to_tell(name, began.at).await?;
+    Ok(if counts > 0 { Exit::Incomplete } else { Exit::Done })
+}
+
+/// When a pass began, by the wall clock and for measuring.
+#[derive(Clone, Copy, Debug)]
+struct Began {
+    at: DateTime<Utc>,
+    started: Instant,
 }
 
 /// The exit status that matters more to the caller: wrong usage, a refused credential, a failure, then incomplete.

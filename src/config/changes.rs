@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 
 use super::{Config, Credential, layer};
 
@@ -28,6 +28,17 @@ impl Config {
         let url = |config: &Config| config.database.url.as_ref().map(|url| url.expose_secret().to_owned());
         if url(self) != url(new) {
             changed.insert("database.url".to_owned());
+        }
+        type Address = fn(&Config) -> Option<&SecretString>;
+        let notify: [(&str, Address); 2] = [
+            ("notify.webhook", |config| config.notify.webhook.as_ref()),
+            ("notify.smtp", |config| config.notify.mail.as_ref().map(|mail| &mail.server)),
+        ];
+        for (key, address) in notify {
+            let text = |config| address(config).map(|secret| secret.expose_secret().to_owned());
+            if text(self) != text(new) {
+                changed.insert(key.to_owned());
+            }
         }
         for (index, (old, new)) in self.accounts.iter().zip(&new.accounts).enumerate() {
             let (key, old, new) = match (&old.credential, &new.credential) {

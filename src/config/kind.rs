@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, Utc};
 use chrono_tz::Tz;
+use lettre::message::Mailbox;
 use tracing_subscriber::EnvFilter;
 use url::Url;
 
 use super::error::nearest;
-use super::{Country, IdentityCriteria, LogFormat, Method, Pooler};
+use super::{Country, IdentityCriteria, LogFormat, Method, Pooler, WebhookForm};
 
 /// Reads one value from its text; the error is what was expected.
 pub(super) type KeyKind<T> = fn(&str) -> Result<T, String>;
@@ -95,6 +96,15 @@ pub(super) const LOG_LEVEL: KeyKind<String> = |text| {
     })
 };
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+pub(super) const WEBHOOK_FORM: KeyKind<WebhookForm> = |text| {
+    one_of(text, &[("json", WebhookForm::Json), ("text", WebhookForm::Text), ("teams", WebhookForm::Teams)])
+};
+/// An address of mail, with or without a name.
+pub(super) const MAILBOX: KeyKind<Mailbox> = |text| {
+    text.trim()
+        .parse()
+        .map_err(|_| "expected an address such as ops@example.com or Ops <ops@example.com>".to_owned())
+};
 /// Whose records are asked for.
 pub(super) const IDENTITY: KeyKind<IdentityCriteria> =
     |text| one_of(text, &IdentityCriteria::ALL.map(|criteria| (criteria.as_str(), criteria)));

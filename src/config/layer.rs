@@ -106,10 +106,15 @@ fn without_excerpt(error: &str) -> String {
     lines.map(|line| line.trim_start_matches("TOML parse error ")).collect::<Vec<_>>().join(": ")
 }
 
-/// Replaces `url_file`, `code_file` and `token_file` by the contents of the files that they name.
+/// Replaces `url_file`, `code_file` and the like by the contents of the files that they name.
 fn read_secret_files(values: &mut Map<String, Value>, dir: &Path, problems: &mut Vec<ConfigProblem>) {
     if let Some(Value { kind: ValueKind::Table(database), .. }) = values.get_mut("database") {
         read_secret_file(database, "database", "url", dir, problems);
+    }
+    if let Some(Value { kind: ValueKind::Table(notify), .. }) = values.get_mut("notify") {
+        for key in ["webhook", "smtp"] {
+            read_secret_file(notify, "notify", key, dir, problems);
+        }
     }
     if let Some(Value { kind: ValueKind::Array(accounts), .. }) = values.get_mut("accounts") {
         for (index, account) in accounts.iter_mut().enumerate() {
@@ -259,7 +264,7 @@ fn path_of(variable: &str) -> Option<String> {
 }
 
 fn is_secret(path: &str) -> bool {
-    path == "database.url"
+    ["database.url", "notify.webhook", "notify.smtp"].contains(&path)
         || (path.starts_with("accounts[") && (path.ends_with("].code") || path.ends_with("].token")))
 }
 

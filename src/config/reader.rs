@@ -97,7 +97,7 @@ impl Reader {
 }
 
 /// The variable `CDR_SYNC__ACCOUNTS__0__CODE` for the key `accounts[0].code`.
-fn variable_of(key: &str) -> String {
+pub(super) fn variable_of(key: &str) -> String {
     format!("CDR_SYNC__{}", key.replace('[', "__").replace(']', "").replace('.', "__").to_uppercase())
 }
 
@@ -340,5 +340,7 @@ fn quote(text: &str) -> String {
 fn may_be_secret(key: &str) -> bool {
     let name = key.to_lowercase();
     let last = name.rsplit('.').next().unwrap_or_default();
-    ["code", "token", "secret", "pass", "key", "cred", "auth", "url"].iter().any(|word| last.contains(word))
+    ["code", "token", "secret", "pass", "key", "cred", "auth", "url", "webhook", "smtp"]
+        .iter()
+        .any(|word| last.contains(word))
 }

@@ -67,6 +67,7 @@ mod tests {
             last_success_at: None,
             last_error: None,
             paused_until: None,
+            pause: None,
             gaps: 1,
             rejected: 0,
             missing: 0,

@@ -31,6 +31,8 @@ pub(crate) fn account_json(account: &AccountStatus, now: DateTime<Utc>) -> Value
         "last_error": account.last_error.as_ref().map(|(error, _)| own_words(error)),
         "last_error_at": account.last_error.as_ref().map(|(_, at)| at),
         "paused_until": account.paused_until,
+        // Who paused it and why is for those who may ask the database.
+        "pause_since": account.pause.as_ref().map(|pause| pause.since),
         "open_gaps": account.gaps,
         "rejected_records": account.rejected,
         "missing_rows": account.missing,

@@ -51,6 +51,7 @@ impl Facts {
             gaps: status.gaps,
             rejected: status.rejected,
             suspicious: status.suspicious,
+            is_paused: status.pause.is_some(),
         };
         self.accounts.iter().map(facts).collect()
     }

@@ -18,6 +18,7 @@ pub(super) struct LedgerFamilies {
     gaps: IntGaugeVec,
     rejected: IntGaugeVec,
     suspicious: IntGaugeVec,
+    paused: IntGaugeVec,
 }
 
 /// What the ledger says of one account.
@@ -39,6 +40,8 @@ pub struct LedgerFacts {
     pub rejected: i64,
     /// Rows that went missing with suspiciously many others.
     pub suspicious: i64,
+    /// `true` if an operator has paused it.
+    pub is_paused: bool,
 }
 
 impl LedgerFamilies {
@@ -79,12 +82,17 @@ impl LedgerFamilies {
             )?,
             rejected: define.int_gauges(
                 "rejected_records",
-                "Records that could not be stored and stand open.",
+                "Records that could not be stored, stand open and are not acknowledged.",
                 account,
             )?,
             suspicious: define.int_gauges(
                 "suspicious_rows",
                 "Rows that went missing with very many others, not marked removed yet.",
+                account,
+            )?,
+            paused: define.int_gauges(
+                "paused",
+                "1 while an operator has paused the account, else 0.",
                 account,
             )?,
         })
@@ -102,7 +110,7 @@ impl LedgerFamilies {
         for family in [&self.lag, &self.synced_until, &self.history_from, &self.history_start, &self.unread] {
             family.reset();
         }
-        for family in [&self.gaps, &self.rejected, &self.suspicious] {
+        for family in [&self.gaps, &self.rejected, &self.suspicious, &self.paused] {
             family.reset();
         }
         for fact in facts {
@@ -119,6 +127,7 @@ impl LedgerFamilies {
             self.gaps.with_label_values(name).set(fact.gaps);
             self.rejected.with_label_values(name).set(fact.rejected);
             self.suspicious.with_label_values(name).set(fact.suspicious);
+            self.paused.with_label_values(name).set(i64::from(fact.is_paused));
         }
     }
 }

@@ -4,6 +4,8 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 use sqlx::{FromRow, PgConnection};
 
+use super::action::{self, ActionKind};
+use super::pause::{self, Pause};
 use super::{Store, StoreError, scope, sql, sql_as, sql_value};
 use crate::window::Window;
 
@@ -52,9 +54,11 @@ pub struct AccountStatus {
     pub last_error: Option<(String, DateTime<Utc>)>,
     /// Until when no requests are made.
     pub paused_until: Option<DateTime<Utc>>,
+    /// The pause that an operator asked for.
+    pub pause: Option<Pause>,
     /// Number of open gaps: spans that could not be read in full.
     pub gaps: i64,
-    /// Number of open rejected records: those that could not be stored.
+    /// Number of open rejected records, those that could not be stored, without those that an operator has acknowledged.
     pub rejected: i64,
     /// Rows that the last complete reads lacked.
     pub missing: i64,
@@ -281,6 +285,7 @@ tx.commit().await?;
             for statement in RENAME {
                 sql(statement).bind(old).bind(new).execute(&mut *tx).await?;
             }
+            action::note(&mut tx, old, ActionKind::Rename, Some(&format!("to {new}"))).await?;
             tx.commit().await
         })
         .await
@@ -314,6 +319,8 @@ tx.commit().await?;
                     .await?
                     .rows_affected();
             }
+            let detail = delete.then(|| format!("with its {rows} rows"));
+            action::note(&mut tx, name, ActionKind::Forget, detail.as_deref()).await?;
             tx.commit().await?;
             Ok(rows)
         })
@@ -325,7 +332,7 @@ tx.commit().await?;
 pub(super) async fn statuses(conn: &mut PgConnection) -> Result<Vec<AccountStatus>, StoreError> {
     let rows: Vec<StatusRow> = sql_as(
         "select a.name, a.history_start, a.horizon, a.last_success_at, a.last_error, a.last_error_at, a.paused_until,
-                c.history_from, c.synced_until, coalesce(g.gaps, 0) as gaps, coalesce(r.rejected, 0) as rejected,
+                a.pause_since, a.pause_by, a.pause_reason, c.history_from, c.synced_until, coalesce(g.gaps, 0) as gaps, coalesce(r.rejected, 0) as rejected,
                 coalesce(m.missing, 0) as missing, coalesce(m.suspicious, 0) as suspicious, l.holder_name as leader
          from cdr_sync.account a
          left join cdr_sync.cursor c on c.account = a.name
@@ -333,7 +340,9 @@ pub(super) async fn statuses(conn: &mut PgConnection) -> Result<Vec<AccountStatu
              select account, count(*) as gaps from cdr_sync.gap where closed_at is null group by account
          ) g on g.account = a.name
          left join (
-             select account, count(*) as rejected from cdr_sync.rejected where closed_at is null group by account
+             select account, count(*) as rejected from cdr_sync.rejected
+             where closed_at is null and acknowledged_at is null
+             group by account
          ) r on r.account = a.name
          left join (
              select account, count(*) as missing, count(*) filter (where suspicious) as suspicious
@@ -350,7 +359,7 @@ pub(super) async fn statuses(conn: &mut PgConnection) -> Result<Vec<AccountStatu
 // `cdr_sync.lacking`, `twin`, `day`, `unscoped`, `settling`, `late_hour`, `hour_count` and `lateness` follow
 // `cdr_sync.account`, here and when an account is forgotten; what is made of its rows, its opening hours and numbers, here
 // (cdr_sync.follow_account, follow_account_in_opening_hours, follow_account_in_numbers).
-const RENAME: [&str; 11] = [
+const RENAME: [&str; 12] = [
     "update cdr_sync.cursor set account = $2, fence = fence + 1 where account = $1",
     "update cdr_sync.coverage set account = $2 where account = $1",
     "update cdr_sync.window_read set account = $2 where account = $1",
@@ -361,11 +370,13 @@ const RENAME: [&str; 11] = [
     // Whoever renames leads it; under the new name nobody does yet.
     "delete from cdr_sync.lease where account in ($1, $2)",
     "update cdr_sync.request set account = $2 where account = $1",
+    // Its trouble is noted again under the new name.
+    "delete from cdr_sync.notice where account in ($1, $2)",
     "update voicenter.cdr_history set account = $2 where account = $1",
     "update voicenter.cdr set account = $2 where account = $1",
 ];
 
-const FORGET: [&str; 9] = [
+const FORGET: [&str; 10] = [
     "delete from cdr_sync.cursor where account = $1",
     "delete from cdr_sync.coverage where account = $1",
     "delete from cdr_sync.window_read where account = $1",
@@ -375,6 +386,7 @@ const FORGET: [&str; 9] = [
     "delete from cdr_sync.earlier_scope where account = $1",
     "delete from cdr_sync.lease where account = $1",
     "delete from cdr_sync.request where account = $1",
+    "delete from cdr_sync.notice where account = $1",
 ];
 
 // What is made of an account's rows goes with them, and what an operator wrote for it.
@@ -405,6 +417,9 @@ struct StatusRow {
     last_error: Option<String>,
     last_error_at: Option<DateTime<Utc>>,
     paused_until: Option<DateTime<Utc>>,
+    pause_since: Option<DateTime<Utc>>,
+    pause_by: Option<String>,
+    pause_reason: Option<String>,
     history_from: Option<DateTime<Utc>>,
     synced_until: Option<DateTime<Utc>>,
     gaps: i64,
@@ -424,6 +439,7 @@ impl From<StatusRow> for AccountStatus {
             last_success_at: row.last_success_at,
             last_error: row.last_error.zip(row.last_error_at),
             paused_until: row.paused_until,
+            pause: pause::of_row((row.pause_since, row.pause_by, row.pause_reason)),
             gaps: row.gaps,
             rejected: row.rejected,
             missing: row.missing,

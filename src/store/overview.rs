@@ -17,7 +17,7 @@ pub struct Overview {
     pub coverage: Coverage,
     /// Spans that could not be read in full.
     pub gaps: Vec<OpenGap>,
-    /// Number of open rejected records by reason.
+    /// Number of open rejected records by reason, without those acknowledged.
     pub rejected: Vec<(String, i64)>,
 }
 
@@ -90,7 +90,7 @@ impl Store {
 async fn rejected(conn: &mut PgConnection) -> Result<BTreeMap<String, Vec<(String, i64)>>, StoreError> {
     let rows: Vec<(String, String, i64)> = sql_as(
         "select account, reason, count(*) from cdr_sync.rejected
-         where closed_at is null group by 1, 2 order by 1, 3 desc",
+         where closed_at is null and acknowledged_at is null group by 1, 2 order by 1, 3 desc",
     )
     .fetch_all(conn)
     .await?;

@@ -3,17 +3,19 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
+use serde::Serialize;
 use sha2::{Digest, Sha256};
-use sqlx::PgConnection;
+use sqlx::{FromRow, PgConnection};
 
+use super::action::{self, ActionKind};
 use super::change::Claim;
 use super::migration::hex;
 use super::missing::columns;
-use super::{Store, StoreError, sql, sql_as};
+use super::{Store, StoreError, sql, sql_as, sql_value};
 use crate::cdr::{Cdr, CdrKey, RejectReason, Rejected};
 
 /// A line of `cdr_sync.rejected` that is still open. `raw` holds personal data and is shown to the operator only.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, FromRow, Serialize)]
 pub struct OpenRejected {
     /// The primary key in `cdr_sync.rejected`.
     pub id: i64,
@@ -31,45 +33,80 @@ pub struct OpenRejected {
     pub last_seen_at: DateTime<Utc>,
     /// The number of answers that held the record.
     pub times_seen: i64,
+    /// When an operator said that it needs nothing.
+    pub acknowledged_at: Option<DateTime<Utc>>,
     /// The record's text as received.
     pub raw: String,
 }
 
-type OpenRow =
-    (i64, String, String, Option<String>, Option<DateTime<Utc>>, DateTime<Utc>, DateTime<Utc>, i64, String);
-
 impl Store {
-    /// The open rejected records of one account or of all, the newest first, at most `limit`.
+    /// The open rejected records of one account or of all, at most `limit`: those not acknowledged first, duplicates last, then the newest.
     pub async fn rejected(&self, account: Option<&str>, limit: i64) -> Result<Vec<OpenRejected>, StoreError> {
         self.in_time(async {
             let mut tx = self.begin().await?;
-            let rows: Vec<OpenRow> = sql_as(
-                "select id, account, reason, error, started_at, first_seen_at, last_seen_at, times_seen, raw
-             from cdr_sync.rejected
-             where closed_at is null and ($1::text is null or account = $1)
-             order by last_seen_at desc, id desc
-             limit $2",
+            let open = sql_as(
+                "select id, account, reason, error, started_at, first_seen_at, last_seen_at, times_seen, acknowledged_at, raw
+                 from cdr_sync.rejected
+                 where closed_at is null and ($1::text is null or account = $1)
+                 order by acknowledged_at is not null, reason = 'duplicate_key', last_seen_at desc, id desc
+                 limit $2",
             )
             .bind(account)
             .bind(limit)
             .fetch_all(&mut *tx)
             .await?;
             tx.commit().await?;
-            let open =
-                |(id, account, reason, error, started_at, first_seen_at, last_seen_at, times_seen, raw)| {
-                    OpenRejected {
-                        id,
-                        account,
-                        reason,
-                        error,
-                        started_at,
-                        first_seen_at,
-                        last_seen_at,
-                        times_seen,
-                        raw,
-                    }
-                };
-            Ok(rows.into_iter().map(open).collect())
+            Ok(open)
+        })
+        .await
+    }
+
+    /// How many open rejected records of an account nobody has acknowledged. One that only has the key of another record is
+    /// told once: it counts if it was first seen at `since` or later.
+    pub(crate) async fn rejected_to_tell(
+        &self,
+        account: &str,
+        since: DateTime<Utc>,
+    ) -> Result<i64, StoreError> {
+        self.soon(async {
+            let mut tx = self.begin().await?;
+            let count = sql_value(
+                "select count(*) from cdr_sync.rejected
+                 where account = $1 and closed_at is null and acknowledged_at is null
+                   and (reason <> $2 or first_seen_at >= $3)",
+            )
+            .bind(account)
+            .bind(RejectReason::DuplicateKey.as_str())
+            .bind(since)
+            .fetch_one(&mut *tx)
+            .await?;
+            tx.commit().await?;
+            Ok(count)
+        })
+        .await
+    }
+
+    /// Notes that open rejected records of an account are known and need nothing: those of `ids`, or all. Returns the numbers
+    /// of those that were not acknowledged before.
+    pub async fn acknowledge(&self, account: &str, ids: Option<&[i64]>) -> Result<Vec<i64>, StoreError> {
+        self.soon(async {
+            let mut tx = self.begin().await?;
+            let mut done: Vec<i64> = sql_value(
+                "update cdr_sync.rejected set acknowledged_at = clock_timestamp()
+                 where account = $1 and closed_at is null and acknowledged_at is null and ($2::bigint[] is null or id = any ($2))
+                 returning id",
+            )
+            .bind(account)
+            .bind(ids)
+            .fetch_all(&mut *tx)
+            .await?;
+            if !done.is_empty() {
+                let detail = format!("{} rejected records", done.len());
+                action::note(&mut tx, account, ActionKind::Acknowledge, Some(&detail)).await?;
+            }
+            tx.commit().await?;
+            done.sort_unstable();
+            Ok(done)
         })
         .await
     }

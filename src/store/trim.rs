@@ -9,7 +9,7 @@ use super::{Store, StoreError, interval, sql, sql_as, sql_value};
 const CLOSED_KEPT: TimeDelta = TimeDelta::days(30);
 /// How long closed gaps and finished requests are kept.
 const DONE_KEPT: TimeDelta = TimeDelta::days(90);
-/// How long the diary's rows for an hour and lane are kept.
+/// How long the diary's rows for an hour and lane are kept, and what operators did.
 const SUMS_KEPT: TimeDelta = TimeDelta::days(400);
 /// At most this many lines of the diary are deleted at a time.
 const BATCH: i64 = 50_000;
@@ -92,7 +92,7 @@ impl Store {
 
 /// What is over and done with, and for how long it is kept. $2 is when by this host's clock, $3 how long, $4 how many at a
 /// time.
-const DONE: [(&str, TimeDelta); 4] = [
+const DONE: [(&str, TimeDelta); 5] = [
     (
         "delete from cdr_sync.rejected where account = $1 and closed_at < least($2, clock_timestamp() - $3) and $4 > 0",
         CLOSED_KEPT,
@@ -104,6 +104,10 @@ const DONE: [(&str, TimeDelta); 4] = [
     (
         "delete from cdr_sync.request where account = $1 and finished_at < least($2, clock_timestamp() - $3) and $4 > 0",
         DONE_KEPT,
+    ),
+    (
+        "delete from cdr_sync.action where account = $1 and at < least($2, clock_timestamp() - $3) and $4 > 0",
+        SUMS_KEPT,
     ),
     (
         "delete from cdr_sync.window_read where account = $1 and ctid = any (array(

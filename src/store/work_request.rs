@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::{DateTime, Utc};
 use sqlx::{AssertSqlSafe, FromRow, PgConnection};
 
-use super::{Store, StoreError, sql_value};
+use super::{Store, StoreError, action, sql_value};
 use crate::window::Window;
 
-/// At most so many requests of an account are taken on at once; the others wait.
+/// The most requests of an account that are taken on at once; the others wait.
 const AT_ONCE: i64 = 50;
 /// How long a finished request is shown.
 const SHOWN_FOR: &str = "1 hour";
@@ -52,7 +52,7 @@ const COLUMNS: &str =
     left(r.reason, 200) as reason, r.state, r.progress, left(r.error, 1000) as error";
 
 /// Those of `$3` that are open and that nobody holds a lock on.
-const FREE: &str = "select f.id from cdr_sync.request f
+const FREE: &str = "select f.id, f.started_at from cdr_sync.request f
     where f.account = $1 and f.id = any ($3) and f.state in ('waiting', 'running')
     order by f.id
     for update skip locked";
@@ -82,8 +82,8 @@ impl Store {
         self.soon(async {
             let mut tx = self.begin().await?;
             let ids = sql_value(
-                "insert into cdr_sync.request (account, span, reason)
-                 select $1, tstzrange(w.from_at, w.to_at), $4
+                "insert into cdr_sync.request (account, span, reason, asked_by)
+                 select $1, tstzrange(w.from_at, w.to_at), $4, $5
                  from unnest($2::timestamptz[], $3::timestamptz[]) w (from_at, to_at)
                  returning id",
             )
@@ -91,6 +91,7 @@ impl Store {
             .bind(from)
             .bind(to)
             .bind(reason)
+            .bind(action::operator())
             .fetch_all(&mut *tx)
             .await?;
             tx.commit().await?;
@@ -173,10 +174,21 @@ impl Store {
         self.soon(async {
             let mut tx = self.begin().await?;
             let mut taken: Vec<WorkRequest> = sqlx::query_as(AssertSqlSafe(format!(
-                "update cdr_sync.request r
-                 set state = 'running', progress = 0, started_at = coalesce(r.started_at, clock_timestamp())
-                 where r.account = $1 and r.id in ({FREE}) and {LEADS}
-                 returning {COLUMNS}"
+                "with free as ({FREE}),
+                 taken as (
+                     update cdr_sync.request r
+                     set state = 'running', progress = 0, started_at = coalesce(r.started_at, clock_timestamp())
+                     from free f
+                     where r.account = $1 and r.id = f.id and {LEADS}
+                     returning {COLUMNS}, f.started_at is null as is_new, r.asked_by
+                 ),
+                 noted as (
+                     insert into cdr_sync.action (account, what, detail, by_whom)
+                     select $1, 'read again', concat_ws(': ', format('%s to %s', t.\"from\", t.\"to\"), t.reason), t.asked_by
+                     from taken t
+                     where t.is_new
+                 )
+                 select * from taken"
             )))
             .persistent(false)
             .bind(account)
@@ -211,7 +223,7 @@ impl Store {
                      state = case when not n.has_ended then r.state when n.error is null then 'done' else 'failed' end,
                      finished_at = case when n.has_ended then clock_timestamp() end
                  from unnest($3::bigint[], $4::real[], $5::boolean[], $6::text[]) n (id, progress, has_ended, error)
-                 where r.account = $1 and r.id = n.id and r.id in ({FREE}) and {LEADS}
+                 where r.account = $1 and r.id = n.id and r.id in (select free.id from ({FREE}) free) and {LEADS}
                  returning r.id"
             )))
             .persistent(false)

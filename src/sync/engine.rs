@@ -98,6 +98,9 @@ impl Engine {
         watch: ProgressWatch,
     ) -> Result<Self, SyncError> {
         watch.heart.beats_within(OPENING);
+        if let Some(pause) = store.pause_of(&account.name).await? {
+            return Err(SyncError::Paused { account: account.name, pause });
+        }
         let leadership = leases.take(&account.name, &watch.heart).await?;
         let now = clock.now();
         let start = match account.start {

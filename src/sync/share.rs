@@ -33,6 +33,8 @@ pub(super) struct Share {
     handed_over: watch::Sender<BTreeSet<String>>,
     given_up: watch::Sender<BTreeSet<String>>,
     left_alone: watch::Sender<BTreeSet<String>>,
+    /// Accounts that an operator has paused.
+    paused: watch::Sender<BTreeSet<String>>,
     /// The open rows of `cdr_sync.request` of each account, as they were looked up last.
     open_work: watch::Sender<BTreeMap<String, BTreeSet<i64>>>,
 }
@@ -69,6 +71,19 @@ impl Share {
     /// Returns as soon as this daemon may lead `account`.
     pub(super) async fn may_lead(&self, account: &str) {
         until(&self.left_alone, |accounts| !accounts.contains(account)).await;
+        until(&self.paused, |accounts| !accounts.contains(account)).await;
+    }
+
+    /// Returns once an operator has paused `account`.
+    pub(super) async fn pauses(&self, account: &str) {
+        until(&self.paused, |accounts| accounts.contains(account)).await;
+    }
+
+    /// `account` was found to be paused: it is left alone until it is looked up again.
+    pub(super) fn is_paused(&self, account: &str) {
+        self.paused.send_modify(|accounts| {
+            accounts.insert(account.to_owned());
+        });
     }
 
     /// Announces this daemon and checks the others; never returns.
@@ -79,6 +94,7 @@ impl Share {
         holder: &Holder,
         watches: &BTreeMap<String, ProgressWatch>,
     ) {
+        let names: Vec<String> = watches.keys().cloned().collect();
         loop {
             let now = clock.now();
             let accounts: Vec<(&str, Progress)> =
@@ -95,6 +111,12 @@ impl Share {
                     let led = named(&|progress| progress.leads);
                     let failing = named(&|progress| progress.leads && progress.failing_for >= FAILING);
                     let unable = named(&|progress| !progress.leads && is_given_up(progress, now));
+                    match store.paused(&names).await {
+                        Ok(paused) => {
+                            self.paused.send_replace(paused);
+                        }
+                        Err(error) => NotShownUp { error: &error }.emit(),
+                    }
                     match store.open_work(&led).await {
                         Ok(mut open) => {
                             // Without any, too: what is under way may have been deleted.

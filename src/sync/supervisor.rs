@@ -13,7 +13,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::engine::{Engine, RESUME_EVERY, TURN, TickOutcome};
 use super::events::{
     AccountStopped, ErrorNotNoted, Fenced, HandedOver, Leading, LedgerReloaded, NotLeft, NotStored, Panicked,
-    Resumed, Standby,
+    PausedByHand, Resumed, Standby,
 };
 use super::leadership::Leases;
 use super::share::{LEFT_ALONE, Share, given_up};
@@ -120,6 +120,11 @@ async fn keep_in_sync(
                 let until = common.clock.now() + TimeDelta::from_std(LEFT_ALONE).unwrap_or_default();
                 Wait { until, noted: false }
             }
+            Ok(Ok(Ending::Paused) | Err(SyncError::Paused { .. })) => {
+                PausedByHand { account: &account.name }.emit();
+                share.is_paused(&account.name);
+                continue;
+            }
             Ok(Err(error @ (SyncError::Refused { .. } | SyncError::WrongZone { .. }))) => {
                 refusals += 1;
                 let wait = account.backoff.doubling(refusals);
@@ -148,7 +153,10 @@ async fn keep_in_sync(
 /// Returns `true` if leading ended with an error of the account itself.
 fn is_trouble(ended: &std::thread::Result<Result<Ending, SyncError>>) -> bool {
     match ended {
-        Ok(Ok(_) | Err(SyncError::Led { .. } | SyncError::Store(StoreError::Fenced))) => false,
+        Ok(
+            Ok(_)
+            | Err(SyncError::Led { .. } | SyncError::Paused { .. } | SyncError::Store(StoreError::Fenced)),
+        ) => false,
         Ok(Err(SyncError::Store(error))) => !error.is_stale(),
         Ok(Err(_)) | Err(_) => true,
     }
@@ -238,7 +246,11 @@ async fn lead(
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Ending {
     Stopped,
-    HandedOver { why: &'static str },
+    HandedOver {
+        why: &'static str,
+    },
+    /// By an operator.
+    Paused,
 }
 
 async fn turn_until(
@@ -262,6 +274,7 @@ async fn turn_until(
         let turn = tokio::select! {
             biased;
             () = stop.cancelled() => return Ok(Ending::Stopped),
+            () = share.pauses(&account.name) => return Ok(Ending::Paused),
             turn = Box::pin(engine.tick()) => turn?,
             () = watch.heart.stops() => return Err(SyncError::Stuck),
             () = share.relieves(&account.name, watch) => {
@@ -290,6 +303,7 @@ async fn turn_until(
                 () = clock.sleep_until(until) => {}
                 () = engine.gaps_resumed() => {}
                 () = share.has_other_work(&account.name, work) => {}
+                () = share.pauses(&account.name) => return Ok(Ending::Paused),
             }
         }
     }

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// A module and all that it may name of this crate.
-const MAY_KNOW: [(&str, &[&str]); 20] = [
+const MAY_KNOW: [(&str, &[&str]); 21] = [
     ("clock", &[]),
     ("cdr", &[]),
     ("allocator", &[]),
@@ -38,10 +38,14 @@ const MAY_KNOW: [(&str, &[&str]); 20] = [
     ("health", &["window", "voicenter", "store", "sync", "clock"]),
     ("http", &["window", "voicenter", "store", "sync", "clock", "metrics", "health"]),
     ("config", &["plan", "store", "voicenter", "phone_number"]),
+    ("notify", &["voicenter", "store", "clock", "health", "config"]),
     ("setup", &["plan", "read", "voicenter", "store", "rate_limit", "sync", "config"]),
     ("systemd", &["clock"]),
     ("telemetry", &["clock", "voicenter", "config"]),
-    ("daemon", &["store", "sync", "clock", "metrics", "http", "config", "setup", "systemd", "telemetry"]),
+    (
+        "daemon",
+        &["store", "sync", "clock", "metrics", "http", "notify", "config", "setup", "systemd", "telemetry"],
+    ),
 ];
 
 /// What puts everything together, and the macros of all.

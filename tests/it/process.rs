@@ -3,7 +3,9 @@
 mod demo;
 pub mod log;
 mod memory;
+mod notify;
 mod outcomes;
+mod pause;
 mod scene;
 mod strangers;
 mod work;

@@ -71,7 +71,7 @@ fn migrated(state: &SchemaState, environment: &Environment, findings: &mut Findi
 }
 
 /// A pool that is refused its next connection waits for it in vain, although others are free.
-fn connections(wanted: u32, limit: Option<i32>, findings: &Findings) {
+fn connections(wanted: u32, limit: Option<i32>, findings: &mut Findings) {
     if let Some(limit) = limit.filter(|limit| i64::from(*limit) < i64::from(wanted)) {
         findings.warn(
             &format!(
@@ -83,7 +83,7 @@ fn connections(wanted: u32, limit: Option<i32>, findings: &Findings) {
 }
 
 /// Calls and the password are sent over this connection.
-fn protection(transport: Transport, findings: &Findings) {
+fn protection(transport: Transport, findings: &mut Findings) {
     const VERIFY: &str =
         "sslmode=verify-full in database.url, with sslrootcert=/path/to/ca.pem for an authority of your own";
     match transport {

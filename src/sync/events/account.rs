@@ -34,6 +34,21 @@ impl Standby<'_> {
     }
 }
 
+/// An operator has paused the account.
+pub(in crate::sync) struct PausedByHand<'a> {
+    pub account: &'a str,
+}
+
+impl PausedByHand<'_> {
+    pub(in crate::sync) fn emit(&self) {
+        tracing::info!(
+            event = "paused",
+            account = self.account,
+            "an operator has paused this account: nothing is asked for it"
+        );
+    }
+}
+
 /// Another process has taken the account over.
 pub(in crate::sync) struct Fenced<'a> {
     pub account: &'a str,

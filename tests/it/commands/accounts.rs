@@ -79,3 +79,37 @@ async fn nobody_can_lead_an_account_while_it_is_renamed_or_forgotten_also_when_i
     }
     assert_eq!(ledger.0.count("select count(*) from voicenter.cdr").await, 0);
 }
+
+#[tokio::test]
+async fn paused_and_resumed() {
+    let ledger = Ledger::new(LEDGER).await;
+    let said = ledger.printed(&["account", "pause", "slaes"]).await;
+    assert!(said.contains("the database has no account \"slaes\"; it has: led, left, old, sales"), "{said}");
+    assert!(said.ends_with("exit status 2\n"), "{said}");
+    let said = ledger.printed(&["account", "pause", "led", "--reason", "a\u{1b}[31m move"]).await;
+    assert!(said.contains("led is paused") && said.contains("host-1, process 7 stops reading it"), "{said}");
+    // The first one's word stands.
+    let said = ledger.printed(&["account", "pause", "led", "--reason", "another"]).await;
+    assert!(
+        said.contains("led was already paused since") && said.contains("move") && !said.contains('\u{1b}'),
+        "{said}"
+    );
+    let said = ledger.printed(&["status"]).await;
+    assert!(
+        said.contains("‖ paused by hand")
+            && said.contains("cdr-sync account resume led")
+            && said.contains("move"),
+        "{said}"
+    );
+    let json = ledger.printed(&["status", "--json"]).await;
+    assert!(json.contains("\"pause_since\":\""), "{json}");
+    for resume in [&["account", "resume", "led"][..], &["resume", "sales"]] {
+        ledger.printed(&["account", "pause", "sales"]).await;
+        let said = ledger.printed(resume).await;
+        assert!(said.contains("it was paused since"), "{said}");
+    }
+    let said = ledger.printed(&["account", "resume", "sales"]).await;
+    assert!(said.contains("sales is not paused") && said.ends_with("exit status 0\n"), "{said}");
+    let still = "select count(*) from cdr_sync.account where pause_since is not null";
+    assert_eq!(ledger.0.count(still).await, 0);
+}

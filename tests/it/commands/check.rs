@@ -46,6 +46,19 @@ async fn everything_is_right() {
 }
 
 #[tokio::test]
+async fn as_json_each_finding_has_its_level_and_advice() {
+    let printed = printed(program(&["check", "--json"], &[])).await;
+    assert!(printed.ends_with("--- exit status 2\n"), "{printed}");
+    let json: Value = serde_json::from_str(printed.lines().next().unwrap()).unwrap();
+    let findings = json["findings"].as_array().unwrap();
+    assert_eq!((&json["ok"], &findings[0]["level"]), (&false.into(), &"good".into()));
+    let bad: Vec<&Value> = findings.iter().filter(|finding| finding["level"] == "bad").collect();
+    assert_eq!(bad.len(), 2, "{json}");
+    assert!(bad[0]["text"].as_str().unwrap().contains("no database is configured"), "{json}");
+    assert!(bad[0]["advice"].as_str().unwrap().contains("set DATABASE_URL"), "{json}");
+}
+
+#[tokio::test]
 async fn records_say_what_the_documents_leave_open() {
     let leg = |call: &str,
                kind: &str,

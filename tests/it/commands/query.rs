@@ -57,3 +57,46 @@ async fn refused_or_wrong() {
     assert!(!all.contains("another-code"));
     insta::assert_snapshot!(all);
 }
+
+#[tokio::test]
+async fn csv_for_spreadsheets_keeps_zeros_and_calculates_nothing() {
+    let plain = asked(&["--format", "csv"], "simulated-code").await;
+    let guarded = asked(&["--format", "csv", "--bom"], "simulated-code").await;
+    let (mark, guarded) = guarded.split_at(3);
+    assert_eq!(mark.as_bytes(), b"\xef\xbb\xbf");
+    assert_eq!(plain.lines().count(), guarded.lines().count());
+    let number = plain.split([',', '\n']).find(|cell| cell.len() > 8 && cell.starts_with("05")).unwrap();
+    assert!(guarded.contains(&format!("\"=\"\"{number}\"\"\"")), "{number}: {guarded}");
+    let fields = ["--field", "CallerNumber", "--format", "csv", "--bom"];
+    let fields = asked(&fields, "simulated-code").await;
+    assert!(fields.contains("\"=\"\""), "{fields}");
+    let refused = asked(&["--bom"], "simulated-code").await;
+    assert!(
+        refused.contains("--bom is for --format csv") && refused.ends_with("exit status 2\n"),
+        "{refused}"
+    );
+}
+
+#[tokio::test]
+async fn a_workbook_holds_the_records() {
+    let simulator = simulator(instant("2026-11-18T12:00:00Z"), |_| {}).await;
+    let url = simulator.url();
+    let arguments =
+        ["query", "--from", "2026-11-18T08:00:00Z", "--to", "2026-11-18T08:04:00Z", "--format", "xlsx"];
+    let mut command =
+        program(&arguments, &[("VOICENTER_URL", url.as_str()), ("VOICENTER_CODE", "simulated-code")]);
+    let output = command.output().await.unwrap();
+    assert!(output.status.success() && output.stdout.starts_with(b"PK"), "{output:?}");
+    // What a reader of such files finds in it: Python's own, which is on every machine that runs the tests.
+    let folder = crate::support::folder::Folder::new();
+    let path = folder.path().join("calls.xlsx");
+    std::fs::write(&path, &output.stdout).unwrap();
+    let read = "import sys, zipfile, re
+book = zipfile.ZipFile(sys.argv[1])
+assert book.testzip() is None
+sheet = book.read('xl/worksheets/sheet1.xml').decode()
+texts = book.read('xl/sharedStrings.xml').decode()
+print(len(re.findall('<row ', sheet)), '202611181000058ea7eaa58881f28b5c' in texts, '<f>' in sheet)";
+    let read = std::process::Command::new("python3").args(["-c", read]).arg(&path).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&read.stdout), "6 True False\n", "{read:?}");
+}

@@ -1,6 +1,13 @@
 //! `status`.
 
-use crate::commands::scene::Ledger;
+use std::process::Stdio;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use tokio::io::{AsyncBufReadExt, BufReader};
+
+use crate::commands::scene::{Ledger, printed, program};
+use crate::support::polling::PATIENCE;
 
 const LEDGER: &str = "
 insert into cdr_sync.account (name, scope, scope_since, history_start, last_success_at, last_error, last_error_at, paused_until)
@@ -48,4 +55,37 @@ async fn as_json_it_names_every_account() {
     let json: serde_json::Value = serde_json::from_str(printed.lines().next().unwrap()).unwrap();
     let keys: Vec<&String> = json["accounts"][1].as_object().unwrap().keys().collect();
     insta::assert_snapshot!(format!("{} accounts\n{keys:#?}", json["accounts"].as_array().unwrap().len()));
+}
+
+#[tokio::test]
+async fn it_is_no_trouble_that_this_shell_has_no_account_configured() {
+    let led = "insert into cdr_sync.account (name, scope, scope_since, history_start) values ('sales', '{}', now(), now());
+         insert into cdr_sync.cursor (account, history_from, synced_until) values ('sales', now() - interval '1 day', now());
+         insert into cdr_sync.lease (account, holder, holder_name, taken_at, expires_at)
+         values ('sales', 'x', 'host-1, process 7', now(), now() + interval '1 hour')";
+    let ledger = Ledger::new(led).await;
+    let here = printed(program(&["status"], &[("DATABASE_URL", ledger.0.url())])).await;
+    assert!(!here.contains("forget") && here.ends_with("exit status 0\n"), "{here}");
+    // Another account's configuration is at hand, but a daemon somewhere leads this one.
+    let elsewhere = [("DATABASE_URL", ledger.0.url()), ("VOICENTER_CODE", "x")];
+    let elsewhere = printed(program(&["status"], &elsewhere)).await;
+    assert!(!elsewhere.contains("forget") && elsewhere.ends_with("exit status 0\n"), "{elsewhere}");
+}
+
+#[tokio::test]
+async fn watched_it_is_shown_again_until_ctrl_c() {
+    let ledger = Ledger::new(LEDGER).await;
+    let mut command = program(&["status", "--watch", "1"], &[("DATABASE_URL", ledger.0.url())]);
+    let mut watching = command.stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(watching.stdout.take().unwrap()).lines();
+    let mut shown = 0;
+    while shown < 2 {
+        let line =
+            tokio::time::timeout(PATIENCE, lines.next_line()).await.expect("it goes on").unwrap().unwrap();
+        shown += usize::from(line.ends_with("UTC, every 1 s"));
+    }
+    let id = Pid::from_raw(i32::try_from(watching.id().unwrap()).unwrap());
+    kill(id, Signal::SIGINT).unwrap();
+    let ended = tokio::time::timeout(PATIENCE, watching.wait()).await.expect("it ends").unwrap();
+    assert_eq!(ended.code(), Some(4), "one of its accounts is in trouble");
 }

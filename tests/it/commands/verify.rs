@@ -57,6 +57,17 @@ async fn details_name_the_records_and_the_columns_that_differ() {
     assert!(changed[0].contains(&keys[0].1), "{told}");
     assert_eq!((line(&keys[1].0, "missing").len(), line("made-up", "extra").len()), (1, 1), "{told}");
     assert!(!told.contains("123456"), "names, not values: {told}");
+    let json = printed(program(&[&verify[..], &["--details", "--json"]].concat(), &environment)).await;
+    let json: serde_json::Value = serde_json::from_str(json.lines().next().unwrap()).unwrap();
+    let account = &json["accounts"][0];
+    assert_eq!(
+        (&json["equal"], &account["missing"], &account["extra"]),
+        (&false.into(), &1.into(), &1.into())
+    );
+    assert_eq!(account["details"].as_array().unwrap().len(), 3, "{json}");
+    // Relative times, and an end that is the present.
+    let today = printed(program(&["verify", "--from", "-6h", "--json"], &environment)).await;
+    assert!(today.contains("\"equal\":true") && today.ends_with("exit status 0\n"), "{today}");
 }
 
 #[tokio::test]

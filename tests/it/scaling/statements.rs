@@ -22,12 +22,14 @@ async fn keyed(database: &Database) -> BTreeMap<String, String> {
 
 const ALL: &str = "all accounts, for the page and the command line: one account after the other, or counts";
 const HOUSEKEEPING: &str = "housekeeping, for all accounts at once";
+const TELLING: &str = "what people are told of, a few small rows of accounts in trouble";
 const LEADING: &str = "who leads, one small row for each account";
 
 /// What is not bound to one account, and why: the file or function, a part of the statement, the reason.
-const OF_ALL_ACCOUNTS: [(&str, &str, &str); 25] = [
+const OF_ALL_ACCOUNTS: [(&str, &str, &str); 32] = [
     ("store/account.rs", "coalesce(m.suspicious, 0)", ALL),
     ("store/account.rs", "delete from cdr_sync.lease where account in ($1, $2)", "renames an account"),
+    ("store/account.rs", "delete from cdr_sync.notice where account in ($1, $2)", "renames an account"),
     ("store/calls.rs", "from voicenter.sync_state where not calls_current", ALL),
     ("store/coverage.rs", "select account, span, tier", ALL),
     ("store/coverage.rs", "select account, span, fields", ALL),
@@ -43,8 +45,14 @@ const OF_ALL_ACCOUNTS: [(&str, &str, &str); 25] = [
         "delete from cdr_sync.earlier_scope where ctid = any",
         "by the rows' places, found by their account",
     ),
+    ("store/notice.rs", "delete from cdr_sync.notice n", TELLING),
+    ("store/notice.rs", "set ended_at", TELLING),
+    ("store/notice.rs", "set told_at = clock_timestamp()", TELLING),
+    ("store/notice.rs", "set told_at = null", TELLING),
+    ("store/notice.rs", "set claimed_until", TELLING),
     ("store/overview.rs", "max(started_at) from cdr_sync.window_read", ALL),
     ("store/overview.rs", "group by 1, 2 order by 1, 3 desc", ALL),
+    ("store/pause.rs", "pause_since is not null", LEADING),
     ("store/rejected.rs", "($1::text is null or account = $1)", ALL),
     ("store/rejected.rs", "set closed_at = $2 where id = any($1)", "by the numbers of an account's rows"),
     ("store/replica.rs", "as leads", LEADING),

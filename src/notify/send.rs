@@ -1,0 +1,180 @@
+//! How a message leaves: posted to a webhook, or as mail.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use lettre::message::header::{ContentType, HeaderName, HeaderValue};
+use lettre::{AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor};
+use reqwest::redirect::Policy;
+use secrecy::{ExposeSecret, SecretString};
+
+use super::message::{self, Event, Notice};
+use crate::config::{MailConfig, NotifyConfig, WebhookForm};
+use crate::voicenter::install_crypto;
+use crate::voicenter::said::printable;
+
+/// A message that does not leave within this time is tried again.
+const WITHIN: Duration = Duration::from_secs(20);
+/// So much of what a server answers is shown.
+const SHOWN: usize = 200;
+
+const AUTO_SUBMITTED: HeaderName = HeaderName::new_from_ascii_str("Auto-Submitted");
+
+/// A way to people.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Channel {
+    Webhook,
+    Mail,
+}
+
+impl Channel {
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Channel::Webhook => "webhook",
+            Channel::Mail => "mail",
+        }
+    }
+}
+
+/// Sends messages as configured.
+pub(crate) struct Sender {
+    webhook: Option<(SecretString, WebhookForm, reqwest::Client)>,
+    mail: Option<(MailConfig, AsyncSmtpTransport<Tokio1Executor>)>,
+    host: String,
+}
+
+impl Sender {
+    /// Connects to nothing yet. The error is one of the configuration, without secrets.
+    pub(crate) fn new(config: &NotifyConfig) -> Result<Self, String> {
+        install_crypto();
+        let webhook = match &config.webhook {
+            Some(address) => {
+                let client = reqwest::Client::builder()
+                    .user_agent(concat!("cdr-sync/", env!("CARGO_PKG_VERSION")))
+                    .timeout(WITHIN)
+                    .redirect(Policy::none())
+                    .build()
+                    .map_err(|error| error.without_url().to_string())?;
+                Some((address.clone(), config.webhook_form, client))
+            }
+            None => None,
+        };
+        let mail = match &config.mail {
+            Some(mail) => {
+                let transport = AsyncSmtpTransport::<Tokio1Executor>::from_url(mail.server.expose_secret())
+                    .map_err(|_| {
+                    "notify.smtp: the server's address or its certificates cannot be used".to_owned()
+                })?;
+                Some((mail.clone(), transport.timeout(Some(WITHIN)).build()))
+            }
+            None => None,
+        };
+        let host = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok());
+        Ok(Self { webhook, mail, host: host.unwrap_or_else(|| "an unknown host".to_owned()) })
+    }
+
+    /// The ways that are configured.
+    pub(crate) fn channels(&self) -> impl Iterator<Item = Channel> + use<> {
+        let webhook = self.webhook.is_some().then_some(Channel::Webhook);
+        webhook.into_iter().chain(self.mail.is_some().then_some(Channel::Mail))
+    }
+
+    /// Sends a test.
+    pub(crate) async fn test(&self, channel: Channel, now: DateTime<Utc>) -> Result<(), String> {
+        let text = "This is a test: cdr-sync check --notify. Notices of trouble arrive here.".to_owned();
+        let (kind, advice) = ("test".to_owned(), String::new());
+        let test =
+            Notice { event: Event::Test, account: None, kind, text, advice, since: now, ended_at: None };
+        self.send(channel, &[test], now).await
+    }
+
+    /// Sends one message. The error holds no secret.
+    pub(super) async fn send(
+        &self,
+        channel: Channel,
+        notices: &[Notice],
+        now: DateTime<Utc>,
+    ) -> Result<(), String> {
+        let sending = async {
+            match channel {
+                Channel::Webhook => self.post(notices, now).await,
+                Channel::Mail => self.mail(notices).await,
+            }
+        };
+        let in_time = tokio::time::timeout(WITHIN, sending).await;
+        in_time.unwrap_or_else(|_| Err(format!("no answer within {} s", WITHIN.as_secs())))
+    }
+
+    async fn post(&self, notices: &[Notice], now: DateTime<Utc>) -> Result<(), String> {
+        let Some((address, form, client)) = &self.webhook else { return Ok(()) };
+        let body = match form {
+            WebhookForm::Json => message::json(notices, &self.host, now),
+            WebhookForm::Text => message::chat(notices, &self.host),
+            WebhookForm::Teams => message::teams(notices, &self.host),
+        };
+        let request = client
+            .post(address.expose_secret())
+            .header("content-type", "application/json")
+            .body(body.to_string());
+        let mut answer = request.send().await.map_err(|error| reasons(&error.without_url()))?;
+        let status = answer.status();
+        if status.is_success() {
+            return Ok(());
+        }
+        let beginning = answer.chunk().await.ok().flatten().unwrap_or_default();
+        Err(format!("HTTP {}{}", status.as_u16(), said(&beginning, address)))
+    }
+
+    async fn mail(&self, notices: &[Notice]) -> Result<(), String> {
+        let Some((config, transport)) = &self.mail else { return Ok(()) };
+        let mut mail = Message::builder()
+            .from(config.from.clone())
+            .subject(message::subject(notices))
+            .header(ContentType::TEXT_PLAIN)
+            // No out-of-office answers.
+            .raw_header(HeaderValue::new(AUTO_SUBMITTED, "auto-generated".to_owned()))
+            .message_id(None);
+        for to in &config.to {
+            mail = mail.to(to.clone());
+        }
+        let mail = mail.body(message::text(notices, &self.host)).map_err(|error| error.to_string())?;
+        transport.send(mail).await.map(drop).map_err(|error| printable(&reasons(&error)))
+    }
+}
+
+/// What a server answered, if it does not repeat parts of the address: many pages of errors do.
+fn said(answer: &[u8], address: &SecretString) -> String {
+    let text = printable(&String::from_utf8_lossy(answer));
+    let secrets = address.expose_secret().split(['/', '?', '&', '=']).filter(|part| part.len() >= 4).skip(1);
+    if text.trim().is_empty() || secrets.into_iter().any(|part| text.contains(part)) {
+        return String::new();
+    }
+    format!(": {}", text.chars().take(SHOWN).collect::<String>())
+}
+
+/// An error with its causes: the outermost says only that sending failed.
+fn reasons(error: &dyn std::error::Error) -> String {
+    let mut said = error.to_string();
+    let mut cause = error.source();
+    while let Some(next) = cause {
+        let text = next.to_string();
+        if !said.contains(&text) {
+            said = format!("{said}: {text}");
+        }
+        cause = next.source();
+    }
+    said
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_that_repeats_the_address_is_not_shown() {
+        let address = SecretString::from("https://hooks.example.com/services/T0AB/B0CD/secret");
+        assert_eq!(said(b"invalid_payload", &address), ": invalid_payload");
+        assert_eq!(said(b"Cannot POST /services/T0AB/B0CD/secret", &address), "");
+        assert_eq!(said(b"no such hook: secret", &address), "");
+    }
+}
