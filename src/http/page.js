@@ -87,10 +87,15 @@ function part(heading, ...children) {
 
 function calls(rows) {
   if (!rows) return part('Calls per hour', el('p', { class: 'key' }, 'The calls could not be counted: the database is too slow.'));
-  const width = 480, height = 130, left = 34, bottom = 16, top = 8;
-  const most = Math.max(1, ...rows.map(([, now, before]) => Math.max(now, before)));
+  // As wide as it is at least shown, so that labels are never drawn smaller than they are.
+  const width = 340, height = 140, left = 42, bottom = 18, top = 16;
+  // One spike does not flatten the rest: what is far above the usual busy hour is cut off, with its number above.
+  const sorted = rows.map(([, now, before]) => Math.max(now, before)).sort((a, b) => a - b);
+  const usual = sorted[Math.floor(sorted.length * 0.9)] || 0;
+  const highest = Math.max(1, sorted[sorted.length - 1] || 0);
+  const most = usual > 0 && highest > usual * 4 ? usual * 2 : highest;
   const x = (i) => left + (i * (width - left)) / rows.length;
-  const y = (value) => height - bottom - (value / most) * (height - bottom - top);
+  const y = (value) => height - bottom - (Math.min(value, most) / most) * (height - bottom - top);
   const chart = el('svg', { viewBox: `0 0 ${width} ${height}`, role: 'img', 'aria-label': 'calls per hour of the last two days' });
   for (const share of [0, 0.5, 1]) {
     const value = Math.round(most * share);
@@ -104,7 +109,11 @@ function calls(rows) {
     const rect = el('rect', { class: last ? 'bar now' : 'bar', x: x(i) + 0.8, width: bar - 1.6, y: y(now), height: height - bottom - y(now) });
     rect.append(el('title', {}, `${day(date)} ${minute(date)}: ${number(now)} calls${last ? ' up to now' : ''}; a week earlier ${number(before)}`));
     chart.append(rect);
-    if (date.getHours() % 12 === 0) {
+    if (now > most) {
+      const end = x(i) > width / 2;
+      chart.append(el('text', { class: 'axis', x: end ? x(i) + bar : x(i), y: top - 5, 'text-anchor': end ? 'end' : 'start' }, `▲ ${number(now)}`));
+    }
+    if (date.getHours() % 12 === 0 && x(i) < width - 36) {
       const label = date.getHours() === 0 ? date.toLocaleDateString('en', { weekday: 'short', day: 'numeric' }) : '12:00';
       chart.append(el('text', { class: 'axis', x: x(i), y: height - 4 }, label));
     }
@@ -118,8 +127,17 @@ function calls(rows) {
 }
 
 function calendar(data) {
-  const days = el('div', { class: 'days' });
+  // By month, so that each square has its date without a pointer to rest on it.
+  const months = el('div', { class: 'days' });
+  let month = '', days = null;
   for (const one of data.days) {
+    if (one.date.slice(0, 7) !== month) {
+      month = one.date.slice(0, 7);
+      days = el('div', { class: 'month' });
+      const same = data.days.filter(({ date }) => date.startsWith(month));
+      const [from, to] = [same[0].date.slice(8), same[same.length - 1].date.slice(8)];
+      months.append(el('div', {}, el('small', {}, from === to ? `${month}-${from}` : `${month}-${from} to ${to}`), days));
+    }
     let words = DAY_WORDS[one.state];
     if (one.state === 'read_again') words = `read, and read again after ${one.again_days} ${one.again_days === 1 ? 'day' : 'days'}`;
     if (one.state === 'gap') words = `${one.gap_minutes} min could not be read`;
@@ -132,7 +150,7 @@ function calendar(data) {
   for (const state of Object.keys(DAY_WORDS)) {
     if (count[state]) key.append(el('span', {}, el('i', { class: `day ${state}` }), `${DAY_WORDS[state]}: ${count[state]}`));
   }
-  const section = part(`Days covered (UTC)${first ? `, ${first.date} to ${last.date}` : ''}`, days, key);
+  const section = part(`Days covered (UTC)${first ? `, ${first.date} to ${last.date}` : ''}`, months, key);
   if (data.earlier_days) {
     const open = data.earlier_incomplete ? `${number(data.earlier_incomplete)} of them incomplete` : 'all complete';
     section.append(el('p', { class: 'key' }, `and ${number(data.earlier_days)} earlier days, ${open}`));
