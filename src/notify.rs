@@ -30,6 +30,8 @@ const LONGEST: usize = 500;
 const MOST_OWED: usize = 200;
 /// The name of a failure that is no way's.
 const LOOKING: &str = "database";
+/// The name of a failure for some recipients while others have the mail.
+const SOME: &str = "some recipients of mail";
 
 /// Tells of these accounts for as long as it is polled.
 pub(crate) struct Notifier {
@@ -79,21 +81,22 @@ impl Notifier {
             }
             self.pay_what_is_owed(&mut memory).await;
             match self.look().await {
-                Ok(due) => {
+                Ok((active, due)) => {
                     memory.complaints.remove(LOOKING);
                     self.database_is_back(&mut memory).await;
-                    for due in due.chunks(AT_ONCE) {
-                        self.tell(&mut memory, due).await;
-                    }
+                    self.tell_all(&mut memory, &active, due).await;
                 }
-                Err(error) if error.is_unavailable() => self.database_is_away(&mut memory, &error).await,
+                // A table that somebody has locked is no database that is away.
+                Err(error) if error.is_unavailable() && self.store.takes_writes().await.is_err() => {
+                    self.database_is_away(&mut memory, &error).await;
+                }
                 Err(error) => complain(&mut memory, LOOKING, &error.to_string()),
             }
         }
     }
 
-    /// Notes what is wrong, and returns what people are to be told of.
-    async fn look(&self) -> Result<Vec<DueNotice>, StoreError> {
+    /// Notes what is wrong. Returns the accounts that are not paused, and what people are to be told of them.
+    async fn look(&self) -> Result<(Vec<String>, Vec<DueNotice>), StoreError> {
         let now = self.clock.now();
         let facts = AccountFacts::read_all(&self.store, now).await?;
         let own = facts.iter().filter(|facts| self.accounts.contains(&facts.status.name));
@@ -106,7 +109,23 @@ impl Notifier {
         let present: Vec<Trouble> = active.iter().flat_map(|facts| self.trouble(facts, now)).collect();
         let (active, after) = (names(&active), self.settings.after);
         self.store.follow_trouble(&active, &names(&paused), &present, after).await?;
-        self.store.claim_notices(&active, after, self.settings.repeat).await
+        let due = self.claim(&active).await?;
+        Ok((active, due))
+    }
+
+    async fn claim(&self, accounts: &[String]) -> Result<Vec<DueNotice>, StoreError> {
+        let NotifyConfig { after, repeat, .. } = self.settings;
+        self.store.claim_notices(accounts, after, repeat, AT_ONCE).await
+    }
+
+    /// As many at once as a message holds, each claimed when its turn comes: a claim lasts for one message.
+    async fn tell_all(&self, memory: &mut Memory, accounts: &[String], mut due: Vec<DueNotice>) {
+        while !due.is_empty() && self.tell(memory, &due).await {
+            due = match self.claim(accounts).await {
+                Ok(due) => due,
+                Err(error) => return complain(memory, LOOKING, &error.to_string()),
+            };
+        }
     }
 
     fn trouble(&self, facts: &AccountFacts, now: DateTime<Utc>) -> Vec<Trouble> {
@@ -121,11 +140,12 @@ impl Notifier {
         .collect()
     }
 
-    async fn tell(&self, memory: &mut Memory, due: &[DueNotice]) {
+    /// Returns `true` once people are told and that is noted.
+    async fn tell(&self, memory: &mut Memory, due: &[DueNotice]) -> bool {
         let notices: Vec<Notice> = due.iter().map(notice).collect();
         if !self.send(memory, &notices).await {
             // The claim runs out, and another try is due.
-            return;
+            return false;
         }
         match self.store.note_told(due).await {
             Ok(()) => {
@@ -138,8 +158,12 @@ impl Notifier {
                         "people were told"
                     );
                 }
+                true
             }
-            Err(error) => complain(memory, LOOKING, &format!("{error}; people may be told twice")),
+            Err(error) => {
+                complain(memory, LOOKING, &format!("{error}; people may be told twice"));
+                false
+            }
         }
     }
 
@@ -148,7 +172,13 @@ impl Notifier {
         let mut failed = Vec::new();
         let mut is_taken = false;
         for channel in self.sender.channels() {
-            if self.send_by(memory, channel, notices).await { is_taken = true } else { failed.push(channel) }
+            // In their order: the end of a trouble is not told before it.
+            self.pay(memory, channel).await;
+            if !memory.owed.contains_key(&channel) && self.send_by(memory, channel, notices).await {
+                is_taken = true;
+            } else {
+                failed.push(channel);
+            }
         }
         if is_taken {
             let next_try = self.clock.now() + AGAIN;
@@ -165,8 +195,13 @@ impl Notifier {
 
     async fn send_by(&self, memory: &mut Memory, channel: Channel, notices: &[Notice]) -> bool {
         match self.sender.send(channel, notices, self.clock.now()).await {
-            Ok(()) => {
+            Ok(refused) => {
                 memory.complaints.remove(channel.as_str());
+                if refused.is_empty() {
+                    memory.complaints.remove(SOME);
+                } else {
+                    complain(memory, SOME, &refused.to_string());
+                }
                 true
             }
             Err(error) => {
@@ -181,16 +216,20 @@ impl Notifier {
         let due = memory.owed.iter().filter(|(_, owed)| owed.next_try <= now || owed.next_try > now + AGAIN);
         let due: Vec<Channel> = due.map(|(channel, _)| *channel).collect();
         for channel in due {
-            let Some(mut owed) = memory.owed.remove(&channel) else { continue };
-            while !owed.notices.is_empty() {
-                let end = owed.notices.len().min(AT_ONCE);
-                let some: Vec<Notice> = owed.notices.iter().take(end).cloned().collect();
-                if !self.send_by(memory, channel, &some).await {
-                    memory.owed.insert(channel, Owed { next_try: self.clock.now() + AGAIN, ..owed });
-                    break;
-                }
-                owed.notices.drain(..end);
+            self.pay(memory, channel).await;
+        }
+    }
+
+    async fn pay(&self, memory: &mut Memory, channel: Channel) {
+        let Some(mut owed) = memory.owed.remove(&channel) else { return };
+        while !owed.notices.is_empty() {
+            let end = owed.notices.len().min(AT_ONCE);
+            let some: Vec<Notice> = owed.notices.iter().take(end).cloned().collect();
+            if !self.send_by(memory, channel, &some).await {
+                memory.owed.insert(channel, Owed { next_try: self.clock.now() + AGAIN, ..owed });
+                return;
             }
+            owed.notices.drain(..end);
         }
     }
 

@@ -17,7 +17,7 @@ use crate::window::Window;
 
 /// The command lists at most this many records.
 const LISTED: i64 = 200;
-/// All of them, for `--json` and `--retry`: an account keeps at most as many.
+/// All of them, for `--json`: an account keeps at most as many.
 const MOST: i64 = 100_000;
 /// `--retry` reads this much before and after the date of each record.
 const AROUND: TimeDelta = TimeDelta::minutes(1);
@@ -66,7 +66,7 @@ pub(super) async fn run(config: &Config, args: RejectedArgs, clock: Clock) -> Re
     if !args.acknowledge.is_empty() {
         return acknowledge(&store, &args.acknowledge).await;
     }
-    let most = if args.json || args.retry { MOST } else { LISTED };
+    let most = if args.json { MOST } else { LISTED };
     let mut rejected = store.rejected(None, most).await?;
     let is_cut = rejected.len() as i64 == most;
     let acknowledged = rejected.iter().filter(|record| record.acknowledged_at.is_some()).count();

@@ -1,5 +1,6 @@
 //! How a message leaves: posted to a webhook, or as mail.
 
+use std::fmt;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -85,7 +86,8 @@ impl Sender {
         let (kind, advice) = ("test".to_owned(), String::new());
         let test =
             Notice { event: Event::Test, account: None, kind, text, advice, since: now, ended_at: None };
-        self.send(channel, &[test], now).await
+        let refused = self.send(channel, &[test], now).await?;
+        if refused.is_empty() { Ok(()) } else { Err(refused.to_string()) }
     }
 
     /// Sends one message. The error holds no secret.
@@ -94,10 +96,10 @@ impl Sender {
         channel: Channel,
         notices: &[Notice],
         now: DateTime<Utc>,
-    ) -> Result<(), String> {
+    ) -> Result<Refused, String> {
         let sending = async {
             match channel {
-                Channel::Webhook => self.post(notices, now).await,
+                Channel::Webhook => self.post(notices, now).await.map(|()| Refused::default()),
                 Channel::Mail => self.mail(notices).await,
             }
         };
@@ -125,20 +127,44 @@ impl Sender {
         Err(format!("HTTP {}{}", status.as_u16(), said(&beginning, address)))
     }
 
-    async fn mail(&self, notices: &[Notice]) -> Result<(), String> {
-        let Some((config, transport)) = &self.mail else { return Ok(()) };
-        let mut mail = Message::builder()
-            .from(config.from.clone())
-            .subject(message::subject(notices))
-            .header(ContentType::TEXT_PLAIN)
-            // No out-of-office answers.
-            .raw_header(HeaderValue::new(AUTO_SUBMITTED, "auto-generated".to_owned()))
-            .message_id(None);
-        for to in &config.to {
-            mail = mail.to(to.clone());
+    /// Sends a mail to each recipient of its own: one whom the server refuses would keep it from all.
+    async fn mail(&self, notices: &[Notice]) -> Result<Refused, String> {
+        let Some((config, transport)) = &self.mail else { return Ok(Refused::default()) };
+        let mut refused = Refused::default();
+        for (at, to) in config.to.iter().enumerate() {
+            let mail = Message::builder()
+                .from(config.from.clone())
+                .to(to.clone())
+                .subject(message::subject(notices))
+                .header(ContentType::TEXT_PLAIN)
+                // No out-of-office answers.
+                .raw_header(HeaderValue::new(AUTO_SUBMITTED, "auto-generated".to_owned()))
+                .message_id(None)
+                .body(message::text(notices, &self.host))
+                .map_err(|error| error.to_string())?;
+            if let Err(error) = transport.send(mail).await {
+                // Whom it is about is known by the place in the list; the address stays out of logs.
+                let why = printable(&reasons(&error)).replace(to.email.as_ref() as &str, "…");
+                refused.0.push(format!("recipient {} of {}: {why}", at + 1, config.to.len()));
+            }
         }
-        let mail = mail.body(message::text(notices, &self.host)).map_err(|error| error.to_string())?;
-        transport.send(mail).await.map(drop).map_err(|error| printable(&reasons(&error)))
+        if refused.0.len() == config.to.len() { Err(refused.to_string()) } else { Ok(refused) }
+    }
+}
+
+/// The recipients that a message did not reach, while others have it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Refused(Vec<String>);
+
+impl Refused {
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.join("; "))
     }
 }
 

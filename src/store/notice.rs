@@ -1,7 +1,7 @@
 //! Trouble that people are told of, once among all daemons: rows of `cdr_sync.notice`.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use sqlx::FromRow;
+use sqlx::{FromRow, PgConnection};
 
 use super::{Store, StoreError, interval, sql, sql_as};
 
@@ -33,7 +33,7 @@ pub(crate) struct DueNotice {
 
 impl Store {
     /// Notes the present trouble of `accounts`: what is new, what lasts, and what is over. What was over for `after` before anybody
-    /// was told is forgotten, and so is what nobody was told of `paused` accounts.
+    /// began to tell is forgotten, and so is such trouble of `paused` accounts.
     pub(crate) async fn follow_trouble(
         &self,
         accounts: &[String],
@@ -45,8 +45,9 @@ impl Store {
             |part: fn(&Trouble) -> &String| -> Vec<String> { present.iter().map(part).cloned().collect() };
         self.soon(async {
             let mut tx = self.begin().await?;
+            lock(&mut tx, accounts).await?;
             sql("delete from cdr_sync.notice n
-                 where n.told_at is null and coalesce(n.claimed_until < clock_timestamp(), true)
+                 where n.told_at is null and n.claimed_until is null
                    and (n.account = any ($2) or n.account = any ($1) and n.ended_at <= clock_timestamp() - $3)")
                 .bind(accounts)
                 .bind(paused)
@@ -79,12 +80,13 @@ impl Store {
     }
 
     /// Takes on what people are to be told of: trouble that lasts for `after` or, if they were told, `repeat` since; and trouble
-    /// that they were told of and that is over for `after`.
+    /// that they were told of, or may have been, and that is over for `after`.
     pub(crate) async fn claim_notices(
         &self,
         accounts: &[String],
         after: TimeDelta,
         repeat: Option<TimeDelta>,
+        most: usize,
     ) -> Result<Vec<DueNotice>, StoreError> {
         self.soon(async {
             let mut tx = self.begin().await?;
@@ -93,9 +95,12 @@ impl Store {
                  from (
                      select d.account, d.kind from cdr_sync.notice d
                      where d.account = any ($1) and coalesce(d.claimed_until < clock_timestamp(), true)
-                       and case when d.ended_at is not null then d.told_at is not null and d.ended_at <= clock_timestamp() - $2
+                       and case when d.ended_at is not null
+                                then coalesce(d.told_at, d.claimed_until) is not null and d.ended_at <= clock_timestamp() - $2
                                 when d.told_at is null then d.since <= clock_timestamp() - $2
                                 else d.told_at <= clock_timestamp() - $3 end
+                     order by d.account, d.kind
+                     limit $5
                      for update skip locked
                  ) d
                  where n.account = d.account and n.kind = d.kind
@@ -105,6 +110,7 @@ impl Store {
             .bind(interval(after))
             .bind(repeat.map(interval))
             .bind(interval(CLAIMED))
+            .bind(i64::try_from(most).unwrap_or(i64::MAX))
             .fetch_all(&mut *tx)
             .await?;
             tx.commit().await?;
@@ -121,9 +127,11 @@ impl Store {
         let keys = |notices: &[&DueNotice]| -> (Vec<String>, Vec<String>) {
             notices.iter().map(|notice| (notice.account.clone(), notice.kind.clone())).unzip()
         };
+        let accounts: Vec<String> = told.iter().map(|notice| notice.account.clone()).collect();
         let ((ended, ended_kinds), (lasting, lasting_kinds)) = (keys(&ended), keys(&lasting));
         self.soon(async {
             let mut tx = self.begin().await?;
+            lock(&mut tx, &accounts).await?;
             sql("update cdr_sync.notice n set told_at = clock_timestamp(), claimed_until = null
                  where n.account = any ($1) and (n.account, n.kind) in (select * from unnest($1::text[], $2::text[]))")
                 .bind(lasting)
@@ -149,4 +157,13 @@ impl Store {
         })
         .await
     }
+}
+
+/// Two daemons that change several rows take them in one order.
+async fn lock(conn: &mut PgConnection, accounts: &[String]) -> Result<(), StoreError> {
+    sql("select from cdr_sync.notice where account = any ($1) order by account, kind for update")
+        .bind(accounts)
+        .execute(conn)
+        .await?;
+    Ok(())
 }

@@ -26,7 +26,7 @@ const TELLING: &str = "what people are told of, a few small rows of accounts in 
 const LEADING: &str = "who leads, one small row for each account";
 
 /// What is not bound to one account, and why: the file or function, a part of the statement, the reason.
-const OF_ALL_ACCOUNTS: [(&str, &str, &str); 32] = [
+const OF_ALL_ACCOUNTS: [(&str, &str, &str); 33] = [
     ("store/account.rs", "coalesce(m.suspicious, 0)", ALL),
     ("store/account.rs", "delete from cdr_sync.lease where account in ($1, $2)", "renames an account"),
     ("store/account.rs", "delete from cdr_sync.notice where account in ($1, $2)", "renames an account"),
@@ -45,6 +45,7 @@ const OF_ALL_ACCOUNTS: [(&str, &str, &str); 32] = [
         "delete from cdr_sync.earlier_scope where ctid = any",
         "by the rows' places, found by their account",
     ),
+    ("store/notice.rs", "order by account, kind for update", TELLING),
     ("store/notice.rs", "delete from cdr_sync.notice n", TELLING),
     ("store/notice.rs", "set ended_at", TELLING),
     ("store/notice.rs", "set told_at = clock_timestamp()", TELLING),
