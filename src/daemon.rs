@@ -30,7 +30,7 @@ use crate::sync::{Account, DATABASE};
 use crate::systemd;
 use crate::telemetry;
 
-/// The last message has this long to leave when the daemon ends.
+/// The last message has this long to leave once the daemon is to end.
 const NOTIFYING: Duration = Duration::from_secs(2);
 
 /// Why the daemon could not start, or could not continue.
@@ -250,7 +250,7 @@ impl Generation {
         let sound = supervisor::run(accounts, common, self.watches.clone(), stop).await;
         if let Some(notifying) = notifying {
             // What was told and not noted would be told again.
-            let _ = tokio::time::timeout(NOTIFYING, notifying).await;
+            let _ = notifying.await;
         }
         Ok(sound)
     }
@@ -272,7 +272,21 @@ impl Generation {
             accounts: config.accounts.iter().map(|account| account.name.clone()).collect(),
             poll_interval: config.sync.poll_interval,
         };
-        Some(AbortOnDropHandle::new(tokio::spawn(notifier.run(stop))))
+        // Counted from the stop: it makes the end of the daemon no later.
+        let deadline = {
+            let stop = stop.clone();
+            async move {
+                stop.cancelled().await;
+                tokio::time::sleep(NOTIFYING).await;
+            }
+        };
+        let telling = async move {
+            tokio::select! {
+                () = notifier.run(stop) => {}
+                () = deadline => {}
+            }
+        };
+        Some(AbortOnDropHandle::new(tokio::spawn(telling)))
     }
 
     fn page_settings(&self) -> http::PageSettings {

@@ -6,9 +6,9 @@ use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, Utc};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Moment {
     At(DateTime<Utc>),
-    /// So long before the present.
+    /// This long before the present.
     Ago(TimeDelta),
-    /// Midnight (UTC) so many days before today.
+    /// Midnight (UTC) of the day that lies this many days back.
     DaysAgo(i64),
 }
 

@@ -26,7 +26,7 @@ pub(super) struct StatusArgs {
     /// Print JSON instead of a table.
     #[arg(long)]
     json: bool,
-    /// Show it again every so many seconds, until Ctrl-C.
+    /// Show it again and again, this many seconds apart, until Ctrl-C.
     #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "5", conflicts_with = "json",
           value_parser = clap::value_parser!(u64).range(1..=86_400))]
     watch: Option<u64>,

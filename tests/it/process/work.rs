@@ -97,3 +97,27 @@ async fn whoever_stops_waiting_does_not_stop_the_work() {
     until("the work", async || wrong(&scene).await == 0).await;
     drop(daemon);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_duplicate_of_a_stored_record_is_told_once_and_any_other_rejected_record_each_time() {
+    let scene = ProcessScene::new().await;
+    let (status, said) = scene.output(&["sync"]).await;
+    assert_eq!(status, Some(0), "{said}");
+    let rejected = |reason: &str, first_seen: &str| {
+        format!(
+            "insert into cdr_sync.rejected (account, content_hash, raw, reason, first_seen_at, last_seen_at)
+             values ('default', '{reason}', '{{}}', '{reason}', {first_seen}, {first_seen})"
+        )
+    };
+    scene.database.execute(&rejected("duplicate_key", "now() - interval '1 day'")).await;
+    let (status, said) = scene.output(&["sync"]).await;
+    assert!(status == Some(0) && said.contains("1 rejected records"), "{said}");
+    scene.database.execute(&rejected("no_call_id", "now() - interval '1 day'")).await;
+    let (status, said) = scene.output(&["sync"]).await;
+    assert!(status == Some(4) && said.contains("2 rejected records"), "{said}");
+    // Seen for the first time by the pass itself.
+    scene.database.execute("delete from cdr_sync.rejected where reason = 'no_call_id'").await;
+    scene.database.execute("update cdr_sync.rejected set first_seen_at = now() + interval '1 minute'").await;
+    let (status, said) = scene.output(&["sync"]).await;
+    assert_eq!(status, Some(4), "{said}");
+}
