@@ -1,11 +1,13 @@
 //! The daemon's composition: `run` and `demo` start it here.
 
+mod background;
 mod folding;
 mod housekeeping;
 mod reload;
 
 use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -214,7 +216,7 @@ impl Generation {
         is_guest: bool,
         stop: CancellationToken,
     ) -> Result<bool, DaemonError> {
-        let Self { config, store, .. } = self;
+        let Self { config, store, metrics, .. } = self;
         // Before the database is there: its absence is what people are told of.
         let notifying = (!is_guest).then(|| self.notify(clock, stop.child_token())).flatten();
         let accounts = match &self.accounts {
@@ -230,21 +232,21 @@ impl Generation {
         systemd::ready();
         systemd::status("keeping the table in sync");
         tracing::info!(event = "started", version = env!("CARGO_PKG_VERSION"), accounts = accounts.len());
+        let names: Vec<String> = accounts.iter().map(|account| account.name.clone()).collect();
         let mut _housekeeping = None;
         if !is_guest {
             warn_of_unconfigured(store, &accounts).await;
             warn_of_shared_calls(store).await;
-            let housekeeping = housekeeping::run(
-                store.clone(),
-                clock.clone(),
-                config.retention,
-                accounts.iter().map(|account| account.name.clone()).collect(),
-            );
-            _housekeeping = Some(AbortOnDropHandle::new(tokio::spawn(housekeeping)));
+            let (store, own_clock, retention) = (store.clone(), clock.clone(), config.retention);
+            let names: Vec<String> = names.clone();
+            _housekeeping = Some(background::start("housekeeping", clock, metrics, move || {
+                housekeeping::run(store.clone(), own_clock.clone(), retention, names.clone())
+            }));
         }
-        let own = is_guest.then(|| accounts.iter().map(|account| account.name.clone()).collect());
-        let folding = folding::run(store.clone(), clock.clone(), own);
-        let _folding = AbortOnDropHandle::new(tokio::spawn(folding));
+        let (folded, own_clock) = (store.clone(), clock.clone());
+        let _folding = background::start("folding", clock, metrics, move || {
+            folding::run(folded.clone(), own_clock.clone(), is_guest.then(|| names.clone()))
+        });
         show_last_successes(store, &self.watches).await;
         let common = Common { store: store.clone(), clock: clock.clone(), leases: Leases::new(store) };
         let sound = supervisor::run(accounts, common, self.watches.clone(), stop).await;
@@ -257,7 +259,7 @@ impl Generation {
 
     /// Tells people of trouble, if that is configured.
     fn notify(&self, clock: &Clock, stop: CancellationToken) -> Option<AbortOnDropHandle<()>> {
-        let Self { config, page_store, .. } = self;
+        let Self { config, page_store, metrics, .. } = self;
         if !config.notify.is_on() {
             return None;
         }
@@ -273,20 +275,20 @@ impl Generation {
             poll_interval: config.sync.poll_interval,
         };
         // Counted from the stop: it makes the end of the daemon no later.
-        let deadline = {
-            let stop = stop.clone();
+        let deadline = async |stop: CancellationToken| {
+            stop.cancelled().await;
+            tokio::time::sleep(NOTIFYING).await;
+        };
+        let notifier = Arc::new(notifier);
+        Some(background::start("notifying", clock, metrics, move || {
+            let (notifier, stop) = (Arc::clone(&notifier), stop.clone());
             async move {
-                stop.cancelled().await;
-                tokio::time::sleep(NOTIFYING).await;
+                tokio::select! {
+                    () = notifier.run(stop.clone()) => {}
+                    () = deadline(stop) => {}
+                }
             }
-        };
-        let telling = async move {
-            tokio::select! {
-                () = notifier.run(stop) => {}
-                () = deadline => {}
-            }
-        };
-        Some(AbortOnDropHandle::new(tokio::spawn(telling)))
+        }))
     }
 
     fn page_settings(&self) -> http::PageSettings {

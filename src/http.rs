@@ -14,9 +14,9 @@ use std::net::SocketAddr;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use axum::Router;
-use axum::extract::State;
+use axum::extract::{Request, State};
 use axum::http::{HeaderName, StatusCode, header};
-use axum::middleware;
+use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use chrono::TimeDelta;
@@ -24,7 +24,7 @@ use serde_json::json;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::clock::Clock;
+use crate::clock::{Clock, monotonic};
 use crate::health::status::{self, unresolved_error};
 use crate::metrics::Metrics;
 use crate::store::{Store, StoreError};
@@ -35,6 +35,15 @@ use server::ServerLimits;
 
 const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 const TEXT: &str = "text/plain; charset=utf-8";
+
+const PAGE: &str = "/";
+const OVERVIEW: &str = "/api/overview";
+const STATUS: &str = "/api/status";
+const METRICS: &str = "/metrics";
+const LIVEZ: &str = "/livez";
+const READYZ: &str = "/readyz";
+const HEALTHZ: &str = "/healthz";
+const PATHS: [&str; 7] = [PAGE, OVERVIEW, STATUS, METRICS, LIVEZ, READYZ, HEALTHZ];
 
 /// The state that the endpoints show; clones share it.
 #[derive(Clone, Debug)]
@@ -106,15 +115,16 @@ impl Web {
     /// Routes for page, status, metrics and probes.
     pub fn router(self) -> Router {
         Router::new()
-            .route("/", get(page::page))
-            .route("/api/overview", get(overview::overview))
-            .route("/api/status", get(api_status))
-            .route("/metrics", get(metrics))
-            .route("/livez", get(async || "alive\n"))
-            .route("/readyz", get(readyz))
-            .route("/healthz", get(healthz))
+            .route(PAGE, get(page::page))
+            .route(OVERVIEW, get(overview::overview))
+            .route(STATUS, get(api_status))
+            .route(METRICS, get(metrics))
+            .route(LIVEZ, get(async || "alive\n"))
+            .route(READYZ, get(readyz))
+            .route(HEALTHZ, get(healthz))
             .fallback(async || (StatusCode::NOT_FOUND, "not found: see /, /metrics, /api/status, /healthz\n"))
             .layer(middleware::from_fn_with_state(self.clone(), host::refuse_foreign))
+            .layer(middleware::from_fn_with_state(self.clone(), counted))
             .with_state(self)
     }
 
@@ -157,6 +167,16 @@ fn json_answer(status: StatusCode, value: &serde_json::Value) -> Response {
     answer(status, "application/json", format!("{value}\n"))
 }
 
+/// Counts every answer. Strangers' paths are one: a label is from a closed list.
+async fn counted(State(web): State<Web>, request: Request, next: Next) -> Response {
+    let asked = request.uri().path();
+    let path = PATHS.into_iter().find(|path| *path == asked).unwrap_or("other");
+    let started = monotonic();
+    let answer = next.run(request).await;
+    web.shown().metrics.process().answered(path, answer.status().as_u16(), started.elapsed());
+    answer
+}
+
 async fn readyz(State(web): State<Web>) -> Response {
     let reasons = web.shown().readiness.reasons().await;
     if reasons.is_empty() {
@@ -197,6 +217,8 @@ async fn metrics(State(web): State<Web>) -> Response {
     let shown = web.shown();
     let facts = shown.ledger.read().await;
     shown.metrics.table_sizes(&facts.table_sizes);
+    let in_use = shown.ledger.connections();
+    shown.metrics.process().connections(in_use.used, in_use.idle, in_use.most);
     let stuck = web.stuck();
     shown.settings.accounts.keys().for_each(|name| shown.metrics.stalled(name, stuck.contains(name)));
     let text = shown.metrics.expose(&facts.for_metrics(), facts.failure.is_none(), web.clock.now());

@@ -3,6 +3,7 @@
 
 mod counters;
 mod ledger;
+mod process;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,6 +21,7 @@ use crate::window::Lane;
 use counters::AccountCounters;
 pub use ledger::LedgerFacts;
 use ledger::LedgerFamilies;
+use process::ProcessFamilies;
 
 /// Why a window was divided, as the label `reason` says it.
 const SPLIT_REASONS: [&str; 6] =
@@ -55,6 +57,7 @@ struct Families {
     budget: IntGaugeVec,
     poll_interval: GaugeVec,
     log_lines_dropped: IntCounterVec,
+    process: ProcessFamilies,
     ledger: LedgerFamilies,
 }
 
@@ -97,6 +100,7 @@ impl Metrics {
                 "api_request_duration_seconds",
                 "From sending a request to the end of its answer.",
                 &REQUEST_BUCKETS,
+                account,
             )?,
             rate_limited: define.counters(
                 "api_rate_limited_total",
@@ -127,6 +131,7 @@ impl Metrics {
                 "store_duration_seconds",
                 "One commit: rows and ledger.",
                 &STORE_BUCKETS,
+                account,
             )?,
             panics: define.counters(
                 "panics_total",
@@ -163,6 +168,7 @@ impl Metrics {
                 "Log lines that standard error did not take.",
                 &[],
             )?,
+            process: ProcessFamilies::new(&define)?,
             ledger: LedgerFamilies::new(&define)?,
             registry,
         })))
@@ -195,6 +201,11 @@ impl Metrics {
     /// Sets the configured time between polls.
     pub fn poll_interval(&self, interval: TimeDelta) {
         self.0.poll_interval.with_label_values::<&str>(&[]).set(interval.as_seconds_f64());
+    }
+
+    /// What the process does besides keeping accounts in sync.
+    pub(crate) fn process(&self) -> &ProcessFamilies {
+        &self.0.process
     }
 
     /// Sets whether the engine of an account is stuck.
@@ -325,9 +336,15 @@ impl Definer<'_> {
         self.registered(IntGaugeVec::new(options(name, help), labels)?)
     }
 
-    fn histograms(&self, name: &str, help: &str, buckets: &[f64]) -> Result<HistogramVec, prometheus::Error> {
+    fn histograms(
+        &self,
+        name: &str,
+        help: &str,
+        buckets: &[f64],
+        labels: &[&str],
+    ) -> Result<HistogramVec, prometheus::Error> {
         let options = HistogramOpts { common_opts: options(name, help), buckets: buckets.to_vec() };
-        self.registered(HistogramVec::new(options, &["account"])?)
+        self.registered(HistogramVec::new(options, labels)?)
     }
 
     fn registered<C: Collector + Clone + 'static>(&self, family: C) -> Result<C, prometheus::Error> {

@@ -69,7 +69,7 @@ struct Away {
 
 impl Notifier {
     /// Looks again and again until `stop`; what is being told by then is noted.
-    pub(crate) async fn run(self, stop: CancellationToken) {
+    pub(crate) async fn run(&self, stop: CancellationToken) {
         let mut memory = Memory::default();
         let soon = self.settings.after.to_std().unwrap_or(EVERY) / 4;
         let every = soon.clamp(AT_LEAST_EVERY, EVERY);

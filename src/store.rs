@@ -23,7 +23,7 @@ pub mod calls;
 mod change;
 pub mod commit;
 pub mod commit_count;
-mod connections;
+pub(crate) mod connections;
 mod coverage;
 pub mod day;
 pub mod environment;
@@ -71,7 +71,7 @@ use sqlx::query::{Query, QueryAs, QueryScalar};
 use sqlx::{ConnectOptions, Connection, PgConnection, Postgres};
 
 use crate::window::Window;
-use connections::Connections;
+use connections::{ConnectionCount, Connections};
 pub use error::StoreError;
 pub use migration::SchemaState;
 use speed::Speed;
@@ -195,6 +195,11 @@ impl Store {
     /// The store for watching long work on these connections. Rarely needed, so it may open one more.
     fn watcher(&self) -> &Self {
         self.beside.as_deref().unwrap_or(self)
+    }
+
+    /// How many connections there are.
+    pub(crate) fn connections(&self) -> ConnectionCount {
+        self.connections.count()
     }
 
     /// [`Store::open`] followed by [`Store::ping`].

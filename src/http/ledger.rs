@@ -14,6 +14,7 @@ use crate::clock::Clock;
 use crate::health::facts::AccountFacts;
 use crate::metrics::LedgerFacts;
 use crate::store::activity::{Activity, HourOfCalls};
+use crate::store::connections::ConnectionCount;
 use crate::store::{Store, StoreError};
 
 /// The ledger is read again once the cached facts are older than this.
@@ -95,6 +96,10 @@ type ByAccount<T> = BTreeMap<String, (DateTime<Utc>, T)>;
 impl LedgerCache {
     pub(super) fn new(store: Store, clock: Clock) -> Self {
         Self { store, clock, facts: Mutex::default(), details: Mutex::default() }
+    }
+
+    pub(super) fn connections(&self) -> ConnectionCount {
+        self.store.connections()
     }
 
     /// The facts of at most [`FRESH`] ago; while the database is unreachable, the last known ones, with the failure.

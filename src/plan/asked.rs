@@ -38,8 +38,12 @@ pub(super) struct AskedSpans {
 }
 
 impl AskedSpans {
+    /// A span that waits as a whole is read once, however often it was asked for.
     pub(super) fn add(&mut self, span: Window) {
-        self.waiting.push_back(Piece { span, window: span, again: false, late: false });
+        let is_whole = |piece: &Piece| piece.span == span && piece.window == span && !piece.again;
+        if !self.waiting.iter().any(is_whole) {
+            self.waiting.push_back(Piece { span, window: span, again: false, late: false });
+        }
     }
 
     /// Requests a part of the current piece once more.

@@ -36,6 +36,15 @@ pub(super) struct Connections {
     many: Option<Many>,
 }
 
+/// Connections to one database.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ConnectionCount {
+    pub(crate) used: u32,
+    pub(crate) idle: u32,
+    /// How many may be open.
+    pub(crate) most: u32,
+}
+
 /// A connection, with the caller's turn if it is one of the many.
 pub(super) type One = (PoolConnection<Postgres>, Option<OwnedSemaphorePermit>);
 
@@ -85,6 +94,21 @@ impl Connections {
     /// The most connections open at once.
     pub(super) fn most(&self) -> u32 {
         self.pool.options().get_max_connections()
+    }
+
+    /// How many there are to this database by now, those of the other pools included.
+    pub(super) fn count(&self) -> ConnectionCount {
+        let few = self.room.few.lock().unwrap_or_else(PoisonError::into_inner);
+        let main = self.many.as_ref().map_or(&self.pool, |many| &many.pool);
+        let all = few.iter().chain([main]).filter(|pool| !pool.is_closed());
+        all.fold(ConnectionCount::default(), |sum, pool| {
+            let idle = u32::try_from(pool.num_idle()).unwrap_or(u32::MAX);
+            ConnectionCount {
+                used: sum.used + pool.size().saturating_sub(idle),
+                idle: sum.idle + idle,
+                most: sum.most + pool.options().get_max_connections(),
+            }
+        })
     }
 
     pub(super) fn options(&self) -> Arc<PgConnectOptions> {

@@ -11,9 +11,7 @@ pub enum StoreError {
     #[error("database.url cannot be read: write it as postgres://user:password@host:port/database")]
     Url,
     /// The database cannot be reached or cannot serve at present: wait, then do the same again.
-    #[error(
-        "the database is unreachable ({0}): waiting and trying again; check that it runs and accepts connections"
-    )]
+    #[error("the database is unreachable ({0}): check that it runs and accepts connections")]
     Away(String),
     /// The server answers but does not admit this program: wait, since its administrator may change that.
     #[error("the database does not let cdr-sync in ({reason}): {advice}")]
@@ -50,9 +48,7 @@ pub enum StoreError {
     #[error("rows were deleted from voicenter.cdr by somebody else: their days are read again")]
     RowsLost,
     /// A statement ran into `statement_timeout`: a smaller batch may finish in time.
-    #[error(
-        "the database is too slow ({0}): waiting and trying again; look for slow storage, triggers and locks"
-    )]
+    #[error("the database is too slow ({0}): look for slow storage, triggers and locks")]
     TooSlow(String),
     /// PostgreSQL refused values (SQLSTATE class 22, 23 or 54).
     #[error("PostgreSQL refused the data (SQLSTATE {code}): see cdr_sync.rejected, or report this as a bug")]

@@ -201,7 +201,8 @@ pub(super) async fn close_stored<'r>(
     };
     let ids: Vec<i64> = open.iter().filter(closes).map(|row| row.0).collect();
     if !ids.is_empty() {
-        sql("update cdr_sync.rejected set closed_at = $2 where id = any($1)")
+        sql("update cdr_sync.rejected set closed_at = $3 where account = $1 and id = any($2)")
+            .bind(account)
             .bind(ids)
             .bind(closed_at)
             .execute(conn)

@@ -9,6 +9,8 @@ use super::{Store, StoreError, interval, sql, sql_as, sql_value};
 const CLOSED_KEPT: TimeDelta = TimeDelta::days(30);
 /// How long closed gaps and finished requests are kept.
 const DONE_KEPT: TimeDelta = TimeDelta::days(90);
+/// How long a request waits for a daemon that works for its account.
+const NOBODY_CAME_AFTER: TimeDelta = TimeDelta::days(7);
 /// How long the diary's rows for an hour and lane are kept, and what operators did.
 const SUMS_KEPT: TimeDelta = TimeDelta::days(400);
 /// At most this many lines of the diary are deleted at a time.
@@ -55,6 +57,12 @@ impl Store {
                     .execute(&mut *tx)
                     .await?;
             }
+            sql(NOBODY_CAME)
+                .bind(account)
+                .bind(now.checked_sub_signed(NOBODY_CAME_AFTER).unwrap_or(DateTime::<Utc>::MIN_UTC))
+                .bind(interval(NOBODY_CAME_AFTER))
+                .execute(&mut *tx)
+                .await?;
             let left_out = trim_rejected(&mut tx, account, most).await?;
             tx.commit().await?;
             Ok(left_out)
@@ -117,6 +125,17 @@ const DONE: [(&str, TimeDelta); 5] = [
         SUMS_KEPT,
     ),
 ];
+
+/// Ends what nobody works off: the account is configured nowhere any more. What is paused or led goes on waiting. By both
+/// clocks, as above.
+const NOBODY_CAME: &str = "
+    update cdr_sync.request r
+    set state = 'failed', finished_at = clock_timestamp(), error = 'no daemon has worked for this account for 7 days'
+    where r.account = $1 and r.state in ('waiting', 'running')
+      and greatest(r.requested_at, r.started_at) < least($2, clock_timestamp() - $3)
+      and not exists (select from cdr_sync.lease l
+                      where l.account = $1 and l.expires_at > clock_timestamp() - $3)
+      and not exists (select from cdr_sync.account a where a.name = $1 and a.pause_since is not null)";
 
 async fn trim_rejected(
     conn: &mut PgConnection,

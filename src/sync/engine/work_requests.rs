@@ -28,6 +28,8 @@ struct Taken {
     id: i64,
     /// What is read of it; `None` if there is nothing to read.
     window: Option<Window>,
+    /// Where what is read begins, if it was asked for from earlier than what is kept.
+    kept_from: Option<DateTime<Utc>>,
     noted: f32,
     end: Option<End>,
 }
@@ -73,7 +75,8 @@ impl WorkRequests {
             },
             _ => (None, Some(End::Future)),
         };
-        self.taken.push(Taken { id: request.id, window, noted: 0.0, end });
+        let kept_from = window.map(|kept| kept.from()).filter(|from| *from > request.from);
+        self.taken.push(Taken { id: request.id, window, kept_from, noted: 0.0, end });
     }
 
     /// Forgets what somebody has deleted or ended otherwise.
@@ -144,7 +147,7 @@ impl Engine {
                 }
             }
             if let Some(end) = taken.end {
-                let error = why_failed(end, taken.window, &self.planner, now);
+                let error = why_failed(end, taken, &self.planner, now);
                 notes.push(WorkNote { id: taken.id, progress: 1.0, has_ended: true, error });
             }
         }
@@ -162,8 +165,8 @@ impl Engine {
 }
 
 /// Why not all of an ended request was read; `None` if it was.
-fn why_failed(end: End, window: Option<Window>, planner: &Planner, now: DateTime<Utc>) -> Option<String> {
-    match (end, window) {
+fn why_failed(end: End, taken: &Taken, planner: &Planner, now: DateTime<Utc>) -> Option<String> {
+    match (end, taken.window) {
         (End::Unkept, _) => Some("it is older than what is kept (retention.calls)".to_owned()),
         (End::Future, _) => Some("it lies in the future".to_owned()),
         (End::TooOld, _) => Some("it begins before the year 2000".to_owned()),
@@ -173,8 +176,12 @@ fn why_failed(end: End, window: Option<Window>, planner: &Planner, now: DateTime
             if unread > 0 {
                 return Some(format!("{unread} spans of it could not be read: see cdr-sync gaps"));
             }
-            let oldest = planner.oldest_of_api(now).filter(|oldest| *oldest > window.from())?;
-            Some(format!("the API has no calls before {}", oldest.format("%Y-%m-%d %H:%M:%S UTC")))
+            let instant = |at: DateTime<Utc>| at.format("%Y-%m-%d %H:%M:%S UTC");
+            if let Some(oldest) = planner.oldest_of_api(now).filter(|oldest| *oldest > window.from()) {
+                return Some(format!("the API has no calls before {}", instant(oldest)));
+            }
+            let floor = instant(taken.kept_from?);
+            Some(format!("what is older than {floor} is not kept (retention.calls); the rest was read"))
         }
         (End::Read, None) => None,
     }

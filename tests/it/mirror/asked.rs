@@ -65,10 +65,35 @@ async fn a_row_inserted_in_sql_has_its_span_read_again_and_says_so() {
     assert_eq!((wrong(&scene).await, rows(&scene).await), (before, vec!["waiting 0 f f".to_owned(); 2]));
     engine.take_on_work(&[1, 2].into()).await;
     assert_eq!(rows(&scene).await, ["running 0 t f"; 2]);
+    let asked = scene.simulator.requests().len();
     a_minute(&scene, &mut engine).await;
     assert_eq!((wrong(&scene).await, rows(&scene).await), (0, vec!["done 1 t t".to_owned(); 2]));
+    let both = scene.simulator.requests().len() - asked;
+    // What waits as a whole is read once for all who ask for it.
+    ask(&scene, &range).await;
+    engine.take_on_work(&[3].into()).await;
+    let asked = scene.simulator.requests().len();
+    a_minute(&scene, &mut engine).await;
+    assert_eq!(both, scene.simulator.requests().len() - asked);
     engine.close().await.unwrap();
     scene.assert_mirrors().await;
+}
+
+#[tokio::test]
+async fn the_row_says_what_of_a_span_is_not_kept() {
+    let (mut scene, span) = damaged().await;
+    scene.account.retention = Some(days(4));
+    let mut engine = scene.engine(Mode::Daemon, ProgressWatch::default()).await;
+    a_minute(&scene, &mut engine).await;
+    ask(&scene, &format!("tstzrange('{}', '{}')", span.from(), span.to())).await;
+    engine.take_on_work(&[1].into()).await;
+    a_minute(&scene, &mut engine).await;
+    let rows = rows(&scene).await;
+    assert!(rows[0].starts_with("failed 1 t t what is older than 2026-06-14 21:00:00 UTC"), "{rows:?}");
+    assert!(rows[0].ends_with(" is not kept (retention.calls); the rest was read"), "{rows:?}");
+    let kept = "select count(*) from voicenter.cdr where duration_seconds = 4711 and started_at >= '2026-06-14 21:00Z'";
+    assert_eq!(scene.database.count(kept).await, 0);
+    engine.close().await.unwrap();
 }
 
 #[tokio::test]

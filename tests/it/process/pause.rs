@@ -56,3 +56,24 @@ async fn nothing_is_asked_for_it_until_it_is_resumed_not_even_after_a_restart() 
     assert_eq!(scene.database.count(read_again).await, 1);
     drop(second);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pass_that_is_running_ends_and_says_why() {
+    let scene = ProcessScene::new().await;
+    assert_eq!(scene.output(&["migrate"]).await.0, Some(0));
+    // It waits for its next request nearly all the time.
+    let mut command = scene.command(&["sync"]);
+    command
+        .env("CDR_SYNC__API__REQUESTS_PER_MINUTE", "2")
+        .env("CDR_SYNC__API__BURST", "1")
+        .env("CDR_SYNC__SYNC__POLL_INTERVAL", "1h")
+        .env("CDR_SYNC__SYNC__LOOKBACK", "1h")
+        .env("CDR_SYNC__SYNC__MAX_WINDOW", "1h");
+    let pass = Running::start(command);
+    until("its first request", async || !scene.simulator.requests().is_empty()).await;
+    let (status, said) = scene.output(&["account", "pause", "default", "--reason", "a move"]).await;
+    assert_eq!(status, Some(0), "{said}");
+    let (status, out, err) = pass.finish().await;
+    assert_eq!(status, Some(1), "{out}{err}");
+    assert!(err.contains("paused since") && err.contains("a move"), "{out}{err}");
+}

@@ -3,7 +3,7 @@
 use crate::support::database::Database;
 
 /// Keys that do not lead with the account, and why they need not.
-const OTHER_KEYS: [(&str, &str); 10] = [
+const OTHER_KEYS: [(&str, &str); 7] = [
     ("cdr_sync.budget credential", "a credential's budget; several accounts may share it"),
     ("cdr_sync.installation only_one", "one row for the database"),
     ("cdr_sync.migration name", "one row for each migration"),
@@ -11,10 +11,6 @@ const OTHER_KEYS: [(&str, &str); 10] = [
     ("voicenter.dates day", "the calendar, the same for every account: a reference table"),
     ("voicenter.dial_statuses status", "a rule, the same for every account: a reference table"),
     ("voicenter.outcomes outcome", "a rule, the same for every account: a reference table"),
-    // Small, and asked for by number at the command line: these stay whole beside the distributed tables.
-    ("cdr_sync.gap id", "few rows, each with a number for people"),
-    ("cdr_sync.rejected id", "few rows, each with a number for people"),
-    ("cdr_sync.request id", "few rows, each with a number for people"),
 ];
 
 #[tokio::test]

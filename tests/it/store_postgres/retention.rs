@@ -314,3 +314,37 @@ async fn what_is_over_and_done_with_does_not_stay_in_the_ledger() {
     scene.store.trim_ledger(ACCOUNT, present + days(9_000), Default::default()).await.unwrap();
     assert_eq!(scene.database.lines(counts).await, ["1 1 1"]);
 }
+
+#[tokio::test]
+async fn what_no_daemon_comes_for_ends_after_a_week_and_says_so() {
+    let scene = StoreScene::new().await;
+    let ask = |account: &str, age: i32| {
+        format!(
+            "insert into cdr_sync.request (account, span, requested_at)
+             values ('{account}', tstzrange('2020-01-01Z', '2020-01-02Z'), now() - interval '{age} days')"
+        )
+    };
+    let told = "select concat_ws(' ', state, error) from cdr_sync.request order by requested_at";
+    let trim = async || {
+        scene.store.trim_ledger(ACCOUNT, crate::support::dates::present(), Default::default()).await.unwrap();
+        scene.database.lines(told).await
+    };
+    scene.database.execute(&ask(ACCOUNT, 8)).await;
+    scene.database.execute(&ask(ACCOUNT, 6)).await;
+    // A leader comes to it, or an operator ends the pause.
+    let led =
+        format!("insert into cdr_sync.lease values ('{ACCOUNT}', 'x', 'x', now(), now() + interval '30 s')");
+    scene.database.execute(&led).await;
+    assert_eq!(trim().await, ["waiting", "waiting"]);
+    let paused =
+        "delete from cdr_sync.lease; update cdr_sync.account set pause_since = now(), pause_by = 'x'";
+    scene.database.execute(paused).await;
+    assert_eq!(trim().await, ["waiting", "waiting"]);
+    scene.database.execute("update cdr_sync.account set pause_since = null, pause_by = null").await;
+    let nobody = "failed no daemon has worked for this account for 7 days";
+    assert_eq!(trim().await, [nobody, "waiting"]);
+    // Nobody ever works for an account that does not exist.
+    let refused =
+        sqlx::raw_sql(sqlx::AssertSqlSafe(ask("mian", 0))).execute(&mut scene.database.sql().await).await;
+    assert!(refused.unwrap_err().to_string().contains("request_account_fkey"));
+}
