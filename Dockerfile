@@ -20,6 +20,7 @@ RUN mkdir -p src crates/private-postgres/src crates/voicenter-simulator/src \
     && rm -r src crates/*/src
 
 COPY migrations migrations
+COPY docs docs
 COPY crates crates
 COPY src src
 # Cargo compares modification times: the copied files may be older than the stubs that were just built.

@@ -299,6 +299,7 @@ impl Generation {
         };
         http::PageSettings {
             poll_interval: self.config.sync.poll_interval,
+            reconcile: self.config.sync.reconcile.clone(),
             hosts: self.config.http.hosts.clone(),
             accounts: self.config.accounts.iter().map(settings).collect(),
         }

@@ -49,6 +49,44 @@ pub(crate) enum ProblemKind {
 }
 
 impl ProblemKind {
+    #[cfg(test)]
+    pub(crate) const ALL: [Self; 15] = [
+        ProblemKind::CredentialRefused,
+        ProblemKind::AddressRefused,
+        ProblemKind::WrongZone,
+        ProblemKind::Failing,
+        ProblemKind::NotConfigured,
+        ProblemKind::NoLeader,
+        ProblemKind::Behind,
+        ProblemKind::Gaps,
+        ProblemKind::DuplicateKeys,
+        ProblemKind::Unstorable,
+        ProblemKind::Unreadable,
+        ProblemKind::Missing,
+        ProblemKind::Waiting,
+        ProblemKind::PausedByHand,
+        ProblemKind::Horizon,
+    ];
+
+    /// Its section in docs/operations.md.
+    pub(crate) const fn section(self) -> &'static str {
+        match self {
+            ProblemKind::CredentialRefused | ProblemKind::AddressRefused => "cdrsynccredentialrefused",
+            ProblemKind::WrongZone => "the-apis-time-zone",
+            ProblemKind::Failing | ProblemKind::Behind => "cdrsyncstale",
+            ProblemKind::NotConfigured => "accounts",
+            ProblemKind::NoLeader => "cdrsyncnoleader",
+            ProblemKind::Gaps => "cdrsyncgapopen",
+            ProblemKind::DuplicateKeys | ProblemKind::Unstorable | ProblemKind::Unreadable => {
+                "cdrsyncrejectedrecords"
+            }
+            ProblemKind::Missing => "cdrsyncsuspiciousanswer",
+            ProblemKind::Waiting => "cdrsyncratelimited",
+            ProblemKind::PausedByHand => "cdrsyncpaused",
+            ProblemKind::Horizon => "how-far-back-the-api-goes",
+        }
+    }
+
     const fn level(self) -> Level {
         match self {
             ProblemKind::CredentialRefused

@@ -2,6 +2,7 @@
 //! phone number or name.
 
 mod calendar;
+mod handbook;
 mod host;
 mod ledger;
 mod overview;
@@ -66,6 +67,8 @@ struct CurrentView {
 pub struct PageSettings {
     /// `sync.poll_interval`, from which the lag that still counts as fresh is derived.
     pub poll_interval: TimeDelta,
+    /// `sync.reconcile`: the ages at which every stretch is read again.
+    pub reconcile: Vec<TimeDelta>,
     /// `http.hosts`: the host names under which the page is served, besides IP addresses and `localhost`.
     pub hosts: Vec<String>,
     /// The configured accounts by name.
@@ -122,6 +125,7 @@ impl Web {
             .route(LIVEZ, get(async || "alive\n"))
             .route(READYZ, get(readyz))
             .route(HEALTHZ, get(healthz))
+            .route("/docs/{name}", get(handbook::document))
             .fallback(async || (StatusCode::NOT_FOUND, "not found: see /, /metrics, /api/status, /healthz\n"))
             .layer(middleware::from_fn_with_state(self.clone(), host::refuse_foreign))
             .layer(middleware::from_fn_with_state(self.clone(), counted))
@@ -170,7 +174,8 @@ fn json_answer(status: StatusCode, value: &serde_json::Value) -> Response {
 /// Counts every answer. Strangers' paths are one: a label is from a closed list.
 async fn counted(State(web): State<Web>, request: Request, next: Next) -> Response {
     let asked = request.uri().path();
-    let path = PATHS.into_iter().find(|path| *path == asked).unwrap_or("other");
+    let is_handbook = asked.starts_with("/docs/").then_some("/docs");
+    let path = PATHS.into_iter().find(|path| *path == asked).or(is_handbook).unwrap_or("other");
     let started = monotonic();
     let answer = next.run(request).await;
     web.shown().metrics.process().answered(path, answer.status().as_u16(), started.elapsed());

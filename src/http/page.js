@@ -26,10 +26,11 @@ function el(tag, attributes, ...children) {
 
 const number = (n) => n.toLocaleString('en');
 const two = (n) => String(n).padStart(2, '0');
-const local = (text) => new Date(text);
-const day = (date) => `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())}`;
-const clock = (date) => `${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())}`;
-const minute = (date) => `${two(date.getHours())}:${two(date.getMinutes())}`;
+const instant = (text) => new Date(text);
+// In UTC throughout, like the log and the commands: what is compared needs no arithmetic.
+const day = (date) => `${date.getUTCFullYear()}-${two(date.getUTCMonth() + 1)}-${two(date.getUTCDate())}`;
+const clock = (date) => `${minute(date)}:${two(date.getUTCSeconds())}`;
+const minute = (date) => `${two(date.getUTCHours())}:${two(date.getUTCMinutes())}`;
 
 function span(seconds) {
   const units = [['d', 86400], ['h', 3600], ['min', 60], ['s', 1]];
@@ -48,13 +49,14 @@ function fact(heading, value, note) {
 function facts(account, now) {
   const { status } = account;
   const box = el('div', { class: 'facts' });
-  const until = status.synced_until && local(status.synced_until);
+  const until = status.synced_until && instant(status.synced_until);
   box.append(fact('behind', until ? span(Math.max(0, (now - until) / 1000)) : '–', until ? `synced until ${day(until)} ${clock(until)}` : 'not read yet'));
-  const success = status.last_success_at && local(status.last_success_at);
+  const success = status.last_success_at && instant(status.last_success_at);
   box.append(fact('last success', success ? `${span(Math.max(0, (now - success) / 1000))} ago` : '–', success ? clock(success) : ''));
   const read = account.wanted_seconds ? 1 - account.unread_seconds / account.wanted_seconds : 0;
-  const from = status.history_from && local(status.history_from);
+  const from = status.history_from && instant(status.history_from);
   box.append(fact('history', account.unread_seconds > 0 ? `${(Math.floor(read * 1000) / 10).toFixed(1)} %` : from ? 'complete' : '–', from ? `from ${day(from)}` : ''));
+  if (account.overdue_seconds !== undefined) box.append(fact('read again', account.overdue_seconds ? `${span(account.overdue_seconds)} overdue` : 'on time', ''));
   if (account.completeness) box.append(settled(account.completeness));
   box.append(fact('open gaps', number(status.open_gaps), status.open_gaps ? 'see below' : ''));
   box.append(fact('rejected records', number(status.rejected_records), ''));
@@ -64,7 +66,7 @@ function facts(account, now) {
 
 // How complete hours are; how late calls appear is in the note, for the few who ask.
 function settled(known) {
-  const until = known.settled_until && local(known.settled_until);
+  const until = known.settled_until && instant(known.settled_until);
   const age = span(known.settled_after_seconds);
   const learned = known.settled_after_seconds < known.final_after_seconds;
   const late = [['500', '50 %'], ['950', '95 %'], ['990', '99 %'], ['999', '99.9 %']]
@@ -78,7 +80,10 @@ function settled(known) {
 }
 
 function problems(list) {
-  return list.map((problem) => el('div', { class: `problem ${problem.level}` }, problem.text, el('small', {}, problem.advice)));
+  return list.map((problem) => {
+    const more = problem.handbook ? el('a', { href: problem.handbook }, 'handbook') : null;
+    return el('div', { class: `problem ${problem.level}` }, problem.text, el('small', {}, problem.advice, ' ', more));
+  });
 }
 
 function part(heading, ...children) {
@@ -104,7 +109,7 @@ function calls(rows) {
   }
   const bar = (width - left) / rows.length;
   rows.forEach(([hour, now, before], i) => {
-    const date = local(hour);
+    const date = instant(hour);
     const last = i === rows.length - 1;
     const rect = el('rect', { class: last ? 'bar now' : 'bar', x: x(i) + 0.8, width: bar - 1.6, y: y(now), height: height - bottom - y(now) });
     rect.append(el('title', {}, `${day(date)} ${minute(date)}: ${number(now)} calls${last ? ' up to now' : ''}; a week earlier ${number(before)}`));
@@ -113,8 +118,8 @@ function calls(rows) {
       const end = x(i) > width / 2;
       chart.append(el('text', { class: 'axis', x: end ? x(i) + bar : x(i), y: top - 5, 'text-anchor': end ? 'end' : 'start' }, `▲ ${number(now)}`));
     }
-    if (date.getHours() % 12 === 0 && x(i) < width - 36) {
-      const label = date.getHours() === 0 ? date.toLocaleDateString('en', { weekday: 'short', day: 'numeric' }) : '12:00';
+    if (date.getUTCHours() % 12 === 0 && x(i) < width - 36) {
+      const label = date.getUTCHours() === 0 ? date.toLocaleDateString('en', { weekday: 'short', day: 'numeric', timeZone: 'UTC' }) : '12:00';
       chart.append(el('text', { class: 'axis', x: x(i), y: height - 4 }, label));
     }
   });
@@ -150,7 +155,7 @@ function calendar(data) {
   for (const state of Object.keys(DAY_WORDS)) {
     if (count[state]) key.append(el('span', {}, el('i', { class: `day ${state}` }), `${DAY_WORDS[state]}: ${count[state]}`));
   }
-  const section = part(`Days covered (UTC)${first ? `, ${first.date} to ${last.date}` : ''}`, months, key);
+  const section = part(`Days covered${first ? `, ${first.date} to ${last.date}` : ''}`, months, key);
   if (data.earlier_days) {
     const open = data.earlier_incomplete ? `${number(data.earlier_incomplete)} of them incomplete` : 'all complete';
     section.append(el('p', { class: 'key' }, `and ${number(data.earlier_days)} earlier days, ${open}`));
@@ -196,13 +201,12 @@ function building(data) {
 
 function gaps(list) {
   if (!list.length) return null;
-  const table = el('table', {}, row('th', ['from', 'to', 'why', 'tries', 'next try'], [3]));
-  for (const gap of list.slice(0, 20)) {
-    const [from, to, next] = [gap.from, gap.to, gap.next_try_at].map(local);
-    table.append(row('td', [`${day(from)} ${clock(from)}`, `${day(to)} ${clock(to)}`, gap.reason.replaceAll('_', ' '), gap.tries, `${day(next)} ${minute(next)}`], [3]));
-  }
+  const rows = list.slice(0, 20).map((gap) => {
+    const [from, to, next] = [gap.from, gap.to, gap.next_try_at].map(instant);
+    return [`${day(from)} ${clock(from)}`, `${day(to)} ${clock(to)}`, gap.reason.replaceAll('_', ' '), gap.tries, `${day(next)} ${minute(next)}`];
+  });
   const more = list.length > 20 ? el('p', { class: 'key' }, `and ${number(list.length - 20)} more: cdr-sync gaps`) : null;
-  const section = part('Gaps', el('div', { class: 'scroll' }, table), more);
+  const section = part('Gaps', table(['from', 'to', 'why', 'tries', 'next try'], [3], rows), more);
   section.classList.add('wide', 'gaps');
   return section;
 }
@@ -210,31 +214,36 @@ function gaps(list) {
 // Spans that somebody asked the daemon to read again, by a command or in SQL.
 function work(list) {
   if (!list || !list.length) return null;
-  const table = el('table', {}, row('th', ['number', 'from', 'to', 'why', 'state'], [0]));
-  for (const asked of list) {
-    const [from, to] = [asked.from, asked.to].map(local);
+  const rows = list.map((asked) => {
+    const [from, to] = [asked.from, asked.to].map(instant);
     const state = asked.state === 'running' ? `${Math.floor(asked.progress * 100)} % read` : asked.error ? `${asked.state}: ${asked.error}` : asked.state;
-    table.append(row('td', [asked.id, `${day(from)} ${clock(from)}`, `${day(to)} ${clock(to)}`, asked.reason, state], [0]));
-  }
-  const section = part('To be read again, because somebody asked for it', el('div', { class: 'scroll' }, table));
+    return [asked.id, `${day(from)} ${clock(from)}`, `${day(to)} ${clock(to)}`, asked.reason, state];
+  });
+  const section = part('To be read again, because somebody asked for it', table(['number', 'from', 'to', 'why', 'state'], [0], rows));
   section.classList.add('wide', 'work');
   return section;
 }
 
-function row(tag, cells, numeric) {
-  return el('tr', {}, ...cells.map((cell, i) => el(tag, numeric.includes(i) ? { class: 'n' } : {}, cell instanceof Node ? cell : String(cell))));
+// On a phone each cell stands on a line of its own, with its heading before it.
+function table(headings, numeric, rows) {
+  const line = (tag, cells) => el('tr', {}, ...cells.map((cell, i) => {
+    const attributes = tag === 'th' ? { scope: 'col' } : { 'data-heading': headings[i] };
+    if (numeric.includes(i)) attributes.class = 'n';
+    return el(tag, attributes, cell instanceof Node ? cell : String(cell));
+  }));
+  const lines = el('table', {}, el('thead', {}, line('th', headings)), el('tbody', {}, ...rows.map((cells) => line('td', cells))));
+  return el('div', { class: 'scroll', tabindex: '0', role: 'region', 'aria-label': headings.join(', ') }, lines);
 }
 
 function recent(name, list) {
-  const numeric = [3, 4, 5, 6, 7, 9];
-  const table = el('table', {}, row('th', ['asked', 'why', 'window', 'requests', 'records', 'new', 'changed', 'removed', 'outcome', 'ms'], numeric));
-  for (const read of list) {
-    const [from, to] = [read.from, read.to].map(local);
+  const rows = list.map((read) => {
+    const [from, to] = [read.from, read.to].map(instant);
     const window = `${day(from)} ${clock(from)} – ${day(from) === day(to) ? clock(to) : `${day(to)} ${clock(to)}`}`;
     const why = el('span', {}, el('span', { class: `tag ${read.lane}` }), read.reason);
-    table.append(row('td', [clock(local(read.started_at)), why, window, read.requests, number(read.seen), number(read.inserted), number(read.updated), number(read.removed), read.outcome.replaceAll('_', ' '), number(read.elapsed_ms)], numeric));
-  }
-  const details = el('details', {}, el('summary', {}, `Recent windows (${list.length})`), el('div', { class: 'scroll' }, table));
+    return [clock(instant(read.started_at)), why, window, read.requests, number(read.seen), number(read.inserted), number(read.updated), number(read.removed), read.outcome.replaceAll('_', ' '), number(read.elapsed_ms)];
+  });
+  const headings = ['asked', 'why', 'window', 'requests', 'records', 'new', 'changed', 'removed', 'outcome', 'ms'];
+  const details = el('details', {}, el('summary', {}, `Recent windows (${list.length})`), table(headings, [3, 4, 5, 6, 7, 9], rows));
   if (recentOpen.has(name)) details.setAttribute('open', '');
   details.addEventListener('toggle', () => (details.open ? recentOpen.add(name) : recentOpen.delete(name)));
   return el('section', { class: 'part wide' }, details);
@@ -273,8 +282,8 @@ function draw(account, now, many) {
   return box;
 }
 
-function trouble(text, advice) {
-  document.getElementById('trouble').replaceChildren(...(text ? problems([{ level: 'bad', text, advice }]) : []));
+function trouble(text, advice, handbook) {
+  document.getElementById('trouble').replaceChildren(...(text ? problems([{ level: 'bad', text, advice, handbook }]) : []));
 }
 
 async function update() {
@@ -284,8 +293,8 @@ async function update() {
     const answer = await fetch(`api/overview?${open}`, { cache: 'no-store', signal: AbortSignal.timeout(2 * EVERY_MS) });
     if (!answer.ok) throw new Error(`HTTP ${answer.status}`);
     const data = await answer.json();
-    const now = local(data.now);
-    trouble(data.database_failure && `The database does not answer: ${data.database_failure}`, 'The last known state is shown. Answers are held, and stored once the database is back.');
+    const now = instant(data.now);
+    trouble(data.database_failure && `The database does not answer: ${data.database_failure}`, 'The last known state is shown. Answers are held, and stored once the database is back.', 'docs/operations.md#cdrsyncdatabaseaway');
     const many = data.accounts.length > IN_FULL;
     // An account's worst problem comes first; of very many accounts, so do those with the worst.
     const rank = (account) => ({ bad: 0, warn: 1 })[account.problems[0]?.level] ?? 2;
@@ -297,7 +306,7 @@ async function update() {
     document.querySelectorAll('.scroll').forEach((box, i) => { box.scrollLeft = scrolled[i] || 0; });
     const bad = data.accounts.some((account) => account.problems.some((problem) => problem.level === 'bad'));
     document.title = (bad ? '✗ ' : '') + 'cdr-sync';
-    document.getElementById('clock').textContent = `${day(now)} ${clock(now)}, updates every ${EVERY_MS / 1000} s`;
+    document.getElementById('clock').textContent = `${day(now)} ${clock(now)} UTC, like all times here; updates every ${EVERY_MS / 1000} s`;
     document.getElementById('version').textContent = `cdr-sync ${data.version}`;
     updates += 1;
     document.body.dataset.updates = updates;

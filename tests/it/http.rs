@@ -30,6 +30,7 @@ pub fn web(store: Store, clock: ManualClock, account: &str, hosts: Vec<String>) 
         AccountSettings { requests_per_minute: 30, watch: ProgressWatch::new(metrics.account(account)) };
     let settings = PageSettings {
         poll_interval: TimeDelta::seconds(60),
+        reconcile: vec![TimeDelta::days(1), TimeDelta::days(7)],
         hosts,
         accounts: [(account.to_owned(), shown)].into(),
     };

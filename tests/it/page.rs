@@ -42,6 +42,7 @@ impl PageScene {
         let (counted, url) = (overviews.clone(), database.url().to_owned());
         let (frame, opener) = (Html(FRAME), Html(OPENER));
         let router = web.router().route("/frame", get(async move || frame));
+        let router = router.route("/axe", get(async || Html(AXE))).route("/axe.js", get(async || axe()));
         let router = router.route("/opener", get(async move || opener)).layer(middleware::from_fn(
             move |request: Request, next: Next| {
                 let (counted, url) = (counted.clone(), url.clone());
@@ -65,12 +66,17 @@ impl PageScene {
 
     /// The page's document after it ran for some seconds of the browser's own time.
     async fn dom(&self, path: &str, seconds: u32) -> String {
+        self.dom_with(path, seconds, &[]).await
+    }
+
+    async fn dom_with(&self, path: &str, seconds: u32, arguments: &[&str]) -> String {
         let profile = Folder::new();
         let run = Command::new("chromium")
             .args(["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--dump-dom"])
             .arg(format!("--user-data-dir={}", profile.path().display()))
             .arg("--window-size=1200,900")
             .arg(format!("--virtual-time-budget={}", seconds * 1000))
+            .args(arguments)
             .arg(format!("{}{path}", self.address))
             .stdin(Stdio::null())
             .stderr(Stdio::null())
@@ -99,6 +105,7 @@ const frame = document.querySelector('iframe');
 setInterval(() => {
   const page = frame.contentDocument;
   if (!page || !page.body || !page.body.dataset.updates) return;
+  page.querySelectorAll('details').forEach((one) => one.setAttribute('open', ''));
   document.getElementById('width').textContent = 'content is ' + page.documentElement.scrollWidth + ' wide';
 }, 200);
 </script>"#;
@@ -116,6 +123,38 @@ setInterval(() => {
   [...page.querySelectorAll('.account')].find((one) => one.dataset.account.startsWith('sales')).querySelector('summary').click();
 }, 200);
 </script>"#;
+
+/// The drawn page copied into a document without its policy, which axe-core could not run under, and what that says.
+const AXE: &str = r#"<!doctype html><iframe id="page" width="1100" height="900"></iframe><iframe id="copy" width="1100" height="900"></iframe>
+<p id="found"></p><script>
+const [page, copy] = [document.getElementById('page'), document.getElementById('copy')];
+page.src = location.hash.slice(1);
+const waiting = setInterval(() => {
+  const shown = page.contentDocument;
+  if (!shown || !shown.querySelector('main') || shown.querySelector('main#accounts') && !shown.body.dataset.updates) return;
+  clearInterval(waiting);
+  const own = shown.documentElement.cloneNode(true);
+  own.querySelectorAll('script').forEach((one) => one.remove());
+  own.querySelectorAll('details').forEach((one) => one.setAttribute('open', ''));
+  const text = copy.contentDocument;
+  text.open(); text.write('<!doctype html>' + own.outerHTML); text.close();
+  const script = text.createElement('script');
+  script.src = '/axe.js';
+  script.onload = () => copy.contentWindow.axe.run().then(({ violations, passes }) => {
+    const found = violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ html, any }) => html.slice(0, 120) + any.map(({ message }) => message)).slice(0, 3).join(' / ')}`);
+    document.getElementById('found').textContent = `${passes.length} rules hold, broken: ${found.join('; ') || 'none'}.`;
+    copy.remove(); page.remove();
+  }).catch((error) => { document.getElementById('found').textContent = `axe-core failed: ${error.stack}`; });
+  text.head.append(script);
+}, 200);
+</script>"#;
+
+/// axe-core, as scripts/test fetched it.
+fn axe() -> String {
+    let file = concat!(env!("CARGO_TARGET_TMPDIR"), "/../tools/axe.min.js");
+    std::fs::read_to_string(file)
+        .expect("this test needs axe-core; scripts/test fetches it or leaves the test out")
+}
 
 const LEDGER: &str = r#"
 insert into cdr_sync.account (name, scope, scope_since, history_start, last_success_at)
@@ -158,6 +197,9 @@ mod needs_chromium {
         assert!(dom.contains("Calls for charts: 24.9 % built, 482 records to go"), "{dom}");
         assert!(dom.contains("of 1,800 allowed") && dom.contains("newest calls: 1"), "{dom}");
         assert!(dom.contains("host-1") && dom.contains("process 7"), "{dom}");
+        // Those of the 12th to the 16th at seven days, those of the 20th to the 22nd at one.
+        assert!(dom.contains("<b>6 d 6 h overdue</b>"), "{dom}");
+        assert!(dom.contains("2026-11-23 10:20:") && dom.contains(" UTC, like all times here"), "{dom}");
         for secret in ["0501234567", "Dana Levi", "call17"] {
             assert!(!dom.contains(secret), "the page shows {secret}");
         }
@@ -184,6 +226,7 @@ mod needs_chromium {
         assert!(dom.contains("HTTP 500, but not an answer from the API: empty"), "{dom}");
         assert!(dom.contains("2026-11-21: 7 min could not be read"), "{dom}");
         assert!(dom.contains("cdr-sync gaps --retry"), "{dom}");
+        assert!(dom.contains("href=\"docs/operations.md#cdrsyncgapopen\""), "{dom}");
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -205,5 +248,26 @@ mod needs_chromium {
         let drawn = dom.split("<p id=\"width\">content is ").nth(1);
         let width = drawn.and_then(|rest| rest.split(' ').next()).and_then(|word| word.parse::<u32>().ok());
         assert!(width.is_some_and(|width| width <= 360), "{dom}");
+    }
+
+    mod needs_axe {
+        use super::*;
+
+        /// Contrast, names and roles, and what else axe-core can see, by day and by night.
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn page_and_handbook_can_be_used_with_a_screen_reader() {
+            let scene = PageScene::new("").await;
+            let more = "insert into cdr_sync.gap (account, span, reason, opened_at, last_tried_at, next_try_at, last_error)
+                 values ('sales <b>&amp; service</b>', '[2026-11-21T08:00Z,2026-11-21T08:07Z)', 'unreadable', now(), now(), now(), 'x');
+                 insert into cdr_sync.request (account, span, reason, state, progress)
+                 values ('sales <b>&amp; service</b>', '[2026-11-01Z,2026-11-02Z)', 'sync', 'running', 0.25)";
+            scene.database.execute(more).await;
+            for path in ["/axe#/", "/axe#/docs/operations.md"] {
+                for scheme in ["preferredColorScheme=1", "preferredColorScheme=0"] {
+                    let dom = scene.dom_with(path, 300, &[&format!("--blink-settings={scheme}")]).await;
+                    assert!(dom.contains(" rules hold, broken: none."), "{path} {scheme}: {dom}");
+                }
+            }
+        }
     }
 }
