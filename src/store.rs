@@ -350,7 +350,8 @@ impl Store {
 const ASKING_WHY: Duration = Duration::from_secs(5);
 
 /// The isolation level is explicit: a database, a role or another client of the pooler may have set a default under
-/// which commits would fail. JIT is off because compiling takes longer than any of these statements.
+/// which commits would fail. JIT is off because compiling takes longer than any of these statements. What somebody's trigger
+/// says may hold a call's numbers, and is not for the log.
 fn begin_statement(settings: &DatabaseSettings) -> String {
     let statement = settings.statement_timeout.as_millis();
     let lock = settings.lock_timeout.as_millis();
@@ -358,8 +359,8 @@ fn begin_statement(settings: &DatabaseSettings) -> String {
     // limits how long a connection that died silently keeps its locks.
     let idle = statement.clamp(PAUSE.as_millis(), IDLE.as_millis());
     format!(
-        "begin isolation level read committed; set local timezone = 'UTC'; set local jit = off; set local statement_timeout = {statement}; \
-         set local lock_timeout = {lock}; set local idle_in_transaction_session_timeout = {idle}; select pg_backend_pid()"
+        "begin isolation level read committed; set local timezone = 'UTC'; set local jit = off; \
+         set local client_min_messages = error; set local statement_timeout = {statement}; set local lock_timeout = {lock}; set local idle_in_transaction_session_timeout = {idle}; select pg_backend_pid()"
     )
 }
 

@@ -97,14 +97,14 @@ pub fn install(log: &LogConfig) -> bool {
 /// The filter in effect, and whether `RUST_LOG` had to be ignored.
 ///
 /// A bare level of info or less is this program's own: what sqlx would log of a lost connection is returned as an error
-/// and logged with an event.
+/// and logged with an event. What PostgreSQL says to a migration is not.
 fn filter(rust_log: Option<&str>, level: &str) -> (EnvFilter, bool) {
     let parse = |text: &str| EnvFilter::builder().parse(text).ok();
     let wanted = rust_log.map(str::trim).filter(|text| !text.is_empty());
     let parsed = wanted.filter(|text| names_a_level(text)).and_then(parse);
     let refused = wanted.is_some() && parsed.is_none();
     let level = match level.trim() {
-        level @ ("error" | "warn" | "info") => format!("{level},sqlx=off"),
+        level @ ("error" | "warn" | "info") => format!("{level},sqlx=off,sqlx::postgres::notice={level}"),
         level => level.to_owned(),
     };
     (parsed.or_else(|| parse(&level)).unwrap_or_else(|| EnvFilter::new("info")), refused)
@@ -137,7 +137,7 @@ where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
     // Lines have what they need in their own fields; spans are for traces and would only repeat it.
-    let filter = filter.and(filter_fn(|what| what.is_event() && !may_hold_secrets(what.target())));
+    let filter = filter.and(filter_fn(|what| !what.is_span() && !may_hold_secrets(what.target())));
     let lines = tracing_subscriber::fmt::layer().with_writer(writer).with_ansi(colour);
     let lines: BoxedLayer = match format {
         LogFormat::Json => {
@@ -239,12 +239,21 @@ pub(crate) mod tests {
             let (filter, refused) = filter(rust_log, level);
             (filter.to_string(), refused)
         };
-        assert_eq!(in_effect(None, "warn"), ("sqlx=off,warn".to_owned(), false));
+        assert_eq!(in_effect(None, "warn"), ("sqlx::postgres::notice=warn,sqlx=off,warn".to_owned(), false));
         assert_eq!(in_effect(None, "debug"), ("debug".to_owned(), false));
-        assert_eq!(in_effect(Some(""), "warn"), ("sqlx=off,warn".to_owned(), false));
+        assert_eq!(
+            in_effect(Some(""), "warn"),
+            ("sqlx::postgres::notice=warn,sqlx=off,warn".to_owned(), false)
+        );
         assert_eq!(in_effect(Some("cdr_sync=debug"), "warn"), ("cdr_sync=debug".to_owned(), false));
-        assert_eq!(in_effect(Some("a=b=c"), "warn"), ("sqlx=off,warn".to_owned(), true));
-        assert_eq!(in_effect(Some("warning"), "warn"), ("sqlx=off,warn".to_owned(), true));
+        assert_eq!(
+            in_effect(Some("a=b=c"), "warn"),
+            ("sqlx::postgres::notice=warn,sqlx=off,warn".to_owned(), true)
+        );
+        assert_eq!(
+            in_effect(Some("warning"), "warn"),
+            ("sqlx::postgres::notice=warn,sqlx=off,warn".to_owned(), true)
+        );
         assert_eq!(in_effect(Some("INFO"), "warn"), ("info".to_owned(), false));
     }
 
@@ -258,6 +267,18 @@ pub(crate) mod tests {
         tracing::subscriber::with_default(subscriber, || drop(read()));
         assert!(kept.0.lock().unwrap().is_empty());
         assert!(lines_of(|| drop(read())).contains("HUSH"), "it would say it");
+    }
+
+    #[test]
+    fn what_postgresql_says_to_a_migration_is_logged_and_statements_are_not() {
+        let said = written(LogFormat::Json, || {
+            // The driver asks first.
+            if tracing::enabled!(target: "sqlx::postgres::notice", tracing::Level::INFO) {
+                tracing::info!(target: "sqlx::postgres::notice", "the role was not created");
+            }
+            tracing::info!(target: "sqlx::query", "select 1");
+        });
+        assert!(said.contains("the role was not created") && !said.contains("select 1"), "{said}");
     }
 
     #[test]

@@ -52,6 +52,9 @@ end $$";
 /// How long a migration waits for those who read or write a table that it changes: everybody else waits behind it.
 const LOCKS_WITHIN: &str = "set local lock_timeout = '5s'";
 
+/// What a migration says is for whoever runs it, unlike what the rest of PostgreSQL has to say to it.
+const SAYS: &str = "set local client_min_messages = notice";
+
 /// Whatever a migration made belongs to whoever the tables belong to: a member of that role may have run it, or a superuser,
 /// and the views of one owner could not read the tables of the other.
 const BELONGS_TO_THE_SAME: &str = "
@@ -114,6 +117,7 @@ impl Store {
             if !state.pending.is_empty() {
                 sqlx::raw_sql(KEEP_COMMITS_OUT).execute(&mut *tx).await?;
                 sqlx::raw_sql(LOCKS_WITHIN).execute(&mut *tx).await?;
+                sqlx::raw_sql(SAYS).execute(&mut *tx).await?;
             }
             for (name, text) in MIGRATIONS.iter().filter(|(name, _)| state.pending.contains(name)) {
                 apply(&mut tx, name, text).await?;

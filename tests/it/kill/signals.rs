@@ -146,6 +146,21 @@ async fn sighup_takes_up_a_new_credential_and_no_broken_configuration() {
 }
 
 #[tokio::test]
+async fn a_refused_account_asks_at_once_with_a_new_secret_and_nobody_has_to_signal_it() {
+    let scene = KillScene::new(slow_server()).await;
+    let files = Files::new("wr0ng-c0de", scene.database.url());
+    let mut command = files.daemon(&scene);
+    // It would wait for longer than this test does.
+    command.env("CDR_SYNC__API__BACKOFF_MIN", "1h").env("CDR_SYNC__API__BACKOFF_MAX", "1h");
+    let mut daemon = Running::start(command);
+    until("a refusal", async || files.says("refused")).await;
+    files.write("code", CODE);
+    until("rows", async || scene.cursor().await.is_some()).await;
+    daemon.signal(Signal::SIGTERM);
+    ends_in_good_order(&mut daemon).await;
+}
+
+#[tokio::test]
 async fn sighup_moves_to_another_database_once_that_can_be_used() {
     let scene = KillScene::new(slow_server()).await;
     let other = Database::new().await;

@@ -82,3 +82,31 @@ async fn the_last_lines_are_written_before_the_end() {
         assert!(said.trim_end().lines().last().unwrap().contains("\"event\":\"stopped\""), "{said}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_somebodys_trigger_says_of_a_call_is_not_logged() {
+    let scene = ProcessScene::new().await;
+    assert_eq!(scene.output(&["migrate"]).await.0, Some(0));
+    let trigger = "create function public.told() returns trigger language plpgsql as
+            $$ begin raise warning 'TOLD %', new.caller_number; return new; end $$;
+         create trigger told before insert on voicenter.cdr for each row execute function public.told()";
+    scene.database.execute(trigger).await;
+    let mut command = scene.command(&["sync"]);
+    command.env("CDR_SYNC__LOG__LEVEL", "debug");
+    let (status, said) = finish(command).await;
+    assert!(status == Some(0) && said.contains("\"DEBUG\"") && !said.contains("TOLD"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_command_line_says_how_much_is_logged() {
+    let scene = ProcessScene::new().await;
+    for (flag, levels) in [("-q", vec![]), ("-v", vec!["INFO"]), ("-vv", vec!["INFO", "DEBUG"])] {
+        let (status, out, err) =
+            Running::start(scene.command(&[flag, "sync", "--from", "-2h"])).finish().await;
+        assert_eq!(status, Some(0), "{out}{err}");
+        for level in ["INFO", "DEBUG"] {
+            let is_there = err.contains(&format!("\"{level}\""));
+            assert_eq!(is_there, levels.contains(&level), "{flag} {level}: {err}");
+        }
+    }
+}
