@@ -21,6 +21,7 @@ mod client;
 mod commands;
 mod decode_properties;
 mod deploy;
+mod documented;
 mod golden;
 mod http;
 mod kill;

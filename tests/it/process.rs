@@ -6,6 +6,6 @@ mod memory;
 mod notify;
 mod outcomes;
 mod pause;
-mod scene;
+pub mod scene;
 mod strangers;
 mod work;
