@@ -100,7 +100,11 @@ pub enum SyncError {
         now: DateTime<Utc>,
     },
     /// Another process leads this account.
-    #[error("{holder} already keeps this account in sync: stop it first, or leave the work to it")]
+    #[error(
+        "{holder} already keeps this account in sync: stop it first, or leave the work to it. Its lease ends in {} s unless it is \
+         renewed: a copy of a database brings along the lease of whoever leads the original",
+        expires_in.as_secs() + 1
+    )]
     Led {
         /// The account's name in the configuration.
         account: String,

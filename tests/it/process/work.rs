@@ -121,3 +121,14 @@ async fn a_duplicate_of_a_stored_record_is_told_once_and_any_other_rejected_reco
     let (status, said) = scene.output(&["sync"]).await;
     assert_eq!(status, Some(4), "{said}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_lease_that_a_restored_copy_brought_along_is_explained() {
+    let scene = ProcessScene::new().await;
+    assert_eq!(scene.output(&["migrate"]).await.0, Some(0));
+    let lease = "insert into cdr_sync.lease values ('default', 'x', 'old-host, process 7', now(), now() + interval '25 seconds')";
+    scene.database.execute(lease).await;
+    let (status, said) = scene.output(&["sync"]).await;
+    assert!(status == Some(1) && said.contains("old-host, process 7 already keeps"), "{said}");
+    assert!(said.contains("unless it is renewed: a copy of a database brings along the lease"), "{said}");
+}
