@@ -32,6 +32,10 @@ measure *figure:
 dictionary:
     scripts/data-dictionary
 
+# The Debian package of a program that is built, such as target/release/cdr-sync
+package program:
+    scripts/package-deb {{ program }}
+
 # Format the code
 fmt:
     cargo fmt
