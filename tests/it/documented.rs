@@ -14,11 +14,21 @@ use crate::support::program::{CODE, Running, command};
 const DOCUMENTS: [&str; 2] = ["README.md", "docs/operations.md"];
 
 /// Lines of blocks that need another tool or much time, and the script of CI that runs them.
-const ELSEWHERE: [(&str, &str, &str); 3] = [
+const ELSEWHERE: [(&str, &str, &str); 10] = [
     ("scripts/demo", ".ci/run", "scripts/demo --once"),
     ("scripts/test", ".ci/run", "\"tests\" scripts/test"),
     ("cargo build --release", "Dockerfile", "cargo build --quiet --locked --release"),
+    // The machine's shell there is root's.
+    ("sudo -i", PACKAGE, "docker exec"),
+    ("apt install ./cdr-sync_VERSION-1_amd64.deb", PACKAGE, "apt install /root/first.deb"),
+    ("cd /etc/cdr-sync/secrets && umask 077", PACKAGE, "cd /etc/cdr-sync/secrets; umask 077"),
+    ("echo 'postgres://", PACKAGE, ">database_url"),
+    ("echo 'the code' > voicenter_code", PACKAGE, ">voicenter_code"),
+    (CHECK, PACKAGE, CHECK),
+    ("systemctl enable --now cdr-sync", PACKAGE, "on systemctl enable --quiet --now cdr-sync"),
 ];
+const PACKAGE: &str = "scripts/package-test";
+const CHECK: &str = "DATABASE_URL_FILE=$PWD/database_url VOICENTER_CODE_FILE=$PWD/voicenter_code cdr-sync check --config /etc/cdr-sync/config.toml";
 
 struct Block {
     place: String,
@@ -58,7 +68,7 @@ fn all_blocks(language: &str) -> Vec<Block> {
 fn every_block_is_of_a_kind_that_is_tried() {
     for block in DOCUMENTS.into_iter().flat_map(blocks) {
         assert!(
-            ["sh", "sql", "toml", ""].contains(&block.language.as_str()),
+            ["sh", "sql", "toml", "ini", ""].contains(&block.language.as_str()),
             "{}: {}",
             block.place,
             block.language
@@ -109,9 +119,9 @@ async fn every_command_of_a_block_works_as_it_is_typed() {
             }
         }
         // What is exported is what the scene's environment has.
-        for name in
-            block.text.split_whitespace().filter_map(|word| word.split_once('=')).map(|(name, _)| name)
-        {
+        let exports = block.text.lines().filter_map(|line| line.strip_prefix("export "));
+        let set = exports.flat_map(str::split_whitespace).filter_map(|word| word.split_once('='));
+        for (name, _) in set {
             assert!(["DATABASE_URL", "VOICENTER_CODE"].contains(&name), "{}: {name}", block.place);
         }
     }
@@ -207,5 +217,30 @@ async fn every_command_in_a_line_exists() {
         asked.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
         let (status, said) = finish(asked).await;
         assert_eq!(status, Some(0), "cdr-sync {line}: {said}");
+    }
+}
+
+mod needs_systemd {
+    use super::*;
+
+    /// What `systemctl edit` is given goes with the unit.
+    #[test]
+    fn every_drop_in_is_valid() {
+        let drop_ins = all_blocks("ini");
+        assert!(!drop_ins.is_empty());
+        for block in drop_ins {
+            let files = Folder::new();
+            let unit = fs::read_to_string("deploy/systemd/cdr-sync.service").unwrap();
+            let unit = unit.replace("/usr/local/bin/cdr-sync", env!("CARGO_BIN_EXE_cdr-sync"));
+            let unit = files.write("cdr-sync.service", &unit.replace("file:///usr/local", "file:///usr"));
+            fs::create_dir(files.path().join("cdr-sync.service.d")).unwrap();
+            fs::write(files.path().join("cdr-sync.service.d/override.conf"), &block.text).unwrap();
+            let tried =
+                std::process::Command::new("systemd-analyze").arg("verify").arg(&unit).output().unwrap();
+            let said = String::from_utf8_lossy(&tried.stderr).into_owned();
+            // Only what is said of the unit, not of the machine's own.
+            let of_ours: Vec<&str> = said.lines().filter(|line| line.contains("cdr-sync.service")).collect();
+            assert!(tried.status.success() && of_ours.is_empty(), "{}: {said}", block.place);
+        }
     }
 }
