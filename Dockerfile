@@ -1,8 +1,10 @@
 # The image: one self-contained program, the public certificates, and a user. `docker build .` builds it;
 # it uses basic instructions only, so that old builders work as well.
 ARG RUST_VERSION=1.95
+# To build from another name or from a digest: rust:1.95-slim-bookworm@sha256:… (deploy/compose/.env.example).
+ARG RUST_IMAGE
 
-FROM rust:${RUST_VERSION}-slim-bookworm AS build
+FROM ${RUST_IMAGE:-rust:${RUST_VERSION}-slim-bookworm} AS build
 WORKDIR /build
 ENV CARGO_INCREMENTAL=0 CARGO_TERM_COLOR=never
 # The C library is linked statically, because the image has none. With --target, these flags do not apply to build scripts.
