@@ -11,6 +11,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::message::{self, Event, Notice};
 use crate::config::{MailConfig, NotifyConfig, WebhookForm};
+use crate::store::lease::host_name;
 use crate::voicenter::install_crypto;
 use crate::voicenter::said::printable;
 
@@ -70,8 +71,7 @@ impl Sender {
             }
             None => None,
         };
-        let host = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok());
-        Ok(Self { webhook, mail, host: host.unwrap_or_else(|| "an unknown host".to_owned()) })
+        Ok(Self { webhook, mail, host: host_name() })
     }
 
     /// The ways that are configured.

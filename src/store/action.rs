@@ -2,6 +2,7 @@
 
 use sqlx::PgConnection;
 
+use super::lease::host_name;
 use super::{Store, StoreError, sql};
 
 /// A kind of action, as `cdr_sync.action` names it.
@@ -75,6 +76,5 @@ pub(super) fn operator() -> String {
         Ok(before) if uid.is_root() && !before.is_empty() => before,
         _ => user,
     };
-    let host = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok());
-    storable(&format!("{user} on {}", host.as_deref().unwrap_or("an unknown host")))
+    storable(&format!("{user} on {}", host_name()))
 }

@@ -21,6 +21,12 @@ pub struct Holder {
     pub name: String,
 }
 
+/// This host's name, as leases, actions and notices have it.
+pub(crate) fn host_name() -> String {
+    let name = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok());
+    name.unwrap_or_else(|| "an unknown host".to_owned())
+}
+
 /// The answer to a request for the lease.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Taken {

@@ -11,7 +11,7 @@ use super::SyncError;
 use super::events::{LeaseLost, LeaseNotReleased, LeaseNotRenewed};
 use super::status::Heart;
 use crate::clock::{monotonic, random_id};
-use crate::store::lease::{Holder, Taken};
+use crate::store::lease::{Holder, Taken, host_name};
 use crate::store::{Store, StoreError};
 
 /// How long a lease lasts unless renewed. Together with a taker's wait for the old leader's commit, and its first read
@@ -25,8 +25,7 @@ const TRY_AGAIN: Duration = Duration::from_secs(1);
 
 /// This process, as the lease names it: `host/pid namespace/pid/random`.
 fn this_process() -> Holder {
-    let host = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok());
-    let host = host.unwrap_or_else(|| "unknown".into());
+    let host = host_name();
     let (namespace, pid) = (pid_namespace(), std::process::id());
     Holder {
         id: format!("{host}/{namespace}/{pid}/{:016x}", random_id()),
