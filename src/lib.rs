@@ -20,6 +20,7 @@ pub mod metrics;
 mod notify;
 pub mod phone_number;
 pub mod plan;
+pub mod push;
 pub mod rate_limit;
 pub mod read;
 pub mod setup;

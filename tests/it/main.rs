@@ -32,6 +32,7 @@ mod page;
 mod planner;
 mod planner_evidence;
 mod process;
+mod push;
 mod readers;
 mod references;
 mod scaling;

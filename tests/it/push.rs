@@ -1,0 +1,4 @@
+//! CDR notifications: what is read of them.
+
+mod decoding;
+mod properties;
