@@ -21,6 +21,7 @@ use crate::config::{AccountConfig, Config};
 use crate::http::{self, AccountSettings, BindError, Web};
 use crate::metrics::{Metrics, MetricsError};
 use crate::notify::{Notifier, Sender};
+use crate::receiver::{self, Receiver, ReceiverBindError, ReceiverLimits};
 use crate::setup::{self, SetupError};
 use crate::store::Store;
 use crate::sync::leadership::Leases;
@@ -42,9 +43,21 @@ pub enum DaemonError {
     /// The address of page, probes and metrics cannot be bound.
     #[error(transparent)]
     Listen(#[from] BindError),
+    /// The address of the receiver of CDR notifications cannot be bound.
+    #[error(transparent)]
+    Receive(#[from] ReceiverBindError),
     /// The metrics are defined wrongly, a bug in this program.
     #[error(transparent)]
     Metrics(#[from] MetricsError),
+}
+
+/// The bound addresses; `None` for what is turned off.
+#[derive(Debug, Default)]
+pub(crate) struct Listeners {
+    /// For page, probes and metrics.
+    pub(crate) page: Option<TcpListener>,
+    /// For CDR notifications.
+    pub(crate) push: Option<TcpListener>,
 }
 
 /// Keeps accounts in sync and serves their state.
@@ -52,6 +65,7 @@ pub enum DaemonError {
 pub(crate) struct Daemon {
     generation: Generation,
     web: Web,
+    receiver: Receiver,
     clock: Clock,
     /// The database is somebody's own: nothing but the configured accounts is touched.
     is_guest: bool,
@@ -70,7 +84,8 @@ impl Daemon {
             generation.metrics.clone(),
             generation.page_settings(),
         );
-        Ok(Self { generation, web, clock, is_guest: false })
+        let receiver = generation.receiver(&clock);
+        Ok(Self { generation, web, receiver, clock, is_guest: false })
     }
 
     /// The same on a database that other accounts may live in: no housekeeping, and no word about them.
@@ -78,12 +93,18 @@ impl Daemon {
         Self { is_guest: true, ..self }
     }
 
-    /// Binds `http.listen`; `None` where that is turned off.
-    pub(crate) async fn listen(&self) -> Result<Option<TcpListener>, DaemonError> {
-        match self.generation.config.http.listen {
-            Some(address) => Ok(Some(http::bind(address).await?)),
-            None => Ok(None),
-        }
+    /// Binds `http.listen` and `push.listen`, where they are not turned off.
+    pub(crate) async fn listen(&self) -> Result<Listeners, DaemonError> {
+        let Config { http, push, .. } = &self.generation.config;
+        let page = match http.listen {
+            Some(address) => Some(http::bind(address).await?),
+            None => None,
+        };
+        let push = match push.listen {
+            Some(address) => Some(receiver::bind(address).await?),
+            None => None,
+        };
+        Ok(Listeners { page, push })
     }
 
     /// The progress of a configured account.
@@ -95,14 +116,16 @@ impl Daemon {
     /// bug in this program ended it.
     pub(crate) async fn run(
         self,
-        listener: Option<TcpListener>,
+        listeners: Listeners,
         mut reloads: Option<Reloads>,
         stop: CancellationToken,
     ) -> Result<bool, DaemonError> {
-        let Self { mut generation, web, clock, is_guest } = self;
+        let Self { mut generation, web, receiver, clock, is_guest } = self;
         let watched = web.clone();
         let _watchdog = systemd::watch(clock.clone(), move || watched.stuck().is_empty());
-        let served = listener.map(|listener| serve(listener, &web, &stop));
+        let page = listeners.page.map(|listener| serve_page(listener, &web, &stop));
+        let pushes = listeners.push.map(|listener| serve_receiver(listener, &receiver, &stop));
+        let _draining = AbortOnDropHandle::new(tokio::spawn(receiver.clone().drain_spool()));
         let sound = loop {
             let next = {
                 let own_stop = stop.child_token();
@@ -126,9 +149,10 @@ impl Daemon {
             generation = next;
             let Generation { page_store, metrics, .. } = &generation;
             web.show(page_store.clone(), metrics.clone(), generation.page_settings());
+            receiver.show(&generation.config, generation.push_store(), metrics.clone());
         };
         stop.cancel();
-        Ok(end_of_serving(served).await && sound)
+        Ok(end_of_serving(page).await & end_of_serving(pushes).await & sound)
     }
 }
 
@@ -234,12 +258,7 @@ impl Generation {
         if !is_guest {
             warn_of_unconfigured(store, &accounts).await;
             warn_of_shared_calls(store).await;
-            let housekeeping = housekeeping::run(
-                store.clone(),
-                clock.clone(),
-                config.retention,
-                accounts.iter().map(|account| account.name.clone()).collect(),
-            );
+            let housekeeping = housekeeping::run(store.clone(), clock.clone(), config.clone());
             _housekeeping = Some(AbortOnDropHandle::new(tokio::spawn(housekeeping)));
         }
         let own = is_guest.then(|| accounts.iter().map(|account| account.name.clone()).collect());
@@ -289,6 +308,15 @@ impl Generation {
         Some(AbortOnDropHandle::new(tokio::spawn(telling)))
     }
 
+    fn receiver(&self, clock: &Clock) -> Receiver {
+        let limits = ReceiverLimits::default();
+        Receiver::new(&self.config, self.push_store(), self.metrics.clone(), clock.clone(), limits)
+    }
+
+    fn push_store(&self) -> Store {
+        setup::push_store(&self.config, &self.store)
+    }
+
     fn page_settings(&self) -> http::PageSettings {
         let settings = |account: &AccountConfig| {
             let watch = self.watches.get(&account.name).cloned().unwrap_or_default();
@@ -303,22 +331,30 @@ impl Generation {
     }
 }
 
-/// Serves page, probes and metrics. If the server ends, so does the daemon: a process that cannot be monitored must not
-/// keep running.
-fn serve(listener: TcpListener, web: &Web, stop: &CancellationToken) -> JoinHandle<bool> {
+fn serve_page(listener: TcpListener, web: &Web, stop: &CancellationToken) -> JoinHandle<bool> {
     let address = listener.local_addr().ok().map(tracing::field::display);
     tracing::info!(event = "listening", address, "serving page, probes and metrics");
-    let (web, stop) = (web.clone(), stop.clone());
+    serve(http::serve(listener, web.clone(), stop.clone()), stop.clone())
+}
+
+fn serve_receiver(listener: TcpListener, receiver: &Receiver, stop: &CancellationToken) -> JoinHandle<bool> {
+    let address = listener.local_addr().ok().map(tracing::field::display);
+    tracing::info!(event = "receiving", address, "receiving CDR notifications");
+    serve(receiver.clone().serve(listener, stop.clone()), stop.clone())
+}
+
+/// Serves until `stop`. If a server ends before, so does the daemon: a process that cannot be monitored, or that loses CDR
+/// notifications, must not keep running.
+fn serve(server: impl Future<Output = ()> + Send + 'static, stop: CancellationToken) -> JoinHandle<bool> {
     tokio::spawn(async move {
-        let serving = AssertUnwindSafe(http::serve(listener, web, stop.clone())).catch_unwind();
-        let ended = serving.await;
+        let ended = AssertUnwindSafe(server).catch_unwind().await;
         if stop.is_cancelled() {
             return true;
         }
         tracing::error!(
             event = "server_ended",
             panicked = ended.is_err(),
-            "the server for page and metrics has ended: stopping"
+            "the server for page and metrics, or the receiver, has ended: stopping"
         );
         stop.cancel();
         false

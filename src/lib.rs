@@ -23,6 +23,7 @@ pub mod plan;
 pub mod push;
 pub mod rate_limit;
 pub mod read;
+mod receiver;
 pub mod setup;
 pub mod store;
 pub mod sync;

@@ -3,6 +3,7 @@
 
 mod counters;
 mod ledger;
+mod push;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,6 +21,8 @@ use crate::window::Lane;
 use counters::AccountCounters;
 pub use ledger::LedgerFacts;
 use ledger::LedgerFamilies;
+use push::PushFamilies;
+pub(crate) use push::PushOutcome;
 
 /// Why a window was divided, as the label `reason` says it.
 const SPLIT_REASONS: [&str; 6] =
@@ -56,6 +59,7 @@ struct Families {
     poll_interval: GaugeVec,
     log_lines_dropped: IntCounterVec,
     ledger: LedgerFamilies,
+    push: PushFamilies,
 }
 
 /// What storing one window changed.
@@ -164,6 +168,7 @@ impl Metrics {
                 &[],
             )?,
             ledger: LedgerFamilies::new(&define)?,
+            push: PushFamilies::new(&define)?,
             registry,
         })))
     }
@@ -217,7 +222,8 @@ impl Metrics {
         if let Err(error) = TextEncoder::new().encode_utf8(&all.registry.gather(), &mut text) {
             tracing::error!(event = "metrics_not_encoded", %error, "this is a bug");
         }
-        for counters in [&all.requests, &all.windows, &all.splits, &all.records] {
+        let families = [&all.requests, &all.windows, &all.splits, &all.records, &all.push.received];
+        for counters in families {
             counters.write(&mut text);
         }
         text

@@ -49,6 +49,14 @@ pub(crate) fn page_store(config: &Config, store: &Store) -> Store {
     store.beside(3, Duration::from_secs(30))
 }
 
+/// The same database for CDR notifications, which must not wait for the sync's commits.
+pub(crate) fn push_store(config: &Config, store: &Store) -> Store {
+    if config.database.max_connections == 1 {
+        return store.clone();
+    }
+    store.beside(4, Duration::from_secs(120))
+}
+
 /// Checks that clients for all accounts can be built, before anything is changed.
 pub(crate) fn validate(config: &Config) -> Result<(), SetupError> {
     config.require_database()?;

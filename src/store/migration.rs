@@ -5,7 +5,7 @@ use sha2::{Digest, Sha256};
 use super::{Store, StoreError, Tx, sql_as, sql_value};
 
 /// The migrations of this program, in order. One that was released is never edited.
-const MIGRATIONS: [(&str, &str); 18] = [
+const MIGRATIONS: [(&str, &str); 19] = [
     ("0001_schema", include_str!("../../migrations/0001_schema.sql")),
     ("0002_readers", include_str!("../../migrations/0002_readers.sql")),
     ("0003_coverage_lacking", include_str!("../../migrations/0003_coverage_lacking.sql")),
@@ -27,6 +27,7 @@ const MIGRATIONS: [(&str, &str); 18] = [
     ("0016_legs_menus_agents", include_str!("../../migrations/0016_legs_menus_agents.sql")),
     ("0017_queues_and_agents_by_day", include_str!("../../migrations/0017_queues_and_agents_by_day.sql")),
     ("0018_pauses_and_actions", include_str!("../../migrations/0018_pauses_and_actions.sql")),
+    ("0020_push_inbox", include_str!("../../migrations/0020_push_inbox.sql")),
 ];
 
 /// Key of an advisory lock: any number that no other program on the database uses.
