@@ -2,7 +2,9 @@
 
 use cdr_sync::clock::Clock;
 use cdr_sync::store::Store;
+use cdr_sync::store::account::Start;
 use chrono::TimeDelta;
+use serde_json::json;
 
 use crate::support::database::{Database, settings};
 
@@ -23,6 +25,20 @@ async fn only_bodies_that_were_applied_go_and_their_rows_stay() {
     let emptied = "select account || ' ' || state || ' ' || (now()::date - received_at::date) from cdr_sync.push where raw is null";
     assert_eq!(database.lines(emptied).await, ["sales applied 31"]);
     assert_eq!(database.count("select count(*) from cdr_sync.push").await, 16);
+}
+
+#[tokio::test]
+async fn they_are_renamed_and_forgotten_with_their_account() {
+    let database = Database::migrated().await;
+    database.execute(NOTIFICATIONS).await;
+    let store = Store::connect(&settings(database.url())).await.unwrap();
+    let now = Clock::System.now();
+    store.open_account("sales", &json!({}), Start::Default(now), now).await.unwrap();
+    store.rename_account("sales", "office").await.unwrap();
+    let accounts = "select account || ' ' || count(*) from cdr_sync.push group by account order by account";
+    assert_eq!(database.lines(accounts).await, ["office 8", "service 8"]);
+    store.forget_account("office", false).await.unwrap();
+    assert_eq!(database.lines(accounts).await, ["service 8"]);
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use futures_util::future::join_all;
 use sqlx::{Executor as _, PgConnection};
 
 use crate::push::scene::{KEPT, PushScene, record};
@@ -65,9 +66,8 @@ async fn two_daemons_and_a_start_empty_a_spool_that_another_one_filled() {
     let scene = PushScene::new().await;
     let first = scene.start(scene.with_spool()).await;
     let mut slow = lock(&scene).await;
-    for call in 0..20 {
-        assert_eq!(scene.push(&record(&format!("{call:02}"))).await.body, KEPT);
-    }
+    let pushing = (0..20).map(async |call| scene.push(&record(&format!("{call:02}"))).await.body);
+    assert_eq!(join_all(pushing).await, [KEPT; 20]);
     drop(first);
     assert_eq!(scene.spooled(), 20);
     let damaged = scene.folder.path().join("spool/00000000000000000001-damaged.push");
