@@ -11,6 +11,7 @@ mod healthcheck;
 mod moment;
 mod paced_session;
 mod progress;
+mod push;
 mod query;
 mod rejected;
 mod resume;
@@ -104,6 +105,9 @@ enum Command {
     /// Pause, resume, rename or remove an account.
     #[command(subcommand)]
     Account(account::AccountCommand),
+    /// Make keys for CDR notifications, or read again those that were not understood.
+    #[command(subcommand)]
+    Push(push::PushCommand),
     /// Serve a simulated Voicenter API.
     Simulate(SimulateArgs),
     /// Run a demo without any configuration: simulator, private database and daemon.
@@ -269,6 +273,7 @@ impl Cli {
                 print!("{}", config::reference()?);
                 return Ok(Exit::Done);
             }
+            Command::Push(push::PushCommand::Key) => return push::make_key(),
             Command::Completions(args) => return documents::completions(args),
             Command::Man(args) => return documents::man(args),
             _ => {}
@@ -308,9 +313,12 @@ impl Cli {
             Command::Rejected(args) => rejected::run(&config, args, clock).await,
             Command::Resume(args) => resume::run(&config, args, clock).await,
             Command::Account(command) => account::run(&config, command).await,
-            Command::Simulate(_) | Command::Demo(_) | Command::Completions(_) | Command::Man(_) => {
-                Ok(Exit::Done)
-            }
+            Command::Push(push::PushCommand::Replay) => push::replay(&config).await,
+            Command::Push(push::PushCommand::Key)
+            | Command::Simulate(_)
+            | Command::Demo(_)
+            | Command::Completions(_)
+            | Command::Man(_) => Ok(Exit::Done),
         }
     }
 }
@@ -333,6 +341,7 @@ impl Command {
             Command::Rejected(args) => !args.retry && args.acknowledge.is_empty(),
             Command::Status(_)
             | Command::Query(_)
+            | Command::Push(push::PushCommand::Key)
             | Command::Config(_)
             | Command::Completions(_)
             | Command::Man(_) => true,

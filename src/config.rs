@@ -11,6 +11,7 @@ mod kind;
 mod layer;
 mod lines;
 mod notify;
+mod push;
 mod reader;
 mod reference;
 mod validate;
@@ -32,6 +33,7 @@ use url::Url;
 pub use account::AccountConfig;
 pub use error::{ConfigError, ConfigProblem};
 pub use notify::{MailConfig, NotifyConfig, WebhookForm};
+pub use push::PushConfig;
 pub use reader::Effective;
 pub use reference::reference;
 
@@ -62,6 +64,8 @@ pub struct Config {
     pub http: HttpConfig,
     /// Who is told of trouble (`[notify]`).
     pub notify: NotifyConfig,
+    /// The receiver of CDR notifications (`[push]`).
+    pub push: PushConfig,
     /// Format and level of the log (`[log]`).
     pub log: LogConfig,
     /// `[[accounts]]`; empty if none is configured, which is enough for some commands.
@@ -215,17 +219,18 @@ impl Config {
         let retention = retention(root.section("retention"));
         let http = http(root.section("http"));
         let notify = notify::read(root.section("notify"));
+        let push = push::read(root.section("push"));
         let log = log(root.section("log"));
         let accounts = account::read(&mut root, api.as_ref(), sync.as_ref(), reporting);
         root.leave();
         reader.refuse_near_misses(env.keys());
         let effective = reader.effective();
-        let parts = (|| Some((database?, api?, sync?, reporting?, http?, notify?, log?, accounts?)))();
-        if let Some((_, api, sync, _, _, _, _, accounts)) = &parts {
+        let parts = (|| Some((database?, api?, sync?, reporting?, http?, notify?, push?, log?, accounts?)))();
+        if let Some((_, api, sync, _, _, _, _, _, accounts)) = &parts {
             validate::check(&mut reader, api, sync, retention, accounts);
         }
         match (reader.into_problems(), parts) {
-            (problems, Some((database, api, sync, reporting, http, notify, log, accounts)))
+            (problems, Some((database, api, sync, reporting, http, notify, push, log, accounts)))
                 if problems.is_empty() =>
             {
                 Ok(Config {
@@ -236,6 +241,7 @@ impl Config {
                     retention,
                     http,
                     notify,
+                    push,
                     log,
                     accounts,
                     effective,

@@ -23,7 +23,8 @@ use crate::config::{AccountConfig, Config};
 use crate::http::{self, AccountSettings, BindError, Web};
 use crate::metrics::{Metrics, MetricsError};
 use crate::notify::{Notifier, Sender};
-use crate::setup::{self, SetupError};
+use crate::receiver::{self, Receiver, ReceiverBindError, ReceiverLimits};
+use crate::setup::{self, SetupError, Stores};
 use crate::store::Store;
 use crate::sync::leadership::Leases;
 use crate::sync::status::ProgressWatch;
@@ -44,9 +45,21 @@ pub enum DaemonError {
     /// The address of page, probes and metrics cannot be bound.
     #[error(transparent)]
     Listen(#[from] BindError),
+    /// The address of the receiver of CDR notifications cannot be bound.
+    #[error(transparent)]
+    Receive(#[from] ReceiverBindError),
     /// The metrics are defined wrongly, a bug in this program.
     #[error(transparent)]
     Metrics(#[from] MetricsError),
+}
+
+/// The bound addresses; `None` for what is turned off.
+#[derive(Debug, Default)]
+pub(crate) struct Listeners {
+    /// For page, probes and metrics.
+    pub(crate) page: Option<TcpListener>,
+    /// For CDR notifications.
+    pub(crate) push: Option<TcpListener>,
 }
 
 /// Keeps accounts in sync and serves their state.
@@ -54,6 +67,7 @@ pub enum DaemonError {
 pub(crate) struct Daemon {
     generation: Generation,
     web: Web,
+    receiver: Receiver,
     clock: Clock,
     /// The database is somebody's own: nothing but the configured accounts is touched.
     is_guest: bool,
@@ -63,16 +77,16 @@ impl Daemon {
     /// Does not connect to the database, which may have to be waited for.
     pub(crate) fn new(config: Config, clock: Clock) -> Result<Self, DaemonError> {
         setup::validate(&config)?;
-        let store = setup::open_store(&config)?;
-        let page_store = setup::page_store(&config, &store);
-        let generation = Generation::new(config, store, page_store, None)?;
+        let stores = Stores::open(&config)?;
+        let generation = Generation::new(config, stores, None)?;
         let web = Web::new(
-            generation.page_store.clone(),
+            generation.stores.page.clone(),
             clock.clone(),
             generation.metrics.clone(),
             generation.page_settings(),
         );
-        Ok(Self { generation, web, clock, is_guest: false })
+        let receiver = generation.receiver(&clock);
+        Ok(Self { generation, web, receiver, clock, is_guest: false })
     }
 
     /// The same on a database that other accounts may live in: no housekeeping, and no word about them.
@@ -80,12 +94,18 @@ impl Daemon {
         Self { is_guest: true, ..self }
     }
 
-    /// Binds `http.listen`; `None` where that is turned off.
-    pub(crate) async fn listen(&self) -> Result<Option<TcpListener>, DaemonError> {
-        match self.generation.config.http.listen {
-            Some(address) => Ok(Some(http::bind(address).await?)),
-            None => Ok(None),
-        }
+    /// Binds `http.listen` and `push.listen`, where they are not turned off.
+    pub(crate) async fn listen(&self) -> Result<Listeners, DaemonError> {
+        let Config { http, push, .. } = &self.generation.config;
+        let page = match http.listen {
+            Some(address) => Some(http::bind(address).await?),
+            None => None,
+        };
+        let push = match push.listen {
+            Some(address) => Some(receiver::bind(address).await?),
+            None => None,
+        };
+        Ok(Listeners { page, push })
     }
 
     /// The progress of a configured account.
@@ -97,14 +117,18 @@ impl Daemon {
     /// bug in this program ended it.
     pub(crate) async fn run(
         self,
-        listener: Option<TcpListener>,
+        listeners: Listeners,
         mut reloads: Option<Reloads>,
         stop: CancellationToken,
     ) -> Result<bool, DaemonError> {
-        let Self { mut generation, web, clock, is_guest } = self;
+        let Self { mut generation, web, receiver, clock, is_guest } = self;
         let watched = web.clone();
         let _watchdog = systemd::watch(clock.clone(), move || watched.stuck().is_empty());
-        let served = listener.map(|listener| serve(listener, &web, &stop));
+        let page = listeners.page.map(|listener| serve_page(listener, &web, &stop));
+        let pushes = listeners.push.map(|listener| serve_receiver(listener, &receiver, &stop));
+        let drained = receiver.clone();
+        let _draining =
+            background::start("spool", &clock, &generation.metrics, move || drained.clone().drain_spool());
         let sound = loop {
             let next = {
                 let own_stop = stop.child_token();
@@ -126,11 +150,12 @@ impl Daemon {
                 reloads.took_effect();
             }
             generation = next;
-            let Generation { page_store, metrics, .. } = &generation;
-            web.show(page_store.clone(), metrics.clone(), generation.page_settings());
+            let Generation { stores, metrics, .. } = &generation;
+            web.show(stores.page.clone(), metrics.clone(), generation.page_settings());
+            receiver.show(&generation.config, stores.push.clone(), metrics.clone());
         };
         stop.cancel();
-        Ok(end_of_serving(served).await && sound)
+        Ok(end_of_serving(page).await & end_of_serving(pushes).await & sound)
     }
 }
 
@@ -138,8 +163,7 @@ impl Daemon {
 #[derive(Debug)]
 struct Generation {
     config: Config,
-    store: Store,
-    page_store: Store,
+    stores: Stores,
     metrics: Metrics,
     watches: BTreeMap<String, ProgressWatch>,
     /// Accounts that were built to prove the configuration, ready for use.
@@ -147,12 +171,7 @@ struct Generation {
 }
 
 impl Generation {
-    fn new(
-        config: Config,
-        store: Store,
-        page_store: Store,
-        accounts: Option<Vec<Account>>,
-    ) -> Result<Self, DaemonError> {
+    fn new(config: Config, stores: Stores, accounts: Option<Vec<Account>>) -> Result<Self, DaemonError> {
         let metrics = Metrics::new()?;
         metrics.poll_interval(config.sync.poll_interval);
         telemetry::count_dropped_lines(metrics.log_lines_dropped());
@@ -162,7 +181,7 @@ impl Generation {
             (account.name.clone(), ProgressWatch::new(counts))
         };
         let watches = config.accounts.iter().map(watch).collect();
-        Ok(Self { config, store, page_store, metrics, watches, accounts })
+        Ok(Self { config, stores, metrics, watches, accounts })
     }
 
     /// The next generation: a different configuration that was found to work.
@@ -179,16 +198,12 @@ impl Generation {
 
     async fn successor(&self, config: Config) -> Result<Self, DaemonError> {
         let keys = self.config.changed_keys(&config);
-        let (store, page_store) = match keys.iter().any(|key| key.starts_with("database.")) {
-            true => {
-                let store = setup::open_store(&config)?;
-                let page_store = setup::page_store(&config, &store);
-                (store, page_store)
-            }
-            false => (self.store.clone(), self.page_store.clone()),
+        let stores = match keys.iter().any(|key| key.starts_with("database.")) {
+            true => Stores::open(&config)?,
+            false => self.stores.clone(),
         };
-        let accounts = prepare(&config, &store).await?;
-        Self::new(config, store, page_store, Some(accounts))
+        let accounts = prepare(&config, &stores.sync).await?;
+        Self::new(config, stores, Some(accounts))
     }
 
     /// Logs the names of the changed keys, without values.
@@ -216,7 +231,8 @@ impl Generation {
         is_guest: bool,
         stop: CancellationToken,
     ) -> Result<bool, DaemonError> {
-        let Self { config, store, metrics, .. } = self;
+        let Self { config, metrics, .. } = self;
+        let store = &self.stores.sync;
         // Before the database is there: its absence is what people are told of.
         let notifying = (!is_guest).then(|| self.notify(clock, stop.child_token())).flatten();
         let accounts = match &self.accounts {
@@ -237,10 +253,9 @@ impl Generation {
         if !is_guest {
             warn_of_unconfigured(store, &accounts).await;
             warn_of_shared_calls(store).await;
-            let (store, own_clock, retention) = (store.clone(), clock.clone(), config.retention);
-            let names: Vec<String> = names.clone();
+            let (store, own_clock, config) = (store.clone(), clock.clone(), config.clone());
             _housekeeping = Some(background::start("housekeeping", clock, metrics, move || {
-                housekeeping::run(store.clone(), own_clock.clone(), retention, names.clone())
+                housekeeping::run(store.clone(), own_clock.clone(), config.clone())
             }));
         }
         let (folded, own_clock) = (store.clone(), clock.clone());
@@ -259,7 +274,7 @@ impl Generation {
 
     /// Tells people of trouble, if that is configured.
     fn notify(&self, clock: &Clock, stop: CancellationToken) -> Option<AbortOnDropHandle<()>> {
-        let Self { config, page_store, metrics, .. } = self;
+        let Self { config, stores, metrics, .. } = self;
         if !config.notify.is_on() {
             return None;
         }
@@ -267,7 +282,7 @@ impl Generation {
             tracing::error!(event = "not_notified", channel = "all", error, "nobody is told of trouble")
         });
         let notifier = Notifier {
-            store: page_store.clone(),
+            store: stores.page.clone(),
             clock: clock.clone(),
             settings: config.notify.clone(),
             sender: sender.ok()?,
@@ -291,6 +306,11 @@ impl Generation {
         }))
     }
 
+    fn receiver(&self, clock: &Clock) -> Receiver {
+        let limits = ReceiverLimits::default();
+        Receiver::new(&self.config, self.stores.push.clone(), self.metrics.clone(), clock.clone(), limits)
+    }
+
     fn page_settings(&self) -> http::PageSettings {
         let settings = |account: &AccountConfig| {
             let watch = self.watches.get(&account.name).cloned().unwrap_or_default();
@@ -306,22 +326,30 @@ impl Generation {
     }
 }
 
-/// Serves page, probes and metrics. If the server ends, so does the daemon: a process that cannot be monitored must not
-/// keep running.
-fn serve(listener: TcpListener, web: &Web, stop: &CancellationToken) -> JoinHandle<bool> {
+fn serve_page(listener: TcpListener, web: &Web, stop: &CancellationToken) -> JoinHandle<bool> {
     let address = listener.local_addr().ok().map(tracing::field::display);
     tracing::info!(event = "listening", address, "serving page, probes and metrics");
-    let (web, stop) = (web.clone(), stop.clone());
+    serve(http::serve(listener, web.clone(), stop.clone()), stop.clone())
+}
+
+fn serve_receiver(listener: TcpListener, receiver: &Receiver, stop: &CancellationToken) -> JoinHandle<bool> {
+    let address = listener.local_addr().ok().map(tracing::field::display);
+    tracing::info!(event = "receiving", address, "receiving CDR notifications");
+    serve(receiver.clone().serve(listener, stop.clone()), stop.clone())
+}
+
+/// Serves until `stop`. If a server ends before, so does the daemon: a process that cannot be monitored, or that loses CDR
+/// notifications, must not keep running.
+fn serve(server: impl Future<Output = ()> + Send + 'static, stop: CancellationToken) -> JoinHandle<bool> {
     tokio::spawn(async move {
-        let serving = AssertUnwindSafe(http::serve(listener, web, stop.clone())).catch_unwind();
-        let ended = serving.await;
+        let ended = AssertUnwindSafe(server).catch_unwind().await;
         if stop.is_cancelled() {
             return true;
         }
         tracing::error!(
             event = "server_ended",
             panicked = ended.is_err(),
-            "the server for page and metrics has ended: stopping"
+            "the server for page and metrics, or the receiver, has ended: stopping"
         );
         stop.cancel();
         false

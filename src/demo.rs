@@ -14,7 +14,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::clock::{Clock, ManualClock};
 use crate::config::{Config, ConfigError, LogConfig, Sources};
-use crate::daemon::{Daemon, DaemonError};
+use crate::daemon::{Daemon, DaemonError, Listeners};
 use crate::http::{self, BindError};
 use crate::plan::Mode;
 use crate::setup::{self, SetupError};
@@ -234,11 +234,12 @@ async fn go_on(
     let listener = listener(listen).await?;
     let page = listener.local_addr().map(|address| format!("http://{address}/")).unwrap_or_default();
     eprintln!("syncing; watch it at {page}");
+    let listeners = Listeners { page: Some(listener), push: None };
     let stop = CancellationToken::new();
     let _stopped_with_us = stop.clone().drop_guard();
     let _calls = AbortOnDropHandle::new(tokio::spawn(ring(simulator.world().clone(), clock.clone())));
     tokio::select! {
-        ended = Box::pin(daemon.run(Some(listener), None, stop)) => {
+        ended = Box::pin(daemon.run(listeners, None, stop)) => {
             ended?;
             Err(DemoError::Ended)
         }

@@ -8,7 +8,7 @@ mod ledger;
 mod overview;
 mod page;
 mod readiness;
-mod server;
+pub(crate) mod server;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

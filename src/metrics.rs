@@ -4,6 +4,7 @@
 mod counters;
 mod ledger;
 mod process;
+mod push;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,6 +23,8 @@ use counters::AccountCounters;
 pub use ledger::LedgerFacts;
 use ledger::LedgerFamilies;
 use process::ProcessFamilies;
+use push::PushFamilies;
+pub(crate) use push::PushOutcome;
 
 /// Why a window was divided, as the label `reason` says it.
 const SPLIT_REASONS: [&str; 6] =
@@ -59,6 +62,7 @@ struct Families {
     log_lines_dropped: IntCounterVec,
     process: ProcessFamilies,
     ledger: LedgerFamilies,
+    push: PushFamilies,
 }
 
 /// What storing one window changed.
@@ -170,6 +174,7 @@ impl Metrics {
             )?,
             process: ProcessFamilies::new(&define)?,
             ledger: LedgerFamilies::new(&define)?,
+            push: PushFamilies::new(&define)?,
             registry,
         })))
     }
@@ -228,7 +233,8 @@ impl Metrics {
         if let Err(error) = TextEncoder::new().encode_utf8(&all.registry.gather(), &mut text) {
             tracing::error!(event = "metrics_not_encoded", %error, "this is a bug");
         }
-        for counters in [&all.requests, &all.windows, &all.splits, &all.records] {
+        let families = [&all.requests, &all.windows, &all.splits, &all.records, &all.push.received];
+        for counters in families {
             counters.write(&mut text);
         }
         text

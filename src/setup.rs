@@ -39,14 +39,31 @@ pub fn open_store(config: &Config) -> Result<Store, SetupError> {
     Ok(Store::open(&database_settings(config)?)?)
 }
 
-/// The same database for page, probes and metrics, which must not use the sync's connections. If only one connection is
-/// allowed, they share it.
-pub(crate) fn page_store(config: &Config, store: &Store) -> Store {
-    if config.database.max_connections == 1 {
-        return store.clone();
+/// The configured database for a daemon: page and notifications must not wait for the sync's commits, nor take its connections.
+#[derive(Clone, Debug)]
+pub(crate) struct Stores {
+    pub(crate) sync: Store,
+    /// For page, probes and metrics.
+    pub(crate) page: Store,
+    /// For CDR notifications.
+    pub(crate) push: Store,
+}
+
+impl Stores {
+    /// Opens it without connecting to it yet. If only one connection is allowed, all share it.
+    pub(crate) fn open(config: &Config) -> Result<Self, SetupError> {
+        let sync = open_store(config)?;
+        if config.database.max_connections == 1 {
+            return Ok(Self { page: sync.clone(), push: sync.clone(), sync });
+        }
+        // One reads the ledger, one what only the page draws, and one answers probes.
+        let page = sync.beside(3, Duration::from_secs(30));
+        let push = match config.push.listen {
+            Some(_) => sync.beside(4, Duration::from_secs(120)),
+            None => page.clone(),
+        };
+        Ok(Self { sync, page, push })
     }
-    // One reads the ledger, one what only the page draws, and one answers probes.
-    store.beside(3, Duration::from_secs(30))
 }
 
 /// Checks that clients for all accounts can be built, before anything is changed.

@@ -41,6 +41,7 @@ pub(crate) mod notice;
 mod number;
 pub mod overview;
 pub mod pause;
+pub(crate) mod push;
 mod recheck;
 pub mod rejected;
 pub mod replica;

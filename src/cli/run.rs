@@ -30,8 +30,8 @@ pub(super) async fn run(
     });
     let reloads = Reloads::new(sources, clock);
     ignore_user_signals();
-    let listener = daemon.listen().await?;
-    let sound = daemon.run(listener, Some(reloads), stop).await?;
+    let listeners = daemon.listen().await?;
+    let sound = daemon.run(listeners, Some(reloads), stop).await?;
     tracing::info!(event = "stopped");
     Ok(if sound { Exit::Done } else { Exit::Failed })
 }

@@ -7,8 +7,8 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::{Config, Credential, layer};
 
-/// Keys that need a restart: the address is bound and the log's format chosen at the start.
-const AT_START: [&str; 3] = ["http.listen", "log.format", "log.level"];
+/// Keys that need a restart: addresses are bound and the log's format chosen at the start.
+const AT_START: [&str; 4] = ["http.listen", "log.format", "log.level", "push.listen"];
 
 impl Config {
     /// The keys whose values differ in `new`, by name.

@@ -1,16 +1,19 @@
 //! The kinds of values: how each is written, and the error for any other text.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, Utc};
 use chrono_tz::Tz;
+use ipnet::IpNet;
 use lettre::message::Mailbox;
 use tracing_subscriber::EnvFilter;
 use url::Url;
 
 use super::error::nearest;
 use super::{Country, IdentityCriteria, LogFormat, Method, Pooler, WebhookForm};
+use crate::push::KeyHash;
 
 /// Reads one value from its text; the error is what was expected.
 pub(super) type KeyKind<T> = fn(&str) -> Result<T, String>;
@@ -104,6 +107,26 @@ pub(super) const MAILBOX: KeyKind<Mailbox> = |text| {
     text.trim()
         .parse()
         .map_err(|_| "expected an address such as ops@example.com or Ops <ops@example.com>".to_owned())
+};
+/// The hash of a key in the addresses that notifications are pushed to.
+pub(super) const KEY_HASH: KeyKind<KeyHash> = |text| {
+    text.parse().map_err(|error| {
+        format!("{error}, as the second line of cdr-sync push key has it (what is there is not shown)")
+    })
+};
+/// An address, or a network of them.
+pub(super) const NETWORK: KeyKind<IpNet> = |text| {
+    let (text, expected) =
+        (text.trim(), "expected a network or an address such as 203.0.113.0/24 or 2001:db8::1");
+    let network = text.parse::<IpNet>().map(|network| network.trunc());
+    network.or_else(|_| text.parse::<IpAddr>().map(IpNet::from)).map_err(|_| expected.to_owned())
+};
+/// A directory by its whole path: the working directory of a daemon is anywhere.
+pub(super) const DIRECTORY: KeyKind<PathBuf> = |text| {
+    let path = PathBuf::from(text.trim());
+    Some(path)
+        .filter(|path| path.is_absolute())
+        .ok_or_else(|| "expected a directory by its whole path, such as /var/lib/cdr-sync/spool".to_owned())
 };
 /// Whose records are asked for.
 pub(super) const IDENTITY: KeyKind<IdentityCriteria> =

@@ -175,6 +175,26 @@ impl Section<'_> {
 
     /// The values of `key`, or of `default`. In one text (a variable), they are separated by commas.
     pub(super) fn list<T>(&mut self, key: &str, kind: KeyKind<T>, default: &[&str]) -> Option<Vec<T>> {
+        self.read_list(key, kind, default, true)
+    }
+
+    /// The same where somebody may write a secret by mistake: an error does not quote the value.
+    pub(super) fn unquoted_list<T>(
+        &mut self,
+        key: &str,
+        kind: KeyKind<T>,
+        default: &[&str],
+    ) -> Option<Vec<T>> {
+        self.read_list(key, kind, default, false)
+    }
+
+    fn read_list<T>(
+        &mut self,
+        key: &str,
+        kind: KeyKind<T>,
+        default: &[&str],
+        is_quoted: bool,
+    ) -> Option<Vec<T>> {
         let path = self.key(key);
         let value = self.values.remove(key);
         let origin =
@@ -202,7 +222,7 @@ impl Section<'_> {
                 );
                 self.reader.problems.push(ConfigProblem {
                     key: path,
-                    value: shown,
+                    value: shown.filter(|_| is_quoted),
                     source: Some(origin),
                     message,
                 });

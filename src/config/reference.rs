@@ -7,7 +7,7 @@ use super::reader::{Effective, variable_of};
 use super::{Config, ConfigError, Sources};
 
 /// Every key: how its value is written, and what it does. Defaults are not here: they are the code's own.
-const KEYS: [(&str, &str, &str); 51] = [
+const KEYS: [(&str, &str, &str); 58] = [
     (
         "database.url",
         "address",
@@ -120,6 +120,37 @@ const KEYS: [(&str, &str, &str); 51] = [
         "How long trouble must last before anybody is told, and be over before that is told.",
     ),
     ("notify.repeat", "duration", "Trouble that lasts is told again after this time; without it, once."),
+    (
+        "push.listen",
+        "address and port",
+        "Where CDR notifications are received, at `/push/ACCOUNT/KEY`; nothing (`\"\"`): nowhere. A change needs a restart.",
+    ),
+    (
+        "push.keys",
+        "list of hashes",
+        "The valid keys, each as `sha256:…`, the second line of `cdr-sync push key`. Several during a rotation, at most 4.",
+    ),
+    (
+        "push.allow_from",
+        "list of networks",
+        "The only addresses that may send, as `203.0.113.0/24` or one address; empty: whoever has a key.",
+    ),
+    (
+        "push.trusted_proxies",
+        "list of networks",
+        "Proxies whose `X-Forwarded-For` is believed: the last address in it that is none of theirs is the sender's.",
+    ),
+    (
+        "push.spool",
+        "directory",
+        "Where notifications are kept while the database cannot take them; without it, Voicenter is asked to repeat them.",
+    ),
+    ("push.spool_max_bytes", "size", "How much room they may take there."),
+    (
+        "push.keep",
+        "duration",
+        "How long the bodies of notifications are kept once they were applied; until then they are never deleted.",
+    ),
     (
         "log.format",
         "`json`, `pretty`",

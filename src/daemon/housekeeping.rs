@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use chrono::TimeDelta;
 
 use crate::clock::{Clock, monotonic};
-use crate::config::RetentionConfig;
+use crate::config::{Config, RetentionConfig};
 use crate::store::calls::SliceSize;
 use crate::store::trim::MostRejected;
 use crate::store::{Store, StoreError};
@@ -16,17 +16,20 @@ const EVERY: Duration = Duration::from_secs(3600);
 /// The rows of the first slice of deletion: commits of the account wait for it, and it may read what nobody has read for years.
 const FIRST: i32 = 500;
 
-/// Cleans up at once and then every hour. Calls are deleted of `configured` accounts only.
-pub(super) async fn run(store: Store, clock: Clock, retention: RetentionConfig, configured: Vec<String>) {
+/// Cleans up at once and then every hour. Calls are deleted of configured accounts only.
+pub(super) async fn run(store: Store, clock: Clock, config: Config) {
+    let retention = config.retention;
+    let is_configured = |name: &str| config.accounts.iter().any(|account| account.name == name);
     loop {
         let mut steps = vec![clean_up(&store, &clock, retention).await];
         match store.account_names().await {
             Ok(accounts) => {
                 for account in accounts {
                     steps.push(trim(&store, &clock, &account).await);
+                    steps.push(empty_applied_pushes(&store, &clock, &account, config.push.keep).await);
                     // One account does not keep the others from being cleaned up.
                     if let Some(kept) = retention.calls
-                        && configured.contains(&account)
+                        && is_configured(&account)
                     {
                         steps.push(delete_older(&store, &account, kept).await);
                     }
@@ -59,6 +62,16 @@ async fn trim(store: &Store, clock: &Clock, account: &str) -> Result<(), StoreEr
             "too many records could not be stored, and the oldest of them were deleted: see cdr-sync rejected"
         );
     }
+    Ok(())
+}
+
+async fn empty_applied_pushes(
+    store: &Store,
+    clock: &Clock,
+    account: &str,
+    keep: TimeDelta,
+) -> Result<(), StoreError> {
+    while store.empty_applied_pushes(account, keep, clock.now()).await? > 0 {}
     Ok(())
 }
 

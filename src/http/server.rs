@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::io::ErrorKind;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -45,6 +46,10 @@ impl Default for ServerLimits {
     }
 }
 
+/// The other end of a request's connection: in the extensions of each request.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Peer(pub SocketAddr);
+
 /// Serves until `stop`, then waits for the requests in progress.
 pub(crate) async fn serve(
     listener: TcpListener,
@@ -58,7 +63,9 @@ pub(crate) async fn serve(
             () = stop.cancelled() => break,
             Some(ended) = connections.tasks.join_next_with_id() => connections.closed(ended),
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => connections.admit(stream, router.clone(), stop.clone()).await,
+                Ok((stream, peer)) => {
+                    connections.admit(stream, Peer(peer), router.clone(), stop.clone()).await;
+                }
                 Err(error) if is_the_clients(error.kind()) => {}
                 Err(_) => tokio::time::sleep(ACCEPT_AGAIN).await,
             },
@@ -80,12 +87,12 @@ struct OpenConnections {
 }
 
 impl OpenConnections {
-    async fn admit(&mut self, stream: TcpStream, router: Router, stop: CancellationToken) {
+    async fn admit(&mut self, stream: TcpStream, peer: Peer, router: Router, stop: CancellationToken) {
         if self.open.len() >= self.limits.connections && !self.close_longest_idle().await {
             return;
         }
         let activity = Arc::new(Activity::new());
-        let connection = connection(stream, router, self.limits, activity.clone(), stop);
+        let connection = connection(stream, peer, router, self.limits, activity.clone(), stop);
         self.open.insert(self.tasks.spawn(connection).id(), activity);
     }
 
@@ -142,6 +149,7 @@ impl Activity {
 
 async fn connection(
     stream: TcpStream,
+    peer: Peer,
     router: Router,
     limits: ServerLimits,
     activity: Arc<Activity>,
@@ -150,8 +158,9 @@ async fn connection(
     // Without it an answer may wait for the client's acknowledgement; it is no reason to refuse one.
     let _ = stream.set_nodelay(true);
     let router = TowerToHyperService::new(router);
-    let answer = |request: hyper::Request<Incoming>| {
+    let answer = |mut request: hyper::Request<Incoming>| {
         activity.set(None);
+        request.extensions_mut().insert(peer);
         let (answer, activity) = (router.call(request), activity.clone());
         async move {
             let answer: Result<Response, Infallible> = answer.await;
@@ -182,8 +191,6 @@ async fn connection(
 
 #[cfg(test)]
 mod tests {
-    use std::net::SocketAddr;
-
     use axum::body::Body;
     use axum::routing::get;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};

@@ -359,7 +359,7 @@ pub(super) async fn statuses(conn: &mut PgConnection) -> Result<Vec<AccountStatu
 // `cdr_sync.lacking`, `twin`, `day`, `unscoped`, `settling`, `late_hour`, `hour_count` and `lateness` follow
 // `cdr_sync.account`, here and when an account is forgotten; what is made of its rows, its opening hours and numbers, here
 // (cdr_sync.follow_account, follow_account_in_opening_hours, follow_account_in_numbers).
-const RENAME: [&str; 12] = [
+const RENAME: [&str; 13] = [
     "update cdr_sync.cursor set account = $2, fence = fence + 1 where account = $1",
     "update cdr_sync.coverage set account = $2 where account = $1",
     "update cdr_sync.window_read set account = $2 where account = $1",
@@ -372,11 +372,12 @@ const RENAME: [&str; 12] = [
     "update cdr_sync.request set account = $2 where account = $1",
     // Its trouble is noted again under the new name.
     "delete from cdr_sync.notice where account in ($1, $2)",
+    "update cdr_sync.push set account = $2 where account = $1",
     "update voicenter.cdr_history set account = $2 where account = $1",
     "update voicenter.cdr set account = $2 where account = $1",
 ];
 
-const FORGET: [&str; 10] = [
+const FORGET: [&str; 11] = [
     "delete from cdr_sync.cursor where account = $1",
     "delete from cdr_sync.coverage where account = $1",
     "delete from cdr_sync.window_read where account = $1",
@@ -387,6 +388,7 @@ const FORGET: [&str; 10] = [
     "delete from cdr_sync.lease where account = $1",
     "delete from cdr_sync.request where account = $1",
     "delete from cdr_sync.notice where account = $1",
+    "delete from cdr_sync.push where account = $1",
 ];
 
 // What is made of an account's rows goes with them, and what an operator wrote for it.

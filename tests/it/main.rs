@@ -33,6 +33,7 @@ mod page;
 mod planner;
 mod planner_evidence;
 mod process;
+mod push;
 mod readers;
 mod references;
 mod scaling;

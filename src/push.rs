@@ -1,0 +1,12 @@
+//! CDR notifications, which Voicenter pushes when a call has ended: their keys, and what is in them. Values in, values out.
+
+mod body;
+mod fields;
+mod key;
+mod pushed_call;
+mod time_base;
+
+pub use body::{DecodeError, decode};
+pub use key::{KeyHash, NotAKeyHash};
+pub use pushed_call::{Dialer, DoNotCall, PushedCall};
+pub use time_base::{TimeBase, started_at, time_base};

@@ -1,0 +1,114 @@
+//! The body of a push: JSON or a form, one record or several.
+
+use std::borrow::Cow;
+
+use encoding_rs::Encoding;
+use serde_json::{Map, Value};
+use url::form_urlencoded;
+
+use super::pushed_call::PushedCall;
+
+/// Why a body is no push. Says nothing of what is in it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DecodeError {
+    /// There is nothing in it.
+    #[error("the body is empty")]
+    Empty,
+    /// The third of Voicenter's formats, which is not read.
+    #[error("XML-RPC is not read: choose POST-JSON in cPanel")]
+    XmlRpc,
+    /// Its bytes are no text in its charset.
+    #[error("the body is not valid {charset}")]
+    Charset {
+        /// The charset that its Content-Type names; UTF-8 unless it does.
+        charset: &'static str,
+    },
+    /// It begins like JSON.
+    #[error("the body is not valid JSON: {what} at line {line}, column {column}")]
+    Json {
+        /// What is wrong there.
+        what: &'static str,
+        /// Line, from 1.
+        line: usize,
+        /// Column, from 1.
+        column: usize,
+    },
+    /// It is neither JSON nor XML, and has no fields.
+    #[error("the body is neither JSON nor a form")]
+    Format,
+    /// An array without records.
+    #[error("the body is an empty array")]
+    NoRecords,
+    /// An item of an array is no object.
+    #[error("record {number} of {count} is not an object")]
+    NotAnObject {
+        /// Its place, from 1.
+        number: usize,
+        /// How many there are.
+        count: usize,
+    },
+    /// A record that names no call.
+    #[error("record {number} of {count} has no usable ivruniqueid")]
+    NoCallId {
+        /// Its place, from 1.
+        number: usize,
+        /// How many there are.
+        count: usize,
+    },
+}
+
+/// The records in a body. The Content-Type only names the charset: senders get the format wrong, and the first byte shows it.
+///
+/// # Errors
+/// If any part of it is no record: nothing of a body is used unless all of it is understood.
+pub fn decode(content_type: Option<&str>, body: &[u8]) -> Result<Vec<PushedCall>, DecodeError> {
+    let text = text(content_type, body)?;
+    let text = text.trim_matches(|c: char| c.is_ascii_whitespace() || c == '\u{feff}');
+    let records = match text.as_bytes().first() {
+        None => return Err(DecodeError::Empty),
+        Some(b'<') => return Err(DecodeError::XmlRpc),
+        Some(b'{' | b'[') => json(text)?,
+        Some(_) => vec![Value::Object(form(text)?)],
+    };
+    let count = records.len();
+    let calls = records.into_iter().zip(1..).map(|(record, number)| match record {
+        Value::Object(object) => PushedCall::read(object).ok_or(DecodeError::NoCallId { number, count }),
+        _ => Err(DecodeError::NotAnObject { number, count }),
+    });
+    calls.collect()
+}
+
+fn text<'b>(content_type: Option<&str>, body: &'b [u8]) -> Result<Cow<'b, str>, DecodeError> {
+    let charset = content_type.and_then(charset).unwrap_or(encoding_rs::UTF_8);
+    charset
+        .decode_without_bom_handling_and_without_replacement(body)
+        .ok_or(DecodeError::Charset { charset: charset.name() })
+}
+
+fn charset(content_type: &str) -> Option<&'static Encoding> {
+    let parameters = content_type.split(';').skip(1).filter_map(|parameter| parameter.split_once('='));
+    let (_, label) = parameters.into_iter().find(|(name, _)| name.trim().eq_ignore_ascii_case("charset"))?;
+    Encoding::for_label(label.trim().trim_matches('"').as_bytes())
+}
+
+fn json(text: &str) -> Result<Vec<Value>, DecodeError> {
+    // The parser's own message may quote what it found.
+    let body = serde_json::from_str(text).map_err(|error| DecodeError::Json {
+        what: if error.is_eof() { "it ends" } else { "an error" },
+        line: error.line(),
+        column: error.column(),
+    })?;
+    match body {
+        Value::Array(records) if records.is_empty() => Err(DecodeError::NoRecords),
+        Value::Array(records) => Ok(records),
+        record => Ok(vec![record]),
+    }
+}
+
+fn form(text: &str) -> Result<Map<String, Value>, DecodeError> {
+    if !text.contains('=') {
+        return Err(DecodeError::Format);
+    }
+    let fields = form_urlencoded::parse(text.as_bytes());
+    Ok(fields.map(|(name, value)| (name.into_owned(), Value::String(value.into_owned()))).collect())
+}

@@ -1,0 +1,107 @@
+//! The fields of one object, taken out one by one under any spelling of their names.
+
+use serde_json::{Map, Value};
+
+use crate::cdr::decimal;
+
+/// What is left of an object while its known fields are taken out.
+pub(super) struct Fields(Map<String, Value>);
+
+impl Fields {
+    /// Null and empty values say nothing.
+    pub(super) fn new(object: Map<String, Value>) -> Self {
+        Self(object.into_iter().filter(|(_, value)| !is_empty(value)).collect())
+    }
+
+    /// The fields that were not taken: unknown ones, and those whose values do not fit.
+    pub(super) fn rest(self) -> Map<String, Value> {
+        self.0
+    }
+
+    /// A text; a number as it is written.
+    pub(super) fn text(&mut self, name: &str) -> Option<String> {
+        self.take(name, scalar)
+    }
+
+    /// A whole number.
+    pub(super) fn integer(&mut self, name: &str) -> Option<i64> {
+        self.take(name, |value| decimal::plain(&scalar(value)?).parse().ok())
+    }
+
+    /// A number in the one spelling of its value.
+    pub(super) fn decimal(&mut self, name: &str) -> Option<String> {
+        self.take(name, |value| {
+            let text = decimal::plain(&scalar(value)?);
+            text.parse::<f64>().is_ok_and(f64::is_finite).then_some(text)
+        })
+    }
+
+    /// A number such as `1` or a word such as `"false"`.
+    pub(super) fn boolean(&mut self, name: &str) -> Option<bool> {
+        self.take(name, |value| match scalar(value)?.to_ascii_lowercase().as_str() {
+            "1" | "true" => Some(true),
+            "0" | "false" => Some(false),
+            _ => None,
+        })
+    }
+
+    /// A list, perhaps written into a text.
+    pub(super) fn list(&mut self, name: &str) -> Option<Vec<Value>> {
+        self.take(name, |value| match unwrapped(value)? {
+            Value::Array(items) => Some(items),
+            _ => None,
+        })
+    }
+
+    /// An object, perhaps written into a text.
+    pub(super) fn object(&mut self, name: &str) -> Option<Map<String, Value>> {
+        self.take(name, |value| match unwrapped(value)? {
+            Value::Object(object) => Some(object),
+            _ => None,
+        })
+    }
+
+    /// Anything; a text that holds JSON as what it holds.
+    pub(super) fn any(&mut self, name: &str) -> Option<Value> {
+        self.take(name, |value| unwrapped(value).or_else(|| Some(value.clone())))
+    }
+
+    /// Takes the field out if its value fits.
+    fn take<T>(&mut self, name: &str, read: impl FnOnce(&Value) -> Option<T>) -> Option<T> {
+        let key = match self.0.contains_key(name) {
+            true => name.to_owned(),
+            false => self.0.keys().find(|key| key.eq_ignore_ascii_case(name))?.clone(),
+        };
+        let value = read(self.0.get(&key)?)?;
+        self.0.remove(&key);
+        Some(value)
+    }
+}
+
+fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::String(text) => matches!(text.trim(), "" | "null"),
+        _ => false,
+    }
+}
+
+fn scalar(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.trim().to_owned()),
+        Value::Number(number) => Some(number.to_string()),
+        Value::Bool(boolean) => Some(boolean.to_string()),
+        _ => None,
+    }
+}
+
+/// A list or an object, which may be written into a text.
+fn unwrapped(value: &Value) -> Option<Value> {
+    match value {
+        Value::Array(_) | Value::Object(_) => Some(value.clone()),
+        Value::String(text) => {
+            serde_json::from_str::<Value>(text).ok().filter(|inner| inner.is_array() || inner.is_object())
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,66 @@
+//! SIGKILL at random moments while notifications come.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use sqlx::Executor as _;
+
+use crate::push::scene::{KEPT, KEY, PushScene, record, send};
+use crate::support::polling::until;
+use crate::support::program::ACCOUNT;
+
+/// `CDR_SYNC_PUSH_KILLS`, or as few as every run of the tests can afford.
+fn kills() -> usize {
+    std::env::var("CDR_SYNC_PUSH_KILLS")
+        .map_or(20, |text| text.parse().expect("CDR_SYNC_PUSH_KILLS is a number"))
+}
+
+/// Pushes one after the other until the daemon is gone; the CallIDs of those that were answered.
+async fn pusher(address: &str, name: String) -> Vec<String> {
+    let mut kept = Vec::new();
+    for number in 0.. {
+        let call_id = format!("{name}-{number}");
+        let body = record(&call_id);
+        let length = body.len();
+        let request = format!(
+            "POST /push/{ACCOUNT}/{KEY} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}"
+        );
+        match send(address, &request).await {
+            Ok(answered) if answered.body == KEPT => kept.push(call_id),
+            Ok(answered) => panic!("{answered:?}"),
+            Err(_) => break,
+        }
+    }
+    kept
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_that_was_answered_is_lost() {
+    let scene = PushScene::new().await;
+    let mut random = fastrand::Rng::with_seed(3);
+    let mut answered = BTreeSet::new();
+    for round in 0..kills() {
+        let mut daemon = scene.start(scene.with_spool()).await;
+        // Every other round most of them go into the spool.
+        let mut slow = scene.database.sql().await;
+        if round % 2 == 1 {
+            slow.execute("begin; lock table cdr_sync.push in access exclusive mode").await.unwrap();
+        }
+        let pushers = (0..4).map(|number| pusher(&scene.address, format!("{round}-{number}")));
+        let killing = async {
+            let least = if round % 2 == 1 { 600 } else { 0 };
+            tokio::time::sleep(Duration::from_millis(least + random.u64(0..150))).await;
+            daemon.kill().await;
+        };
+        let (kept, ()) = tokio::join!(join_all(pushers), killing);
+        answered.extend(kept.into_iter().flatten());
+        drop(slow);
+    }
+    assert!(answered.len() > kills(), "{}", answered.len());
+    let _daemon = scene.start(scene.with_spool()).await;
+    until("an empty spool", async || scene.spooled() == 0).await;
+    let stored: BTreeSet<String> =
+        scene.database.lines("select call_id from cdr_sync.push").await.into_iter().collect();
+    assert_eq!(answered.difference(&stored).collect::<Vec<_>>(), Vec::<&String>::new());
+}

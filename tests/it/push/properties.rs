@@ -1,0 +1,81 @@
+//! Whatever comes: no panic, nothing of it in an error, and one record in two encodings is one record.
+
+use cdr_sync::push::decode;
+use proptest::prelude::*;
+use serde_json::{Map, Value, json};
+
+use crate::push::decoding::as_form;
+
+fn config() -> ProptestConfig {
+    let cases = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(400);
+    ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
+}
+
+const TEXTS: [&str; 8] = [
+    "type",
+    "status",
+    "caller",
+    "target",
+    "queuename",
+    "representative_name",
+    "StatusName",
+    "anUnknownField",
+];
+const NUMBERS: [&str; 6] =
+    ["time", "duration", "dialtime", "queueid", "seconds_waiting_in_queue", "RetryNum"];
+
+fn record() -> impl Strategy<Value = Value> {
+    let texts = prop::collection::btree_map(prop::sample::select(&TEXTS[..]), "\\PC{0,12}", 0..6);
+    let numbers = prop::collection::btree_map(prop::sample::select(&NUMBERS[..]), any::<i64>(), 0..6);
+    let answered = prop::option::of(any::<bool>());
+    let menus = prop::collection::vec((any::<u16>(), "\\PC{0,8}"), 0..3);
+    ("[0-9a-f]{1,30}", texts, numbers, answered, any::<f32>(), menus).prop_map(
+        |(call_id, texts, numbers, answered, price, menus)| {
+            let mut record = Map::from_iter([("ivruniqueid".to_owned(), json!(call_id))]);
+            record.extend(texts.into_iter().map(|(name, text)| (name.to_owned(), json!(text))));
+            record.extend(numbers.into_iter().map(|(name, number)| (name.to_owned(), json!(number))));
+            record.extend(answered.map(|answered| ("isAnswer".to_owned(), json!(answered))));
+            record.insert("price".to_owned(), json!(price));
+            let menus = menus.iter().map(|(id, name)| json!({ "layer_id": id, "layer_name": name }));
+            record.insert("IVR".to_owned(), menus.collect());
+            record.insert("aiData".to_owned(), json!({ "insights": { "summary": call_id } }));
+            Value::Object(record)
+        },
+    )
+}
+
+proptest! {
+    #![proptest_config(config())]
+
+    #[test]
+    fn any_bytes_are_decoded_or_refused(
+        content_type in prop::option::of("[a-z/]{0,20}(; ?charset=[a-z0-9-]{0,12})?"),
+        body in prop::collection::vec(any::<u8>(), 0..200),
+    ) {
+        let _ = decode(content_type.as_deref(), &body);
+    }
+
+    #[test]
+    fn any_text_that_begins_like_a_push_is_decoded_or_refused(
+        begin in prop::sample::select(vec!["{\"ivruniqueid\":", "[{\"ivruniqueid\":\"1\",", "ivruniqueid=", "<", "[[[[", "{\"$serde_json::private::Number\":"]),
+        rest in "\\PC{0,60}",
+    ) {
+        let _ = decode(None, format!("{begin}{rest}").as_bytes());
+    }
+
+    #[test]
+    fn a_record_is_the_same_as_json_and_as_a_form(record in record()) {
+        let json = decode(Some("application/json"), record.to_string().as_bytes());
+        let form = decode(Some("application/x-www-form-urlencoded"), as_form(&record).as_bytes());
+        prop_assert_eq!(json.unwrap(), form.unwrap());
+    }
+}
+
+#[test]
+fn deep_nesting_ends_before_the_stack_does() {
+    for open in ["[", "{\"a\":"] {
+        assert!(decode(None, open.repeat(1 << 20).as_bytes()).is_err());
+        let inside = json!({ "ivruniqueid": "1", "IVR": open.repeat(1 << 20) });
+        assert!(decode(None, inside.to_string().as_bytes()).is_ok());
+    }
+}
