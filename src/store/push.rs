@@ -103,6 +103,10 @@ impl Store {
     ) -> Result<bool, StoreError> {
         self.soon(async {
             let mut tx = self.begin().await?;
+            // Nobody could ask for it again: it must be on the disk even where other commits need not be.
+            sql("select set_config('synchronous_commit', 'on', true) where current_setting('synchronous_commit') = 'off'")
+                .execute(&mut *tx)
+                .await?;
             let times: Option<i32> = sql_value(
                 "insert into cdr_sync.push as p
                      (account, body_sha256, received_at, last_received_at, content_type, remote, raw, call_id, type, state, problem)

@@ -68,6 +68,24 @@ async fn each_encoding_is_stored_before_it_is_answered_and_a_repeat_is_counted()
 }
 
 #[tokio::test]
+async fn it_is_on_the_disk_even_where_other_commits_need_not_be() {
+    let scene = PushScene::new().await;
+    let name = scene.database.name();
+    let refuse = format!(
+        "alter database \"{name}\" set synchronous_commit = off;
+         create function refuse() returns trigger language plpgsql as $$ begin
+             if current_setting('synchronous_commit') = 'off' then raise 'not on the disk'; end if;
+             return new;
+         end $$;
+         create trigger refuse before insert on cdr_sync.push for each row execute function refuse()"
+    );
+    scene.database.execute(&refuse).await;
+    let _daemon = scene.ready(scene.command()).await;
+    assert_eq!(scene.push(&record("1")).await.body, KEPT);
+    assert_eq!(scene.database.lines("show synchronous_commit").await, ["off"]);
+}
+
+#[tokio::test]
 async fn nothing_of_an_address_or_a_body_is_printed() {
     let scene = PushScene::new().await;
     let mut run = scene.with_spool();
