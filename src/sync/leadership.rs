@@ -115,6 +115,13 @@ impl Leases {
         lock(&self.held).insert(account.to_owned(), lease);
         Ok(Leadership { leases: self.clone(), account: account.into(), fence, good_until })
     }
+
+    /// Releases the lease of an account if it was taken by somebody who was then interrupted.
+    pub(super) async fn give_back(&self, account: &str) {
+        if let Err(error) = self.store.release_lease(account, &self.holder).await {
+            LeaseNotReleased { account, error: &error }.emit();
+        }
+    }
 }
 
 fn lock(held: &HeldLeases) -> MutexGuard<'_, BTreeMap<String, Lease>> {
@@ -140,9 +147,7 @@ impl Leadership {
     /// Releases the lease, so that the next process need not wait for its end.
     pub async fn release(self) {
         let_go(&self.leases.held, &self.account, self.fence);
-        if let Err(error) = self.leases.store.release_lease(&self.account, &self.leases.holder).await {
-            LeaseNotReleased { account: &self.account, error: &error }.emit();
-        }
+        self.leases.give_back(&self.account).await;
     }
 }
 

@@ -227,7 +227,11 @@ async fn lead(
         Engine::open(account.clone(), store.clone(), clock.clone(), leases, Mode::Daemon, watch.clone());
     let opening = Box::pin(opening);
     let mut engine = tokio::select! {
-        () = stop.cancelled() => return Ok(Ending::Stopped),
+        () = stop.cancelled() => {
+            // It may have taken the lease already.
+            let _ = tokio::time::timeout(CLOSING, leases.give_back(&account.name)).await;
+            return Ok(Ending::Stopped);
+        }
         opened = opening => opened?,
     };
     Leading { account: &account.name }.emit(watch);

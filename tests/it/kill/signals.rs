@@ -33,6 +33,20 @@ async fn sigterm_in_the_middle_of_a_first_sync_ends_the_daemon_in_good_order() {
 }
 
 #[tokio::test]
+async fn a_daemon_that_is_stopped_as_soon_as_it_leads_gives_the_lead_back() {
+    let scene = KillScene::new(slow_server()).await;
+    let migrated = scene.command("migrate").status().await.unwrap();
+    assert!(migrated.success());
+    for _ in 0..10 {
+        let mut daemon = Running::start(scene.command("run"));
+        until("the lead", async || scene.leases().await > 0).await;
+        daemon.signal(Signal::SIGTERM);
+        ends_in_good_order(&mut daemon).await;
+        assert_eq!(scene.leases().await, 0);
+    }
+}
+
+#[tokio::test]
 async fn sigint_ends_a_daemon_that_waits_for_calls() {
     let scene = KillScene::new(SimulatorOptions { record_limit: 10_000, ..quiet_server() }).await;
     let mut daemon = Running::start(scene.command("run"));
