@@ -3,6 +3,7 @@
 mod body;
 mod fields;
 mod key;
+mod plain_json;
 mod pushed_call;
 mod time_base;
 

@@ -23,7 +23,7 @@ use futures_util::StreamExt as _;
 use ipnet::IpNet;
 use sha2::{Digest as _, Sha256};
 use tokio::net::TcpListener;
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
@@ -43,6 +43,15 @@ const FORM: &str = "application/x-www-form-urlencoded";
 const COMPLAIN_EVERY: TimeDelta = TimeDelta::hours(1);
 /// The query of a GET request belongs to its head.
 const HEAD_BYTES: usize = 64 << 10;
+
+/// Larger bodies are read beside everything else.
+const LARGE: usize = 64 << 10;
+
+/// So many are written to the spool at once.
+const SPOOLING: usize = 16;
+
+/// One of the requests that are served at once.
+type Turn = OwnedSemaphorePermit;
 
 /// Limits for whoever sends: 10 s until a request is complete, of which storing and spooling take less than one.
 #[derive(Clone, Copy, Debug)]
@@ -95,7 +104,8 @@ pub(crate) struct Receiver(Arc<Shared>);
 struct Shared {
     clock: Clock,
     limits: ReceiverLimits,
-    requests: Semaphore,
+    requests: Arc<Semaphore>,
+    spooling: Arc<Semaphore>,
     current: RwLock<Arc<Current>>,
     /// `true` while the database takes no notifications.
     is_database_away: AtomicBool,
@@ -160,7 +170,8 @@ impl Receiver {
         Self(Arc::new(Shared {
             clock,
             limits,
-            requests: Semaphore::new(limits.requests),
+            requests: Arc::new(Semaphore::new(limits.requests)),
+            spooling: Arc::new(Semaphore::new(SPOOLING)),
             current: RwLock::new(Current::new(config, store, metrics)),
             is_database_away: AtomicBool::new(false),
             is_spool_failing: AtomicBool::new(false),
@@ -197,12 +208,25 @@ impl Receiver {
     }
 
     /// Keeps a notification: in the database, else in the spool.
-    async fn keep(&self, current: &Current, push: ReceivedPush) -> (Answer, PushOutcome) {
-        let reading = push.read();
+    async fn keep(&self, current: &Current, push: Arc<ReceivedPush>, turn: Turn) -> (Answer, PushOutcome) {
         let limits = self.0.limits;
-        let stored = timeout(limits.storing, current.store.keep_push(&push, &reading)).await;
-        match stored.unwrap_or_else(|_| Err(StoreError::silent(limits.storing))) {
-            Ok(is_new) => {
+        let (store, storing) = (current.store.clone(), Arc::clone(&push));
+        // Only the wait for it is given up: what it has opened and sent by then is not lost, and a database that is far away takes
+        // the next one sooner. Stored as well as spooled, it counts once.
+        let stored = tokio::spawn(async move {
+            let _turn = turn;
+            let reading = reading_of(&storing).await;
+            let kept = store.keep_push(&storing, &reading).await;
+            kept.map(|is_new| (is_new, reading))
+        });
+        let stored = match timeout(limits.storing, stored).await {
+            Ok(Ok(stored)) => stored,
+            // A bug: the body is kept where nobody reads it for now.
+            Ok(Err(error)) => Err(StoreError::Away(error.to_string())),
+            Err(_) => Err(StoreError::silent(limits.storing)),
+        };
+        match stored {
+            Ok((is_new, reading)) => {
                 self.database_is_back();
                 (Answer::Kept, if is_new { self.outcome(&push, &reading) } else { PushOutcome::Repeat })
             }
@@ -213,10 +237,19 @@ impl Receiver {
         }
     }
 
-    async fn spool(&self, current: &Current, push: ReceivedPush) -> (Answer, PushOutcome) {
+    async fn spool(&self, current: &Current, push: Arc<ReceivedPush>) -> (Answer, PushOutcome) {
         let refused = (Answer::NotKept, PushOutcome::Refused);
         let Some(spool) = current.spool.clone() else { return refused };
-        let writing = tokio::task::spawn_blocking(move || spool.write(&push));
+        // On a disk that hangs, only so many threads hang with it.
+        let turns = Arc::clone(&self.0.spooling);
+        let writing = async move {
+            let turn = turns.acquire_owned().await;
+            tokio::task::spawn_blocking(move || {
+                let _turn = turn;
+                spool.write(&push)
+            })
+            .await
+        };
         let error = match timeout(self.0.limits.spooling, writing).await {
             Ok(Ok(Ok(()))) => {
                 self.0.is_spool_failing.store(false, Ordering::Relaxed);
@@ -297,19 +330,19 @@ async fn receive(
         return answer::not_found();
     }
     let received_at = receiver.0.clock.now();
-    let turn = receiver.0.requests.try_acquire().map_err(|_| Answer::TooMany);
-    let taken = match &turn {
-        Ok(_) => receiver.take(request).await,
-        Err(busy) => Err(*busy),
+    let turn = Arc::clone(&receiver.0.requests).try_acquire_owned().map_err(|_| Answer::TooMany);
+    let taken = match turn {
+        Ok(turn) => receiver.take(request).await.map(|(content_type, body)| (content_type, body, turn)),
+        Err(busy) => Err(busy),
     };
     let (answer, outcome) = match taken {
         // There is nothing to keep. Somebody may have tried out the address.
-        Ok((_, body)) if body.is_empty() => (Answer::Kept, PushOutcome::Rejected),
-        Ok((content_type, body)) => {
+        Ok((_, body, _)) if body.is_empty() => (Answer::Kept, PushOutcome::Rejected),
+        Ok((content_type, body, turn)) => {
             let body_sha256 = Sha256::digest(&body).to_vec();
             let account = account.clone();
             let push = ReceivedPush { account, body_sha256, received_at, content_type, remote: sender, body };
-            receiver.keep(&current, push).await
+            receiver.keep(&current, Arc::new(push), turn).await
         }
         Err(answer) => (answer, PushOutcome::Refused),
     };
@@ -321,14 +354,22 @@ impl Receiver {
     /// The body of a request and its type, within the limits.
     async fn take(&self, request: Request) -> Result<(Option<String>, Vec<u8>), Answer> {
         let limits = self.0.limits;
-        if *request.method() == Method::GET {
-            let query = request.uri().query().unwrap_or_default();
-            return Ok((Some(FORM.to_owned()), query.as_bytes().to_vec()));
-        }
+        let query = request.uri().query().unwrap_or_default().as_bytes().to_vec();
         let content_type = content_type(request.headers());
         let body = timeout(limits.body, whole(request.into_body(), limits.body_bytes));
-        Ok((content_type, body.await.map_err(|_| Answer::TooSlow)??))
+        let body = body.await.map_err(|_| Answer::TooSlow)??;
+        // Without a body, whatever the method, the query is one.
+        Ok(if body.is_empty() { (Some(FORM.to_owned()), query) } else { (content_type, body) })
     }
+}
+
+/// The reading of a large body takes a while, during which other requests, leases and the page go on.
+async fn reading_of(push: &Arc<ReceivedPush>) -> PushReading {
+    if push.body.len() < LARGE {
+        return push.read();
+    }
+    let large = Arc::clone(push);
+    tokio::task::spawn_blocking(move || large.read()).await.unwrap_or_else(|_| PushReading::failed())
 }
 
 fn content_type(headers: &HeaderMap) -> Option<String> {

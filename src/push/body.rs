@@ -6,6 +6,7 @@ use encoding_rs::Encoding;
 use serde_json::{Map, Value};
 use url::form_urlencoded;
 
+use super::plain_json;
 use super::pushed_call::PushedCall;
 
 /// Why a body is no push. Says nothing of what is in it.
@@ -93,7 +94,7 @@ fn charset(content_type: &str) -> Option<&'static Encoding> {
 
 fn json(text: &str) -> Result<Vec<Value>, DecodeError> {
     // The parser's own message may quote what it found.
-    let body = serde_json::from_str(text).map_err(|error| DecodeError::Json {
+    let body = plain_json::parse(text).map_err(|error| DecodeError::Json {
         what: if error.is_eof() { "it ends" } else { "an error" },
         line: error.line(),
         column: error.column(),

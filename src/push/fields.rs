@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value};
 
+use super::plain_json;
 use crate::cdr::decimal;
 
 /// What is left of an object while its known fields are taken out.
@@ -100,7 +101,7 @@ fn unwrapped(value: &Value) -> Option<Value> {
     match value {
         Value::Array(_) | Value::Object(_) => Some(value.clone()),
         Value::String(text) => {
-            serde_json::from_str::<Value>(text).ok().filter(|inner| inner.is_array() || inner.is_object())
+            plain_json::parse(text).ok().filter(|inner| inner.is_array() || inner.is_object())
         }
         _ => None,
     }

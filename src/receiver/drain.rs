@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::task::JoinError;
 
 use super::spool::{Contents, Spool, SpoolError};
-use super::{Current, Receiver};
+use super::{Current, Receiver, reading_of};
 use crate::store::StoreError;
 use crate::store::push::ReceivedPush;
 
@@ -86,7 +86,8 @@ impl Receiver {
                 Ok(None) => {}
                 Ok(Some(push)) if !current.accounts.contains(&push.account) => left.unconfigured += 1,
                 Ok(Some(push)) => {
-                    let reading = push.read();
+                    let push = Arc::new(push);
+                    let reading = reading_of(&push).await;
                     match current.store.keep_push(&push, &reading).await {
                         Ok(true) => {
                             self.outcome(&push, &reading);

@@ -359,7 +359,7 @@ pub(super) async fn statuses(conn: &mut PgConnection) -> Result<Vec<AccountStatu
 // `cdr_sync.lacking`, `twin`, `day`, `unscoped`, `settling`, `late_hour`, `hour_count` and `lateness` follow
 // `cdr_sync.account`, here and when an account is forgotten; what is made of its rows, its opening hours and numbers, here
 // (cdr_sync.follow_account, follow_account_in_opening_hours, follow_account_in_numbers).
-const RENAME: [&str; 13] = [
+const RENAME: [&str; 14] = [
     "update cdr_sync.cursor set account = $2, fence = fence + 1 where account = $1",
     "update cdr_sync.coverage set account = $2 where account = $1",
     "update cdr_sync.window_read set account = $2 where account = $1",
@@ -372,6 +372,9 @@ const RENAME: [&str; 13] = [
     "update cdr_sync.request set account = $2 where account = $1",
     // Its trouble is noted again under the new name.
     "delete from cdr_sync.notice where account in ($1, $2)",
+    // The same body may have come under both names.
+    "delete from cdr_sync.push o where o.account = $1
+         and exists (select from cdr_sync.push n where n.account = $2 and n.body_sha256 = o.body_sha256)",
     "update cdr_sync.push set account = $2 where account = $1",
     "update voicenter.cdr_history set account = $2 where account = $1",
     "update voicenter.cdr set account = $2 where account = $1",

@@ -90,7 +90,7 @@ impl StoreError {
 
     /// No answer arrived within `patience`.
     pub(crate) fn silent(patience: std::time::Duration) -> Self {
-        StoreError::Away(format!("no answer within {} s", patience.as_secs()))
+        StoreError::Away(format!("no answer within {} s", patience.as_secs_f32()))
     }
 
     /// Returns `true` if the same call may succeed later: wait and repeat it.

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use sqlx::FromRow;
+use sqlx::{FromRow, PgConnection};
 
 use super::{Store, StoreError, action::storable, interval, sql, sql_as, sql_value};
 use crate::push::{DecodeError, decode};
@@ -81,6 +81,14 @@ impl PushReading {
     }
 }
 
+impl PushReading {
+    /// Reading it was a failure of this program: it is read again after an upgrade.
+    pub(crate) fn failed() -> Self {
+        let problem = Some("it could not be read, because of a bug in this program".to_owned());
+        Self { state: PushState::Rejected, call_id: None, call_type: None, problem }
+    }
+}
+
 impl ReceivedPush {
     pub(crate) fn read(&self) -> PushReading {
         PushReading::of(self.content_type.as_deref(), &self.body)
@@ -107,7 +115,7 @@ impl Store {
             sql("select set_config('synchronous_commit', 'on', true) where current_setting('synchronous_commit') = 'off'")
                 .execute(&mut *tx)
                 .await?;
-            let times: Option<i32> = sql_value(
+            let kept: Option<(i32, String)> = sql_as(
                 "insert into cdr_sync.push as p
                      (account, body_sha256, received_at, last_received_at, content_type, remote, raw, call_id, type, state, problem)
                  values ($1, $2, $3, $3, $4, $5::text::inet, $6, $7, $8, $9, $10)
@@ -115,7 +123,7 @@ impl Store {
                  set times = p.times + 1, received_at = least(p.received_at, excluded.received_at),
                      last_received_at = greatest(p.last_received_at, excluded.received_at)
                  where excluded.received_at not in (p.received_at, p.last_received_at)
-                 returning times",
+                 returning times, state",
             )
             .bind(&push.account)
             .bind(&push.body_sha256)
@@ -129,8 +137,20 @@ impl Store {
             .bind(&reading.problem)
             .fetch_optional(&mut *tx)
             .await?;
+            if kept.as_ref().is_some_and(|(times, state)| *times > 1 && state != "new" && state != "applied")
+                && reading.state == PushState::New
+            {
+                // The same bytes, understood with what their sender says of them now.
+                sql("update cdr_sync.push set content_type = $3 where account = $1 and body_sha256 = $2")
+                    .bind(&push.account)
+                    .bind(&push.body_sha256)
+                    .bind(push.content_type.as_deref().map(storable))
+                    .execute(&mut *tx)
+                    .await?;
+                note_reading(&mut tx, &push.account, &push.body_sha256, reading).await?;
+            }
             tx.commit().await?;
-            Ok(times == Some(1))
+            Ok(kept.is_some_and(|(times, _)| times == 1))
         })
         .await
     }
@@ -171,16 +191,7 @@ impl Store {
     ) -> Result<(), StoreError> {
         self.soon(async {
             let mut tx = self.begin().await?;
-            sql("update cdr_sync.push set state = $3, call_id = $4, type = $5, problem = $6
-                 where account = $1 and body_sha256 = $2 and state in ('rejected', 'unsupported')")
-            .bind(account)
-            .bind(body_sha256)
-            .bind(reading.state.as_str())
-            .bind(reading.call_id.as_deref().map(storable))
-            .bind(reading.call_type.as_deref().map(storable))
-            .bind(&reading.problem)
-            .execute(&mut *tx)
-            .await?;
+            note_reading(&mut tx, account, body_sha256, reading).await?;
             tx.commit().await
         })
         .await
@@ -232,4 +243,23 @@ impl Store {
         })
         .await
     }
+}
+
+async fn note_reading(
+    conn: &mut PgConnection,
+    account: &str,
+    body_sha256: &[u8],
+    reading: &PushReading,
+) -> Result<(), StoreError> {
+    sql("update cdr_sync.push set state = $3, call_id = $4, type = $5, problem = $6
+         where account = $1 and body_sha256 = $2 and state in ('rejected', 'unsupported')")
+    .bind(account)
+    .bind(body_sha256)
+    .bind(reading.state.as_str())
+    .bind(reading.call_id.as_deref().map(storable))
+    .bind(reading.call_type.as_deref().map(storable))
+    .bind(&reading.problem)
+    .execute(conn)
+    .await?;
+    Ok(())
 }

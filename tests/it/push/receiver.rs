@@ -67,6 +67,79 @@ async fn each_encoding_is_stored_before_it_is_answered_and_a_repeat_is_counted()
     .await;
 }
 
+/// Documents in strings, which `serde_json::Value` would open one after the other.
+fn very_deep() -> String {
+    let mut text = "1".to_owned();
+    for _ in 0..12 {
+        let hidden = serde_json::to_string(&text).unwrap();
+        text =
+            format!("{}{{\"$serde_json::private::RawValue\":{hidden}}}{}", "[".repeat(120), "]".repeat(120));
+    }
+    text
+}
+
+#[tokio::test]
+async fn what_is_nested_without_end_is_kept_like_anything_else() {
+    let scene = PushScene::new().await;
+    let mut daemon = scene.ready(scene.command()).await;
+    let hidden = serde_json::to_string(&very_deep()).unwrap();
+    let custom = format!("{{\"ivruniqueid\":\"1\",\"type\":\"Queue\",\"CUSTOM_DATA\":{hidden}}}");
+    for body in [very_deep(), custom, "[".repeat(1 << 20)] {
+        assert_eq!(scene.push(&body).await.body, KEPT);
+    }
+    assert_eq!(daemon.ended(), None);
+    let stored = scene.stored().await;
+    assert!(stored.len() == 3 && stored.contains(&"1 Queue new x1".to_owned()), "{stored:?}");
+}
+
+#[tokio::test]
+async fn the_query_counts_where_there_is_no_body_and_a_body_where_there_is_one() {
+    let scene = PushScene::new().await;
+    let _daemon = scene.ready(scene.command()).await;
+    let path = format!("/push/{ACCOUNT}/{KEY}");
+    let asked = scene.post(&format!("{path}?ivruniqueid=1&type=Queue"), "application/json", "").await;
+    assert_eq!(asked.body, KEPT);
+    let body = record("2");
+    let get = format!(
+        "GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    assert_eq!(send(&scene.address, &get).await.unwrap().body, KEPT);
+    assert_eq!(scene.stored().await, ["1 Queue new x1", "2 Queue new x1"]);
+}
+
+#[tokio::test]
+async fn a_repeat_that_names_the_right_charset_makes_it_understood() {
+    let scene = PushScene::new().await;
+    let _daemon = scene.ready(scene.command()).await;
+    // UTF-16 without a mark of its order.
+    let body: String = record("1").chars().flat_map(|letter| [letter, '\0']).collect();
+    assert_eq!(scene.push_as("application/json", &body).await.body, KEPT);
+    assert!(scene.stored().await[0].starts_with("rejected x1"), "{:?}", scene.stored().await);
+    for repeat in 2..4 {
+        assert_eq!(scene.push_as("application/json; charset=utf-16le", &body).await.body, KEPT);
+        assert_eq!(scene.stored().await, [format!("1 Queue new x{repeat}")]);
+    }
+    let replayed =
+        "select count(*) from cdr_sync.push where content_type like '%utf-16le' and problem is null";
+    assert_eq!(scene.database.count(replayed).await, 1);
+}
+
+#[tokio::test]
+async fn what_the_database_was_too_slow_for_is_stored_all_the_same() {
+    let scene = PushScene::new().await;
+    let _daemon = scene.ready(scene.command()).await;
+    let mut held = scene.database.sql().await;
+    sqlx::raw_sql("begin; lock table cdr_sync.push in access exclusive mode")
+        .execute(&mut held)
+        .await
+        .unwrap();
+    let answered = scene.push(&record("1")).await;
+    assert_eq!(answered.status, 503, "it is not known yet whether it is kept");
+    sqlx::raw_sql("commit").execute(&mut held).await.unwrap();
+    until("the row", async || scene.stored().await == ["1 Queue new x1"]).await;
+}
+
 #[tokio::test]
 async fn it_is_on_the_disk_even_where_other_commits_need_not_be() {
     let scene = PushScene::new().await;
