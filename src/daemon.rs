@@ -266,8 +266,8 @@ impl Generation {
         let common = Common { store: store.clone(), clock: clock.clone(), leases: Leases::new(store) };
         let sound = supervisor::run(accounts, common, self.watches.clone(), stop).await;
         if let Some(notifying) = notifying {
-            // What was told and not noted would be told again.
-            let _ = notifying.await;
+            // What was told and not noted would be told again. One that rests after a panic is not waited for.
+            let _ = tokio::time::timeout(NOTIFYING, notifying).await;
         }
         Ok(sound)
     }
@@ -319,7 +319,6 @@ impl Generation {
         };
         http::PageSettings {
             poll_interval: self.config.sync.poll_interval,
-            reconcile: self.config.sync.reconcile.clone(),
             hosts: self.config.http.hosts.clone(),
             accounts: self.config.accounts.iter().map(settings).collect(),
         }

@@ -67,8 +67,6 @@ struct CurrentView {
 pub struct PageSettings {
     /// `sync.poll_interval`, from which the lag that still counts as fresh is derived.
     pub poll_interval: TimeDelta,
-    /// `sync.reconcile`: the ages at which every stretch is read again.
-    pub reconcile: Vec<TimeDelta>,
     /// `http.hosts`: the host names under which the page is served, besides IP addresses and `localhost`.
     pub hosts: Vec<String>,
     /// The configured accounts by name.

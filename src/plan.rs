@@ -28,7 +28,7 @@ use crate::plan::ledger::{Ledger, LedgerChange, Recheck};
 use crate::read::request::{Hold, Outcome, Reason, Reply, Request};
 use crate::read::{Context, Reading, ReadingSettings};
 use crate::window::bounds::{aligned, floor};
-use crate::window::coverage::{Stretch, reread_slack};
+use crate::window::coverage::Stretch;
 use crate::window::lacking::Lacking;
 use crate::window::{Lane, Order, Window};
 
@@ -86,7 +86,7 @@ impl PlanSettings {
         if age == self.lookback {
             return self.lookback_every * 3;
         }
-        reread_slack(age, self.poll_interval)
+        (age / 24).min(TimeDelta::hours(12)).max(self.poll_interval)
     }
 }
 

@@ -35,7 +35,7 @@ pub mod lateness;
 pub mod lease;
 pub mod ledger;
 mod merge;
-mod migration;
+pub(crate) mod migration;
 pub mod missing;
 pub(crate) mod notice;
 mod number;

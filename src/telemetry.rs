@@ -14,13 +14,14 @@ use std::time::Duration;
 
 use prometheus::IntCounter;
 use tracing::Subscriber;
-use tracing_subscriber::filter::{FilterExt, LevelFilter, filter_fn};
+use tracing_subscriber::filter::{FilterExt, LevelFilter, dynamic_filter_fn, filter_fn};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, Registry};
 
 use crate::config::{LogConfig, LogFormat};
+use crate::store::migration::is_migrating;
 use lines::Lines;
 
 /// How long pending lines may take when the process ends; the rest is lost.
@@ -124,6 +125,9 @@ fn may_hold_secrets(target: &str) -> bool {
     target.starts_with("sqlx_postgres::options")
 }
 
+/// What PostgreSQL says, as sqlx logs it.
+const NOTICE: &str = "sqlx::postgres::notice";
+
 type BoxedLayer = Box<dyn Layer<Registry> + Send + Sync>;
 
 fn subscriber<W>(
@@ -138,6 +142,8 @@ where
 {
     // Lines have what they need in their own fields; spans are for traces and would only repeat it.
     let filter = filter.and(filter_fn(|what| !what.is_span() && !may_hold_secrets(what.target())));
+    // Not `filter_fn`, whose answer would be kept.
+    let filter = filter.and(dynamic_filter_fn(|what, _| what.target() != NOTICE || is_migrating()));
     let lines = tracing_subscriber::fmt::layer().with_writer(writer).with_ansi(colour);
     let lines: BoxedLayer = match format {
         LogFormat::Json => {
@@ -271,14 +277,21 @@ pub(crate) mod tests {
 
     #[test]
     fn what_postgresql_says_to_a_migration_is_logged_and_statements_are_not() {
-        let said = written(LogFormat::Json, || {
+        let say = |what: &str| {
             // The driver asks first.
             if tracing::enabled!(target: "sqlx::postgres::notice", tracing::Level::INFO) {
-                tracing::info!(target: "sqlx::postgres::notice", "the role was not created");
+                tracing::info!(target: "sqlx::postgres::notice", "{what}");
             }
+        };
+        let said = written(LogFormat::Json, || {
+            say("a library has changed");
+            let heard = crate::store::migration::Heard::begin();
+            say("the role was not created");
             tracing::info!(target: "sqlx::query", "select 1");
+            drop(heard);
+            say("a library has changed");
         });
-        assert!(said.contains("the role was not created") && !said.contains("select 1"), "{said}");
+        assert!(said.contains("the role was not created") && said.lines().count() == 1, "{said}");
     }
 
     #[test]

@@ -197,7 +197,8 @@ async fn report_asked(
                     request.to.format("%Y-%m-%d %H:%M:%S UTC")
                 );
                 if request.state == "done" {
-                    println!("{name}: the daemon has read {span} again");
+                    let remark = request.error.as_deref().map(|remark| format!(": {}", printable(remark)));
+                    println!("{name}: the daemon has read {span} again{}", remark.unwrap_or_default());
                 } else {
                     // Whoever ends a request by hand need not say why.
                     let error = request.error.as_deref().unwrap_or("withdrawn");

@@ -19,9 +19,10 @@ const FIRST: i32 = 500;
 /// Cleans up at once and then every hour. Calls are deleted of configured accounts only.
 pub(super) async fn run(store: Store, clock: Clock, config: Config) {
     let retention = config.retention;
-    let is_configured = |name: &str| config.accounts.iter().any(|account| account.name == name);
+    let configured: Vec<String> = config.accounts.iter().map(|account| account.name.clone()).collect();
     loop {
         let mut steps = vec![clean_up(&store, &clock, retention).await];
+        steps.push(store.end_abandoned_work(&configured, clock.now()).await);
         match store.account_names().await {
             Ok(accounts) => {
                 for account in accounts {
@@ -29,7 +30,7 @@ pub(super) async fn run(store: Store, clock: Clock, config: Config) {
                     steps.push(empty_applied_pushes(&store, &clock, &account, config.push.keep).await);
                     // One account does not keep the others from being cleaned up.
                     if let Some(kept) = retention.calls
-                        && is_configured(&account)
+                        && configured.contains(&account)
                     {
                         steps.push(delete_older(&store, &account, kept).await);
                     }

@@ -17,8 +17,7 @@ use crate::health::{Problem, allowance, problems, state, status};
 use crate::store::activity::{Activity, Backfill, HourOfCalls, RecentRead};
 use crate::store::lateness::Completeness;
 use crate::voicenter::said::printable;
-use crate::window::coverage::{Stretch, reread_slack};
-use crate::window::{Lane, Window};
+use crate::window::Lane;
 
 /// Up to this many accounts are described in full; of more accounts only those that the page asks for, as many at most.
 /// One takes up some 40 kB, most of it a year of days.
@@ -82,6 +81,8 @@ fn account_json(page: &PageSettings, facts: &AccountFacts, now: DateTime<Utc>) -
         "standing": state(facts, poll, now),
         "unread_seconds": unread.num_seconds(),
         "wanted_seconds": (end - start).num_seconds().max(0),
+        // Whoever leads it knows.
+        "overdue_seconds": progress.as_ref().filter(|progress| progress.leads).map(|progress| progress.overdue.num_seconds()),
         "problems": problems.iter().map(problem_json).collect::<Vec<_>>(),
         "reading": progress.and_then(|progress| progress.reading)
             .map(|(lane, window)| json!({ "lane": lane.as_str(), "from": window.from(), "to": window.to() })),
@@ -112,7 +113,6 @@ fn add_details(
     let drawn_end = end.max(now - allowance(page.poll_interval)).max(start);
     account["eta_seconds"] = json!(activity.backfill.and_then(|backfill| eta(backfill, *unread, now)));
     account["calendar"] = json!(calendar(start, drawn_end, overview.coverage.stretches(), &gaps));
-    account["overdue_seconds"] = json!(overdue(page, facts, now).num_seconds());
     account["gaps"] = overview
         .gaps
         .iter()
@@ -158,22 +158,6 @@ fn problem_json(problem: &Problem) -> Value {
     // `mend` is the older name of the advice, for the same pages.
     let handbook = format!("docs/operations.md#{}", kind.section());
     json!({ "level": level, "kind": kind, "text": text, "advice": advice, "mend": advice, "handbook": handbook })
-}
-
-/// How much of the time was not read again at an age of `sync.reconcile` that it reached; what lies under a gap is shown as one.
-fn overdue(page: &PageSettings, facts: &AccountFacts, now: DateTime<Utc>) -> TimeDelta {
-    let AccountFacts { status, overview, .. } = facts;
-    let (start, _) = wanted(facts, now);
-    let mut kept = overview.coverage.clone();
-    overview.gaps.iter().for_each(|gap| kept.uncover(gap.window));
-    let late = |age: TimeDelta| now - age - reread_slack(age, page.poll_interval);
-    // Paused, nothing is due.
-    let ages = page.reconcile.iter().filter(|_| status.pause.is_none());
-    let of_stretch = |stretch: &Stretch| {
-        let age = ages.clone().find(|age| **age > stretch.reread_age)?;
-        Window::new(stretch.window.from().max(start), stretch.window.to().min(late(*age)))
-    };
-    kept.stretches().iter().filter_map(of_stretch).map(|window| window.len()).sum()
 }
 
 /// When history will be filled at the pace of the last hour; `None` if that hour shows no progress.

@@ -56,7 +56,7 @@ function facts(account, now) {
   const read = account.wanted_seconds ? 1 - account.unread_seconds / account.wanted_seconds : 0;
   const from = status.history_from && instant(status.history_from);
   box.append(fact('history', account.unread_seconds > 0 ? `${(Math.floor(read * 1000) / 10).toFixed(1)} %` : from ? 'complete' : '–', from ? `from ${day(from)}` : ''));
-  if (account.overdue_seconds !== undefined) box.append(fact('read again', account.overdue_seconds ? `${span(account.overdue_seconds)} overdue` : 'on time', ''));
+  if (Number.isFinite(account.overdue_seconds)) box.append(fact('read again', account.overdue_seconds ? `${span(account.overdue_seconds)} overdue` : 'on time', ''));
   if (account.completeness) box.append(settled(account.completeness));
   box.append(fact('open gaps', number(status.open_gaps), status.open_gaps ? 'see below' : ''));
   box.append(fact('rejected records', number(status.rejected_records), ''));
@@ -282,8 +282,22 @@ function draw(account, now, many) {
   return box;
 }
 
+// Drawn anew, an alert is read out again.
+let alarm = '';
+
 function trouble(text, advice, handbook) {
+  if (alarm === (text || '')) return;
+  alarm = text || '';
   document.getElementById('trouble').replaceChildren(...(text ? problems([{ level: 'bad', text, advice, handbook }]) : []));
+}
+
+// How to find what has the focus after everything is drawn anew: by its account, and its number among what can have it there.
+function place(element) {
+  const name = element?.closest('[data-account]')?.dataset.account;
+  if (name === undefined) return null;
+  const all = () => [...document.querySelectorAll('[data-account]')].find((one) => one.dataset.account === name)?.querySelectorAll('a, summary, .scroll') || [];
+  const number = [...all()].indexOf(element);
+  return () => all()[number];
 }
 
 async function update() {
@@ -301,9 +315,11 @@ async function update() {
     const accounts = many ? [...data.accounts].sort((one, other) => rank(one) - rank(other)) : data.accounts;
     const cards = accounts.map((account) => draw(account, now, many));
     for (const name of data.starting) cards.push(el('article', { class: 'account' }, el('div', { class: 'title' }, el('h2', {}, name), el('span', { class: 'badge starting' }, 'starting'))));
+    const focused = place(document.activeElement);
     const scrolled = [...document.querySelectorAll('.scroll')].map((box) => box.scrollLeft);
     document.getElementById('accounts').replaceChildren(...cards);
     document.querySelectorAll('.scroll').forEach((box, i) => { box.scrollLeft = scrolled[i] || 0; });
+    focused?.()?.focus({ preventScroll: true });
     const bad = data.accounts.some((account) => account.problems.some((problem) => problem.level === 'bad'));
     document.title = (bad ? '✗ ' : '') + 'cdr-sync';
     document.getElementById('clock').textContent = `${day(now)} ${clock(now)} UTC, like all times here; updates every ${EVERY_MS / 1000} s`;

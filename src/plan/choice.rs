@@ -6,7 +6,7 @@ use super::gaps::is_due;
 use super::{Mode, Planner};
 use crate::read::request::Reason;
 use crate::window::bounds::{ceil, floor};
-use crate::window::coverage::Coverage;
+use crate::window::coverage::{Coverage, Stretch};
 use crate::window::{Lane, Order, Window};
 
 /// A reason, an order, and the windows to read.
@@ -155,6 +155,18 @@ impl Planner {
         }
         let windows = due.stretches().iter().flat_map(|stretch| self.readable(stretch.window));
         windows.flat_map(|window| self.chunks(window, now)).collect()
+    }
+
+    /// How much was not read again in time at an age that it reached. What cannot be read, or lies under a gap, does not count.
+    pub fn overdue(&self, now: DateTime<Utc>) -> TimeDelta {
+        let (reached, from) = (self.api_clock.reached(now), self.first_instant(now));
+        let of_stretch = |stretch: &Stretch| {
+            let age = self.settings.ages().find(|age| *age > stretch.reread_age)?;
+            let to = stretch.window.to().min(reached - age - self.settings.slack(age));
+            Window::new(stretch.window.from().max(from), to)
+        };
+        let late = self.ledger.coverage.stretches().iter().filter_map(of_stretch);
+        late.flat_map(|window| self.readable(window)).map(|window| window.len()).sum()
     }
 
     /// The newest stretch of history that was never read.

@@ -1,5 +1,7 @@
 //! Migrations: forward only, each applied once, safe if several processes start at once.
 
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use sha2::{Digest, Sha256};
 
 use super::{Store, StoreError, Tx, sql_as, sql_value};
@@ -84,6 +86,31 @@ begin
     end loop;
 end $$";
 
+/// How many migrations run in this process.
+static MIGRATING: AtomicU32 = AtomicU32::new(0);
+
+/// Returns `true` while what PostgreSQL says is said to a migration. At other times it speaks of what operators know, such as at
+/// every new connection that a library has changed, or what somebody's trigger says of a call.
+pub(crate) fn is_migrating() -> bool {
+    MIGRATING.load(Ordering::Relaxed) > 0
+}
+
+/// What PostgreSQL says is heard until it is dropped.
+pub(crate) struct Heard;
+
+impl Heard {
+    pub(crate) fn begin() -> Self {
+        MIGRATING.fetch_add(1, Ordering::Relaxed);
+        Self
+    }
+}
+
+impl Drop for Heard {
+    fn drop(&mut self) {
+        MIGRATING.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// How the database's schema compares with this program.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SchemaState {
@@ -107,6 +134,7 @@ impl Store {
         if state.pending.is_empty() {
             return Ok(state);
         }
+        let _heard = Heard::begin();
         // Building an index on a large table may take very long.
         self.at_length(async |mut tx| {
             sqlx::query("select pg_advisory_xact_lock($1)")

@@ -57,15 +57,38 @@ impl Store {
                     .execute(&mut *tx)
                     .await?;
             }
-            sql(NOBODY_CAME)
-                .bind(account)
-                .bind(now.checked_sub_signed(NOBODY_CAME_AFTER).unwrap_or(DateTime::<Utc>::MIN_UTC))
-                .bind(interval(NOBODY_CAME_AFTER))
-                .execute(&mut *tx)
-                .await?;
             let left_out = trim_rejected(&mut tx, account, most).await?;
             tx.commit().await?;
             Ok(left_out)
+        })
+        .await
+    }
+
+    /// Ends the requests of accounts that are not among `configured` and that no daemon has worked for, either: they would wait
+    /// for ever. What is paused goes on waiting.
+    pub async fn end_abandoned_work(
+        &self,
+        configured: &[String],
+        now: DateTime<Utc>,
+    ) -> Result<(), StoreError> {
+        self.soon(async {
+            let mut tx = self.begin().await?;
+            // By both clocks: one that is fast ends nothing.
+            sql("update cdr_sync.request r
+                 set state = 'failed', finished_at = clock_timestamp(),
+                     error = 'no daemon has worked for this account for 7 days'
+                 where r.state in ('waiting', 'running') and r.account <> all ($1)
+                   and greatest(r.requested_at, r.started_at) < least($2, clock_timestamp() - $3)
+                   and not exists (select from cdr_sync.lease l
+                                   where l.account = r.account and l.expires_at > clock_timestamp() - $3)
+                   and not exists (select from cdr_sync.account a
+                                   where a.name = r.account and a.pause_since is not null)")
+            .bind(configured)
+            .bind(now.checked_sub_signed(NOBODY_CAME_AFTER).unwrap_or(DateTime::<Utc>::MIN_UTC))
+            .bind(interval(NOBODY_CAME_AFTER))
+            .execute(&mut *tx)
+            .await?;
+            tx.commit().await
         })
         .await
     }
@@ -125,17 +148,6 @@ const DONE: [(&str, TimeDelta); 5] = [
         SUMS_KEPT,
     ),
 ];
-
-/// Ends what nobody works off: the account is configured nowhere any more. What is paused or led goes on waiting. By both
-/// clocks, as above.
-const NOBODY_CAME: &str = "
-    update cdr_sync.request r
-    set state = 'failed', finished_at = clock_timestamp(), error = 'no daemon has worked for this account for 7 days'
-    where r.account = $1 and r.state in ('waiting', 'running')
-      and greatest(r.requested_at, r.started_at) < least($2, clock_timestamp() - $3)
-      and not exists (select from cdr_sync.lease l
-                      where l.account = $1 and l.expires_at > clock_timestamp() - $3)
-      and not exists (select from cdr_sync.account a where a.name = $1 and a.pause_since is not null)";
 
 async fn trim_rejected(
     conn: &mut PgConnection,

@@ -28,7 +28,7 @@ pub struct WorkRequest {
     pub state: String,
     /// From 0 to 1.
     pub progress: f32,
-    /// Why it failed.
+    /// Why it failed, or what of it was not kept.
     pub error: Option<String>,
 }
 
@@ -66,7 +66,8 @@ pub(crate) struct WorkNote {
     /// From 0 to 1.
     pub(crate) progress: f32,
     pub(crate) has_ended: bool,
-    /// Why it failed.
+    pub(crate) has_failed: bool,
+    /// Why it failed, or what is to be said of it.
     pub(crate) error: Option<String>,
 }
 
@@ -214,15 +215,16 @@ impl Store {
         let ids: Vec<i64> = notes.iter().map(|note| note.id).collect();
         let progress: Vec<f32> = notes.iter().map(|note| note.progress).collect();
         let ended: Vec<bool> = notes.iter().map(|note| note.has_ended).collect();
+        let failed: Vec<bool> = notes.iter().map(|note| note.has_failed).collect();
         let errors: Vec<Option<&str>> = notes.iter().map(|note| note.error.as_deref()).collect();
         self.soon(async {
             let mut tx = self.begin().await?;
             let written: Vec<i64> = sqlx::query_scalar(AssertSqlSafe(format!(
                 "update cdr_sync.request r
                  set progress = n.progress, error = n.error,
-                     state = case when not n.has_ended then r.state when n.error is null then 'done' else 'failed' end,
+                     state = case when not n.has_ended then r.state when n.has_failed then 'failed' else 'done' end,
                      finished_at = case when n.has_ended then clock_timestamp() end
-                 from unnest($3::bigint[], $4::real[], $5::boolean[], $6::text[]) n (id, progress, has_ended, error)
+                 from unnest($3::bigint[], $4::real[], $5::boolean[], $6::boolean[], $7::text[]) n (id, progress, has_ended, has_failed, error)
                  where r.account = $1 and r.id = n.id and r.id in (select free.id from ({FREE}) free) and {LEADS}
                  returning r.id"
             )))
@@ -232,6 +234,7 @@ impl Store {
             .bind(ids)
             .bind(progress)
             .bind(ended)
+            .bind(failed)
             .bind(errors)
             .fetch_all(&mut *tx)
             .await?;

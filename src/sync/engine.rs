@@ -132,9 +132,10 @@ impl Engine {
         let Loaded { ledger, count, remembered, ids_refuted_at } =
             loading::load(&store, &account, now).await?;
         let planner = Planner::new(account.settings.clone(), mode, ledger, now);
-        let unread = planner.unread(now);
+        let (unread, overdue) = (planner.unread(now), planner.overdue(now));
         watch.update(|progress| {
             progress.unread = unread;
+            progress.overdue = overdue;
             progress.unread_at_start = unread;
         });
         let mut fetcher = Fetcher::new(account, clock, &remembered, watch);
@@ -212,9 +213,11 @@ impl Engine {
             Next::Wait(until) => {
                 // What the commit says about missing records may be due before `until`.
                 let stored = self.settle().await?;
+                let overdue = self.planner.overdue(now);
                 self.fetcher.watch.update(|progress| {
                     progress.reading = None;
                     progress.caught_up = true;
+                    progress.overdue = overdue;
                 });
                 Ok(if stored { TickOutcome::Idle(now) } else { TickOutcome::Idle(until) })
             }

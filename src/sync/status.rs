@@ -29,6 +29,8 @@ pub struct Progress {
     pub rejected: u64,
     /// History still to be read for the first time.
     pub unread: TimeDelta,
+    /// What was not read again in time, at an age of `sync.reconcile` that it reached.
+    pub overdue: TimeDelta,
     /// What was unread when the engine started.
     pub unread_at_start: TimeDelta,
     /// The lane and window being read at present.

@@ -5,11 +5,6 @@ use chrono::{DateTime, TimeDelta, Utc};
 use crate::window::Window;
 use crate::window::lacking::Lacking;
 
-/// How long a stretch may wait beyond an age of `sync.reconcile` before its re-read is overdue.
-pub fn reread_slack(age: TimeDelta, poll_interval: TimeDelta) -> TimeDelta {
-    (age / 24).min(TimeDelta::hours(12)).max(poll_interval)
-}
-
 /// A stretch of time that was read completely.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Stretch {

@@ -43,7 +43,7 @@ const MAY_KNOW: [(&str, &[&str]); 23] = [
     ("receiver", &["push", "store", "clock", "metrics", "http", "config"]),
     ("setup", &["plan", "read", "voicenter", "store", "rate_limit", "sync", "config"]),
     ("systemd", &["clock"]),
-    ("telemetry", &["clock", "voicenter", "config"]),
+    ("telemetry", &["clock", "voicenter", "store", "config"]),
     (
         "daemon",
         &[

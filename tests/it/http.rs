@@ -26,11 +26,11 @@ pub fn now() -> DateTime<Utc> {
 /// What serves an account that may make 30 requests a minute, under these names.
 pub fn web(store: Store, clock: ManualClock, account: &str, hosts: Vec<String>) -> Web {
     let metrics = Metrics::new().unwrap();
-    let shown =
-        AccountSettings { requests_per_minute: 30, watch: ProgressWatch::new(metrics.account(account)) };
+    let watch = ProgressWatch::new(metrics.account(account));
+    watch.update(|progress| (progress.leads, progress.overdue) = (true, TimeDelta::hours(150)));
+    let shown = AccountSettings { requests_per_minute: 30, watch };
     let settings = PageSettings {
         poll_interval: TimeDelta::seconds(60),
-        reconcile: vec![TimeDelta::days(1), TimeDelta::days(7)],
         hosts,
         accounts: [(account.to_owned(), shown)].into(),
     };

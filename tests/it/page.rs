@@ -42,6 +42,7 @@ impl PageScene {
         let (counted, url) = (overviews.clone(), database.url().to_owned());
         let (frame, opener) = (Html(FRAME), Html(OPENER));
         let router = web.router().route("/frame", get(async move || frame));
+        let router = router.route("/keyboard", get(async || Html(KEYBOARD)));
         let router = router.route("/axe", get(async || Html(AXE))).route("/axe.js", get(async || axe()));
         let router = router.route("/opener", get(async move || opener)).layer(middleware::from_fn(
             move |request: Request, next: Next| {
@@ -124,6 +125,17 @@ setInterval(() => {
 }, 200);
 </script>"#;
 
+/// A page in which somebody has gone to the first link or summary by keyboard; what has the focus after it was drawn anew.
+const KEYBOARD: &str = r#"<!doctype html><iframe src="/" width="1100" height="740"></iframe><p id="focus"></p><script>
+const frame = document.querySelector('iframe');
+setInterval(() => {
+  const page = frame.contentDocument;
+  if (!page || !page.body || !page.body.dataset.updates) return;
+  if (page.body.dataset.updates === '1') page.querySelector('article summary').focus();
+  else document.getElementById('focus').textContent = `the focus is on ${page.activeElement.tagName} after ${page.body.dataset.updates} updates`;
+}, 200);
+</script>"#;
+
 /// The drawn page copied into a document without its policy, which axe-core could not run under, and what that says.
 const AXE: &str = r#"<!doctype html><iframe id="page" width="1100" height="900"></iframe><iframe id="copy" width="1100" height="900"></iframe>
 <p id="found"></p><script>
@@ -197,7 +209,6 @@ mod needs_chromium {
         assert!(dom.contains("Calls for charts: 24.9 % built, 482 records to go"), "{dom}");
         assert!(dom.contains("of 1,800 allowed") && dom.contains("newest calls: 1"), "{dom}");
         assert!(dom.contains("host-1") && dom.contains("process 7"), "{dom}");
-        // Those of the 12th to the 16th at seven days, those of the 20th to the 22nd at one.
         assert!(dom.contains("<b>6 d 6 h overdue</b>"), "{dom}");
         assert!(dom.contains("2026-11-23 10:20:") && dom.contains(" UTC, like all times here"), "{dom}");
         for secret in ["0501234567", "Dana Levi", "call17"] {
@@ -248,6 +259,13 @@ mod needs_chromium {
         let drawn = dom.split("<p id=\"width\">content is ").nth(1);
         let width = drawn.and_then(|rest| rest.split(' ').next()).and_then(|word| word.parse::<u32>().ok());
         assert!(width.is_some_and(|width| width <= 360), "{dom}");
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn the_focus_stays_where_it_is_while_the_page_is_drawn_anew() {
+        let scene = PageScene::new("").await;
+        let dom = scene.dom("/keyboard", 17).await;
+        assert!(dom.contains("the focus is on SUMMARY after ") && !dom.contains(" after 1 "), "{dom}");
     }
 
     mod needs_axe {

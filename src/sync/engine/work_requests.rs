@@ -143,12 +143,20 @@ impl Engine {
                 };
                 if taken.end.is_none() && done >= taken.noted + STEP {
                     taken.noted = done;
-                    notes.push(WorkNote { id: taken.id, progress: done, has_ended: false, error: None });
+                    notes.push(WorkNote {
+                        id: taken.id,
+                        progress: done,
+                        has_ended: false,
+                        has_failed: false,
+                        error: None,
+                    });
                 }
             }
             if let Some(end) = taken.end {
                 let error = why_failed(end, taken, &self.planner, now);
-                notes.push(WorkNote { id: taken.id, progress: 1.0, has_ended: true, error });
+                let has_failed = error.is_some();
+                let error = error.or_else(|| not_kept(taken));
+                notes.push(WorkNote { id: taken.id, progress: 1.0, has_ended: true, has_failed, error });
             }
         }
         if notes.is_empty() {
@@ -176,13 +184,19 @@ fn why_failed(end: End, taken: &Taken, planner: &Planner, now: DateTime<Utc>) ->
             if unread > 0 {
                 return Some(format!("{unread} spans of it could not be read: see cdr-sync gaps"));
             }
-            let instant = |at: DateTime<Utc>| at.format("%Y-%m-%d %H:%M:%S UTC");
-            if let Some(oldest) = planner.oldest_of_api(now).filter(|oldest| *oldest > window.from()) {
-                return Some(format!("the API has no calls before {}", instant(oldest)));
-            }
-            let floor = instant(taken.kept_from?);
-            Some(format!("what is older than {floor} is not kept (retention.calls); the rest was read"))
+            let oldest = planner.oldest_of_api(now).filter(|oldest| *oldest > window.from())?;
+            Some(format!("the API has no calls before {}", instant(oldest)))
         }
         (End::Read, None) => None,
     }
+}
+
+/// What of an ended request was not read, because it is not kept: no failure, as without a daemon.
+fn not_kept(taken: &Taken) -> Option<String> {
+    let floor = instant(taken.kept_from?);
+    Some(format!("what is older than {floor} is not kept (retention.calls); the rest was read"))
+}
+
+fn instant(at: DateTime<Utc>) -> impl std::fmt::Display {
+    at.format("%Y-%m-%d %H:%M:%S UTC")
 }

@@ -89,7 +89,7 @@ async fn the_row_says_what_of_a_span_is_not_kept() {
     engine.take_on_work(&[1].into()).await;
     a_minute(&scene, &mut engine).await;
     let rows = rows(&scene).await;
-    assert!(rows[0].starts_with("failed 1 t t what is older than 2026-06-14 21:00:00 UTC"), "{rows:?}");
+    assert!(rows[0].starts_with("done 1 t t what is older than 2026-06-14 21:00:00 UTC"), "{rows:?}");
     assert!(rows[0].ends_with(" is not kept (retention.calls); the rest was read"), "{rows:?}");
     let kept = "select count(*) from voicenter.cdr where duration_seconds = 4711 and started_at >= '2026-06-14 21:00Z'";
     assert_eq!(scene.database.count(kept).await, 0);
@@ -178,4 +178,24 @@ async fn what_is_deleted_is_not_read_and_who_lost_the_lead_writes_nothing() {
     ask(&scene, &format!("tstzrange('{}', '{}')", span.from(), span.to())).await;
     engine.take_on_work(&[2].into()).await;
     assert_eq!(rows(&scene).await[1], "waiting 0 f f");
+}
+
+#[tokio::test]
+async fn what_is_overdue_is_known_until_it_is_read_again() {
+    let (scene, _) = damaged().await;
+    let mut engine = scene.engine(Mode::Daemon, ProgressWatch::default()).await;
+    a_minute(&scene, &mut engine).await;
+    assert_eq!(engine.planner().overdue(scene.now()), TimeDelta::zero());
+    // Nobody has read for three days: what was two days old or less had not been read at the age of one.
+    scene.clock.advance(days(3));
+    // By the slower of both clocks: an answer shows what time it is at the API.
+    let mut overdue = TimeDelta::zero();
+    for _ in 0..5 {
+        engine.tick().await.unwrap();
+        overdue = overdue.max(engine.planner().overdue(scene.now()));
+    }
+    assert!(overdue > TimeDelta::hours(20) && overdue < days(10), "{overdue}");
+    scene.live(&mut engine, scene.now() + TimeDelta::hours(2)).await;
+    assert_eq!(engine.planner().overdue(scene.now()), TimeDelta::zero());
+    engine.close().await.unwrap();
 }

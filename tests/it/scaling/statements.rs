@@ -26,7 +26,7 @@ const TELLING: &str = "what people are told of, a few small rows of accounts in 
 const LEADING: &str = "who leads, one small row for each account";
 
 /// What is not bound to one account, and why: the file or function, a part of the statement, the reason.
-const OF_ALL_ACCOUNTS: [(&str, &str, &str); 33] = [
+const OF_ALL_ACCOUNTS: [(&str, &str, &str); 34] = [
     ("store/account.rs", "coalesce(m.suspicious, 0)", ALL),
     ("store/account.rs", "delete from cdr_sync.lease where account in ($1, $2)", "renames an account"),
     ("store/account.rs", "delete from cdr_sync.notice where account in ($1, $2)", "renames an account"),
@@ -60,6 +60,7 @@ const OF_ALL_ACCOUNTS: [(&str, &str, &str); 33] = [
     ("store/shared_calls.rs", "count(*) from cdr_sync.account", "compares accounts"),
     ("store/shared_calls.rs", "shared.found", "compares accounts"),
     ("store/shared_calls.rs", "sampled as (", "compares accounts"),
+    ("store/trim.rs", "no daemon has worked for this account", HOUSEKEEPING),
     ("store/trim.rs", "select name from cdr_sync.account order by name", HOUSEKEEPING),
     ("store/trim.rs", "rejected_left_out > 0", ALL),
     ("store/window_read.rs", "delete from cdr_sync.window_read", HOUSEKEEPING),

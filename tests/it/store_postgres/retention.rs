@@ -325,8 +325,9 @@ async fn what_no_daemon_comes_for_ends_after_a_week_and_says_so() {
         )
     };
     let told = "select concat_ws(' ', state, error) from cdr_sync.request order by requested_at";
-    let trim = async || {
-        scene.store.trim_ledger(ACCOUNT, crate::support::dates::present(), Default::default()).await.unwrap();
+    let end = async |configured: &[&str]| {
+        let configured: Vec<String> = configured.iter().map(|name| (*name).to_owned()).collect();
+        scene.store.end_abandoned_work(&configured, crate::support::dates::present()).await.unwrap();
         scene.database.lines(told).await
     };
     scene.database.execute(&ask(ACCOUNT, 8)).await;
@@ -335,16 +336,17 @@ async fn what_no_daemon_comes_for_ends_after_a_week_and_says_so() {
     let led =
         format!("insert into cdr_sync.lease values ('{ACCOUNT}', 'x', 'x', now(), now() + interval '30 s')");
     scene.database.execute(&led).await;
-    assert_eq!(trim().await, ["waiting", "waiting"]);
+    assert_eq!(end(&[]).await, ["waiting", "waiting"]);
     let paused =
         "delete from cdr_sync.lease; update cdr_sync.account set pause_since = now(), pause_by = 'x'";
     scene.database.execute(paused).await;
-    assert_eq!(trim().await, ["waiting", "waiting"]);
+    assert_eq!(end(&[]).await, ["waiting", "waiting"]);
     scene.database.execute("update cdr_sync.account set pause_since = null, pause_by = null").await;
+    // A daemon with this account in its configuration comes to it.
+    assert_eq!(end(&["other", ACCOUNT]).await, ["waiting", "waiting"]);
     let nobody = "failed no daemon has worked for this account for 7 days";
-    assert_eq!(trim().await, [nobody, "waiting"]);
-    // Nobody ever works for an account that does not exist.
-    let refused =
-        sqlx::raw_sql(sqlx::AssertSqlSafe(ask("mian", 0))).execute(&mut scene.database.sql().await).await;
-    assert!(refused.unwrap_err().to_string().contains("request_account_fkey"));
+    assert_eq!(end(&["other"]).await, [nobody, "waiting"]);
+    // A name that was mistyped is known to nobody.
+    scene.database.execute(&ask("mian", 8)).await;
+    assert_eq!(end(&[ACCOUNT]).await.iter().filter(|row| *row == nobody).count(), 2);
 }
