@@ -83,6 +83,9 @@ fn what_is_referred_to_exists() {
         for (number, line) in text.lines().enumerate() {
             let line = if is_page { line } else { comment(line) };
             for (name, heading) in references(line) {
+                // The daemon serves the same files.
+                let name =
+                    name.split_once("/docs/").map_or(name.clone(), |(_, served)| format!("docs/{served}"));
                 // Pages link relative to themselves, everything else names pages from the root.
                 let beside = path.parent().unwrap().join(&name);
                 let page = if is_page && beside.exists() { beside } else { PathBuf::from(&name) };
