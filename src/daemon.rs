@@ -21,6 +21,7 @@ pub(crate) use reload::Reloads;
 use crate::clock::{Clock, jitter};
 use crate::config::{AccountConfig, Config};
 use crate::http::{self, AccountSettings, BindError, Web};
+use crate::joining::Joining;
 use crate::metrics::{Metrics, MetricsError};
 use crate::notify::{Notifier, Sender};
 use crate::receiver::{self, Receiver, ReceiverBindError, ReceiverLimits};
@@ -132,8 +133,13 @@ impl Daemon {
         let sound = loop {
             let next = {
                 let own_stop = stop.child_token();
-                let mut keeping =
-                    std::pin::pin!(generation.keep_in_sync(&web, &clock, is_guest, own_stop.clone()));
+                let mut keeping = std::pin::pin!(generation.keep_in_sync(
+                    &web,
+                    &receiver,
+                    &clock,
+                    is_guest,
+                    own_stop.clone()
+                ));
                 let next = tokio::select! {
                     sound = &mut keeping => break sound?,
                     next = generation.next(reloads.as_mut()) => next,
@@ -227,6 +233,7 @@ impl Generation {
     async fn keep_in_sync(
         &self,
         web: &Web,
+        receiver: &Receiver,
         clock: &Clock,
         is_guest: bool,
         stop: CancellationToken,
@@ -262,6 +269,10 @@ impl Generation {
         let _folding = background::start("folding", clock, metrics, move || {
             folding::run(folded.clone(), own_clock.clone(), is_guest.then(|| names.clone()))
         });
+        let joining = Joining::new(config, store.clone(), clock.clone(), metrics.clone());
+        let receiver = receiver.clone();
+        let _joining =
+            background::start("joining", clock, metrics, move || joining.clone().run(receiver.clone()));
         show_last_successes(store, &self.watches).await;
         let common = Common { store: store.clone(), clock: clock.clone(), leases: Leases::new(store) };
         let sound = supervisor::run(accounts, common, self.watches.clone(), stop).await;

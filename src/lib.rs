@@ -16,6 +16,7 @@ mod daemon;
 pub mod demo;
 pub mod health;
 pub mod http;
+pub mod joining;
 pub mod metrics;
 mod notify;
 pub mod phone_number;

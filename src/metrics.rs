@@ -24,7 +24,7 @@ pub use ledger::LedgerFacts;
 use ledger::LedgerFamilies;
 use process::ProcessFamilies;
 use push::PushFamilies;
-pub(crate) use push::PushOutcome;
+pub(crate) use push::{PushOutcome, PushState};
 
 /// Why a window was divided, as the label `reason` says it.
 const SPLIT_REASONS: [&str; 6] =

@@ -1,13 +1,17 @@
 //! CDR notifications, which Voicenter pushes when a call has ended: their keys, and what is in them. Values in, values out.
 
 mod body;
+mod facts;
 mod fields;
+mod join;
 mod key;
 mod plain_json;
 mod pushed_call;
 mod time_base;
 
 pub use body::{DecodeError, decode};
+pub use facts::Facts;
+pub use join::{Arrival, Confirmation, JoinRules, Joined, Leg, PushedRecord, RecordKey, RecordState, join};
 pub use key::{KeyHash, NotAKeyHash};
 pub use pushed_call::{Dialer, DoNotCall, PushedCall};
 pub use time_base::{TimeBase, started_at, time_base};

@@ -115,6 +115,8 @@ struct Shared {
     complained: Mutex<BTreeMap<String, DateTime<Utc>>>,
     /// Something was put into the spool.
     spooled: Notify,
+    /// Something new was put into the database.
+    stored: Notify,
 }
 
 /// The part that a new configuration replaces.
@@ -177,6 +179,7 @@ impl Receiver {
             is_spool_failing: AtomicBool::new(false),
             complained: Mutex::default(),
             spooled: Notify::new(),
+            stored: Notify::new(),
         }))
     }
 
@@ -184,6 +187,11 @@ impl Receiver {
     pub(crate) fn show(&self, config: &Config, store: Store, metrics: Metrics) {
         let new = Current::new(config, store, metrics);
         *self.0.current.write().unwrap_or_else(PoisonError::into_inner) = new;
+    }
+
+    /// Waits until a new notification was stored.
+    pub(crate) async fn has_stored(&self) {
+        self.0.stored.notified().await;
     }
 
     /// Serves on `listener` until `stop`, then ends the requests in progress.
@@ -273,7 +281,10 @@ impl Receiver {
     /// What became of a new notification; one that is not understood is logged.
     fn outcome(&self, push: &ReceivedPush, reading: &PushReading) -> PushOutcome {
         let outcome = match reading.state {
-            PushState::New => return PushOutcome::New,
+            PushState::New => {
+                self.0.stored.notify_one();
+                return PushOutcome::New;
+            }
             PushState::Rejected => PushOutcome::Rejected,
             PushState::Unsupported => PushOutcome::Unsupported,
         };

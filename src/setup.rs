@@ -12,7 +12,7 @@ use crate::read::ReadingSettings;
 use crate::read::partition::FilterPartition;
 use crate::read::verdict::AnswerLimits;
 use crate::store::{DatabaseSettings, Store, StoreError};
-use crate::sync::Account;
+use crate::sync::{Account, PushAsking};
 use crate::voicenter::{
     Client, ClientError, ClientResources, ClientSettings, Filter, Granularity, IdentityCriteria,
 };
@@ -163,6 +163,10 @@ fn build_account(
         removal_after: config.sync.removal_after,
         ignored_changes: config.sync.ignored_changes.iter().map(|field| field.to_lowercase()).collect(),
         history: config.sync.history,
+        push: config
+            .push
+            .listen
+            .map(|_| PushAsking { zone: config.push.timezone, confirm_after: config.push.confirm_after }),
         timeout: config.api.timeout,
         backoff: Backoff { min: config.api.backoff_min, max: config.api.backoff_max },
     })

@@ -56,10 +56,21 @@ pub struct Account {
     pub ignored_changes: Vec<String>,
     /// `sync.history`: `true` if replaced versions of rows are kept.
     pub history: bool,
+    /// How records are asked for that only notifications have brought; `None` where none are received.
+    pub push: Option<PushAsking>,
     /// `api.timeout`: how long a request may take.
     pub timeout: Duration,
     /// `api.backoff_min` and `api.backoff_max`: the range of waits after failures.
     pub backoff: Backoff,
+}
+
+/// How to ask for records that only notifications have brought.
+#[derive(Clone, Copy, Debug)]
+pub struct PushAsking {
+    /// `push.timezone`: the zone of the wall clock in notifications.
+    pub zone: Tz,
+    /// `push.confirm_after`: how long the pull has time to bring them by itself.
+    pub confirm_after: TimeDelta,
 }
 
 /// Waits for the database: seconds, since asking again costs no API request.

@@ -13,7 +13,7 @@ use url::Url;
 
 use super::error::nearest;
 use super::{Country, IdentityCriteria, LogFormat, Method, Pooler, WebhookForm};
-use crate::push::KeyHash;
+use crate::push::{KeyHash, TimeBase};
 
 /// Reads one value from its text; the error is what was expected.
 pub(super) type KeyKind<T> = fn(&str) -> Result<T, String>;
@@ -83,6 +83,9 @@ pub(super) const METHOD: KeyKind<Method> =
     |text| one_of(text, &[("post", Method::Post), ("get", Method::Get)]);
 pub(super) const POOLER: KeyKind<Pooler> =
     |text| one_of(text, &[("none", Pooler::None), ("transaction", Pooler::Transaction)]);
+/// What the time of pushes is counted from.
+pub(super) const TIME_BASE: KeyKind<Option<TimeBase>> =
+    |text| one_of(text, &[("auto", None), ("local", Some(TimeBase::Local)), ("utc", Some(TimeBase::Utc))]);
 pub(super) const LOG_FORMAT: KeyKind<LogFormat> =
     |text| one_of(text, &[("json", LogFormat::Json), ("pretty", LogFormat::Pretty)]);
 /// A level, optionally followed by levels for parts of the program. The filter would read any other word as the name of

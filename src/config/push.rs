@@ -4,12 +4,13 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use chrono::TimeDelta;
+use chrono_tz::Tz;
 use ipnet::IpNet;
 
 use super::error::ConfigProblem;
 use super::kind;
 use super::reader::Section;
-use crate::push::KeyHash;
+use crate::push::{KeyHash, TimeBase};
 
 /// One in use, one that replaces it, and one more for whoever forgets to remove the last.
 const MOST_KEYS: usize = 4;
@@ -31,6 +32,12 @@ pub struct PushConfig {
     pub spool_max_bytes: u64,
     /// `push.keep`: how long the bodies of notifications are kept once they were applied.
     pub keep: TimeDelta,
+    /// `push.timezone`: the zone of the wall clock that pushes and CallIDs tell the time by.
+    pub timezone: Tz,
+    /// `push.time_base`: what their time is counted from; `None` if each record shows it.
+    pub time_base: Option<TimeBase>,
+    /// `push.confirm_after`: how long the pull has time to bring a pushed record before it is asked for it.
+    pub confirm_after: TimeDelta,
 }
 
 pub(super) fn read(mut section: Section<'_>) -> Option<PushConfig> {
@@ -41,6 +48,9 @@ pub(super) fn read(mut section: Section<'_>) -> Option<PushConfig> {
     let spool = section.optional("spool", kind::DIRECTORY);
     let spool_max_bytes = section.value("spool_max_bytes", kind::SIZE, "256MiB");
     let keep = section.value("keep", kind::DURATION, "30d");
+    let timezone = section.value("timezone", kind::TIMEZONE, "Asia/Jerusalem");
+    let time_base = section.value("time_base", kind::TIME_BASE, "auto");
+    let confirm_after = section.value("confirm_after", kind::DURATION, "2h");
     if let (Some(Some(_)), Some(keys)) = (&listen, &keys) {
         check_number(&mut section, keys.len());
     }
@@ -53,6 +63,9 @@ pub(super) fn read(mut section: Section<'_>) -> Option<PushConfig> {
         spool,
         spool_max_bytes: spool_max_bytes?,
         keep: keep?,
+        timezone: timezone?,
+        time_base: time_base?,
+        confirm_after: confirm_after?,
     })
 }
 

@@ -7,7 +7,7 @@ use super::reader::{Effective, variable_of};
 use super::{Config, ConfigError, Sources};
 
 /// Every key: how its value is written, and what it does. Defaults are not here: they are the code's own.
-const KEYS: [(&str, &str, &str); 58] = [
+const KEYS: [(&str, &str, &str); 61] = [
     (
         "database.url",
         "address",
@@ -150,6 +150,21 @@ const KEYS: [(&str, &str, &str); 58] = [
         "push.keep",
         "duration",
         "How long the bodies of notifications are kept once they were applied; until then they are never deleted.",
+    ),
+    (
+        "push.timezone",
+        "time zone",
+        "The zone of the wall clock by which notifications and CallIDs tell the time.",
+    ),
+    (
+        "push.time_base",
+        "`auto`, `local`, `utc`",
+        "What `time` in notifications is counted from: the wall clock written as if it were UTC, or the epoch. `auto`: each record shows it. It matters only until the pull brings the record.",
+    ),
+    (
+        "push.confirm_after",
+        "duration",
+        "How long the pull has time to bring a record that was pushed, before it is asked for it by CallID; then once more after a day.",
     ),
     (
         "log.format",

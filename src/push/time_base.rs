@@ -4,7 +4,7 @@ use chrono::{DateTime, MappedLocalTime, NaiveDate, NaiveDateTime, TimeDelta, Tim
 use chrono_tz::Tz;
 
 /// The clocks of the switch and of what CallIDs are made by may differ by this much.
-const TOLERANCE: TimeDelta = TimeDelta::minutes(10);
+pub(super) const TOLERANCE: TimeDelta = TimeDelta::minutes(10);
 
 /// What the `time` of a push is counted from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +25,11 @@ impl TimeBase {
             TimeBase::Utc => "utc",
             TimeBase::Unknown => "unknown",
         }
+    }
+
+    /// The base of that name.
+    pub fn named(name: &str) -> Option<Self> {
+        [TimeBase::Local, TimeBase::Utc, TimeBase::Unknown].into_iter().find(|base| base.as_str() == name)
     }
 }
 

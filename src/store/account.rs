@@ -231,6 +231,7 @@ impl Store {
                 "select exists (select from voicenter.cdr where account = $1)
                  or exists (select from voicenter.cdr_history where account = $1)
                  or exists (select from voicenter.calls where account = $1)
+                 or exists (select from voicenter.cdr_push where account = $1)
                  or exists (select from voicenter.opening_hours where account = $1)
                  or exists (select from voicenter.numbers where account = $1)
                  or exists (select from cdr_sync.reporting where account = $1)",
@@ -359,7 +360,7 @@ pub(super) async fn statuses(conn: &mut PgConnection) -> Result<Vec<AccountStatu
 // `cdr_sync.lacking`, `twin`, `day`, `unscoped`, `settling`, `late_hour`, `hour_count` and `lateness` follow
 // `cdr_sync.account`, here and when an account is forgotten; what is made of its rows, its opening hours and numbers, here
 // (cdr_sync.follow_account, follow_account_in_opening_hours, follow_account_in_numbers).
-const RENAME: [&str; 14] = [
+const RENAME: [&str; 18] = [
     "update cdr_sync.cursor set account = $2, fence = fence + 1 where account = $1",
     "update cdr_sync.coverage set account = $2 where account = $1",
     "update cdr_sync.window_read set account = $2 where account = $1",
@@ -376,11 +377,17 @@ const RENAME: [&str; 14] = [
     "delete from cdr_sync.push o where o.account = $1
          and exists (select from cdr_sync.push n where n.account = $2 and n.body_sha256 = o.body_sha256)",
     "update cdr_sync.push set account = $2 where account = $1",
+    "delete from voicenter.cdr_push o where o.account = $1
+         and exists (select from voicenter.cdr_push n where (n.account, n.call_id, n.type) = ($2, o.call_id, o.type))",
+    "update voicenter.cdr_push set account = $2 where account = $1",
+    "delete from cdr_sync.push_uptime o where o.account = $1
+         and exists (select from cdr_sync.push_uptime n where (n.account, n.from_at) = ($2, o.from_at))",
+    "update cdr_sync.push_uptime set account = $2 where account = $1",
     "update voicenter.cdr_history set account = $2 where account = $1",
     "update voicenter.cdr set account = $2 where account = $1",
 ];
 
-const FORGET: [&str; 11] = [
+const FORGET: [&str; 12] = [
     "delete from cdr_sync.cursor where account = $1",
     "delete from cdr_sync.coverage where account = $1",
     "delete from cdr_sync.window_read where account = $1",
@@ -392,11 +399,13 @@ const FORGET: [&str; 11] = [
     "delete from cdr_sync.request where account = $1",
     "delete from cdr_sync.notice where account = $1",
     "delete from cdr_sync.push where account = $1",
+    "delete from cdr_sync.push_uptime where account = $1",
 ];
 
 // What is made of an account's rows goes with them, and what an operator wrote for it.
-const DELETE: [&str; 15] = [
+const DELETE: [&str; 16] = [
     "delete from voicenter.cdr_history where account = $1",
+    "delete from voicenter.cdr_push where account = $1",
     "delete from voicenter.calls where account = $1",
     "delete from voicenter.removed_calls where account = $1",
     "delete from voicenter.queue_visits where account = $1",

@@ -150,6 +150,17 @@ impl Store {
                      select r.ctid from voicenter.removed_calls r
                      where r.account = $1 and r.updated_at < (select retained_from from cdr_sync.account where name = $1)
                      order by r.updated_at limit $2))",
+                "delete from voicenter.cdr_push where account = $1 and ctid = any (array(
+                     select p.ctid from voicenter.cdr_push p
+                     where p.account = $1 and p.started_at < (select retained_from from cdr_sync.account where name = $1)
+                       and not exists (select from voicenter.cdr c
+                                       where (c.account, c.call_id, c.type) = (p.account, p.call_id, p.type))
+                     order by p.started_at limit $2))",
+                "delete from voicenter.cdr_push where account = $1 and ctid = any (array(
+                     select p.ctid from voicenter.cdr_push p
+                     where p.account = $1 and p.started_at is null
+                       and p.first_received_at < (select retained_from from cdr_sync.account where name = $1)
+                     order by p.first_received_at limit $2))",
                 "delete from cdr_sync.day where account = $1 and rows <= 0
                  and day < (select (retained_from at time zone 'UTC')::date from cdr_sync.account where name = $1)
                  and $2 > 0"]

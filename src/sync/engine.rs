@@ -2,6 +2,7 @@
 
 mod comparing;
 pub(super) mod loading;
+mod pushed;
 mod storing;
 mod work_requests;
 
@@ -37,6 +38,7 @@ use crate::voicenter::{Action, Capability, Form};
 use crate::window::{Lane, Window};
 use comparing::Comparison;
 use loading::{Learned, Loaded};
+use pushed::Pushed;
 use work_requests::WorkRequests;
 
 /// Look up at most this many missing records by CallID; above that, only re-reads of the window decide.
@@ -82,6 +84,7 @@ pub struct Engine {
     clocks: ClockWatch,
     churn: Churn,
     comparison: Comparison,
+    pushed: Pushed,
     work: WorkRequests,
 }
 
@@ -155,6 +158,7 @@ impl Engine {
             clocks: ClockWatch::default(),
             churn: Churn::default(),
             comparison: Comparison::default(),
+            pushed: Pushed::default(),
             work: WorkRequests::default(),
         })
     }
@@ -193,6 +197,7 @@ impl Engine {
             self.fetcher.look_at_zone().await?;
             return Ok(TickOutcome::Asked);
         }
+        self.ask_for_pushed(now).await?;
         let next = self.planner.next(now);
         if let Some(by) = self.planner.take_set_back() {
             self.fetcher.clock_was_set_back(by).await?;

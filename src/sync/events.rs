@@ -9,8 +9,8 @@ mod window;
 
 pub(super) use account::{
     AccountStopped, DaysNotCompared, ErrorNotNoted, Fenced, FieldChurns, FieldsDoubted, HandedOver,
-    LatenessNotNoted, Leading, LedgerReloaded, NotStored, Panicked, PausedByHand, ReportingZoneUnknown,
-    Resumed, RowsLost, ScopeChanged, Standby, WorkNotNoted, WorkTaken,
+    LatenessNotNoted, Leading, LedgerReloaded, NotStored, Panicked, PausedByHand, PushedNotAsked,
+    ReportingZoneUnknown, Resumed, RowsLost, ScopeChanged, Standby, WorkNotNoted, WorkTaken,
 };
 pub(super) use clocks::{ClocksDiffer, FutureDates, ZoneContradicted, ZoneNotLookedAt};
 pub(super) use lease::{LeaseLost, LeaseNotReleased, LeaseNotRenewed, NotLeft, NotShownUp};

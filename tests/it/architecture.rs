@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// A module and all that it may name of this crate.
-const MAY_KNOW: [(&str, &[&str]); 23] = [
+const MAY_KNOW: [(&str, &[&str]); 24] = [
     ("clock", &[]),
     ("cdr", &[]),
     ("allocator", &[]),
@@ -18,7 +18,7 @@ const MAY_KNOW: [(&str, &[&str]); 23] = [
     ("voicenter", &["cdr", "window", "answer_memory"]),
     ("store", &["cdr", "window", "plan", "clock", "phone_number", "push"]),
     ("rate_limit", &["store", "clock"]),
-    ("metrics", &["window", "read", "voicenter"]),
+    ("metrics", &["window", "read", "voicenter", "push"]),
     (
         "sync",
         &[
@@ -34,6 +34,7 @@ const MAY_KNOW: [(&str, &[&str]); 23] = [
             "metrics",
             "answer_memory",
             "allocator",
+            "push",
         ],
     ),
     ("health", &["window", "voicenter", "store", "sync", "clock"]),
@@ -41,6 +42,7 @@ const MAY_KNOW: [(&str, &[&str]); 23] = [
     ("config", &["plan", "store", "voicenter", "phone_number", "push"]),
     ("notify", &["voicenter", "store", "clock", "health", "config"]),
     ("receiver", &["push", "store", "clock", "metrics", "http", "config"]),
+    ("joining", &["push", "store", "clock", "metrics", "receiver", "config"]),
     ("setup", &["plan", "read", "voicenter", "store", "rate_limit", "sync", "config"]),
     ("systemd", &["clock"]),
     ("telemetry", &["clock", "voicenter", "store", "config"]),
@@ -58,6 +60,7 @@ const MAY_KNOW: [(&str, &[&str]); 23] = [
             "setup",
             "systemd",
             "telemetry",
+            "joining",
         ],
     ),
 ];

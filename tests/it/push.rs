@@ -2,6 +2,7 @@
 
 mod bodies;
 mod decoding;
+mod joining;
 mod kills;
 mod properties;
 mod receiver;

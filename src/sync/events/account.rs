@@ -297,3 +297,15 @@ impl FieldChurns<'_> {
         );
     }
 }
+
+/// What notifications brought and the pull did not could not be looked up or noted in the database: tried again in a minute.
+pub(in crate::sync) struct PushedNotAsked<'a> {
+    pub account: &'a str,
+    pub error: &'a StoreError,
+}
+
+impl PushedNotAsked<'_> {
+    pub(in crate::sync) fn emit(&self) {
+        tracing::warn!(event = "pushed_not_asked", account = self.account, error = %self.error);
+    }
+}

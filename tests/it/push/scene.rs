@@ -108,7 +108,7 @@ impl PushScene {
 
     /// The state of each notification and what is known of it, in the order of their CallIDs.
     pub async fn stored(&self) -> Vec<String> {
-        let stored = "select concat_ws(' ', call_id, type, state, 'x' || times, problem) from cdr_sync.push order by 1";
+        let stored = "select concat_ws(' ', call_id, type, case when state in ('new', 'applied') then 'understood' else state end, 'x' || times, problem) from cdr_sync.push order by 1";
         self.database.lines(stored).await
     }
 

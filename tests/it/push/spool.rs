@@ -33,7 +33,7 @@ async fn a_database_that_is_too_slow_is_spared_and_gets_all_of_them_in_their_ord
     until("an empty spool", async || scene.spooled() == 0).await;
     assert_eq!(
         scene.stored().await,
-        ["0 Queue new x1", "1 Queue new x2", "2 Queue new x1", "3 Queue new x1"]
+        ["0 Queue understood x1", "1 Queue understood x2", "2 Queue understood x1", "3 Queue understood x1"]
     );
     let order = "select call_id from cdr_sync.push order by received_at";
     assert_eq!(scene.database.lines(order).await, ["0", "1", "2", "3"]);
@@ -82,7 +82,7 @@ async fn two_daemons_and_a_start_empty_a_spool_that_another_one_filled() {
     assert!(damaged.exists());
     let stored = scene.stored().await;
     assert_eq!(stored.len(), 20);
-    assert!(stored.iter().all(|row| row.ends_with("Queue new x1")), "{stored:?}");
+    assert!(stored.iter().all(|row| row.ends_with("Queue understood x1")), "{stored:?}");
     until("a word about the damaged one", async || scene.log().contains("spool_files_left")).await;
 }
 

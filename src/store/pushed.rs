@@ -1,0 +1,375 @@
+//! What notifications said of each record, joined to what the pull has: rows of `voicenter.cdr_push`.
+//!
+//! Whoever changes these rows holds a lock on the account's notifications until the transaction ends: several processes may take
+//! them in, one at a time.
+
+use std::collections::BTreeSet;
+
+use chrono::{DateTime, Utc};
+use serde_json::{Map, Value, json};
+use sqlx::{AssertSqlSafe, FromRow, PgConnection};
+
+use super::calls::{FoldedSlice, SliceSize};
+use super::transaction::Tx;
+use super::{Store, StoreError, number, push::UnreadPush, sql, sql_as, sql_value};
+use crate::clock::monotonic;
+use crate::push::{
+    Arrival, Facts, JoinRules, Joined, Leg, PushedCall, PushedRecord, RecordState, TimeBase, join,
+};
+
+/// The first half of the advisory lock's key: any number that no other program on the database uses.
+const LOCK: i32 = 0x6364_7270;
+/// So many bodies are taken in at once, and so many bytes of them.
+const BODIES: i64 = 200;
+const BYTES: i64 = 8 << 20;
+/// So many calls are looked at in one transaction.
+const CALLS: i64 = 500;
+
+/// A notification that was understood.
+#[derive(Clone)]
+pub(crate) struct ReadPush {
+    pub(crate) body_sha256: Vec<u8>,
+    pub(crate) received_at: DateTime<Utc>,
+    pub(crate) calls: Vec<PushedCall>,
+}
+
+#[derive(FromRow)]
+pub(super) struct RecordRow {
+    call_id: String,
+    call_type: String,
+    #[sqlx(json)]
+    columns: Map<String, Value>,
+    first_received_at: DateTime<Utc>,
+    last_received_at: DateTime<Utc>,
+    versions: i32,
+    state: String,
+    confirmed_at: Option<DateTime<Utc>>,
+    started_at: Option<DateTime<Utc>>,
+    time_base: String,
+    asked: i32,
+    asked_at: Option<DateTime<Utc>>,
+    to_fold: bool,
+}
+
+#[derive(FromRow)]
+struct LegRow {
+    call_id: String,
+    call_type: String,
+    cdr_type: Option<i32>,
+    started_at: DateTime<Utc>,
+    first_seen_at: DateTime<Utc>,
+    #[sqlx(json)]
+    columns: Map<String, Value>,
+}
+
+impl From<RecordRow> for PushedRecord {
+    fn from(row: RecordRow) -> Self {
+        Self {
+            key: (row.call_id, row.call_type),
+            facts: Facts::of_row(row.columns, row.last_received_at),
+            first_received_at: row.first_received_at,
+            last_received_at: row.last_received_at,
+            versions: row.versions,
+            state: RecordState::named(&row.state).unwrap_or(RecordState::Provisional),
+            confirmed_at: row.confirmed_at,
+            started_at: row.started_at,
+            time_base: TimeBase::named(&row.time_base).unwrap_or(TimeBase::Unknown),
+            asked: row.asked,
+            asked_at: row.asked_at,
+            to_fold: row.to_fold,
+        }
+    }
+}
+
+impl From<LegRow> for Leg {
+    fn from(row: LegRow) -> Self {
+        Self {
+            key: (row.call_id, row.call_type),
+            cdr_type: row.cdr_type,
+            started_at: row.started_at,
+            first_seen_at: row.first_seen_at,
+            columns: row.columns,
+        }
+    }
+}
+
+impl Store {
+    /// The oldest notifications that are to be taken in.
+    pub(crate) async fn new_pushes(&self, account: &str) -> Result<Vec<UnreadPush>, StoreError> {
+        self.in_time(async {
+            let mut tx = self.begin().await?;
+            let pushes = sql_as(
+                "select n.body_sha256, n.received_at, n.content_type, n.raw
+                 from (
+                     select p.*, row_number() over w as nth, sum(octet_length(p.raw)) over w as bytes
+                     from (
+                         select body_sha256, received_at, content_type, raw
+                         from cdr_sync.push
+                         where account = $1 and state = 'new' and raw is not null
+                         order by received_at
+                         limit $2
+                     ) p
+                     window w as (order by p.received_at, p.body_sha256 rows unbounded preceding)
+                 ) n
+                 where n.nth = 1 or n.bytes <= $3
+                 order by n.nth",
+            )
+            .bind(account)
+            .bind(BODIES)
+            .bind(BYTES)
+            .fetch_all(&mut *tx)
+            .await?;
+            tx.commit().await?;
+            Ok(pushes)
+        })
+        .await
+    }
+
+    /// Takes in notifications: joins what they say to what is known, and what the pull has. `None` while another process does so.
+    pub(crate) async fn take_in_pushes(
+        &self,
+        account: &str,
+        pushes: &[ReadPush],
+        rules: &JoinRules,
+    ) -> Result<Option<Joined>, StoreError> {
+        self.in_time(async {
+            let mut tx = self.begin().await?;
+            if !lock(&mut tx, account).await? {
+                tx.commit().await?;
+                return Ok(None);
+            }
+            let bodies: Vec<&[u8]> = pushes.iter().map(|push| push.body_sha256.as_slice()).collect();
+            // Another process may have taken some of them in.
+            let left: Vec<Vec<u8>> = sql_value(
+                "update cdr_sync.push set state = 'applied'
+                 where account = $1 and body_sha256 = any ($2) and state = 'new'
+                 returning body_sha256",
+            )
+            .bind(account)
+            .bind(bodies)
+            .fetch_all(&mut *tx)
+            .await?;
+            let left: BTreeSet<Vec<u8>> = left.into_iter().collect();
+            let arrivals = pushes.iter().filter(|push| left.contains(&push.body_sha256)).flat_map(|push| {
+                push.calls.iter().map(|call| Arrival { call: call.clone(), received_at: push.received_at })
+            });
+            let arrivals: Vec<Arrival> = arrivals.collect();
+            let joined = join_some(&mut tx, account, None, arrivals, rules).await?;
+            tx.commit().await?;
+            Ok(Some(joined))
+        })
+        .await
+    }
+
+    /// Notes that a notification that had been understood is not: it cannot be stored.
+    pub(crate) async fn refuse_push(
+        &self,
+        account: &str,
+        body_sha256: &[u8],
+        problem: &str,
+    ) -> Result<(), StoreError> {
+        self.soon(async {
+            let mut tx = self.begin().await?;
+            sql("update cdr_sync.push set state = 'rejected', problem = $3
+                 where account = $1 and body_sha256 = $2 and state = 'new'")
+            .bind(account)
+            .bind(body_sha256)
+            .bind(problem)
+            .execute(&mut *tx)
+            .await?;
+            tx.commit().await
+        })
+        .await
+    }
+
+    /// Confirms records of this state that the pull has brought by now, of some calls after `after` by CallID. Returns the last of
+    /// them, if there may be more. `None` for what was done while another process takes notifications in.
+    pub(crate) async fn confirm_pushed(
+        &self,
+        account: &str,
+        state: RecordState,
+        after: &str,
+        rules: &JoinRules,
+    ) -> Result<(Option<Joined>, Option<String>), StoreError> {
+        self.in_time(async {
+            let mut tx = self.begin().await?;
+            if !lock(&mut tx, account).await? {
+                tx.commit().await?;
+                return Ok((None, None));
+            }
+            let calls: Vec<String> = sql_value(
+                "select distinct p.call_id
+                 from voicenter.cdr_push p
+                 where p.account = $1 and p.state = $4 and p.call_id > $2
+                   and coalesce((
+                       select true from voicenter.cdr c
+                       where c.account = (select $1) and c.call_id = p.call_id and c.removed_at is null
+                       limit 1
+                   ), false)
+                 order by p.call_id
+                 limit $3",
+            )
+            .bind(account)
+            .bind(after)
+            .bind(CALLS)
+            .bind(state.as_str())
+            .fetch_all(&mut *tx)
+            .await?;
+            let last = calls.last().filter(|_| calls.len() as i64 == CALLS).cloned();
+            let joined = join_some(&mut tx, account, Some(calls), Vec::new(), rules).await?;
+            tx.commit().await?;
+            Ok((Some(joined), last))
+        })
+        .await
+    }
+
+    /// Lets calls follow what notifications say of them, some at a time. `None` while another process takes notifications in.
+    pub(crate) async fn fold_pushed(
+        &self,
+        account: &str,
+        size: &mut SliceSize,
+    ) -> Result<Option<FoldedSlice>, StoreError> {
+        loop {
+            let started = monotonic();
+            match self.fold_some_pushed(account, size.rows()).await {
+                Ok(slice) => {
+                    *size = size.after(started.elapsed());
+                    return Ok(slice);
+                }
+                Err(error) if error.is_too_slow() => *size = size.smaller().ok_or(error)?,
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    async fn fold_some_pushed(&self, account: &str, at_most: i32) -> Result<Option<FoldedSlice>, StoreError> {
+        self.in_time(async {
+            let mut tx = self.begin().await?;
+            if !lock(&mut tx, account).await? {
+                tx.commit().await?;
+                return Ok(None);
+            }
+            sqlx::raw_sql(AssertSqlSafe(number::SPELT.to_owned())).execute(&mut *tx).await?;
+            let (taken, failed): (i32, i32) =
+                sql_as("select taken, failed from cdr_sync.fold_pushed($1, $2)")
+                    .bind(account)
+                    .bind(at_most)
+                    .fetch_one(&mut *tx)
+                    .await?;
+            tx.commit().await?;
+            Ok(Some(FoldedSlice {
+                rows: u64::from(taken.unsigned_abs()),
+                failed: u64::from(failed.unsigned_abs()),
+                has_more: taken == at_most,
+            }))
+        })
+        .await
+    }
+}
+
+/// Keeps other processes from taking in notifications of the account until the transaction ends. `false` if one is at it.
+async fn lock(tx: &mut Tx, account: &str) -> Result<bool, StoreError> {
+    let locking = sql_value("select pg_try_advisory_xact_lock($1, hashtext($2))").bind(LOCK).bind(account);
+    Ok(locking.fetch_one(&mut **tx).await?)
+}
+
+/// Joins arrivals and what is known of their calls, or of `calls`, to what the pull has.
+async fn join_some(
+    conn: &mut PgConnection,
+    account: &str,
+    calls: Option<Vec<String>>,
+    arrivals: Vec<Arrival>,
+    rules: &JoinRules,
+) -> Result<Joined, StoreError> {
+    let calls = calls.unwrap_or_else(|| {
+        let named: BTreeSet<&String> = arrivals.iter().map(|arrival| &arrival.call.call_id).collect();
+        named.into_iter().cloned().collect()
+    });
+    if calls.is_empty() {
+        return Ok(Joined::default());
+    }
+    let known: Vec<RecordRow> = sql_as(
+        "select p.call_id, p.type as call_type, to_jsonb(p) as columns, p.first_received_at, p.last_received_at, p.versions,
+             p.state, p.confirmed_at, p.started_at, p.time_base, p.asked, p.asked_at, p.to_fold
+         from unnest($2::text[]) k (call_id)
+         cross join lateral (
+             select * from voicenter.cdr_push p where p.account = (select $1) and p.call_id = k.call_id offset 0
+         ) p",
+    )
+    .bind(account)
+    .bind(&calls)
+    .fetch_all(&mut *conn)
+    .await?;
+    let legs: Vec<LegRow> = sql_as(
+        "select c.call_id, c.type as call_type, c.cdr_type, c.started_at, c.first_seen_at,
+             jsonb_build_object(
+                 'type', c.type, 'duration_seconds', c.duration_seconds, 'ring_seconds', c.ring_seconds,
+                 'caller_number', c.caller_number, 'caller_extension', c.caller_extension,
+                 'target_number', c.target_number, 'target_extension', c.target_extension, 'did', c.did,
+                 'dial_status', c.dial_status, 'queue_name', c.queue_name, 'department_id', c.department_id,
+                 'department_name', c.department_name, 'representative_code', c.representative_code,
+                 'representative_name', c.representative_name, 'price', c.price, 'record_url', c.record_url) as columns
+         from unnest($2::text[]) k (call_id)
+         cross join lateral (
+             select * from voicenter.cdr c
+             where c.account = (select $1) and c.call_id = k.call_id and c.removed_at is null
+             offset 0
+         ) c",
+    )
+    .bind(account)
+    .bind(&calls)
+    .fetch_all(&mut *conn)
+    .await?;
+    let known = known.into_iter().map(PushedRecord::from).collect();
+    let legs: Vec<Leg> = legs.into_iter().map(Leg::from).collect();
+    let joined = join(known, arrivals, &legs, rules);
+    write(conn, account, &joined).await?;
+    Ok(joined)
+}
+
+async fn write(conn: &mut PgConnection, account: &str, joined: &Joined) -> Result<(), StoreError> {
+    if joined.rows.is_empty() {
+        return Ok(());
+    }
+    let replaced =
+        joined.rows.iter().map(|record| &record.key).chain(joined.moved.iter().map(|(key, _)| key));
+    let (calls, types): (Vec<&str>, Vec<&str>) =
+        replaced.map(|(call_id, call_type)| (call_id.as_str(), call_type.as_str())).unzip();
+    sql("delete from voicenter.cdr_push p
+         using (select (select $1) as account, k.* from unnest($2::text[], $3::text[]) k (call_id, type) offset 0) k
+         where p.account = k.account and p.call_id = k.call_id and p.type = k.type")
+    .bind(account)
+    .bind(calls)
+    .bind(types)
+    .execute(&mut *conn)
+    .await?;
+    let rows: Vec<Value> = joined.rows.iter().map(|record| row(account, record)).collect();
+    sql("insert into voicenter.cdr_push select r.* from jsonb_populate_recordset(null::voicenter.cdr_push, $1) r")
+        .bind(Value::Array(rows))
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+fn row(account: &str, record: &PushedRecord) -> Value {
+    let mut row = record.facts.clone().into_row(record.last_received_at);
+    let own = json!({
+        "account": account,
+        "call_id": record.key.0,
+        "type": record.key.1,
+        "started_at": record.started_at,
+        "time_base": record.time_base.as_str(),
+        "first_received_at": record.first_received_at,
+        "last_received_at": record.last_received_at,
+        "versions": record.versions,
+        "state": record.state.as_str(),
+        "confirmed_at": record.confirmed_at,
+        "asked": record.asked,
+        "asked_at": record.asked_at,
+        "to_fold": record.to_fold,
+    });
+    if let Value::Object(own) = own {
+        row.extend(own);
+    }
+    Value::Object(row)
+}
