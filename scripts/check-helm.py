@@ -125,6 +125,17 @@ def each_value_counts(plain):
     expect("extra ingress", policy["ingress"][0]["from"] == [*before["ingress"][0]["from"], peer])
     expect("no Prometheus operator needed", not {"ServiceMonitor", "PrometheusRule"} & plain.keys())
 
+    # Links of alerts lead to the page. Everything else is as in alerts.yml.
+    with open("deploy/prometheus/alerts.yml") as file:
+        alerts = file.read()
+    own = "{{ with $externalLabels.cdr_sync }}{{ . }}{{ else }}http://127.0.0.1:8080{{ end }}"
+    for url in ("", "https://calls.example.com/mirror", "https://{{ $labels.service }}.{{ $labels.namespace }}.example.com"):
+        rule = render({"prometheusRule": {"enabled": True, "pageUrl": url}})["PrometheusRule"]
+        expected = yaml.safe_load(alerts.replace(own, url) if url else alerts)
+        expect(f"links lead to pageUrl {url!r}", rule["spec"] == expected)
+        links = {entry["annotations"]["runbook_url"].split("/docs/")[0] for entry in rule["spec"]["groups"][0]["rules"]}
+        expect(f"every link of pageUrl {url!r}", links == {url or own})
+
     # Two releases in one namespace do not meet.
     first, second = render({}, "sales"), render({}, "support")
     expect("names of their own", first["Deployment"]["metadata"]["name"] == "sales-cdr-sync")
@@ -143,6 +154,9 @@ def wrong_values_are_refused():
         {"networkPolicy": {"enable": False}},
         {"serviceMonitor": {"enabled": "yes"}},
         {"prometheusRule": {"rules": []}},
+        {"prometheusRule": {"pageUrl": "calls.example.com"}},
+        {"prometheusRule": {"pageUrl": "https://calls.example.com/"}},
+        {"prometheusRule": {"pageUrl": "https://it's.example.com"}},
         {"podDisruptionBudget": {"minAvailable": 1}},
         {"credential": "password"},
         {"replicas": 0},

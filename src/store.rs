@@ -21,6 +21,7 @@ pub mod activity;
 pub mod budget;
 pub mod calls;
 mod change;
+pub mod collation;
 pub mod commit;
 pub mod commit_count;
 pub(crate) mod connections;

@@ -9,7 +9,7 @@ use cdr_sync::clock::Clock;
 use cdr_sync::store::Store;
 use chrono::TimeDelta;
 use nix::sys::signal::Signal;
-use voicenter_simulator::ApiGeneration;
+use voicenter_simulator::{ApiGeneration, SimulatorOptions};
 
 use crate::support::database::{Database, settings};
 use crate::support::folder::Folder;
@@ -84,6 +84,63 @@ fn a_wrong_configuration_ends_as_the_unit_expects() {
     let output = run.as_std_mut().output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code().map(|code| code.to_string()).as_deref(), Some(prevents), "{said}");
+}
+
+/// What stands before everything that has a secret in docker-compose.yml: what it prints, and whether it lets them start.
+async fn guard(environment: &[(&str, &str)]) -> (bool, String) {
+    let mut command = tokio::process::Command::new("bash");
+    command.arg("deploy/compose/setup-or-profile-demo").env("WAIT_SECONDS", "0");
+    for name in ["SECRETS", "CDR_SYNC_IMAGE", "CDR_SYNC_PULL_POLICY", "CDR_SYNC_TAG"] {
+        command.env_remove(name);
+    }
+    let output = command.envs(environment.iter().copied()).output().await.unwrap();
+    (output.status.success(), String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_demos_secrets_are_for_the_simulator_alone() {
+    // As the demo starts it.
+    let options = SimulatorOptions { admin: true, ..unlimited(ApiGeneration::Current) };
+    let simulator = running(options).await;
+    let url = url::Url::parse(&simulator.url()).unwrap();
+    let address = format!("127.0.0.1:{}", url.port().unwrap());
+    assert_eq!(guard(&[("SIMULATOR", &address)]).await, (true, String::new()));
+    // Whoever else answers to the name: a wildcard of the network's domain.
+    let stranger = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let elsewhere = stranger.local_addr().unwrap().to_string();
+    std::thread::spawn(move || {
+        for connection in stranger.incoming() {
+            let _ =
+                std::io::Write::write_all(&mut connection.unwrap(), b"HTTP/1.1 200 OK\r\n\r\nsimulator\n");
+        }
+    });
+    for wrong in [elsewhere.as_str(), "127.0.0.1:1"] {
+        let (starts, said) = guard(&[("SIMULATOR", wrong)]).await;
+        assert!(
+            !starts && said.contains("deploy/compose/setup") && said.contains("--profile demo up"),
+            "{said}"
+        );
+    }
+    let set_up = ("SECRETS", "./deploy/compose/secrets");
+    assert_eq!(guard(&[("SIMULATOR", &elsewhere), set_up]).await, (true, String::new()));
+}
+
+#[tokio::test]
+async fn a_named_image_is_pulled_or_built_as_its_operator_says() {
+    let set_up = ("SECRETS", "./deploy/compose/secrets");
+    let image = ("CDR_SYNC_IMAGE", "registry.example.com/cdr-sync:0.1.0");
+    let (starts, said) = guard(&[set_up, image]).await;
+    assert!(!starts && said.contains(image.1) && said.contains("CDR_SYNC_PULL_POLICY=missing"), "{said}");
+    for policy in ["missing", "build"] {
+        assert_eq!(guard(&[set_up, image, ("CDR_SYNC_PULL_POLICY", policy)]).await, (true, String::new()));
+    }
+    let (starts, said) = guard(&[set_up, ("CDR_SYNC_TAG", "0.1.0")]).await;
+    assert!(!starts && said.contains("CDR_SYNC_IMAGE=cdr-sync:0.1.0"), "{said}");
+    // It sees what .env has.
+    let compose = fs::read_to_string("docker-compose.yml").unwrap();
+    for name in ["SECRETS", "CDR_SYNC_IMAGE", "CDR_SYNC_PULL_POLICY", "CDR_SYNC_TAG"] {
+        assert!(compose.contains(&format!("      {name}: ${{{name}:-}}\n")), "{name}");
+    }
 }
 
 /// The daemon under a service manager that is this test.

@@ -57,11 +57,46 @@ fn the_dashboard_leaves_out_what_a_replica_cut_off_shows() {
     for query in queries() {
         let old = ["gaps", "rejected_records", "suspicious_rows", "unread_seconds"];
         if old.iter().any(|name| query.contains(&format!("cdr_sync_{name}{{"))) {
-            assert!(query.contains(" and on (job, instance) cdr_sync_database_up == 1"), "{query}");
+            assert!(query.contains(" and ignoring (account) cdr_sync_database_up == 1"), "{query}");
         }
         // Its lag only grows.
-        assert!(!query.contains("cdr_sync_lag_seconds") || query.starts_with("min by (account)"), "{query}");
+        assert!(!query.contains("cdr_sync_lag_seconds") || query.starts_with("min by (account, "), "{query}");
     }
+}
+
+/// The labels by which one Prometheus tells installations apart.
+const INSTALLATION: &str = "cluster, namespace, service, installation";
+
+/// What combines the series of several processes without them would let one installation hide the outage of another.
+#[test]
+fn nothing_combines_the_replicas_of_two_installations() {
+    let rules = fs::read_to_string("deploy/prometheus/alerts.yml").unwrap();
+    let rules =
+        rules.lines().filter(|line| !line.trim_start().starts_with('#')).collect::<Vec<_>>().join("\n");
+    // The dashboard's other sums are of all accounts on purpose, such as requests by outcome.
+    let state = queries()
+        .into_iter()
+        .filter(|query| ["by (account", "_up)", "_leader"].iter().any(|word| query.contains(word)));
+    let mut seen = 0;
+    for text in state.chain([rules]) {
+        for word in ["min", "max", "sum"] {
+            for (at, _) in text.match_indices(word) {
+                let (before, after) = (&text[..at], &text[at + word.len()..]);
+                let is_aggregation = !before.ends_with(|last: char| last.is_alphanumeric() || last == '_')
+                    && after.starts_with([' ', '(']);
+                if is_aggregation {
+                    let by = after.trim_start().strip_prefix("by (").and_then(|by| by.split_once(')'));
+                    assert!(by.is_some_and(|(by, _)| by.ends_with(INSTALLATION)), "{word}{after}");
+                    seen += 1;
+                }
+            }
+        }
+        assert!(
+            !text.contains(" on ()") && !text.contains(" on (account)") && !text.contains(" on (job"),
+            "{text}"
+        );
+    }
+    assert!(seen >= 30, "{seen}");
 }
 
 /// What the dashboard asks, with its variables filled in as Grafana would.

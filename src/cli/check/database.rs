@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::{Exit, Findings};
 use crate::config::{AccountConfig, Config};
 use crate::setup;
+use crate::store::collation::CollationChange;
 use crate::store::environment::{Environment, Transport};
 use crate::store::{SchemaState, Store, StoreError};
 
@@ -33,6 +34,7 @@ pub(super) async fn check(store: Store, findings: &mut Findings) -> Option<Store
     if !obstacles.is_empty() {
         return None;
     }
+    collation(&store, findings).await;
     let state = match store.schema_state().await {
         Ok(state) => state,
         Err(error) => {
@@ -68,6 +70,26 @@ fn migrated(state: &SchemaState, environment: &Environment, findings: &mut Findi
     }
     findings.good("the schema is up to date");
     true
+}
+
+/// An index on text that another version of the library has sorted may miss rows, or hold a unique key twice.
+async fn collation(store: &Store, findings: &mut Findings) {
+    match store.changed_collation().await {
+        Ok(None) => {}
+        Ok(Some(CollationChange { database, recorded, present })) => findings.warn(
+            &format!(
+                "the database's collation has changed from version {recorded} to {present}, as an upgrade of the operating system or \
+                 of the image does: indexes on text may miss rows or hold one twice"
+            ),
+            &format!(
+                "as the database's owner: reindex database concurrently {database}; then alter database {database} refresh collation \
+                 version; (docs/operations.md, Upgrade)"
+            ),
+        ),
+        Err(error) => {
+            findings.bad(&format!("the database: {}", reason(&error)), advice(&error), Exit::Failed);
+        }
+    }
 }
 
 /// A pool that is refused its next connection waits for it in vain, although others are free.

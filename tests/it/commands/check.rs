@@ -10,7 +10,7 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use voicenter_simulator::{ApiGeneration, Record, SimulatorOptions, WorldOptions};
 
 use crate::commands::scene::{Ledger, printed, program, simulator, steady};
-use crate::support::database::Database;
+use crate::support::database::{Database, execute, migrate};
 use crate::support::folder::Folder;
 
 /// What `check` prints against an API with these options, its clock this far from this host's.
@@ -105,6 +105,49 @@ async fn records_say_what_the_documents_leave_open() {
 async fn migrations_are_to_come() {
     let database = Database::new().await;
     insta::assert_snapshot!(checked(database.url(), |_| {}, TimeDelta::zero(), &[]).await);
+}
+
+/// What `check` says of a changed collation; and whether it ends well.
+async fn of_the_collation(url: &str) -> (Vec<String>, bool) {
+    let text = checked(url, |_| {}, TimeDelta::zero(), &[]).await;
+    let lines = text.lines().filter(|line| line.contains("collation")).map(str::to_owned).collect();
+    (lines, text.contains("--- exit status 0"))
+}
+
+#[tokio::test]
+async fn a_changed_collation_is_a_warning_until_what_it_says_is_done() {
+    let around = Database::new().await;
+    if around.count("select current_setting('server_version_num')::bigint").await < 150_000 {
+        let (lines, _) = of_the_collation(around.url()).await;
+        assert_eq!(lines, Vec::<String>::new(), "an older server records no version");
+        return;
+    }
+    // That of the tests has the collation C, which has no versions. The name must be quoted.
+    let name = format!("{}-ICU", around.name());
+    let create = "template template0 encoding 'UTF8' locale_provider icu icu_locale 'en' locale 'C'";
+    around.execute(&format!("create database \"{name}\" {create}")).await;
+    let mut url = url::Url::parse(around.url()).unwrap();
+    url.set_path(&name);
+    migrate(url.as_str()).await;
+    assert_eq!(of_the_collation(url.as_str()).await, (vec![], true));
+    around.execute(&format!("update pg_database set datcollversion = '0' where datname = '{name}'")).await;
+    let (lines, fine) = of_the_collation(url.as_str()).await;
+    assert!(
+        fine && lines.len() == 2 && lines[0].starts_with("! ") && lines[0].contains("version 0 to "),
+        "{lines:?}"
+    );
+    // Word by word.
+    let (_, advice) = lines[1].split_once("owner: ").unwrap();
+    let (reindex, refresh) = advice.split_once("; then ").unwrap();
+    for statement in [reindex, refresh.split_once(';').unwrap().0] {
+        assert!(
+            statement.ends_with(&format!("\"{name}\"")) || statement.contains(&format!("\"{name}\" refresh")),
+            "{statement}"
+        );
+        execute(url.as_str(), statement).await;
+    }
+    assert_eq!(of_the_collation(url.as_str()).await, (vec![], true));
+    around.execute(&format!("drop database \"{name}\" with (force)")).await;
 }
 
 #[tokio::test]

@@ -193,3 +193,15 @@ async fn calls_are_kept_until_they_were_read_for_the_last_time() {
     let text = of_file("[sync]\nreconcile = []\n[retention]\ncalls = \"3d\"\n").await;
     assert!(text.contains("calls = \"3d\""), "{text}");
 }
+
+/// Who fills in the database and one code has a working configuration, without an account that nobody wanted.
+#[tokio::test]
+async fn the_example_has_one_account_and_offers_another() {
+    let example = std::fs::read_to_string("config/example.toml").unwrap();
+    let text = of_file(&example).await;
+    assert!(!text.contains("✗") && text.contains("sales") && !text.contains("support"), "{text}");
+    let (before, other) = example.split_once("# [[accounts]]\n").unwrap();
+    let both = format!("{before}[[accounts]]\n{}", other.replace("\n# ", "\n").trim_start_matches("# "));
+    let text = of_file(&both).await;
+    assert!(!text.contains("✗") && text.contains("sales") && text.contains("support"), "{text}");
+}
