@@ -15,6 +15,8 @@ mod faults;
 mod folder;
 mod get;
 mod page;
+mod pushes;
+mod recordings;
 mod records;
 mod rules;
 mod tls;
