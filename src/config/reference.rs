@@ -7,7 +7,7 @@ use super::reader::{Effective, variable_of};
 use super::{Config, ConfigError, Sources};
 
 /// Every key: how its value is written, and what it does. Defaults are not here: they are the code's own.
-const KEYS: [(&str, &str, &str); 58] = [
+const KEYS: [(&str, &str, &str); 59] = [
     (
         "database.url",
         "address",
@@ -150,6 +150,11 @@ const KEYS: [(&str, &str, &str); 58] = [
         "push.keep",
         "duration",
         "How long the bodies of notifications are kept once they were applied; until then they are never deleted.",
+    ),
+    (
+        "recording.hosts",
+        "list of names",
+        "Hosts that links to recordings may lead to, besides those of Voicenter and S3; `*.example.org` for every host below it. These may have private addresses and any port.",
     ),
     (
         "log.format",
