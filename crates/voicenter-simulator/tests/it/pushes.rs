@@ -16,6 +16,7 @@ use voicenter_simulator::{
 };
 
 use crate::clock::ManualClock;
+use crate::log::Log;
 
 /// A Sunday in summer, 07:00 in Israel.
 fn morning() -> DateTime<Utc> {
@@ -275,6 +276,24 @@ async fn in_the_background_pushes_follow_the_clock_and_end_with_the_simulator() 
     clock.advance(TimeDelta::hours(2));
     tokio::time::sleep(Duration::from_millis(50)).await;
     assert_eq!(inbox.lock().unwrap().len(), received);
+}
+
+#[tokio::test]
+async fn log_lines_have_no_key_and_no_number() {
+    let (log, _guard) = Log::begin();
+    let (url, inbox) = receiver(good).await;
+    let clock = ManualClock::new(morning());
+    let simulator = start(&clock, 1_000.0, PushOptions::to(url)).await;
+    clock.advance(TimeDelta::hours(2));
+    simulator.deliver_due().await;
+    let (text, received) = (log.text(), inbox.lock().unwrap().clone());
+    assert_eq!(text.matches("message=push ").count(), received.len(), "{text}");
+    assert!(!received.is_empty() && !text.contains("secret-key") && text.contains("127.0.0.1:"));
+    for truth in simulator.push_truth(morning(), clock.now()) {
+        assert!(!text.contains(&truth.call_id));
+    }
+    let digits = text.split(|c: char| !c.is_ascii_digit()).map(str::len).max();
+    assert!(digits <= Some(5), "no number is longer than a port's: {text}");
 }
 
 #[tokio::test]

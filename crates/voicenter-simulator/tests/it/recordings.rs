@@ -6,6 +6,7 @@ use reqwest::{Client, Response};
 use voicenter_simulator::{RecordingAnswer, Recordings, Simulator, SimulatorOptions, WorldOptions};
 
 use crate::clock::ManualClock;
+use crate::log::Log;
 
 fn now() -> DateTime<Utc> {
     Utc.with_ymd_and_hms(2026, 6, 8, 12, 0, 0).unwrap()
@@ -57,6 +58,7 @@ async fn the_links_of_records_lead_to_recordings_that_stay_the_same() {
 
 #[tokio::test]
 async fn each_answer_is_as_bad_as_it_is_said_to_be() {
+    let (log, _guard) = Log::begin();
     let clock = ManualClock::new(now());
     let simulator = start(&clock).await;
     let host = simulator.recordings().unwrap();
@@ -105,6 +107,11 @@ async fn each_answer_is_as_bad_as_it_is_said_to_be() {
     assert_eq!(get(&later).await.status().as_u16(), 404);
     clock.advance(TimeDelta::minutes(1));
     assert_eq!(get(&later).await.status().as_u16(), 200);
+    let text = log.text();
+    assert!(
+        text.contains("recording request") && !text.contains("PlayRecord") && !text.contains(".mp3"),
+        "{text}"
+    );
 }
 
 #[tokio::test]

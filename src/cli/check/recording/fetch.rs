@@ -84,13 +84,19 @@ async fn request(url: &Url, target: &Target) -> Result<Response, Outcome> {
             // Nobody else looks the name up again, which may then lead elsewhere.
             client = client.resolve_to_addrs(&target.name, &addresses);
         }
-        // Behind a proxy, only the proxy may know the name.
-        _ if super::super::proxy_variable().is_some() => {}
+        // Behind a proxy, only the proxy may know the name. Nobody else looks it up again here, either.
+        _ if super::super::proxy_variable().is_some() => {
+            client = client.resolve_to_addrs(&target.name, &[]);
+        }
         Ok(Err(_)) => return Err(Outcome::Unreachable("its name is not known".to_owned())),
         Err(_) => return Err(Outcome::Unreachable(silent(CONNECTING))),
     }
     let client = client.build().map_err(|error| Outcome::Unreachable(reason(error)))?;
     let mut url = url.clone();
+    if url.domain().is_some() {
+        // The name that was looked up, which may have been written with a dot at its end.
+        let _ = url.set_host(Some(&target.name));
+    }
     // A name and a password in a link would be a credential.
     let _ = (url.set_username(""), url.set_password(None));
     match timeout(ANSWERING, client.get(url).send()).await {
