@@ -135,7 +135,7 @@ impl Pusher {
                 return all;
             }
             let sent = stream::iter(batch).map(|waiting| async move {
-                let Some((push, has_type)) = self.written(&waiting) else { return None };
+                let (push, has_type) = self.written(&waiting)?;
                 let is_accepted = self.receiver.send(&push).await;
                 let outcome = if is_accepted { "accepted" } else { "refused" };
                 // The address holds a key, and the content phone numbers.
