@@ -47,7 +47,6 @@ create table voicenter.cdr_push (
     constraint cdr_push_confirmed check ((state = 'confirmed') = (confirmed_at is not null))
 );
 create index cdr_push_started_at_idx on voicenter.cdr_push (account, started_at);
-create index cdr_push_confirmed_at_idx on voicenter.cdr_push (account, confirmed_at);
 create index cdr_push_received_at_idx on voicenter.cdr_push (account, first_received_at);
 create index cdr_push_open_idx on voicenter.cdr_push (account, call_id) where state = 'provisional';
 create index cdr_push_unmatched_idx on voicenter.cdr_push (account, call_id) where state = 'unmatched';

@@ -1,6 +1,7 @@
 //! `check`: tries configuration, database and API, and changes nothing.
 
 mod database;
+mod recording;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
@@ -32,6 +33,9 @@ pub(super) struct CheckArgs {
     /// Send a test as well by each way that [notify] configures.
     #[arg(long, conflicts_with = "semantics")]
     pub(super) notify: bool,
+    /// Fetch the beginning of the newest recording as well, once and without a credential, and say what came.
+    #[arg(long, conflicts_with = "semantics")]
+    pub(super) recording: bool,
     /// Print JSON instead of lines.
     #[arg(long, conflicts_with = "semantics")]
     pub(super) json: bool,
@@ -68,8 +72,17 @@ impl Findings {
     }
 
     fn tell(&mut self, level: &str, line: &str, advice: Option<&str>) {
+        self.tell_more(level, line, advice, None);
+    }
+
+    /// The same with what JSON says of a recording.
+    fn tell_more(&mut self, level: &str, line: &str, advice: Option<&str>, recording: Option<Value>) {
         if let Some(collected) = &mut self.collected {
-            collected.push(json!({ "level": level, "text": line, "advice": advice }));
+            let mut finding = json!({ "level": level, "text": line, "advice": advice });
+            if let (Some(recording), Value::Object(finding)) = (recording, &mut finding) {
+                finding.insert("recording".to_owned(), recording);
+            }
+            collected.push(finding);
             return;
         }
         let sign = match level {
@@ -109,7 +122,7 @@ pub(super) async fn run(config: &Config, args: CheckArgs, clock: Clock) -> Resul
         Ok(accounts) => {
             for account in accounts {
                 database::scope(account, store.as_ref(), &mut findings).await;
-                api(config, account, store.as_ref(), &clock, &mut findings).await?;
+                api(config, account, store.as_ref(), args.recording, &clock, &mut findings).await?;
             }
         }
         Err(_) => {
@@ -157,11 +170,15 @@ async fn notify(config: &Config, clock: &Clock, findings: &mut Findings) {
 
 /// Notes that requests go through a proxy; its address may hold a password, so it is not shown.
 fn proxy(findings: &mut Findings) {
-    let set = |name: &&str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
-    if let Some(name) = ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"].iter().find(|name| set(name))
-    {
+    if let Some(name) = proxy_variable() {
         findings.note(&format!("requests to the API go through the proxy in {name}"));
     }
+}
+
+/// The variable that names a proxy.
+fn proxy_variable() -> Option<&'static str> {
+    let set = |name: &&str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"].into_iter().find(set)
 }
 
 struct Api<'a> {
@@ -175,6 +192,7 @@ async fn api(
     config: &Config,
     account: &AccountConfig,
     store: Option<&Store>,
+    with_recording: bool,
     clock: &Clock,
     findings: &mut Findings,
 ) -> Result<(), CliError> {
@@ -195,7 +213,8 @@ async fn api(
         account.name, newest.answer.listed
     ));
     clocks(&newest, findings);
-    let longest = api.longest(newest.answer.listed == 0, findings).await;
+    let lacks_recording = with_recording && recording::newest(newest.answer.records.iter()).is_none();
+    let longest = api.longest(newest.answer.listed == 0 || lacks_recording, findings).await;
     api.note_what_is_left_out(findings);
     let seen = match newest.answer.listed {
         0 => longest.as_ref().filter(|longest| longest.answer.listed > 0),
@@ -204,6 +223,11 @@ async fn api(
     match seen {
         Some(seen) => api.zone(seen, findings).await,
         None => api.without_records(longest.as_ref(), store, findings).await?,
+    }
+    if with_recording {
+        let received = [Some(&newest), longest.as_ref()].into_iter().flatten();
+        let records = received.flat_map(|received| &received.answer.records);
+        recording::check(&account.name, records, &config.recording, findings).await;
     }
     Ok(())
 }

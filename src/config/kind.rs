@@ -74,6 +74,18 @@ pub(super) const HOST: KeyKind<String> = |text| {
     let expected = "expected a name such as calls.example.com, without http:// and port";
     Some(name).filter(|name| !name.is_empty() && name.chars().all(plain)).ok_or_else(|| expected.to_owned())
 };
+/// A host name, or all hosts below one.
+pub(super) const HOSTS: KeyKind<String> = |text| {
+    let expected = "expected a name such as files.example.com, or *.example.org for every host below it";
+    let (below, name) = match text.trim().strip_prefix("*.") {
+        Some(name) => ("*.", name),
+        None => ("", text),
+    };
+    let name = HOST(name).map_err(|_| expected.to_owned())?;
+    // All hosts of a country or of the world were never meant.
+    let is_narrow = below.is_empty() || name.contains('.');
+    is_narrow.then(|| format!("{below}{name}")).ok_or_else(|| expected.to_owned())
+};
 /// The smallest unit of time in requests.
 pub(super) const GRANULARITY: KeyKind<TimeDelta> = |text| match duration(text) {
     Ok(unit) if [TimeDelta::seconds(1), TimeDelta::minutes(1)].contains(&unit) => Ok(unit),

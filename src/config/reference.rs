@@ -7,7 +7,7 @@ use super::reader::{Effective, variable_of};
 use super::{Config, ConfigError, Sources};
 
 /// Every key: how its value is written, and what it does. Defaults are not here: they are the code's own.
-const KEYS: [(&str, &str, &str); 61] = [
+const KEYS: [(&str, &str, &str); 62] = [
     (
         "database.url",
         "address",
@@ -165,6 +165,11 @@ const KEYS: [(&str, &str, &str); 61] = [
         "push.confirm_after",
         "duration",
         "How long the pull has time to bring a record that was pushed, before it is asked for it by CallID; then once more after a day.",
+    ),
+    (
+        "recording.hosts",
+        "list of names",
+        "Hosts that links to recordings may lead to, besides those of Voicenter and S3; `*.example.org` for every host below it. These may have private addresses and any port.",
     ),
     (
         "log.format",

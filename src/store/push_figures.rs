@@ -97,8 +97,8 @@ impl Store {
                      from (
                          select p.time_base, p.time_raw - extract(epoch from p.started_at)::float8 as ahead
                          from voicenter.cdr_push p
-                         where p.account = $1 and p.confirmed_at is not null and p.time_raw is not null
-                         order by p.confirmed_at desc
+                         where p.account = $1 and p.state = 'confirmed' and p.time_raw is not null
+                         order by p.first_received_at desc
                          limit 101
                      ) n
                  ) t

@@ -9,6 +9,7 @@ mod documents;
 mod gaps_and_rejected;
 mod older;
 mod query;
+mod recording;
 mod resume;
 mod scene;
 mod simulate;

@@ -8,6 +8,8 @@ mod clock;
 mod faults;
 mod given;
 pub(crate) mod guard;
+mod pushes;
+mod recordings;
 mod requests;
 
 use axum::http::Method;
@@ -41,8 +43,8 @@ impl AdminError {
     }
 }
 
-const PATHS: &str =
-    "/simulator/, /simulator/faults, /simulator/requests, /simulator/clock and /simulator/records";
+const PATHS: &str = "/simulator/, /simulator/faults, /simulator/requests, /simulator/clock, /simulator/records, \
+     /simulator/recordings and /simulator/pushes";
 
 /// Returns `true` for the paths that are answered here.
 pub(crate) fn is_meant(path: &str) -> bool {
@@ -62,8 +64,9 @@ pub(crate) fn answer(
         "" => "GET, DELETE",
         "faults" => "GET, POST, DELETE",
         "requests" => "GET, DELETE",
-        "clock" => "GET, POST",
+        "clock" | "recordings" => "GET, POST",
         "records" => "POST",
+        "pushes" => "GET",
         _ => return failed(404, format!("there is no {path}; there are {PATHS}")),
     };
     // HEAD is GET without the body.
@@ -88,6 +91,9 @@ pub(crate) fn answer(
         ("clock", "POST") => clock::change(api, body),
         ("clock", _) => Ok(clock::show(api)),
         ("records", _) => add_records(api, body),
+        ("recordings", "POST") => recordings::change(api, body),
+        ("recordings", _) => recordings::show(api),
+        ("pushes", _) => pushes::show(api),
         (_, "DELETE") => {
             api.reset();
             Ok(overview(api))
@@ -125,6 +131,8 @@ fn overview(api: &Api) -> Value {
             "/simulator/requests": "GET, DELETE",
             "/simulator/clock": "GET, POST",
             "/simulator/records": "POST",
+            "/simulator/recordings": "GET, POST",
+            "/simulator/pushes": "GET",
         },
     })
 }

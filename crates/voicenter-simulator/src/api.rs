@@ -25,6 +25,8 @@ use super::connection::Peer;
 use super::dialect::Dialect;
 use super::faults::{Fault, FaultBoard, Faults};
 use super::options::{ApiGeneration, SimulatorOptions};
+use super::push::Pusher;
+use super::recordings::Recordings;
 use super::request::{self, BadRequest};
 use super::request_log::{RateLimit, RequestEntry, RequestLog, RequestOutcome};
 use super::rules;
@@ -46,6 +48,12 @@ pub(crate) struct Api {
     pub(crate) log: RequestLog,
     pub(crate) faults: Faults,
     pub(crate) rate: RateLimit,
+    /// `None` if links to recordings lead nowhere.
+    pub(crate) recordings: Option<Recordings>,
+    /// `None` if no notifications are sent.
+    pub(crate) pusher: Option<Pusher>,
+    /// The port that is listened on.
+    pub(crate) port: u16,
     pub(crate) stopped: CancellationToken,
     pub(crate) beginning: Beginning,
 }
@@ -90,6 +98,10 @@ pub(crate) async fn handle(
         let (parts, body) = request.into_parts();
         if api.options.admin && admin::is_meant(parts.uri.path()) {
             return administer(&api, &parts, body).await;
+        }
+        let recording = api.recordings.as_ref().and_then(|host| host.reply(parts.uri.path(), at, api.port));
+        if let Some(reply) = recording {
+            return reply;
         }
         if !matches!(parts.uri.path(), "/hub/cdr/" | "/hub/cdr") {
             let other = if api.options.admin { " or /simulator/" } else { "" };
@@ -206,6 +218,8 @@ impl Api {
         self.world.restore_by_hand(&self.beginning.by_hand);
         self.faults.restore(&self.beginning.faults);
         self.clock.restart();
+        self.recordings.iter().for_each(Recordings::restart);
+        self.pusher.iter().for_each(|pusher| pusher.restart(self.clock.now()));
         self.forget_requests();
     }
 

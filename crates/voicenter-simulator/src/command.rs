@@ -19,7 +19,9 @@ use super::options::{
 use super::parse::{
     FaultArgument, duration, fault_help, instant, listen, non_negative, present, secret, share, span,
 };
+use super::push::PushArgs;
 use super::record::Record;
+use super::recordings::RecordingAnswer;
 use super::{Simulator, SimulatorError, records_file};
 use crate::clock::{AdjustableClock, WorldClock};
 
@@ -118,6 +120,12 @@ pub struct SimulateArgs {
     /// Share of CDRs that vanish
     #[arg(long, default_value_t = 0.0005, value_parser = share)]
     pub vanish_share: f64,
+    /// Let the RecordURL of generated calls lead here, and answer such links like this
+    #[arg(long, value_enum, value_name = "ANSWER")]
+    pub recordings: Option<RecordingAnswer>,
+    /// How notifications are sent. Boxed for the same reason.
+    #[command(flatten)]
+    pub push: Box<PushArgs>,
     /// Serve HTTPS with this certificate (PEM)
     #[arg(long, value_name = "FILE", requires = "tls_key")]
     pub tls_certificate: Option<PathBuf>,
@@ -239,6 +247,8 @@ impl SimulateArgs {
             refuse_address: self.refuse_address,
             latency: self.latency,
             admin: !self.no_admin,
+            recordings: self.recordings,
+            push: self.push.options(),
             tls: match (&self.tls_certificate, &self.tls_key) {
                 (Some(certificate), Some(key)) => {
                     Some(TlsOptions { certificate: certificate.clone(), key: key.clone() })

@@ -9,6 +9,9 @@
 /// The target of log lines: filters for the program that this is a part of select them, too.
 const LOG: &str = "cdr_sync::simulator";
 
+/// How often it is looked for pushes that are due.
+const PUSH_EVERY: Duration = Duration::from_secs(1);
+
 mod admin;
 mod answer;
 mod api;
@@ -23,8 +26,10 @@ mod intent;
 mod options;
 mod parse;
 mod people;
+mod push;
 mod random;
 mod record;
+mod recordings;
 mod records_file;
 mod request;
 mod request_log;
@@ -41,6 +46,7 @@ use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use chrono::{DateTime, Utc};
@@ -56,7 +62,9 @@ pub use options::{
     ApiGeneration, Company, DateForm, DialectOptions, OverLimit, RateClock, RefusalOptions, SimulatorOptions,
     SortBehaviour, TlsOptions, TotalCounts, WorldOptions,
 };
+pub use push::{Deliveries, Push, PushArgs, PushForm, PushOptions, PushTime, PushTruth};
 pub use record::{Empties, Record};
+pub use recordings::{RecordingAnswer, Recordings};
 pub use request::{Search, SortKey};
 pub use request_log::{RequestEntry, RequestLog, RequestOutcome};
 pub use truth::{TruthRow, fewest_possible};
@@ -66,6 +74,7 @@ use api::{Api, Beginning};
 use clock::AdjustableClock;
 use connection::Door;
 use dialect::Dialect;
+use push::Pusher;
 use request_log::RateLimit;
 
 /// Why a simulator could not start or run.
@@ -82,6 +91,9 @@ pub enum SimulatorError {
     /// HTTPS cannot be served with the certificate or the key that was given.
     #[error("{0}")]
     Tls(String),
+    /// Notifications cannot be sent as the options say.
+    #[error("--push-to: {0}")]
+    Push(String),
     /// The shares of all faults together are more than 1.
     #[error("--fault: {0}")]
     Faults(&'static str),
@@ -101,6 +113,7 @@ pub struct Simulator {
     address: SocketAddr,
     api: Arc<Api>,
     server: Option<JoinHandle<()>>,
+    pushing: Option<JoinHandle<()>>,
 }
 
 impl Simulator {
@@ -126,15 +139,21 @@ impl Simulator {
         let failed = |source| SimulatorError::Listen { address: options.listen, source };
         let listener = TcpListener::bind(options.listen).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
-        let world = World::new(options.world.clone());
+        let base = options.recordings.map(|_| base_url(address, options.tls.is_some()));
+        let world = World::with_recordings(options.world.clone(), base);
         let faults = Faults::new(options.world.seed);
         prepare(&world, &faults)?;
+        let pusher = options.push.clone().map(|push| Pusher::new(push, world.clone(), clock.now()));
+        let pusher = pusher.transpose().map_err(SimulatorError::Push)?;
         let api = Arc::new(Api {
             beginning: Beginning { by_hand: world.copy_by_hand(), faults: faults.copy() },
             world,
             log: RequestLog::default(),
             faults,
             rate: RateLimit::new(options.requests_per_minute, options.rate_clock),
+            recordings: options.recordings.map(Recordings::new),
+            pusher,
+            port: address.port(),
             stopped: CancellationToken::new(),
             clock,
             options,
@@ -146,7 +165,8 @@ impl Simulator {
             // It ends only when it is stopped: axum continues after every other error.
             let _ = axum::serve(Door { listener, tls }, service).with_graceful_shutdown(stopped).await;
         });
-        Ok(Self { address, api, server: Some(server) })
+        let pushing = tokio::spawn(push_on(Arc::clone(&api)));
+        Ok(Self { address, api, server: Some(server), pushing: Some(pushing) })
     }
 
     /// The address it listens on, with the real port.
@@ -179,6 +199,11 @@ impl Simulator {
         &self.api.faults
     }
 
+    /// The recording host, if `options.recordings` turned it on.
+    pub fn recordings(&self) -> Option<&Recordings> {
+        self.api.recordings.as_ref()
+    }
+
     /// The options that it was started with.
     pub fn options(&self) -> &SimulatorOptions {
         &self.api.options
@@ -208,6 +233,32 @@ impl Simulator {
         self.api.world.intents(at + self.api.options.clock_offset, from, to)
     }
 
+    /// All pushes that are due by `until`, in the order in which they would be sent, for a test that delivers them by
+    /// itself. They count as accepted.
+    pub fn due_pushes(&self, until: DateTime<Utc>) -> Vec<Push> {
+        self.api.pusher.as_ref().map(|pusher| pusher.due(until)).unwrap_or_default()
+    }
+
+    /// Sends all pushes that are due by the simulator's clock, with the repeats that are due by then, and waits for the
+    /// answers. Whoever moves a clock by hand calls this afterwards.
+    pub async fn deliver_due(&self) -> Deliveries {
+        match &self.api.pusher {
+            Some(pusher) => pusher.deliver(self.api.clock.now()).await,
+            None => Deliveries::default(),
+        }
+    }
+
+    /// All that was pushed since the start.
+    pub fn deliveries(&self) -> Deliveries {
+        self.api.pusher.as_ref().map(Pusher::deliveries).unwrap_or_default()
+    }
+
+    /// What became so far of the pushes of every CDR with a Date in `[from, to)`, also of those that are never pushed and
+    /// of those that the API does not show (yet, or any more). Ordered by CallID and Type.
+    pub fn push_truth(&self, from: DateTime<Utc>, to: DateTime<Utc>) -> Vec<PushTruth> {
+        self.api.pusher.as_ref().map(|pusher| pusher.truth(from, to)).unwrap_or_default()
+    }
+
     /// Stops: open requests get no answer, and connections are closed.
     pub async fn stop(mut self) {
         self.api.stopped.cancel();
@@ -215,6 +266,24 @@ impl Simulator {
             // This fails only if the server panicked, which its log already shows.
             let _ = server.await;
         }
+        if let Some(pushing) = self.pushing.take() {
+            let _ = pushing.await;
+        }
+    }
+}
+
+/// Sends pushes as the clock goes on, until the simulator stops.
+async fn push_on(api: Arc<Api>) {
+    let Some(pusher) = api.pusher.as_ref().filter(|pusher| pusher.is_in_background()) else { return };
+    let sending = async {
+        loop {
+            pusher.deliver(api.clock.now()).await;
+            tokio::time::sleep(PUSH_EVERY).await;
+        }
+    };
+    tokio::select! {
+        () = sending => {}
+        () = api.stopped.cancelled() => {}
     }
 }
 

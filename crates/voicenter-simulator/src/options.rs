@@ -8,6 +8,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
 use secrecy::SecretString;
 
+use super::push::PushOptions;
+use super::recordings::RecordingAnswer;
+
 /// Everything about a simulated API. `Default` is the current generation of docs/voicenter-api.md#generations.
 ///
 /// ```
@@ -60,6 +63,10 @@ pub struct SimulatorOptions {
     pub to_inclusive: bool,
     /// `true` to serve `/simulator/`, where faults, clock and records are changed and received requests are listed.
     pub admin: bool,
+    /// What the links in RecordURL are answered with, on the same address; `None` if they lead nowhere.
+    pub recordings: Option<RecordingAnswer>,
+    /// How CDR notifications are sent; `None` if they are not.
+    pub push: Option<PushOptions>,
     /// What to serve HTTPS with; `None` for plain HTTP.
     pub tls: Option<TlsOptions>,
 }
@@ -98,6 +105,8 @@ impl Default for SimulatorOptions {
             from_inclusive: true,
             to_inclusive: true,
             admin: false,
+            recordings: None,
+            push: None,
             tls: None,
         }
     }

@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 use super::calls::{CallKind, Entry};
 use super::people::{self, Representative};
 use super::random::Random;
+use super::recordings::NOWHERE;
 
 /// A call detail record of the simulated API. Empty text, `{}` and `[]` mean that there is no value.
 ///
@@ -224,7 +225,7 @@ impl Record {
             self.record_expect = Some(true);
             if since >= recorded {
                 let name = format!("{}{}", instant(entry.started).format("%Y%m%d"), entry.id % 100_000_000);
-                self.record_url = format!("https://cpanel.example/CallsHistory/PlayRecord/{name}.mp3");
+                self.record_url = format!("{NOWHERE}{name}.mp3");
             }
         } else {
             self.record_expect = Some(false);

@@ -13,6 +13,7 @@ use super::calls::NEVER;
 use super::intent::Intent;
 use super::options::{Company, WorldOptions};
 use super::record::Record;
+use super::recordings;
 use super::stretch::{self, Stretch};
 
 /// The most index entries kept; at 130 to 200 bytes each, this is 200 MB at worst.
@@ -24,6 +25,8 @@ pub struct World {
     options: Arc<WorldOptions>,
     cache: Arc<Mutex<Cache>>,
     by_hand: Arc<Mutex<ByHand>>,
+    /// The address of the recording host, if there is one.
+    recordings: Option<Arc<str>>,
 }
 
 #[derive(Debug, Default)]
@@ -40,6 +43,8 @@ pub(crate) struct ByHand {
     records: Vec<Vec<(i64, Option<Arc<Record>>)>>,
     /// Generated records that are no longer shown as generated, and since when.
     replaced: HashMap<u64, i64>,
+    /// Which of `records` were inserted, not edited.
+    inserted: Vec<usize>,
 }
 
 /// A record that the API shows at an instant: cheap to keep, its fields are made on demand.
@@ -53,7 +58,7 @@ pub(crate) struct Shown {
 
 #[derive(Clone, Debug)]
 enum CallSource {
-    Generated(Arc<Stretch>, usize),
+    Generated(Arc<Stretch>, usize, Option<Arc<str>>),
     ByHand(Arc<Record>),
 }
 
@@ -61,8 +66,8 @@ impl Shown {
     /// All its fields, as they are at `at`.
     pub(crate) fn record(&self, at: DateTime<Utc>) -> Record {
         match &self.source {
-            CallSource::Generated(stretch, index) => {
-                let record = stretch.record(*index, at.timestamp());
+            CallSource::Generated(stretch, index, recordings) => {
+                let record = generated(stretch, *index, at.timestamp(), recordings.as_deref());
                 record.unwrap_or_else(|| Record::new("", "", self.started))
             }
             CallSource::ByHand(record) => record.as_ref().clone(),
@@ -73,7 +78,13 @@ impl Shown {
 impl World {
     /// The world that these options describe.
     pub fn new(options: WorldOptions) -> Self {
-        Self { options: Arc::new(options), cache: Arc::default(), by_hand: Arc::default() }
+        Self::with_recordings(options, None)
+    }
+
+    /// The same, with links that lead to a recording host at `base`.
+    pub(crate) fn with_recordings(options: WorldOptions, base: Option<String>) -> Self {
+        let recordings = base.map(Arc::from);
+        Self { options: Arc::new(options), cache: Arc::default(), by_hand: Arc::default(), recordings }
     }
 
     /// The options that it was made from.
@@ -101,7 +112,43 @@ impl World {
 
     /// Adds a record that the API shows from `appears_at` on.
     pub fn insert(&self, record: Record, appears_at: DateTime<Utc>) {
-        self.hand().records.push(vec![(appears_at.timestamp(), Some(Arc::new(record)))]);
+        let mut hand = self.hand();
+        let index = hand.records.len();
+        hand.inserted.push(index);
+        hand.records.push(vec![(appears_at.timestamp(), Some(Arc::new(record)))]);
+    }
+
+    /// The records that were inserted by hand as they were at first, without the first `known` of them: each with its
+    /// place, and since when it is shown (seconds since 1970).
+    pub(crate) fn inserted(&self, known: usize) -> Vec<(usize, Arc<Record>, i64)> {
+        let hand = self.hand();
+        let places = hand.inserted.iter().skip(known);
+        let first = places.filter_map(|place| Some((*place, hand.records.get(*place)?.first()?)));
+        first
+            .filter_map(|(place, (since, record))| Some((place, Arc::clone(record.as_ref()?), *since)))
+            .collect()
+    }
+
+    /// The record inserted in this place as it is at `at`, or as it was at first if it is not shown then.
+    pub(crate) fn inserted_record(&self, place: usize, at: i64) -> Option<Record> {
+        let hand = self.hand();
+        let versions = hand.records.get(place)?;
+        let first = || versions.first().and_then(|(_, record)| record.as_ref());
+        version_at(versions, at).or_else(first).map(|record| record.as_ref().clone())
+    }
+
+    /// A generated record as it is at `at`, shown or not.
+    pub(crate) fn generated_record(&self, number: i64, index: usize, at: i64) -> Option<Record> {
+        let stretch = self.stretch(number);
+        // Before it is shown, it has what it has then.
+        let at = at.max(stretch.entry(index)?.appears);
+        generated(&stretch, index, at, self.recordings.as_deref())
+    }
+
+    /// Returns `true` if any records are generated: an empty world needs no walk through its hours, which may be those of
+    /// decades.
+    pub(crate) fn generates(&self) -> bool {
+        self.options.calls_per_day > 0.0 || self.options.campaigns_per_day > 0.0
     }
 
     /// Changes a record from the instant `at` on. Returns `false` without any change if there is no such record
@@ -167,6 +214,7 @@ impl World {
         let numbers = stretch::around(&self.options, call_id);
         let stretches: Vec<_> = numbers.into_iter().map(|number| self.stretch(number)).collect();
         let replaced = hand.replaced.clone();
+        let recordings = self.recordings.clone();
         stretches
             .into_iter()
             .flat_map(|stretch| (0..stretch.len()).map(move |index| (Arc::clone(&stretch), index)))
@@ -174,7 +222,7 @@ impl World {
                 let entry = stretch.entry(index)?;
                 let is_shown =
                     entry.date_at(at).is_some() && replaced.get(&entry.id).is_none_or(|since| *since > at);
-                let record = is_shown.then(|| stretch.record(index, at))??;
+                let record = is_shown.then(|| generated(&stretch, index, at, recordings.as_deref()))??;
                 Some((entry.id, record))
             })
     }
@@ -205,9 +253,7 @@ impl World {
         // Nothing that starts after `at` can have appeared.
         let (first, last) = (from.max(self.options.from).timestamp(), to.min(at).timestamp());
         let inside = |record: &Shown| from <= record.started && record.started < to;
-        // An empty world needs no walk through its hours, which may be those of decades.
-        let generates = self.options.calls_per_day > 0.0 || self.options.campaigns_per_day > 0.0;
-        for number in stretch::dated_within(&self.options, first, last).take_while(|_| generates) {
+        for number in stretch::dated_within(&self.options, first, last).take_while(|_| self.generates()) {
             self.generated_in(number, at, &mut |record| {
                 if inside(&record) {
                     visit(record);
@@ -241,13 +287,13 @@ impl World {
                 visit(Shown {
                     started: super::record::instant(date),
                     appeared: (entry.appears, entry.id),
-                    source: CallSource::Generated(Arc::clone(&stretch), index),
+                    source: CallSource::Generated(Arc::clone(&stretch), index, self.recordings.clone()),
                 });
             }
         }
     }
 
-    fn stretch(&self, number: i64) -> Arc<Stretch> {
+    pub(crate) fn stretch(&self, number: i64) -> Arc<Stretch> {
         let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(stretch) = cache.stretches.get(&number) {
             return Arc::clone(stretch);
@@ -277,6 +323,13 @@ impl World {
     fn hand(&self) -> MutexGuard<'_, ByHand> {
         self.by_hand.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// A generated record as it is at `at`, its link leading to the recording host at `recordings`.
+fn generated(stretch: &Stretch, index: usize, at: i64, recordings: Option<&str>) -> Option<Record> {
+    let mut record = stretch.record(index, at)?;
+    recordings.into_iter().for_each(|base| recordings::lead(&mut record, base));
+    Some(record)
 }
 
 fn version_at(versions: &[(i64, Option<Arc<Record>>)], at: i64) -> Option<&Arc<Record>> {

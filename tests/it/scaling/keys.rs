@@ -82,6 +82,7 @@ async fn a_view_asked_about_one_account_reads_that_account_alone() {
         "account = a.name",
         "account = m.account",
         "account = c.account",
+        "account = c_1.account",
         "account = r.account",
         "account = $",
     ];
