@@ -1,9 +1,10 @@
 //! CDR notifications: what is read of them, and the receiver in the real daemon.
 
+mod analysis;
 mod bodies;
 mod decoding;
 mod kills;
 mod properties;
 mod receiver;
-mod scene;
+pub mod scene;
 mod spool;
