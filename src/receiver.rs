@@ -273,7 +273,7 @@ impl Receiver {
     /// What became of a new notification; one that is not understood is logged.
     fn outcome(&self, push: &ReceivedPush, reading: &PushReading) -> PushOutcome {
         let outcome = match reading.state {
-            PushState::New => return PushOutcome::New,
+            PushState::New | PushState::Forgotten => return PushOutcome::New,
             PushState::Rejected => PushOutcome::Rejected,
             PushState::Unsupported => PushOutcome::Unsupported,
         };

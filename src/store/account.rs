@@ -231,6 +231,7 @@ impl Store {
                 "select exists (select from voicenter.cdr where account = $1)
                  or exists (select from voicenter.cdr_history where account = $1)
                  or exists (select from voicenter.calls where account = $1)
+                 or exists (select from voicenter_ai.call_ai where account = $1)
                  or exists (select from voicenter.opening_hours where account = $1)
                  or exists (select from voicenter.numbers where account = $1)
                  or exists (select from cdr_sync.reporting where account = $1)",
@@ -359,7 +360,7 @@ pub(super) async fn statuses(conn: &mut PgConnection) -> Result<Vec<AccountStatu
 // `cdr_sync.lacking`, `twin`, `day`, `unscoped`, `settling`, `late_hour`, `hour_count` and `lateness` follow
 // `cdr_sync.account`, here and when an account is forgotten; what is made of its rows, its opening hours and numbers, here
 // (cdr_sync.follow_account, follow_account_in_opening_hours, follow_account_in_numbers).
-const RENAME: [&str; 14] = [
+const RENAME: [&str; 21] = [
     "update cdr_sync.cursor set account = $2, fence = fence + 1 where account = $1",
     "update cdr_sync.coverage set account = $2 where account = $1",
     "update cdr_sync.window_read set account = $2 where account = $1",
@@ -376,6 +377,16 @@ const RENAME: [&str; 14] = [
     "delete from cdr_sync.push o where o.account = $1
          and exists (select from cdr_sync.push n where n.account = $2 and n.body_sha256 = o.body_sha256)",
     "update cdr_sync.push set account = $2 where account = $1",
+    // Something may have been forgotten under both names.
+    "insert into cdr_sync.forgotten (account, hash, forgotten_at)
+     select $2, f.hash, f.forgotten_at from cdr_sync.forgotten f where f.account = $1
+     on conflict do nothing",
+    "delete from cdr_sync.forgotten where account = $1 and $2 <> $1",
+    "update voicenter_ai.call_ai_part set account = $2 where account = $1",
+    "update voicenter_ai.call_ai_answer set account = $2 where account = $1",
+    "update voicenter_ai.call_ai_sentence set account = $2 where account = $1",
+    "update voicenter_ai.call_transcript set account = $2 where account = $1",
+    "update voicenter_ai.call_ai set account = $2 where account = $1",
     "update voicenter.cdr_history set account = $2 where account = $1",
     "update voicenter.cdr set account = $2 where account = $1",
 ];
@@ -394,8 +405,14 @@ const FORGET: [&str; 11] = [
     "delete from cdr_sync.push where account = $1",
 ];
 
-// What is made of an account's rows goes with them, and what an operator wrote for it.
-const DELETE: [&str; 15] = [
+// What is made of an account's rows goes with them, and what an operator wrote for it. What was forgotten on demand stays so
+// (cdr_sync.forgotten), also if the account comes back.
+const DELETE: [&str; 20] = [
+    "delete from voicenter_ai.call_ai_part where account = $1",
+    "delete from voicenter_ai.call_ai_answer where account = $1",
+    "delete from voicenter_ai.call_ai_sentence where account = $1",
+    "delete from voicenter_ai.call_transcript where account = $1",
+    "delete from voicenter_ai.call_ai where account = $1",
     "delete from voicenter.cdr_history where account = $1",
     "delete from voicenter.calls where account = $1",
     "delete from voicenter.removed_calls where account = $1",
