@@ -10,7 +10,7 @@ mod gaps_and_rejected;
 mod older;
 mod query;
 mod resume;
-mod scene;
+pub mod scene;
 mod simulate;
 mod status;
 mod verify;
