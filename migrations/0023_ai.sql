@@ -152,39 +152,39 @@ comment on column voicenter_ai.call_transcript.end_seconds is 'When it ends, lik
 comment on column voicenter_ai.call_transcript.text is 'What is said.';
 comment on column voicenter_ai.call_transcript.extra is 'Whatever else stands with it.';
 
--- An account is asked for by each side alone: a full join would read every account.
+-- An account is asked for by each side alone, and all joins are by key: a full join, or lookups, could read every account.
 create view voicenter_ai.call_ai_state as
-with part as (
-    select c.account, c.call_id, c.type, c.started_at, coalesce(c.extra ->> 'AiExists', '') in ('true', '1') as expected,
-        a.first_received_at, a.received_at
-    from voicenter.cdr c
-    left join voicenter_ai.call_ai a on a.account = c.account and a.call_id = c.call_id and a.type = c.type
-    where c.removed_at is null
-    union all
-    select a.account, a.call_id, a.type, null, true, a.first_received_at, a.received_at
-    from voicenter_ai.call_ai a
-    where not exists (
-        select from voicenter.cdr c
-        where c.account = a.account and c.call_id = a.call_id and c.type = a.type and c.removed_at is null
-    )
-)
 select p.account, p.call_id, p.type, p.started_at,
     case
-        when h.has_transcript and h.has_summary then 'whole'
+        when p.has_transcript and p.has_summary then 'whole'
         when p.received_at is not null then 'summary'
         when not p.expected then 'none'
         when p.started_at < now() - interval '7 days' then 'gave_up'
         else 'expected'
     end as state,
-    h.has_summary, h.has_transcript, p.first_received_at, p.received_at
-from part p
-cross join lateral (
-    select
-        exists (select from voicenter_ai.call_ai_part s
-                where s.account = p.account and s.call_id = p.call_id and s.type = p.type and s.part = 'summary') as has_summary,
-        exists (select from voicenter_ai.call_ai_part t
-                where t.account = p.account and t.call_id = p.call_id and t.type = p.type and t.part = 'transcript') as has_transcript
-) h;
+    p.has_summary, p.has_transcript, p.first_received_at, p.received_at
+from (
+    select c.account, c.call_id, c.type, c.started_at, coalesce(c.extra ->> 'AiExists', '') in ('true', '1') as expected,
+        s.part is not null as has_summary, t.part is not null as has_transcript, a.first_received_at, a.received_at
+    from voicenter.cdr c
+    left join voicenter_ai.call_ai a on a.account = c.account and a.call_id = c.call_id and a.type = c.type
+    left join voicenter_ai.call_ai_part s
+        on s.account = c.account and s.call_id = c.call_id and s.type = c.type and s.part = 'summary'
+    left join voicenter_ai.call_ai_part t
+        on t.account = c.account and t.call_id = c.call_id and t.type = c.type and t.part = 'transcript'
+    where c.removed_at is null
+    union all
+    select a.account, a.call_id, a.type, null, true,
+        s.part is not null, t.part is not null, a.first_received_at, a.received_at
+    from voicenter_ai.call_ai a
+    left join voicenter.cdr c
+        on c.account = a.account and c.call_id = a.call_id and c.type = a.type and c.removed_at is null
+    left join voicenter_ai.call_ai_part s
+        on s.account = a.account and s.call_id = a.call_id and s.type = a.type and s.part = 'summary'
+    left join voicenter_ai.call_ai_part t
+        on t.account = a.account and t.call_id = a.call_id and t.type = a.type and t.part = 'transcript'
+    where c.account is null
+) p;
 comment on view voicenter_ai.call_ai_state is 'How far the analysis of each call is.';
 comment on column voicenter_ai.call_ai_state.account is 'The account.';
 comment on column voicenter_ai.call_ai_state.call_id is 'The CallID.';

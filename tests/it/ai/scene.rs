@@ -70,14 +70,11 @@ impl<D: Borrow<Database>> AiScene<D> {
 
     /// All that is known of calls, apart from the account.
     pub async fn known(&self) -> Vec<String> {
-        let mut known = Vec::new();
-        for table in TABLES {
-            let rows = format!(
-                "select '{table} ' || (to_jsonb(t) - 'account')::text from voicenter_ai.{table} t order by 1"
-            );
-            known.extend(self.database.borrow().lines(&rows).await);
-        }
-        known
+        let rows = TABLES.map(|table| {
+            format!("select '{table} ' || (to_jsonb(t) - 'account')::text as row from voicenter_ai.{table} t")
+        });
+        let rows = format!("select row from ({}) r order by 1", rows.join(" union all "));
+        self.database.borrow().lines(&rows).await
     }
 
     pub async fn value(&self, query: &str) -> Value {
