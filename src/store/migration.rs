@@ -68,20 +68,24 @@ declare
     ours record;
 begin
     for ours in
-        select case c.relkind when 'v' then 'view' else 'table' end as kind, c.oid::regclass::text as name
-        from pg_catalog.pg_class c
-        where c.relnamespace in ('voicenter'::regnamespace, 'cdr_sync'::regnamespace, 'voicenter_ai'::regnamespace)
-          and c.relkind in ('r', 'p', 'v')
-          and pg_catalog.pg_get_userbyid(c.relowner) = current_user and c.relowner <> owner
-        union all
-        select 'function', p.oid::regprocedure::text
-        from pg_catalog.pg_proc p
-        where p.pronamespace in ('voicenter'::regnamespace, 'cdr_sync'::regnamespace)
-          and pg_catalog.pg_get_userbyid(p.proowner) = current_user and p.proowner <> owner
-        union all
-        select 'schema', n.nspname
-        from pg_catalog.pg_namespace n
-        where n.nspname = 'voicenter_ai' and pg_catalog.pg_get_userbyid(n.nspowner) = current_user and n.nspowner <> owner
+        select o.kind, o.name from (
+            select case c.relkind when 'v' then 'view' else 'table' end as kind, c.oid::regclass::text as name
+            from pg_catalog.pg_class c
+            where c.relnamespace in ('voicenter'::regnamespace, 'cdr_sync'::regnamespace, 'voicenter_ai'::regnamespace)
+              and c.relkind in ('r', 'p', 'v')
+              and pg_catalog.pg_get_userbyid(c.relowner) = current_user and c.relowner <> owner
+            union all
+            select 'function', p.oid::regprocedure::text
+            from pg_catalog.pg_proc p
+            where p.pronamespace in ('voicenter'::regnamespace, 'cdr_sync'::regnamespace)
+              and pg_catalog.pg_get_userbyid(p.proowner) = current_user and p.proowner <> owner
+            union all
+            select 'schema', n.nspname
+            from pg_catalog.pg_namespace n
+            where n.nspname = 'voicenter_ai' and pg_catalog.pg_get_userbyid(n.nspowner) = current_user and n.nspowner <> owner
+        ) o (kind, name)
+        -- Tables go only to whoever may create in their schema.
+        order by o.kind <> 'schema'
     loop
         begin
             execute pg_catalog.format('alter %s %s owner to %I', ours.kind, ours.name, pg_catalog.pg_get_userbyid(owner));

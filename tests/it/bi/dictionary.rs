@@ -50,7 +50,7 @@ const LAST: [&str; 8] =
 
 const INTRO: &str = "# Data dictionary
 
-Every table, view and column of schema `voicenter`, and at the end of [voicenter_ai](#voicenter_ai): what readers and BI tools see. [docs/bi.md](bi.md) has the questions
+Every table, view and column of schema `voicenter` and, at the end, of `voicenter_ai`: what readers and BI tools see. [docs/bi.md](bi.md) has the questions
 that they answer. This page is made from the COMMENTs of the database, which psql (`\\d+ voicenter.calls`) and most tools
 show as well; `scripts/data-dictionary` writes it, and a test compares it.
 
