@@ -339,7 +339,7 @@ select
     c.first_seen_at,
     case when coalesce(k.kind in (8, 19), false) or c.queue_name is not null then p.queue_wait_seconds end as vendor_wait_seconds,
     -- The whole holds the talk; what contradicts it shows nothing.
-    case when p.talk_seconds <= greatest(c.duration_seconds, 0) + 1 or c.duration_seconds is null then p.talk_seconds end as vendor_talk_seconds
+    case when p.talk_seconds - 1 <= greatest(c.duration_seconds, 0) or c.duration_seconds is null then p.talk_seconds end as vendor_talk_seconds
 from voicenter.cdr c
 -- The older API sends no CdrType.
 cross join lateral (
@@ -498,7 +498,7 @@ select bool_and(
 )
 from (values ('voicenter.calls'::regclass, 10000), ('voicenter.cdr', 10000), ('voicenter.queue_visits', 1000),
              ('cdr_sync.transfer', 1000), ('voicenter.calls_15min', 1000), ('voicenter.queue_15min', 1000),
-             ('voicenter.agent_15min', 1000), ('voicenter.cdr_push', 1000), ('voicenter.removed_calls', -1), ('voicenter.queue_1day', -1),
+             ('voicenter.agent_15min', 1000), ('voicenter.cdr_push', -1), ('voicenter.removed_calls', -1), ('voicenter.queue_1day', -1),
              ('voicenter.agent_1day', -1), ('voicenter.queues', -1), ('cdr_sync.number', -1)) t (name, known)
 join pg_catalog.pg_class c on c.oid = t.name
 $$;

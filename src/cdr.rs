@@ -1,6 +1,7 @@
 //! The domain: one call detail record (CDR) and what identifies it.
 
 pub(crate) mod decimal;
+pub(crate) mod escapes;
 mod fields;
 
 use std::cmp::Ordering;

@@ -6,6 +6,7 @@ mod check;
 mod descriptors;
 mod documents;
 mod fields;
+mod forget;
 mod gaps;
 mod healthcheck;
 mod moment;
@@ -105,6 +106,8 @@ enum Command {
     /// Pause, resume, rename or remove an account.
     #[command(subcommand)]
     Account(account::AccountCommand),
+    /// Erase what was said in a person's calls, or in one call, and keep it from coming back.
+    Forget(forget::ForgetArgs),
     /// Make keys for CDR notifications, or read again those that were not understood.
     #[command(subcommand)]
     Push(push::PushCommand),
@@ -313,6 +316,7 @@ impl Cli {
             Command::Rejected(args) => rejected::run(&config, args, clock).await,
             Command::Resume(args) => resume::run(&config, args, clock).await,
             Command::Account(command) => account::run(&config, command).await,
+            Command::Forget(args) => forget::run(&config, args).await,
             Command::Push(push::PushCommand::Replay) => push::replay(&config).await,
             Command::Push(push::PushCommand::Key)
             | Command::Simulate(_)

@@ -285,6 +285,7 @@ impl Receiver {
                 self.0.stored.notify_one();
                 return PushOutcome::New;
             }
+            PushState::Forgotten => return PushOutcome::New,
             PushState::Rejected => PushOutcome::Rejected,
             PushState::Unsupported => PushOutcome::Unsupported,
         };

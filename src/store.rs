@@ -18,6 +18,7 @@
 pub mod account;
 pub(crate) mod action;
 pub mod activity;
+pub(crate) mod analysis;
 pub mod budget;
 pub mod calls;
 mod change;
@@ -29,6 +30,8 @@ mod coverage;
 pub mod day;
 pub mod environment;
 pub mod error;
+pub mod forget;
+mod forgotten;
 mod future;
 pub mod gap;
 mod history;

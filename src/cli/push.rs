@@ -48,9 +48,9 @@ pub(super) async fn replay(config: &Config) -> Result<Exit, CliError> {
             let mut last = None;
             while let Some(push) = store.next_unread_push(account, state, last.as_ref()).await? {
                 let reading = push.read();
-                store.note_push_reading(account, &push.body_sha256, &reading).await?;
+                store.note_push_reading(account, &push, &reading).await?;
                 match reading.state {
-                    PushState::New => understood += 1,
+                    PushState::New | PushState::Forgotten => understood += 1,
                     PushState::Rejected | PushState::Unsupported => left += 1,
                 }
                 last = Some(push);

@@ -9,6 +9,9 @@ use url::form_urlencoded;
 use super::plain_json;
 use super::pushed_call::PushedCall;
 
+/// The most records of a body: one is what is known to come.
+const MOST_RECORDS: usize = 100;
+
 /// Why a body is no push. Says nothing of what is in it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
@@ -40,6 +43,12 @@ pub enum DecodeError {
     /// An array without records.
     #[error("the body is an empty array")]
     NoRecords,
+    /// No notification has so many: each would become a row.
+    #[error("the body has {count} records, and at most {MOST_RECORDS} are read")]
+    TooMany {
+        /// How many there are.
+        count: usize,
+    },
     /// An item of an array is no object.
     #[error("record {number} of {count} is not an object")]
     NotAnObject {
@@ -63,20 +72,50 @@ pub enum DecodeError {
 /// # Errors
 /// If any part of it is no record: nothing of a body is used unless all of it is understood.
 pub fn decode(content_type: Option<&str>, body: &[u8]) -> Result<Vec<PushedCall>, DecodeError> {
-    let text = text(content_type, body)?;
-    let text = text.trim_matches(|c: char| c.is_ascii_whitespace() || c == '\u{feff}');
-    let records = match text.as_bytes().first() {
-        None => return Err(DecodeError::Empty),
-        Some(b'<') => return Err(DecodeError::XmlRpc),
-        Some(b'{' | b'[') => json(text)?,
-        Some(_) => vec![Value::Object(form(text)?)],
-    };
+    let records = records(content_type, body)?;
     let count = records.len();
+    if count > MOST_RECORDS {
+        return Err(DecodeError::TooMany { count });
+    }
     let calls = records.into_iter().zip(1..).map(|(record, number)| match record {
         Value::Object(object) => PushedCall::read(object).ok_or(DecodeError::NoCallId { number, count }),
         _ => Err(DecodeError::NotAnObject { number, count }),
     });
     calls.collect()
+}
+
+/// A body that is understood without the records at these places, from 0, as JSON in UTF-8; `None` if nothing is left of it.
+pub(crate) fn without_records(content_type: Option<&str>, body: &[u8], gone: &[usize]) -> Option<Vec<u8>> {
+    let records = records(content_type, body).ok()?.into_iter().enumerate();
+    let left: Vec<Value> =
+        records.filter(|(place, _)| !gone.contains(place)).map(|(_, record)| record).collect();
+    (!left.is_empty()).then(|| Value::Array(left).to_string().into_bytes())
+}
+
+/// What can be read of a body, whatever it is; what is written as in a form is read as that, too.
+pub(super) fn lossy_text(content_type: Option<&str>, body: &[u8]) -> String {
+    let text = text(content_type, body).unwrap_or_else(|_| String::from_utf8_lossy(body));
+    // In UTF-16, every other byte of what matters here is zero.
+    let mut text = text.replace('\0', "");
+    if text.contains('%') {
+        let unescaped: Vec<String> = form_urlencoded::parse(text.as_bytes())
+            .map(|(name, value)| format!("\n{name}\n{value}"))
+            .collect();
+        text.push_str(&unescaped.concat());
+    }
+    text
+}
+
+/// The records as they are written.
+fn records(content_type: Option<&str>, body: &[u8]) -> Result<Vec<Value>, DecodeError> {
+    let text = text(content_type, body)?;
+    let text = text.trim_matches(|c: char| c.is_ascii_whitespace() || c == '\u{feff}');
+    match text.as_bytes().first() {
+        None => Err(DecodeError::Empty),
+        Some(b'<') => Err(DecodeError::XmlRpc),
+        Some(b'{' | b'[') => json(text),
+        Some(_) => Ok(vec![Value::Object(form(text)?)]),
+    }
 }
 
 fn text<'b>(content_type: Option<&str>, body: &'b [u8]) -> Result<Cow<'b, str>, DecodeError> {

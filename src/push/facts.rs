@@ -1,10 +1,12 @@
 //! What is known of a record from its pushes: of each fact the newest value that says something.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
 
+use super::plain_json;
 use super::pushed_call::{Dialer, DoNotCall, PushedCall};
 
 /// Where a fact has its place in a row of `voicenter.cdr_push`.
@@ -66,6 +68,15 @@ pub(super) const SHARED_COLUMNS: [&str; 16] = [
     "record_url",
 ];
 
+/// From the year 2000 to 9999: what else stands in `time` is no time, and nothing is to be computed with it.
+const TIMES: RangeInclusive<i64> = 946_684_800..=253_402_300_799;
+/// Larger values are left to the body.
+const LARGEST: usize = 64 << 10;
+/// Deeper ones are kept as text: a row must be read again within every limit of depth.
+const DEEPEST: usize = 60;
+/// So many fields without a column are kept of a record; further ones are left to the body.
+const MOST_EXTRA: usize = 200;
+
 /// What is known of one record, and since when each fact is.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Facts(BTreeMap<Place, (DateTime<Utc>, Value)>);
@@ -75,7 +86,11 @@ impl Facts {
     pub fn of(call: PushedCall, received_at: DateTime<Utc>) -> Self {
         let mut facts = Gathered { facts: BTreeMap::new(), received_at };
         facts.extra(call.extra);
-        facts.column("time_raw", call.time);
+        match call.time {
+            Some(time) if TIMES.contains(&time) => facts.column("time_raw", time),
+            Some(other) => facts.put(Place::Extra("time".to_owned()), json!(other)),
+            None => {}
+        }
         facts.shared("type", call.call_type);
         facts.seconds(Place::Shared("duration_seconds"), "duration", call.duration_seconds);
         facts.seconds(Place::Shared("ring_seconds"), "dialtime", call.ring_seconds);
@@ -122,7 +137,14 @@ impl Facts {
     /// Both together: of each fact the newer value. The order in which pushes are taken in does not matter.
     #[must_use]
     pub fn and(mut self, other: Self) -> Self {
+        let mut extra = self.0.keys().filter(|place| matches!(place, Place::Extra(_))).count();
         for (place, (since, value)) in other.0 {
+            if matches!(place, Place::Extra(_)) && !self.0.contains_key(&place) {
+                if extra >= MOST_EXTRA {
+                    continue;
+                }
+                extra += 1;
+            }
             let is_newer = self.0.get(&place).is_none_or(|(known_since, known)| {
                 // Two values of one instant: any of them, but always the same.
                 (*known_since, known.to_string()) < (since, value.to_string())
@@ -158,6 +180,14 @@ impl Facts {
         }
         extra.into_iter().for_each(|(member, value)| put(Place::Extra(member), value));
         Self(facts)
+    }
+
+    /// Reads them from the text of a row as PostgreSQL writes it; `None` if that cannot be read.
+    pub fn of_text(row: &str, last_received_at: DateTime<Utc>) -> Option<Self> {
+        match plain_json::parse(row) {
+            Ok(Value::Object(row)) => Some(Self::of_row(row, last_received_at)),
+            _ => None,
+        }
     }
 
     /// The columns of a row whose newest push was received at `last_received_at`.
@@ -221,8 +251,11 @@ struct Gathered {
 
 impl Gathered {
     fn put(&mut self, place: Place, value: Value) {
-        let value = storable(value);
-        if !value.is_null() {
+        let value = match storable(value) {
+            deep if depth(&deep) > DEEPEST => Value::String(deep.to_string()),
+            shallow => shallow,
+        };
+        if !value.is_null() && value.to_string().len() <= LARGEST {
             self.facts.insert(place, (self.received_at, value));
         }
     }
@@ -245,8 +278,8 @@ impl Gathered {
     }
 
     fn extra(&mut self, extra: Map<String, Value>) {
-        for (name, value) in extra {
-            self.put(Place::Extra(without_nul(name)), value);
+        for (name, value) in extra.into_iter().take(MOST_EXTRA) {
+            self.put(Place::Extra(harmless(name)), value);
         }
     }
 
@@ -293,10 +326,24 @@ fn storable(value: Value) -> Value {
         Value::String(text) => Value::String(without_nul(text)),
         Value::Array(items) => Value::Array(items.into_iter().map(storable).collect()),
         Value::Object(members) => {
-            let members = members.into_iter().map(|(name, value)| (without_nul(name), storable(value)));
+            let members = members.into_iter().map(|(name, value)| (harmless(name), storable(value)));
             Value::Object(members.collect())
         }
         other => other,
+    }
+}
+
+/// A name without a meaning to whoever reads it: `serde_json` has names that make it parse strings.
+fn harmless(name: String) -> String {
+    let name = without_nul(name);
+    if name.starts_with("$serde_json") { format!("_{name}") } else { name }
+}
+
+fn depth(value: &Value) -> usize {
+    match value {
+        Value::Array(items) => 1 + items.iter().map(depth).max().unwrap_or(0),
+        Value::Object(members) => 1 + members.values().map(depth).max().unwrap_or(0),
+        _ => 0,
     }
 }
 

@@ -1,9 +1,17 @@
 //! The fields of one object, taken out one by one under any spelling of their names.
 
+use std::ops::RangeInclusive;
+
 use serde_json::{Map, Value};
 
 use super::plain_json;
 use crate::cdr::decimal;
+
+/// Nothing that is measured has more digits.
+const LONGEST_MEASURE: usize = 64;
+
+/// The longest number that has a meaning here.
+const LONGEST_DECIMAL: usize = 40;
 
 /// What is left of an object while its known fields are taken out.
 pub(super) struct Fields(Map<String, Value>);
@@ -33,8 +41,23 @@ impl Fields {
     pub(super) fn decimal(&mut self, name: &str) -> Option<String> {
         self.take(name, |value| {
             let text = decimal::plain(&scalar(value)?);
-            text.parse::<f64>().is_ok_and(f64::is_finite).then_some(text)
+            // One with an exponent left has no end, and no price is that long.
+            let is_written_out = text.len() <= LONGEST_DECIMAL && !text.contains(['e', 'E']);
+            (is_written_out && text.parse::<f64>().is_ok_and(f64::is_finite)).then_some(text)
         })
+    }
+
+    /// A whole number of a range.
+    pub(super) fn within(&mut self, name: &str, range: RangeInclusive<i16>) -> Option<i16> {
+        self.take(name, |value| {
+            let number = decimal::plain(&scalar(value)?).parse().ok()?;
+            range.contains(&number).then_some(number)
+        })
+    }
+
+    /// A number of at most as many digits as anything that was measured has.
+    pub(super) fn measure(&mut self, name: &str) -> Option<String> {
+        self.take(name, number)
     }
 
     /// A number such as `1` or a word such as `"false"`.
@@ -62,6 +85,11 @@ impl Fields {
         })
     }
 
+    /// Anything, as it is written.
+    pub(super) fn value(&mut self, name: &str) -> Option<Value> {
+        self.take(name, |value| Some(value.clone()))
+    }
+
     /// Anything; a text that holds JSON as what it holds.
     pub(super) fn any(&mut self, name: &str) -> Option<Value> {
         self.take(name, |value| unwrapped(value).or_else(|| Some(value.clone())))
@@ -87,7 +115,13 @@ fn is_empty(value: &Value) -> bool {
     }
 }
 
-fn scalar(value: &Value) -> Option<String> {
+/// A number, in a text or not, that any numeric column holds.
+pub(super) fn number(value: &Value) -> Option<String> {
+    let text = decimal::plain(&scalar(value)?);
+    (text.len() <= LONGEST_MEASURE && text.parse::<f64>().is_ok_and(f64::is_finite)).then_some(text)
+}
+
+pub(super) fn scalar(value: &Value) -> Option<String> {
     match value {
         Value::String(text) => Some(text.trim().to_owned()),
         Value::Number(number) => Some(number.to_string()),
@@ -97,7 +131,7 @@ fn scalar(value: &Value) -> Option<String> {
 }
 
 /// A list or an object, which may be written into a text.
-fn unwrapped(value: &Value) -> Option<Value> {
+pub(super) fn unwrapped(value: &Value) -> Option<Value> {
     match value {
         Value::Array(_) | Value::Object(_) => Some(value.clone()),
         Value::String(text) => {

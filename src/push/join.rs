@@ -128,6 +128,18 @@ pub struct Joined {
     pub confirmations: Vec<Confirmation>,
 }
 
+impl Joined {
+    /// The type of the record of a call that pushes of `named` type speak of, where the pull has it under another one.
+    pub fn type_of(&self, call_id: &str, named: &str) -> Option<&str> {
+        let record = self.rows.iter().find(|record| {
+            record.key.0 == call_id
+                && record.key.1 != named
+                && record.facts.named_type().unwrap_or_default() == named
+        })?;
+        Some(&record.key.1)
+    }
+}
+
 /// Takes in `arrivals`, and confirms whatever the pull has. `known` are all rows of the same CallIDs, `legs` what the pull has
 /// of them. Doing it again changes nothing but the count of versions.
 pub fn join(known: Vec<PushedRecord>, arrivals: Vec<Arrival>, legs: &[Leg], rules: &JoinRules) -> Joined {
@@ -183,7 +195,10 @@ impl Call<'_> {
             known.iter().map(|record| (record.key.clone(), record.clone())).collect();
         let mut records: BTreeMap<RecordKey, PushedRecord> = BTreeMap::new();
         for mut record in known.into_iter().chain(arrived) {
-            if record.state != RecordState::Confirmed
+            // The pull may have given a confirmed one another type since.
+            let is_met =
+                record.state == RecordState::Confirmed && legs.iter().any(|leg| leg.key == record.key);
+            if !is_met
                 && let Some(leg) = leg_of(&record.key.1, &types, &legs)
                 && leg.key.1 != record.key.1
             {
@@ -268,12 +283,14 @@ impl PushedRecord {
             leg.started_at + TimeDelta::seconds(seconds("duration_seconds") + seconds("ring_seconds"));
         let disagrees = |name: &&'static str| {
             let (pushed, pulled) = (self.facts.shared(name), leg.columns.get(*name));
-            pushed.zip(pulled).is_some_and(|(pushed, pulled)| !pulled.is_null() && !is_same(pushed, pulled))
+            pushed
+                .zip(pulled)
+                .is_some_and(|(pushed, pulled)| !pulled.is_null() && !is_same(name, pushed, pulled))
         };
         Some(Confirmation {
             latency: self.first_received_at - ended_at,
             lead: leg.first_seen_at - self.first_received_at,
-            disagreements: SHARED_COLUMNS.into_iter().filter(|name| disagrees(&name)).collect(),
+            disagreements: SHARED_COLUMNS.into_iter().filter(|name| disagrees(name)).collect(),
         })
     }
 
@@ -330,10 +347,11 @@ impl PushedRecord {
 }
 
 /// The push writes some numbers as texts.
-fn is_same(pushed: &Value, pulled: &Value) -> bool {
+fn is_same(column: &str, pushed: &Value, pulled: &Value) -> bool {
     let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     let (pushed, pulled) = (text(pushed), text(pulled));
-    let numbers = pushed.parse::<f64>().ok().zip(pulled.parse::<f64>().ok());
+    let is_number = matches!(column, "duration_seconds" | "ring_seconds" | "price");
+    let numbers = pushed.parse::<f64>().ok().zip(pulled.parse::<f64>().ok()).filter(|_| is_number);
     pushed.trim() == pulled.trim() || numbers.is_some_and(|(pushed, pulled)| (pushed - pulled).abs() < 1e-9)
 }
 

@@ -6,11 +6,15 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
+use crate::cdr::escapes::storable;
+
 /// How `serde_json` hands over a number digit for digit.
 const NUMBER: &str = "$serde_json::private::Number";
 
-/// Parses one document, nested no deeper than `serde_json` allows.
+/// Parses one document, nested no deeper than `serde_json` allows. What PostgreSQL cannot hold, NUL and halves of characters, is
+/// replaced.
 pub(super) fn parse(text: &str) -> Result<Value, serde_json::Error> {
+    let text = &storable(text);
     let mut deserializer = serde_json::Deserializer::from_str(text);
     let value = Plain.deserialize(&mut deserializer)?;
     deserializer.end()?;

@@ -6,7 +6,7 @@ use sqlx::{FromRow, PgConnection};
 
 use super::action::{self, ActionKind};
 use super::pause::{self, Pause};
-use super::{Store, StoreError, scope, sql, sql_as, sql_value};
+use super::{Store, StoreError, pushed, scope, sql, sql_as, sql_value};
 use crate::window::Window;
 
 /// Where history begins, and what decides that.
@@ -232,6 +232,7 @@ impl Store {
                  or exists (select from voicenter.cdr_history where account = $1)
                  or exists (select from voicenter.calls where account = $1)
                  or exists (select from voicenter.cdr_push where account = $1)
+                 or exists (select from voicenter_ai.call_ai where account = $1)
                  or exists (select from voicenter.opening_hours where account = $1)
                  or exists (select from voicenter.numbers where account = $1)
                  or exists (select from cdr_sync.reporting where account = $1)",
@@ -275,6 +276,7 @@ tx.commit().await?;
                 .bind(old)
                 .execute(&mut *tx)
                 .await?;
+            pushed::lock_waiting(&mut tx, old).await?;
             let renamed = sql("update cdr_sync.account set name = $2 where name = $1")
                 .bind(old)
                 .bind(new)
@@ -300,6 +302,7 @@ tx.commit().await?;
                 .bind(name)
                 .execute(&mut *tx)
                 .await?;
+            pushed::lock_waiting(&mut tx, name).await?;
             // Whoever folds its calls holds this while doing so.
             sql("select from cdr_sync.reporting where account = $1 for update")
                 .bind(name)
@@ -360,7 +363,7 @@ pub(super) async fn statuses(conn: &mut PgConnection) -> Result<Vec<AccountStatu
 // `cdr_sync.lacking`, `twin`, `day`, `unscoped`, `settling`, `late_hour`, `hour_count` and `lateness` follow
 // `cdr_sync.account`, here and when an account is forgotten; what is made of its rows, its opening hours and numbers, here
 // (cdr_sync.follow_account, follow_account_in_opening_hours, follow_account_in_numbers).
-const RENAME: [&str; 18] = [
+const RENAME: [&str; 25] = [
     "update cdr_sync.cursor set account = $2, fence = fence + 1 where account = $1",
     "update cdr_sync.coverage set account = $2 where account = $1",
     "update cdr_sync.window_read set account = $2 where account = $1",
@@ -383,6 +386,16 @@ const RENAME: [&str; 18] = [
     "delete from cdr_sync.push_uptime o where o.account = $1
          and exists (select from cdr_sync.push_uptime n where (n.account, n.from_at) = ($2, o.from_at))",
     "update cdr_sync.push_uptime set account = $2 where account = $1",
+    // Something may have been forgotten under both names.
+    "insert into cdr_sync.forgotten (account, hash, forgotten_at)
+     select $2, f.hash, f.forgotten_at from cdr_sync.forgotten f where f.account = $1
+     on conflict do nothing",
+    "delete from cdr_sync.forgotten where account = $1 and $2 <> $1",
+    "update voicenter_ai.call_ai_part set account = $2 where account = $1",
+    "update voicenter_ai.call_ai_answer set account = $2 where account = $1",
+    "update voicenter_ai.call_ai_sentence set account = $2 where account = $1",
+    "update voicenter_ai.call_transcript set account = $2 where account = $1",
+    "update voicenter_ai.call_ai set account = $2 where account = $1",
     "update voicenter.cdr_history set account = $2 where account = $1",
     "update voicenter.cdr set account = $2 where account = $1",
 ];
@@ -402,8 +415,14 @@ const FORGET: [&str; 12] = [
     "delete from cdr_sync.push_uptime where account = $1",
 ];
 
-// What is made of an account's rows goes with them, and what an operator wrote for it.
-const DELETE: [&str; 16] = [
+// What is made of an account's rows goes with them, and what an operator wrote for it. What was forgotten on demand stays so
+// (cdr_sync.forgotten), also if the account comes back.
+const DELETE: [&str; 21] = [
+    "delete from voicenter_ai.call_ai_part where account = $1",
+    "delete from voicenter_ai.call_ai_answer where account = $1",
+    "delete from voicenter_ai.call_ai_sentence where account = $1",
+    "delete from voicenter_ai.call_transcript where account = $1",
+    "delete from voicenter_ai.call_ai where account = $1",
     "delete from voicenter.cdr_history where account = $1",
     "delete from voicenter.cdr_push where account = $1",
     "delete from voicenter.calls where account = $1",

@@ -14,6 +14,8 @@ pub(crate) enum ActionKind {
     Forget,
     Acknowledge,
     ReadAgain,
+    ForgetCall,
+    ForgetNumber,
 }
 
 impl ActionKind {
@@ -25,6 +27,8 @@ impl ActionKind {
             ActionKind::Forget => "forget",
             ActionKind::Acknowledge => "acknowledge",
             ActionKind::ReadAgain => "read again",
+            ActionKind::ForgetCall => "forget call",
+            ActionKind::ForgetNumber => "forget number",
         }
     }
 }

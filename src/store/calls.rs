@@ -26,7 +26,7 @@ const SLICE_TAKES: Duration = Duration::from_millis(500);
 const MORE: i32 = 500;
 
 /// Planned each time, for the tables as they are: what a connection planned while one was small would read all of it later.
-const PLANNED_ANEW: &str = "set local plan_cache_mode = force_custom_plan";
+pub(super) const PLANNED_ANEW: &str = "set local plan_cache_mode = force_custom_plan";
 
 /// How many changed rows of an account are folded at once: as many as PostgreSQL folds in time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -411,7 +411,8 @@ select (select count(*) from compared) as calls,
        (select count(*) from compared where is_wrong) as wrong,
        (select count(distinct q ->> 'starts_at') from wrong_quarter) as wrong_quarters,
        (select count(distinct d ->> 'day') from wrong_day) as wrong_days,
-       exists (select from voicenter.sync_state where account = $1 and not calls_current) as is_behind";
+       exists (select from voicenter.sync_state where account = $1 and not calls_current)
+           or exists (select from voicenter.cdr_push where account = $1 and to_fold) as is_behind";
 
 #[cfg(test)]
 mod tests {

@@ -180,7 +180,7 @@ pub(super) async fn read(conn: &mut PgConnection) -> Result<Environment, StoreEr
         "with relation as (
              select n.nspname, c.relname, c.oid, c.relkind, pg_get_userbyid(c.relowner) as owner
              from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
-             where n.nspname in ('voicenter', 'cdr_sync') and c.relkind in ('r', 'p', 'v', 'm', 'f')
+             where n.nspname in ('voicenter', 'cdr_sync', 'voicenter_ai') and c.relkind in ('r', 'p', 'v', 'm', 'f')
          )
          select current_setting('server_version') as version,
                 pg_encoding_to_char((select encoding from pg_catalog.pg_database where datname = current_database()))::text as encoding,
@@ -192,7 +192,7 @@ pub(super) async fn read(conn: &mut PgConnection) -> Result<Environment, StoreEr
                 array(select format('%s.%s (owner %s)', nspname, relname, owner) from relation
                       order by nspname <> 'voicenter', relname <> 'cdr', relname) as relations,
                 array(select format('schema %s (owner %s)', nspname, pg_get_userbyid(nspowner)) from pg_catalog.pg_namespace
-                      where nspname in ('voicenter', 'cdr_sync') and not (has_schema_privilege(oid, 'create') and has_schema_privilege(oid, 'usage'))
+                      where nspname in ('voicenter', 'cdr_sync', 'voicenter_ai') and not (has_schema_privilege(oid, 'create') and has_schema_privilege(oid, 'usage'))
                       order by 1) as closed,
                 array(select format('%s.%s', nspname, relname) from relation
                       where not has_table_privilege(oid, 'select')

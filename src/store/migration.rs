@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 use super::{Store, StoreError, Tx, sql_as, sql_value};
 
 /// The migrations of this program, in order. One that was released is never edited.
-const MIGRATIONS: [(&str, &str); 21] = [
+const MIGRATIONS: [(&str, &str); 22] = [
     ("0001_schema", include_str!("../../migrations/0001_schema.sql")),
     ("0002_readers", include_str!("../../migrations/0002_readers.sql")),
     ("0003_coverage_lacking", include_str!("../../migrations/0003_coverage_lacking.sql")),
@@ -32,6 +32,7 @@ const MIGRATIONS: [(&str, &str); 21] = [
     ("0019_numbers_within_accounts", include_str!("../../migrations/0019_numbers_within_accounts.sql")),
     ("0020_push_inbox", include_str!("../../migrations/0020_push_inbox.sql")),
     ("0021_push_join", include_str!("../../migrations/0021_push_join.sql")),
+    ("0022_ai", include_str!("../../migrations/0022_ai.sql")),
 ];
 
 /// Key of an advisory lock: any number that no other program on the database uses.
@@ -68,23 +69,61 @@ declare
     ours record;
 begin
     for ours in
-        select case c.relkind when 'v' then 'view' else 'table' end as kind, c.oid::regclass::text as name
-        from pg_catalog.pg_class c
-        where c.relnamespace in ('voicenter'::regnamespace, 'cdr_sync'::regnamespace) and c.relkind in ('r', 'p', 'v')
-          and pg_catalog.pg_get_userbyid(c.relowner) = current_user and c.relowner <> owner
-        union all
-        select 'function', p.oid::regprocedure::text
-        from pg_catalog.pg_proc p
-        where p.pronamespace in ('voicenter'::regnamespace, 'cdr_sync'::regnamespace)
-          and pg_catalog.pg_get_userbyid(p.proowner) = current_user and p.proowner <> owner
+        select o.kind, o.name from (
+            select case c.relkind when 'v' then 'view' else 'table' end as kind, c.oid::regclass::text as name
+            from pg_catalog.pg_class c
+            where c.relnamespace in ('voicenter'::regnamespace, 'cdr_sync'::regnamespace, 'voicenter_ai'::regnamespace)
+              and c.relkind in ('r', 'p', 'v')
+              and pg_catalog.pg_get_userbyid(c.relowner) = current_user and c.relowner <> owner
+            union all
+            select 'function', p.oid::regprocedure::text
+            from pg_catalog.pg_proc p
+            where p.pronamespace in ('voicenter'::regnamespace, 'cdr_sync'::regnamespace)
+              and pg_catalog.pg_get_userbyid(p.proowner) = current_user and p.proowner <> owner
+            union all
+            select 'schema', n.nspname
+            from pg_catalog.pg_namespace n
+            where n.nspname = 'voicenter_ai' and pg_catalog.pg_get_userbyid(n.nspowner) = current_user and n.nspowner <> owner
+        ) o (kind, name)
+        -- Tables go only to whoever may create in their schema.
+        order by o.kind <> 'schema'
     loop
         begin
             execute pg_catalog.format('alter %s %s owner to %I', ours.kind, ours.name, pg_catalog.pg_get_userbyid(owner));
         exception when insufficient_privilege then
             -- That role may not own it, or may not be given anything: it stays as it was made.
-            null;
+            if ours.kind = 'schema' then
+                execute pg_catalog.format('grant usage, create on schema %s to %I', ours.name, pg_catalog.pg_get_userbyid(owner));
+            end if;
         end;
     end loop;
+end $$";
+
+/// Default privileges of the database or of a schema give others rights on whatever a migration makes. Notifications and what AI
+/// makes of calls are not for everybody, nor for those who read calls, however they came by such a right.
+const KEEPS_APART: &str = "
+do $$
+declare
+    relation regclass;
+    reader text;
+begin
+    for relation in
+        select c.oid from pg_catalog.pg_class c
+        where c.relkind in ('r', 'p', 'v') and pg_has_role(c.relowner, 'usage')
+          and (c.relnamespace = 'voicenter_ai'::regnamespace
+               or c.oid in ('cdr_sync.push'::regclass, 'cdr_sync.forgotten'::regclass))
+    loop
+        execute pg_catalog.format('revoke all on %s from public', relation);
+        for reader in select 'voicenter_reader' from pg_catalog.pg_roles where rolname = 'voicenter_reader' loop
+            execute pg_catalog.format('revoke all on %s from %I', relation, reader);
+        end loop;
+    end loop;
+    if pg_has_role((select nspowner from pg_catalog.pg_namespace where nspname = 'voicenter_ai'), 'usage') then
+        revoke all on schema voicenter_ai from public;
+        for reader in select 'voicenter_reader' from pg_catalog.pg_roles where rolname = 'voicenter_reader' loop
+            execute pg_catalog.format('revoke all on schema voicenter_ai from %I', reader);
+        end loop;
+    end if;
 end $$";
 
 /// How many migrations run in this process.
@@ -154,6 +193,7 @@ impl Store {
             }
             if !state.pending.is_empty() {
                 sqlx::raw_sql(BELONGS_TO_THE_SAME).execute(&mut *tx).await?;
+                sqlx::raw_sql(KEEPS_APART).execute(&mut *tx).await?;
             }
             tx.commit().await?;
             Ok(state)

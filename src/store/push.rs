@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::{FromRow, PgConnection};
 
+use super::forgotten::{self, Kept};
 use super::{Store, StoreError, action::storable, interval, sql, sql_as, sql_value};
 use crate::push::{DecodeError, decode};
 
@@ -20,6 +21,8 @@ pub(crate) enum PushState {
     Rejected,
     /// In a format that is not read.
     Unsupported,
+    /// About nothing but what was forgotten on demand: it has no body.
+    Forgotten,
 }
 
 impl PushState {
@@ -28,6 +31,7 @@ impl PushState {
             PushState::New => "new",
             PushState::Rejected => "rejected",
             PushState::Unsupported => "unsupported",
+            PushState::Forgotten => "forgotten",
         }
     }
 }
@@ -54,7 +58,7 @@ pub(crate) struct ReceivedPush {
     pub(crate) body: Vec<u8>,
 }
 
-/// A body that was not understood; no `Debug` either.
+/// A body as it is stored, such as one that was not understood; no `Debug` either.
 #[derive(Clone, FromRow)]
 pub(crate) struct UnreadPush {
     pub(crate) body_sha256: Vec<u8>,
@@ -96,6 +100,17 @@ impl ReceivedPush {
 }
 
 impl UnreadPush {
+    pub(super) fn of(&self, account: &str) -> ReceivedPush {
+        ReceivedPush {
+            account: account.to_owned(),
+            body_sha256: self.body_sha256.clone(),
+            received_at: self.received_at,
+            content_type: self.content_type.clone(),
+            remote: None,
+            body: self.raw.clone(),
+        }
+    }
+
     pub(crate) fn read(&self) -> PushReading {
         PushReading::of(self.content_type.as_deref(), &self.raw)
     }
@@ -111,10 +126,14 @@ impl Store {
     ) -> Result<bool, StoreError> {
         self.soon(async {
             let mut tx = self.begin().await?;
-            // Nobody could ask for it again: it must be on the disk even where other commits need not be.
-            sql("select set_config('synchronous_commit', 'on', true) where current_setting('synchronous_commit') = 'off'")
-                .execute(&mut *tx)
-                .await?;
+            let keeping = forgotten::begin_keeping(&mut tx, &push.account).await?;
+            let left = forgotten::kept(&mut tx, &keeping, push).await?;
+            let nothing = PushReading::forgotten();
+            let (push, reading, body) = match &left {
+                Kept::Whole => (push, reading, Some(&push.body)),
+                Kept::Part(part) => (&part.0, &part.1, Some(&part.0.body)),
+                Kept::Nothing => (push, &nothing, None),
+            };
             let kept: Option<(i32, String)> = sql_as(
                 "insert into cdr_sync.push as p
                      (account, body_sha256, received_at, last_received_at, content_type, remote, raw, call_id, type, state, problem)
@@ -130,15 +149,19 @@ impl Store {
             .bind(push.received_at)
             .bind(push.content_type.as_deref().map(storable))
             .bind(push.remote.map(|address| address.to_string()))
-            .bind(&push.body)
+            .bind(body)
             .bind(reading.call_id.as_deref().map(storable))
             .bind(reading.call_type.as_deref().map(storable))
             .bind(reading.state.as_str())
             .bind(&reading.problem)
             .fetch_optional(&mut *tx)
             .await?;
-            if kept.as_ref().is_some_and(|(times, state)| *times > 1 && state != "new" && state != "applied")
-                && reading.state == PushState::New
+            let was_unread = |(times, state): &(i32, String)| {
+                *times > 1
+                    && [PushState::Rejected, PushState::Unsupported].iter().any(|unread| unread.as_str() == state)
+            };
+            if kept.as_ref().is_some_and(was_unread)
+                && matches!(reading.state, PushState::New | PushState::Forgotten)
             {
                 // The same bytes, understood with what their sender says of them now.
                 sql("update cdr_sync.push set content_type = $3 where account = $1 and body_sha256 = $2")
@@ -147,6 +170,7 @@ impl Store {
                     .bind(push.content_type.as_deref().map(storable))
                     .execute(&mut *tx)
                     .await?;
+                forgotten::leave(&mut tx, &push.account, &push.body_sha256, &left).await?;
                 note_reading(&mut tx, &push.account, &push.body_sha256, reading).await?;
             }
             tx.commit().await?;
@@ -182,16 +206,20 @@ impl Store {
         .await
     }
 
-    /// Notes what was read of a body that had not been understood.
+    /// Notes what was read of a body that had not been understood. What of it is forgotten goes.
     pub(crate) async fn note_push_reading(
         &self,
         account: &str,
-        body_sha256: &[u8],
+        push: &UnreadPush,
         reading: &PushReading,
     ) -> Result<(), StoreError> {
         self.soon(async {
             let mut tx = self.begin().await?;
-            note_reading(&mut tx, account, body_sha256, reading).await?;
+            let keeping = forgotten::begin_keeping(&mut tx, account).await?;
+            let left = forgotten::kept(&mut tx, &keeping, &push.of(account)).await?;
+            forgotten::leave(&mut tx, account, &push.body_sha256, &left).await?;
+            let reading = if let Kept::Part(part) = &left { &part.1 } else { reading };
+            note_reading(&mut tx, account, &push.body_sha256, reading).await?;
             tx.commit().await
         })
         .await

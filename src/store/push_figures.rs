@@ -22,7 +22,7 @@ pub(crate) struct PushSigns {
 pub struct PushOverview {
     /// The account.
     pub account: String,
-    /// When the newest was received.
+    /// When the first notification of the newest record was received.
     pub last_received_at: Option<DateTime<Utc>>,
     /// Those that are still to be taken in.
     pub new: i64,
@@ -30,7 +30,7 @@ pub struct PushOverview {
     pub rejected: i64,
     /// Records that the pull has yet to bring.
     pub provisional: i64,
-    /// Records that it was asked for in vain.
+    /// Records of the last 7 days that it was asked for in vain.
     pub unmatched: i64,
 }
 
@@ -137,6 +137,8 @@ impl Store {
             sql("with latest as (
                      select a.account, l.from_at
                      from unnest($1::text[]) a (account)
+                     -- Where none ever came, none is expected: it may be another account's receiver.
+                     join lateral (select from cdr_sync.push p where p.account = a.account limit 1) p on true
                      left join lateral (
                          select u.from_at from cdr_sync.push_uptime u
                          where u.account = a.account and u.until_at >= $2 - $3::interval and u.from_at <= $2
@@ -163,9 +165,7 @@ impl Store {
             let mut tx = self.begin().await?;
             let found = sql_as(
                 "select a.account,
-                     (select max(p.last_received_at) from voicenter.cdr_push p
-                      where p.account = a.account and p.first_received_at = (
-                          select max(n.first_received_at) from voicenter.cdr_push n where n.account = a.account)) as last_received_at,
+                     (select max(p.first_received_at) from voicenter.cdr_push p where p.account = a.account) as last_received_at,
                      (select count(*) from cdr_sync.push p
                       where p.account = a.account and p.state = 'new' and p.raw is not null) as new,
                      (select count(*) from cdr_sync.push p
@@ -173,7 +173,8 @@ impl Store {
                      (select count(*) from voicenter.cdr_push p
                       where p.account = a.account and p.state = 'provisional') as provisional,
                      (select count(*) from voicenter.cdr_push p
-                      where p.account = a.account and p.state = 'unmatched') as unmatched
+                      where p.account = a.account and p.state = 'unmatched'
+                        and p.first_received_at > clock_timestamp() - interval '7 days') as unmatched
                  from unnest($1::text[]) a (account)
                  order by a.account",
             )

@@ -5,16 +5,17 @@
 
 use std::collections::BTreeSet;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Map, Value, json};
 use sqlx::{AssertSqlSafe, FromRow, PgConnection};
 
-use super::calls::{FoldedSlice, SliceSize};
+use super::analysis::{self, AnalysisSource, ReceivedAnalysis};
+use super::calls::{FoldedSlice, PLANNED_ANEW, SliceSize};
 use super::transaction::Tx;
-use super::{Store, StoreError, number, push::UnreadPush, sql, sql_as, sql_value};
+use super::{Store, StoreError, forgotten, interval, number, push::UnreadPush, sql, sql_as, sql_value};
 use crate::clock::monotonic;
 use crate::push::{
-    Arrival, Facts, JoinRules, Joined, Leg, PushedCall, PushedRecord, RecordState, TimeBase, join,
+    Analysis, Arrival, Facts, JoinRules, Joined, Leg, PushedCall, PushedRecord, RecordState, TimeBase, join,
 };
 
 /// The first half of the advisory lock's key: any number that no other program on the database uses.
@@ -23,7 +24,9 @@ const LOCK: i32 = 0x6364_7270;
 const BODIES: i64 = 200;
 const BYTES: i64 = 8 << 20;
 /// So many calls are looked at in one transaction.
-const CALLS: i64 = 500;
+pub(crate) const CALLS_AT_ONCE: i64 = 500;
+/// Records that were received longer ago are not looked at again by themselves.
+const LOOKED_AT_FOR: TimeDelta = TimeDelta::days(7);
 
 /// A notification that was understood.
 #[derive(Clone)]
@@ -37,8 +40,7 @@ pub(crate) struct ReadPush {
 pub(super) struct RecordRow {
     call_id: String,
     call_type: String,
-    #[sqlx(json)]
-    columns: Map<String, Value>,
+    columns: String,
     first_received_at: DateTime<Utc>,
     last_received_at: DateTime<Utc>,
     versions: i32,
@@ -62,22 +64,23 @@ struct LegRow {
     columns: Map<String, Value>,
 }
 
-impl From<RecordRow> for PushedRecord {
-    fn from(row: RecordRow) -> Self {
-        Self {
-            key: (row.call_id, row.call_type),
-            facts: Facts::of_row(row.columns, row.last_received_at),
-            first_received_at: row.first_received_at,
-            last_received_at: row.last_received_at,
-            versions: row.versions,
-            state: RecordState::named(&row.state).unwrap_or(RecordState::Provisional),
-            confirmed_at: row.confirmed_at,
-            started_at: row.started_at,
-            time_base: TimeBase::named(&row.time_base).unwrap_or(TimeBase::Unknown),
-            asked: row.asked,
-            asked_at: row.asked_at,
-            to_fold: row.to_fold,
-        }
+impl RecordRow {
+    /// `None` if it cannot be read: nothing of it may be written again then.
+    pub(super) fn read(self) -> Option<PushedRecord> {
+        Some(PushedRecord {
+            facts: Facts::of_text(&self.columns, self.last_received_at)?,
+            key: (self.call_id, self.call_type),
+            first_received_at: self.first_received_at,
+            last_received_at: self.last_received_at,
+            versions: self.versions,
+            state: RecordState::named(&self.state)?,
+            confirmed_at: self.confirmed_at,
+            started_at: self.started_at,
+            time_base: TimeBase::named(&self.time_base)?,
+            asked: self.asked,
+            asked_at: self.asked_at,
+            to_fold: self.to_fold,
+        })
     }
 }
 
@@ -150,11 +153,28 @@ impl Store {
             .fetch_all(&mut *tx)
             .await?;
             let left: BTreeSet<Vec<u8>> = left.into_iter().collect();
-            let arrivals = pushes.iter().filter(|push| left.contains(&push.body_sha256)).flat_map(|push| {
-                push.calls.iter().map(|call| Arrival { call: call.clone(), received_at: push.received_at })
-            });
-            let arrivals: Vec<Arrival> = arrivals.collect();
-            let joined = join_some(&mut tx, account, None, arrivals, rules).await?;
+            let (mut arrivals, mut analyses) = (Vec::new(), Vec::new());
+            for push in pushes.iter().filter(|push| left.contains(&push.body_sha256)) {
+                let is_forgotten = forgotten::among(&mut tx, account, &push.calls).await?;
+                for call in
+                    push.calls.iter().zip(is_forgotten).filter_map(|(call, gone)| (!gone).then_some(call))
+                {
+                    let mut call = call.clone();
+                    if let Some(ai) = call.ai.take() {
+                        analyses.push(analysis_of(&call, push, ai));
+                    }
+                    arrivals.push(Arrival { call, received_at: push.received_at });
+                }
+            }
+            let calls: BTreeSet<String> =
+                arrivals.iter().map(|arrival| arrival.call.call_id.clone()).collect();
+            let joined = join_some(&mut tx, account, calls.into_iter().collect(), arrivals, rules).await?;
+            for analysis in &mut analyses {
+                if let Some(call_type) = joined.type_of(&analysis.call_id, &analysis.call_type) {
+                    call_type.clone_into(&mut analysis.call_type);
+                }
+            }
+            analysis::store_analyses(&mut tx, account, &analyses).await?;
             tx.commit().await?;
             Ok(Some(joined))
         })
@@ -182,25 +202,20 @@ impl Store {
         .await
     }
 
-    /// Confirms records of this state that the pull has brought by now, of some calls after `after` by CallID. Returns the last of
-    /// them, if there may be more. `None` for what was done while another process takes notifications in.
-    pub(crate) async fn confirm_pushed(
+    /// Calls with records of this state of which the pull has brought something, some of them after `after`: those of the last days.
+    pub(crate) async fn calls_to_confirm(
         &self,
         account: &str,
         state: RecordState,
         after: &str,
-        rules: &JoinRules,
-    ) -> Result<(Option<Joined>, Option<String>), StoreError> {
+    ) -> Result<Vec<String>, StoreError> {
         self.in_time(async {
             let mut tx = self.begin().await?;
-            if !lock(&mut tx, account).await? {
-                tx.commit().await?;
-                return Ok((None, None));
-            }
-            let calls: Vec<String> = sql_value(
+            let calls = sql_value(
                 "select distinct p.call_id
                  from voicenter.cdr_push p
                  where p.account = $1 and p.state = $4 and p.call_id > $2
+                   and p.first_received_at > clock_timestamp() - $5::interval
                    and coalesce((
                        select true from voicenter.cdr c
                        where c.account = (select $1) and c.call_id = p.call_id and c.removed_at is null
@@ -211,14 +226,33 @@ impl Store {
             )
             .bind(account)
             .bind(after)
-            .bind(CALLS)
+            .bind(CALLS_AT_ONCE)
             .bind(state.as_str())
+            .bind(interval(LOOKED_AT_FOR))
             .fetch_all(&mut *tx)
             .await?;
-            let last = calls.last().filter(|_| calls.len() as i64 == CALLS).cloned();
-            let joined = join_some(&mut tx, account, Some(calls), Vec::new(), rules).await?;
             tx.commit().await?;
-            Ok((Some(joined), last))
+            Ok(calls)
+        })
+        .await
+    }
+
+    /// Confirms what the pull has of these calls by now. `None` while another process takes notifications in.
+    pub(crate) async fn confirm_pushed(
+        &self,
+        account: &str,
+        calls: &[String],
+        rules: &JoinRules,
+    ) -> Result<Option<Joined>, StoreError> {
+        self.in_time(async {
+            let mut tx = self.begin().await?;
+            if !lock(&mut tx, account).await? {
+                tx.commit().await?;
+                return Ok(None);
+            }
+            let joined = join_some(&mut tx, account, calls.to_vec(), Vec::new(), rules).await?;
+            tx.commit().await?;
+            Ok(Some(joined))
         })
         .await
     }
@@ -249,7 +283,9 @@ impl Store {
                 tx.commit().await?;
                 return Ok(None);
             }
-            sqlx::raw_sql(AssertSqlSafe(number::SPELT.to_owned())).execute(&mut *tx).await?;
+            sqlx::raw_sql(AssertSqlSafe(format!("{}; {PLANNED_ANEW}", number::SPELT)))
+                .execute(&mut *tx)
+                .await?;
             let (taken, failed): (i32, i32) =
                 sql_as("select taken, failed from cdr_sync.fold_pushed($1, $2)")
                     .bind(account)
@@ -273,23 +309,37 @@ async fn lock(tx: &mut Tx, account: &str) -> Result<bool, StoreError> {
     Ok(locking.fetch_one(&mut **tx).await?)
 }
 
-/// Joins arrivals and what is known of their calls, or of `calls`, to what the pull has.
+/// Waits until no other process takes in notifications of the account, and keeps them from it until the transaction ends.
+pub(super) async fn lock_waiting(conn: &mut PgConnection, account: &str) -> Result<(), StoreError> {
+    sql("select pg_advisory_xact_lock($1, hashtext($2))").bind(LOCK).bind(account).execute(conn).await?;
+    Ok(())
+}
+
+fn analysis_of(call: &PushedCall, push: &ReadPush, ai: Map<String, Value>) -> ReceivedAnalysis {
+    ReceivedAnalysis {
+        call_id: call.call_id.clone(),
+        call_type: call.call_type.clone().unwrap_or_default(),
+        source: AnalysisSource::Push,
+        received_at: push.received_at,
+        body_sha256: push.body_sha256.clone(),
+        is_incoming: call.direction.as_deref().is_some_and(|way| way.eq_ignore_ascii_case("incoming")),
+        analysis: Analysis::read(ai),
+    }
+}
+
+/// Joins arrivals and what is known of these calls to what the pull has.
 async fn join_some(
     conn: &mut PgConnection,
     account: &str,
-    calls: Option<Vec<String>>,
+    calls: Vec<String>,
     arrivals: Vec<Arrival>,
     rules: &JoinRules,
 ) -> Result<Joined, StoreError> {
-    let calls = calls.unwrap_or_else(|| {
-        let named: BTreeSet<&String> = arrivals.iter().map(|arrival| &arrival.call.call_id).collect();
-        named.into_iter().cloned().collect()
-    });
     if calls.is_empty() {
         return Ok(Joined::default());
     }
     let known: Vec<RecordRow> = sql_as(
-        "select p.call_id, p.type as call_type, to_jsonb(p) as columns, p.first_received_at, p.last_received_at, p.versions,
+        "select p.call_id, p.type as call_type, to_jsonb(p)::text as columns, p.first_received_at, p.last_received_at, p.versions,
              p.state, p.confirmed_at, p.started_at, p.time_base, p.asked, p.asked_at, p.to_fold
          from unnest($2::text[]) k (call_id)
          cross join lateral (
@@ -320,7 +370,9 @@ async fn join_some(
     .bind(&calls)
     .fetch_all(&mut *conn)
     .await?;
-    let known = known.into_iter().map(PushedRecord::from).collect();
+    let known: Option<Vec<PushedRecord>> = known.into_iter().map(RecordRow::read).collect();
+    // A bug, for this program wrote it: as if PostgreSQL had refused it, so that it blocks nothing else.
+    let known = known.ok_or_else(|| StoreError::Data { code: "unreadable".to_owned() })?;
     let legs: Vec<Leg> = legs.into_iter().map(Leg::from).collect();
     let joined = join(known, arrivals, &legs, rules);
     write(conn, account, &joined).await?;
@@ -330,6 +382,9 @@ async fn join_some(
 async fn write(conn: &mut PgConnection, account: &str, joined: &Joined) -> Result<(), StoreError> {
     if joined.rows.is_empty() {
         return Ok(());
+    }
+    for (key, call_type) in &joined.moved {
+        analysis::give_type(&mut *conn, account, key, call_type).await?;
     }
     let replaced =
         joined.rows.iter().map(|record| &record.key).chain(joined.moved.iter().map(|(key, _)| key));

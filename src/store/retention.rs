@@ -4,7 +4,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::{AssertSqlSafe, PgConnection};
 
 use super::calls::SliceSize;
-use super::{Store, StoreError, coverage, gap, interval, number, sql, sql_value};
+use super::{Store, StoreError, analysis, coverage, gap, interval, number, sql, sql_value};
 use crate::clock::monotonic;
 use crate::window::Window;
 use crate::window::coverage::cursor;
@@ -167,6 +167,7 @@ impl Store {
             {
                 sql(statement).bind(account).bind(i64::from(at_most)).execute(&mut *tx).await?;
             }
+            analysis::delete_older(&mut tx, account, i64::from(at_most)).await?;
             tx.commit().await?;
             Ok(u64::from(rows.unsigned_abs()))
         })

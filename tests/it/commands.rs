@@ -11,7 +11,7 @@ mod older;
 mod query;
 mod recording;
 mod resume;
-mod scene;
+pub mod scene;
 mod simulate;
 mod status;
 mod verify;

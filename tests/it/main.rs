@@ -13,6 +13,7 @@
     reason = "a test stops where it is wrong, and measures other processes by the host's clocks"
 )]
 
+mod ai;
 mod architecture;
 mod bi;
 mod budget;

@@ -1,10 +1,11 @@
 //! CDR notifications: what is read of them, and the receiver in the real daemon.
 
+mod analysis;
 mod bodies;
 mod decoding;
 mod joining;
 mod kills;
 mod properties;
 mod receiver;
-mod scene;
+pub mod scene;
 mod spool;

@@ -10,6 +10,7 @@ use crate::sync::events::{CallNotAsked, PushedNotAsked};
 use crate::sync::{PushAsking, SyncError};
 use crate::voicenter::{Action, Capability, Filter, Form};
 use crate::window::Window;
+use crate::window::bounds::floor;
 
 /// How often is looked for such records.
 const EVERY: TimeDelta = TimeDelta::seconds(60);
@@ -17,10 +18,12 @@ const EVERY: TimeDelta = TimeDelta::seconds(60);
 const AT_ONCE: i64 = 100;
 /// So many are asked for by CallID in one turn: each costs a request.
 const CALLS_ASKED: usize = 2;
-/// With more of them than can be asked for, the others are given up unasked.
+/// With more of them than can be asked for, the others are given up unasked; so is what an account does not read.
 const GIVEN_UP_AFTER: TimeDelta = TimeDelta::days(3);
+const FOREIGN_GIVEN_UP_AFTER: TimeDelta = TimeDelta::days(1);
 /// A call may be found this much before and after the time that its push tells.
 const AROUND: TimeDelta = TimeDelta::hours(1);
+const HOUR: TimeDelta = TimeDelta::hours(1);
 /// Far enough for a time of which the base is not known.
 const FAR: TimeDelta = TimeDelta::days(7);
 
@@ -44,8 +47,6 @@ struct Due {
     around: Vec<PushedRecord>,
     /// They are to be asked for by CallID.
     by_call: Vec<PushedRecord>,
-    /// They did not come.
-    given_up: Vec<RecordKey>,
 }
 
 impl Engine {
@@ -56,7 +57,17 @@ impl Engine {
         };
         self.pushed.looked_at = Some(now);
         let account = self.fetcher.account.name.clone();
-        let found = self.store.pushed_to_ask(&account, asking.confirm_after, AT_ONCE, now).await;
+        // What an account does not read never comes, and no request shows that.
+        let reads_all = self.fetcher.account.filter == Filter::default();
+        let longest = if reads_all { GIVEN_UP_AFTER } else { FOREIGN_GIVEN_UP_AFTER };
+        let given_up = self.store.give_up_pushed(&account, asking.confirm_after, longest, now).await;
+        let found = match given_up {
+            Ok(()) if reads_all => {
+                self.store.pushed_to_ask(&account, asking.confirm_after, AT_ONCE, now).await
+            }
+            Ok(()) => return Ok(()),
+            Err(error) => Err(error),
+        };
         let records = match found {
             Ok(records) => records,
             Err(error) => {
@@ -64,18 +75,12 @@ impl Engine {
                 return Ok(());
             }
         };
-        // A call that the account does not read never comes, and no request shows that.
-        let reads_all = self.fetcher.account.filter == Filter::default();
         let mut due = Due::default();
         for record in records {
             match record.asked {
-                _ if now - record.first_received_at > GIVEN_UP_AFTER => due.given_up.push(record.key),
                 0 => due.around.push(record),
-                1 | 2 if reads_all && self.fetcher.session.has(Capability::CallId) => {
-                    due.by_call.push(record);
-                }
-                1 | 2 => due.around.push(record),
-                _ => due.given_up.push(record.key),
+                _ if self.fetcher.session.has(Capability::CallId) => due.by_call.push(record),
+                _ => due.around.push(record),
             }
         }
         due.by_call.truncate(CALLS_ASKED);
@@ -90,11 +95,7 @@ impl Engine {
             }
             asked.push(record.key);
         }
-        let noted = match self.store.note_pushed_asked(&account, &asked, now).await {
-            Ok(()) => self.store.note_unmatched(&account, &due.given_up, now).await,
-            failed => failed,
-        };
-        if let Err(error) = noted {
+        if let Err(error) = self.store.note_pushed_asked(&account, &asked, now).await {
             PushedNotAsked { account: &account, error: &error }.emit();
         }
         Ok(())
@@ -150,7 +151,8 @@ fn windows_around(
     let spans = records.iter().filter_map(|record| record.span(asking.zone));
     let older = spans.filter(|(from, _)| *from < now - newest);
     let mut around: Vec<(DateTime<Utc>, DateTime<Utc>)> = older
-        .map(|(from, to)| (from - AROUND, (to + AROUND).min(now)))
+        // By whole hours, so that others of the same time ask for nothing new.
+        .map(|(from, to)| (floor(from - AROUND, HOUR), (floor(to + AROUND, HOUR) + HOUR).min(now)))
         .filter(|(from, to)| from < to)
         .collect();
     around.sort_unstable();

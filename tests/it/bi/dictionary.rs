@@ -12,7 +12,7 @@ const PAGE: &str = "docs/data-dictionary.md";
 /// When set, the page is written instead of compared: scripts/data-dictionary sets it.
 const WRITE: &str = "CDR_SYNC_WRITE_DICTIONARY";
 
-/// Every column of the schema for readers.
+/// Every column of a schema for readers.
 const COLUMNS: &str = "
     select c.relname::text as relation, c.relkind = 'r' as is_table, obj_description(c.oid, 'pg_class') as about,
         coalesce((
@@ -24,7 +24,7 @@ const COLUMNS: &str = "
         a.attname::text as name, format_type(a.atttypid, a.atttypmod) as type, col_description(c.oid, a.attnum) as meaning
     from pg_class c
     join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
-    where c.relnamespace = 'voicenter'::regnamespace and c.relkind in ('r', 'p', 'v', 'm')
+    where c.relnamespace = $1::text::regnamespace and c.relkind in ('r', 'p', 'v', 'm')
     order by c.relname collate \"C\", a.attnum";
 
 /// What readers look at first; then whatever is named in neither list.
@@ -50,7 +50,7 @@ const LAST: [&str; 8] =
 
 const INTRO: &str = "# Data dictionary
 
-Every table, view and column of schema `voicenter`: what readers and BI tools see. [docs/bi.md](bi.md) has the questions
+Every table, view and column of schema `voicenter` and, at the end, of `voicenter_ai`: what readers and BI tools see. [docs/bi.md](bi.md) has the questions
 that they answer. This page is made from the COMMENTs of the database, which psql (`\\d+ voicenter.calls`) and most tools
 show as well; `scripts/data-dictionary` writes it, and a test compares it.
 
@@ -59,6 +59,14 @@ show as well; `scripts/data-dictionary` writes it, and a test compares it.
 - Counts and sums can be added up over any span; averages and shares are left to the query.
 - NULL means that something is not known or not there, never zero.
 - Names marked as deprecated go with the next minor version.
+";
+
+const AI_INTRO: &str = "
+## voicenter_ai
+
+What AI makes of calls, in a schema of its own: only the role `voicenter_ai_reader` reads it
+([operations.md](operations.md#transcripts-and-what-ai-makes-of-calls)). `call_id` and `type` lead to `voicenter.cdr`.
+
 ";
 
 #[derive(FromRow)]
@@ -113,14 +121,24 @@ fn unit(name: &str) -> &'static str {
     }
 }
 
-/// The page, from the columns in the order of the query.
-fn page(columns: &[Column], outcomes: &[Outcome]) -> String {
+/// The page, from the columns of both schemas in the order of the query.
+fn page(columns: &[Column], of_ai: &[Column], outcomes: &[Outcome]) -> String {
+    let mut page = INTRO.to_owned();
+    page.push('\n');
+    schema(&mut page, "##", columns, outcomes);
+    page.push_str(AI_INTRO);
+    schema(&mut page, "###", of_ai, &[]);
+    page
+}
+
+/// The relations of a schema: a list of them, then each under a heading.
+fn schema(page: &mut String, heading: &str, columns: &[Column], outcomes: &[Outcome]) {
     let mut relations: BTreeMap<((usize, usize), &str), Vec<&Column>> = BTreeMap::new();
     for column in columns {
         let place = place(&column.relation, &column.about);
         relations.entry((place, &column.relation)).or_default().push(column);
     }
-    let mut page = format!("{INTRO}\n| relation | holds |\n|---|---|\n");
+    page.push_str("| relation | holds |\n|---|---|\n");
     for ((_, name), columns) in &relations {
         let about = cell(first_sentence(&columns[0].about));
         writeln!(page, "| [`{name}`](#{name}) | {about} |").unwrap();
@@ -129,8 +147,11 @@ fn page(columns: &[Column], outcomes: &[Outcome]) -> String {
         let Column { is_table, about, key, .. } = columns[0];
         let kind = if *is_table { "Table" } else { "View" };
         let key = if key.is_empty() { String::new() } else { format!(" Key: {key}.") };
-        write!(page, "\n## {name}\n\n{kind}. {about}{key}\n\n| column | type | meaning |\n|---|---|---|\n")
-            .unwrap();
+        write!(
+            page,
+            "\n{heading} {name}\n\n{kind}. {about}{key}\n\n| column | type | meaning |\n|---|---|---|\n"
+        )
+        .unwrap();
         let (old, current): (Vec<&&Column>, _) =
             columns.iter().partition(|column| is_deprecated(&column.meaning));
         for column in current.into_iter().chain(old) {
@@ -149,19 +170,19 @@ fn page(columns: &[Column], outcomes: &[Outcome]) -> String {
             }
         }
     }
-    page
 }
 
 #[tokio::test]
 async fn the_data_dictionary_says_what_the_comments_say() {
     let database = Database::migrated().await;
     let mut sql = database.sql().await;
-    let columns: Vec<Column> = sqlx::query_as(COLUMNS).fetch_all(&mut sql).await.unwrap();
+    let columns: Vec<Column> = sqlx::query_as(COLUMNS).bind("voicenter").fetch_all(&mut sql).await.unwrap();
+    let of_ai: Vec<Column> = sqlx::query_as(COLUMNS).bind("voicenter_ai").fetch_all(&mut sql).await.unwrap();
     let outcomes = "select outcome, meaning, meaning_he, missed from voicenter.outcomes
                     order by missed desc, outcome collate \"C\"";
     let outcomes: Vec<Outcome> = sqlx::query_as(outcomes).fetch_all(&mut sql).await.unwrap();
     assert!(columns.len() > 200, "{}", columns.len());
-    let page = page(&columns, &outcomes);
+    let page = page(&columns, &of_ai, &outcomes);
     if env::var_os(WRITE).is_some() {
         fs::write(PAGE, &page).unwrap();
     }

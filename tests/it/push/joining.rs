@@ -393,3 +393,78 @@ async fn they_are_renamed_forgotten_and_deleted_with_their_account() {
     scene.mirror.store.forget_account("office", true).await.unwrap();
     assert_eq!(scene.lines(rest).await, ["0 0"]);
 }
+
+#[tokio::test]
+async fn what_is_meant_to_break_it_breaks_nothing() {
+    let mut scene = JoinScene::new().await;
+    scene.mirror.pass().await;
+    let mut engine = scene.daemon().await;
+    let nested = (0..100).fold(json!("end"), |inner, _| json!([inner]));
+    let wrapped = nested.to_string();
+    for (call, mut body) in [
+        (
+            "1",
+            json!({ "a": { "$serde_json::private::RawValue": wrapped }, "$serde_json::private::RawValue": "[" }),
+        ),
+        ("2", json!({ "a_key_that_is_longer_than_the_other_one": 1, "$serde_json::private::Number": "x" })),
+        ("3", json!({ "deep": nested, "CUSTOM_DATA": wrapped, "IVR": [nested] })),
+        ("4", json!({ "time": -8_334_601_228_800_i64 })),
+        ("20240610120455aa", json!({ "time": 8_210_266_876_799_i64 })),
+        ("6", json!({ "price": "1e-100000", "duration": "99999999999", "talk": 1e300 })),
+        ("7", json!({ "time": 253_402_300_799_i64, "duration": i64::MAX })),
+        ("8", json!({ "caller": "\u{0}", "\u{0}": "\u{0}" })),
+        ("9", Value::from_iter((0..500).map(|nth| (format!("f{nth}"), json!("x".repeat(nth)))))),
+    ] {
+        body["ivruniqueid"] = json!(call);
+        body["type"] = json!("Queue");
+        scene.comes(&body).await;
+    }
+    // More records than anybody sends.
+    scene.comes(&Value::from_iter((0..101).map(|_| json!({ "ivruniqueid": "10" })))).await;
+    scene.joins().await;
+    // Each is read again with the next push, and asked for.
+    scene.mirror.clock.advance(minutes(2));
+    for call in ["1", "2", "3", "4", "20240610120455aa", "6", "7", "8", "9"] {
+        scene
+            .comes(&json!({ "ivruniqueid": call, "type": "Queue", "campaignName": "Spring", "one": 1 }))
+            .await;
+    }
+    scene.joins().await;
+    let end = scene.now() + TimeDelta::hours(3);
+    scene.mirror.live(&mut engine, end).await;
+    engine.close().await.unwrap();
+    assert_eq!(
+        scene.states().await.iter().filter(|state| state.ends_with("Queue provisional x2")).count(),
+        9
+    );
+    let read = "select count(*)::text from (select * from voicenter.records offset 0) r where campaign_name = 'Spring'";
+    assert_eq!(scene.lines(read).await, ["9"]);
+    let rest = "select concat_ws(' ', state, problem) from cdr_sync.push where state <> 'applied'";
+    assert_eq!(scene.lines(rest).await, ["rejected the body has 101 records, and at most 100 are read"]);
+}
+
+#[tokio::test]
+async fn what_ai_makes_of_a_call_is_stored_under_the_type_that_the_pull_has() {
+    let mut scene = JoinScene::new().await;
+    let at = scene.now() - minutes(60);
+    let mut untyped = pushed("1", at);
+    untyped.as_object_mut().unwrap().remove("type");
+    untyped["aiData"] = json!({ "insights": { "summary": "Bought a table." } });
+    scene.comes(&untyped).await;
+    scene.joins().await;
+    let summaries = "select concat_ws('|', call_id, type, summary) from voicenter_ai.call_ai";
+    assert_eq!(scene.lines(summaries).await, ["1||Bought a table."]);
+    scene.appears(queue_call("1", at));
+    scene.mirror.pass().await;
+    scene.joins().await;
+    assert_eq!(scene.lines(summaries).await, ["1|Queue|Bought a table."]);
+    // The second one finds the record at once.
+    scene.mirror.clock.advance(minutes(1));
+    untyped["aiData"] = json!({ "transcript": [{ "speaker": "Speaker0", "text": "Good morning" }] });
+    scene.comes(&untyped).await;
+    scene.joins().await;
+    let lines = "select concat_ws('|', type, text) from voicenter_ai.call_transcript";
+    assert_eq!(scene.lines(lines).await, ["Queue|Good morning"]);
+    let nowhere_else = "select count(*)::text from voicenter.records r where r::text like '%table%'";
+    assert_eq!(scene.lines(nowhere_else).await, ["0"]);
+}

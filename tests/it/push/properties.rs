@@ -1,12 +1,14 @@
 //! Whatever comes: no panic, nothing of it in an error, and one record in two encodings is one record.
 
-use cdr_sync::push::decode;
+use cdr_sync::push::{Arrival, JoinRules, PushedRecord, TimeBase, decode, join};
+use chrono::{DateTime, TimeDelta, Utc};
+use chrono_tz::Asia::Jerusalem;
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
 use crate::push::decoding::as_form;
 
-fn config() -> ProptestConfig {
+pub fn config() -> ProptestConfig {
     let cases = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(400);
     ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
 }
@@ -77,5 +79,52 @@ fn deep_nesting_ends_before_the_stack_does() {
         assert!(decode(None, open.repeat(1 << 20).as_bytes()).is_err());
         let inside = json!({ "ivruniqueid": "1", "IVR": open.repeat(1 << 20) });
         assert!(decode(None, inside.to_string().as_bytes()).is_ok());
+    }
+}
+
+const RULES: JoinRules = JoinRules {
+    zone: Jerusalem,
+    fixed_base: None,
+    usual_base: TimeBase::Unknown,
+    now: DateTime::<Utc>::UNIX_EPOCH,
+};
+
+/// What is known once these records of one call have come, each with when it was received, one after the other.
+fn known(records: &[(Value, i64)]) -> Vec<PushedRecord> {
+    records.iter().fold(Vec::new(), |known, (record, minute)| {
+        let mut record = record.clone();
+        record["ivruniqueid"] = json!("20260601130000ab");
+        record["type"] = json!("Queue");
+        let received_at = DateTime::<Utc>::UNIX_EPOCH + TimeDelta::minutes(*minute);
+        let call = decode(None, record.to_string().as_bytes()).unwrap().remove(0);
+        let before = known.clone();
+        let joined = join(known, vec![Arrival { call, received_at }], &[], &RULES);
+        if joined.rows.is_empty() { before } else { joined.rows }
+    })
+}
+
+proptest! {
+    #![proptest_config(config())]
+
+    #[test]
+    fn in_whatever_order_pushes_come_the_same_is_known(
+        records in prop::collection::vec((record(), 0..5_i64), 1..5).prop_shuffle(),
+    ) {
+        let mut sorted = records.clone();
+        sorted.sort_by_key(|(_, minute)| *minute);
+        prop_assert_eq!(known(&records), known(&sorted));
+    }
+
+    #[test]
+    fn a_row_is_read_as_it_was_written_and_no_time_is_too_far(record in record()) {
+        let known = known(&[(record, 7)]);
+        let [only] = known.as_slice() else { panic!("{known:?}") };
+        let row = Value::Object(only.facts.clone().into_row(only.last_received_at)).to_string();
+        let read = cdr_sync::push::Facts::of_text(&row, only.last_received_at);
+        prop_assert_eq!(read.as_ref(), Some(&only.facts));
+        if let Some((from, to)) = only.span(Jerusalem) {
+            let week = TimeDelta::days(7);
+            prop_assert!(from - week < to + week);
+        }
     }
 }

@@ -11,7 +11,7 @@ use crate::support::database::{migrate, sql};
 
 const RELATIONS: &str = "
     select format('%I.%I', relnamespace::regnamespace, relname) from pg_class
-    where relnamespace in ('voicenter'::regnamespace, 'cdr_sync'::regnamespace) and relkind in ('r', 'v') order by 1";
+    where relnamespace in ('voicenter'::regnamespace, 'cdr_sync'::regnamespace, 'voicenter_ai'::regnamespace) and relkind in ('r', 'v') order by 1";
 
 /// The SQLSTATE with which a statement is refused; nothing when it is not.
 async fn refusal(sql: &mut PgConnection, statement: &str) -> Option<String> {
@@ -193,7 +193,7 @@ async fn what_a_member_of_the_owner_migrates_belongs_to_the_owner() {
     sqlx::raw_sql(rename).execute(&mut sql).await.unwrap();
     let owners: Vec<String> = sqlx::query_scalar(
         "select distinct pg_get_userbyid(relowner)::text from pg_class
-         where relnamespace in ('voicenter'::regnamespace, 'cdr_sync'::regnamespace)",
+         where relnamespace in ('voicenter'::regnamespace, 'cdr_sync'::regnamespace, 'voicenter_ai'::regnamespace)",
     )
     .fetch_all(&mut sql)
     .await

@@ -21,7 +21,7 @@ async fn every_key_leads_with_the_account() {
             "select c.oid::regclass || ' ' || a.attname
              from pg_index i
              join pg_class c on c.oid = i.indrelid
-                 and c.relnamespace in ('voicenter'::regnamespace, 'cdr_sync'::regnamespace)
+                 and c.relnamespace in ('voicenter'::regnamespace, 'cdr_sync'::regnamespace, 'voicenter_ai'::regnamespace)
              left join pg_attribute a on a.attrelid = c.oid and a.attnum = i.indkey[0]
              where i.indisunique
                and (a.attname, c.oid) is distinct from ('name', 'cdr_sync.account'::regclass)
@@ -38,7 +38,7 @@ async fn every_key_leads_with_the_account() {
 async fn every_table_with_calls_has_a_key() {
     // Without one, changes and removals are not replicated, and PostgreSQL refuses them once the table is published.
     let without = "select c.oid::regclass::text from pg_class c
-         where c.relnamespace in ('voicenter'::regnamespace, 'cdr_sync'::regnamespace) and c.relkind in ('r', 'p')
+         where c.relnamespace in ('voicenter'::regnamespace, 'cdr_sync'::regnamespace, 'voicenter_ai'::regnamespace) and c.relkind in ('r', 'p')
            and not exists (select from pg_index i where i.indrelid = c.oid and i.indisprimary)";
     assert_eq!(Database::migrated().await.lines(without).await, Vec::<String>::new());
 }
@@ -52,7 +52,7 @@ async fn every_reference_to_another_table_is_by_account() {
              from pg_constraint f
              join pg_attribute a on a.attrelid = f.conrelid and a.attnum = f.conkey[1]
              join pg_attribute b on b.attrelid = f.confrelid and b.attnum = f.confkey[1]
-             where f.contype = 'f' and f.connamespace in ('voicenter'::regnamespace, 'cdr_sync'::regnamespace)
+             where f.contype = 'f' and f.connamespace in ('voicenter'::regnamespace, 'cdr_sync'::regnamespace, 'voicenter_ai'::regnamespace)
                and not (a.attname = 'account' and (b.attname = 'account' or f.confrelid = 'cdr_sync.account'::regclass))
              order by 1",
         )
@@ -69,7 +69,7 @@ async fn a_view_asked_about_one_account_reads_that_account_alone() {
     let views = database
         .lines(
             "select c.oid::regclass::text from pg_class c join pg_attribute a on a.attrelid = c.oid and a.attname = 'account'
-             where c.relnamespace = 'voicenter'::regnamespace and c.relkind = 'v' order by 1",
+             where c.relnamespace in ('voicenter'::regnamespace, 'voicenter_ai'::regnamespace) and c.relkind = 'v' order by 1",
         )
         .await;
     assert!(views.len() >= 6, "{views:?}");

@@ -13,7 +13,7 @@ async fn keyed(database: &Database) -> BTreeMap<String, String> {
         .lines(
             "select c.oid::regclass || ' ' || a.attname
              from pg_class c join pg_attribute a on a.attrelid = c.oid and not a.attisdropped
-             where c.relnamespace in ('voicenter'::regnamespace, 'cdr_sync'::regnamespace) and c.relkind in ('r', 'v')
+             where c.relnamespace in ('voicenter'::regnamespace, 'cdr_sync'::regnamespace, 'voicenter_ai'::regnamespace) and c.relkind in ('r', 'v')
                and (a.attname = 'account' or c.oid = 'cdr_sync.account'::regclass and a.attname = 'name')",
         )
         .await;

@@ -46,7 +46,7 @@ async fn every_table_and_column_says_what_it_means() {
                  union all
                  select attname, attnum from pg_attribute
                  where attrelid = c.oid and attnum > 0 and not attisdropped) a on true
-             where c.relnamespace in ('voicenter'::regnamespace, 'cdr_sync'::regnamespace) and c.relkind in ('r', 'v')
+             where c.relnamespace in ('voicenter'::regnamespace, 'cdr_sync'::regnamespace, 'voicenter_ai'::regnamespace) and c.relkind in ('r', 'v')
                and coalesce(case a.attnum when 0 then obj_description(c.oid) else col_description(c.oid, a.attnum) end, '') = ''",
         )
         .await;
