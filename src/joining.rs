@@ -255,7 +255,7 @@ impl Joining {
     async fn confirm(&self, account: &str, state: RecordState, looked: &Looked) -> Result<bool, StoreError> {
         let (mut after, mut has_to_fold) = (String::new(), false);
         loop {
-            let calls = self.store.calls_to_confirm(account, state, &after).await?;
+            let calls = self.store.calls_to_confirm(account, state, &after, self.clock.now()).await?;
             let Some(last) = calls.last().cloned() else { return Ok(has_to_fold) };
             let mut parts = vec![calls];
             while let Some(mut part) = parts.pop() {

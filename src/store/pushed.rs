@@ -208,6 +208,7 @@ impl Store {
         account: &str,
         state: RecordState,
         after: &str,
+        now: DateTime<Utc>,
     ) -> Result<Vec<String>, StoreError> {
         self.in_time(async {
             let mut tx = self.begin().await?;
@@ -215,7 +216,7 @@ impl Store {
                 "select distinct p.call_id
                  from voicenter.cdr_push p
                  where p.account = $1 and p.state = $4 and p.call_id > $2
-                   and p.first_received_at > clock_timestamp() - $5::interval
+                   and p.first_received_at > $6 - $5::interval
                    and coalesce((
                        select true from voicenter.cdr c
                        where c.account = (select $1) and c.call_id = p.call_id and c.removed_at is null
@@ -229,6 +230,7 @@ impl Store {
             .bind(CALLS_AT_ONCE)
             .bind(state.as_str())
             .bind(interval(LOOKED_AT_FOR))
+            .bind(now)
             .fetch_all(&mut *tx)
             .await?;
             tx.commit().await?;

@@ -13,6 +13,7 @@ use sqlx::AssertSqlSafe;
 use crate::mirror::scene::configuration;
 use crate::support::database::{Database, settings};
 use crate::support::dates::instant;
+use crate::support::polling::until;
 
 pub const ACCOUNT: &str = "default";
 
@@ -79,7 +80,14 @@ impl<D: Borrow<Database>> AiScene<D> {
             ("CDR_SYNC__ACCOUNTS__0__CODE", "code".to_owned()),
         ]);
         let joining = Joining::new(&config, self.store.clone(), Clock::System, Metrics::new().unwrap());
-        joining.turn(&mut Seen::default()).await.unwrap();
+        // A daemon may be at it.
+        let left =
+            format!("select count(*) from cdr_sync.push where account = '{account}' and state = 'new'");
+        until("an empty inbox", async || {
+            joining.turn(&mut Seen::default()).await.unwrap();
+            self.database.borrow().count(&left).await == 0
+        })
+        .await;
     }
 
     /// All that is known of calls, apart from the account.

@@ -31,13 +31,13 @@ fn record() -> impl Strategy<Value = Value> {
     let numbers = prop::collection::btree_map(prop::sample::select(&NUMBERS[..]), any::<i64>(), 0..6);
     let answered = prop::option::of(any::<bool>());
     let menus = prop::collection::vec((any::<u16>(), "\\PC{0,8}"), 0..3);
-    ("[0-9a-f]{1,30}", texts, numbers, answered, any::<f32>(), menus).prop_map(
+    ("[0-9a-f]{1,30}", texts, numbers, answered, any::<i32>(), menus).prop_map(
         |(call_id, texts, numbers, answered, price, menus)| {
             let mut record = Map::from_iter([("ivruniqueid".to_owned(), json!(call_id))]);
             record.extend(texts.into_iter().map(|(name, text)| (name.to_owned(), json!(text))));
             record.extend(numbers.into_iter().map(|(name, number)| (name.to_owned(), json!(number))));
             record.extend(answered.map(|answered| ("isAnswer".to_owned(), json!(answered))));
-            record.insert("price".to_owned(), json!(price));
+            record.insert("price".to_owned(), json!(f64::from(price) / 100.0));
             let menus = menus.iter().map(|(id, name)| json!({ "layer_id": id, "layer_name": name }));
             record.insert("IVR".to_owned(), menus.collect());
             record.insert("aiData".to_owned(), json!({ "insights": { "summary": call_id } }));

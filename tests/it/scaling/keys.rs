@@ -83,6 +83,7 @@ async fn a_view_asked_about_one_account_reads_that_account_alone() {
         "account = m.account",
         "account = c.account",
         "account = c_1.account",
+        "account = p.account",
         "account = r.account",
         "account = $",
     ];
@@ -94,7 +95,8 @@ async fn a_view_asked_about_one_account_reads_that_account_alone() {
             .iter()
             .enumerate()
             .filter(|(_, line)| {
-                let is_rule = line.contains(" on voicenter.dial_statuses");
+                let is_rule =
+                    line.contains(" on voicenter.dial_statuses") || line.contains(" on voicenter.dates");
                 let is_made = line.contains("Function Scan") || line.contains("WorkTable Scan");
                 line.contains("Scan") && line.contains(" on ") && !is_made && !is_rule
             })
