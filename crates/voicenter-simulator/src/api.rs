@@ -24,6 +24,7 @@ use super::answer::{self, WireError};
 use super::connection::Peer;
 use super::dialect::Dialect;
 use super::faults::{Fault, FaultBoard, Faults};
+use super::lists::{self, AllLists};
 use super::options::{ApiGeneration, SimulatorOptions};
 use super::request::{self, BadRequest};
 use super::request_log::{RateLimit, RequestEntry, RequestLog, RequestOutcome};
@@ -33,7 +34,7 @@ use super::world::{ByHand, World};
 use crate::clock::AdjustableClock;
 
 /// Request bodies larger than this are refused.
-const LARGEST_REQUEST: usize = 1 << 20;
+pub(crate) const LARGEST_REQUEST: usize = 1 << 20;
 
 /// The same for requests to `/simulator/`, which may bring many records.
 pub(crate) const LARGEST_ADMIN_REQUEST: usize = 64 << 20;
@@ -48,6 +49,7 @@ pub(crate) struct Api {
     pub(crate) rate: RateLimit,
     pub(crate) stopped: CancellationToken,
     pub(crate) beginning: Beginning,
+    pub(crate) lists: AllLists,
 }
 
 /// What can be changed while the API runs, as it was before the first request.
@@ -90,6 +92,9 @@ pub(crate) async fn handle(
         let (parts, body) = request.into_parts();
         if api.options.admin && admin::is_meant(parts.uri.path()) {
             return administer(&api, &parts, body).await;
+        }
+        if let Some(list) = lists::is_meant(parts.uri.path()) {
+            return lists::serve(&api, list, &parts, body).await;
         }
         if !matches!(parts.uri.path(), "/hub/cdr/" | "/hub/cdr") {
             let other = if api.options.admin { " or /simulator/" } else { "" };
