@@ -14,6 +14,7 @@ mod notify;
 mod push;
 mod reader;
 mod reference;
+mod reference_data;
 mod validate;
 
 #[cfg(test)]
@@ -36,6 +37,7 @@ pub use notify::{MailConfig, NotifyConfig, WebhookForm};
 pub use push::PushConfig;
 pub use reader::Effective;
 pub use reference::reference;
+pub use reference_data::ReferenceConfig;
 
 pub use crate::phone_number::Country;
 pub use crate::plan::ledger::HistoryStart;
@@ -66,6 +68,8 @@ pub struct Config {
     pub notify: NotifyConfig,
     /// The receiver of CDR notifications (`[push]`).
     pub push: PushConfig,
+    /// Lists of extensions and queues (`[reference]`).
+    pub reference: ReferenceConfig,
     /// Format and level of the log (`[log]`).
     pub log: LogConfig,
     /// `[[accounts]]`; empty if none is configured, which is enough for some commands.
@@ -220,33 +224,36 @@ impl Config {
         let http = http(root.section("http"));
         let notify = notify::read(root.section("notify"));
         let push = push::read(root.section("push"));
+        let reference = reference_data::read(root.section("reference"));
         let log = log(root.section("log"));
         let accounts = account::read(&mut root, api.as_ref(), sync.as_ref(), reporting);
         root.leave();
         reader.refuse_near_misses(env.keys());
         let effective = reader.effective();
-        let parts = (|| Some((database?, api?, sync?, reporting?, http?, notify?, push?, log?, accounts?)))();
-        if let Some((_, api, sync, _, _, _, _, _, accounts)) = &parts {
+        let parts = (|| {
+            Some((database?, api?, sync?, reporting?, http?, notify?, push?, reference?, log?, accounts?))
+        })();
+        if let Some((_, api, sync, _, _, _, _, _, _, accounts)) = &parts {
             validate::check(&mut reader, api, sync, retention, accounts);
         }
         match (reader.into_problems(), parts) {
-            (problems, Some((database, api, sync, reporting, http, notify, push, log, accounts)))
-                if problems.is_empty() =>
-            {
-                Ok(Config {
-                    database,
-                    api,
-                    sync,
-                    reporting,
-                    retention,
-                    http,
-                    notify,
-                    push,
-                    log,
-                    accounts,
-                    effective,
-                })
-            }
+            (
+                problems,
+                Some((database, api, sync, reporting, http, notify, push, reference, log, accounts)),
+            ) if problems.is_empty() => Ok(Config {
+                database,
+                api,
+                sync,
+                reporting,
+                retention,
+                http,
+                notify,
+                push,
+                reference,
+                log,
+                accounts,
+                effective,
+            }),
             (problems, _) => Err(ConfigError::new(problems)),
         }
     }

@@ -43,6 +43,7 @@ pub mod overview;
 pub mod pause;
 pub(crate) mod push;
 mod recheck;
+pub mod reference;
 pub mod rejected;
 pub mod replica;
 pub mod retention;

@@ -1,6 +1,7 @@
 //! `check`: tries configuration, database and API, and changes nothing.
 
 mod database;
+mod reference;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
@@ -110,6 +111,7 @@ pub(super) async fn run(config: &Config, args: CheckArgs, clock: Clock) -> Resul
             for account in accounts {
                 database::scope(account, store.as_ref(), &mut findings).await;
                 api(config, account, store.as_ref(), &clock, &mut findings).await?;
+                reference::lists(config, account, &mut findings).await?;
             }
         }
         Err(_) => {

@@ -222,7 +222,7 @@ impl Store {
         .await
     }
 
-    /// Returns `true` if rows exist under a name, what was made of them, or opening hours. A forgotten account may have left
+    /// Returns `true` if rows exist under a name, what was made of them, opening hours, or reference data. A forgotten account may have left
     /// them.
     pub async fn has_rows(&self, name: &str) -> Result<bool, StoreError> {
         self.in_time(async {
@@ -233,6 +233,8 @@ impl Store {
                  or exists (select from voicenter.calls where account = $1)
                  or exists (select from voicenter.opening_hours where account = $1)
                  or exists (select from voicenter.numbers where account = $1)
+                 or exists (select from voicenter.extension where account = $1)
+                 or exists (select from voicenter.queue where account = $1)
                  or exists (select from cdr_sync.reporting where account = $1)",
             )
             .bind(name)
@@ -359,7 +361,7 @@ pub(super) async fn statuses(conn: &mut PgConnection) -> Result<Vec<AccountStatu
 // `cdr_sync.lacking`, `twin`, `day`, `unscoped`, `settling`, `late_hour`, `hour_count` and `lateness` follow
 // `cdr_sync.account`, here and when an account is forgotten; what is made of its rows, its opening hours and numbers, here
 // (cdr_sync.follow_account, follow_account_in_opening_hours, follow_account_in_numbers).
-const RENAME: [&str; 14] = [
+const RENAME: [&str; 17] = [
     "update cdr_sync.cursor set account = $2, fence = fence + 1 where account = $1",
     "update cdr_sync.coverage set account = $2 where account = $1",
     "update cdr_sync.window_read set account = $2 where account = $1",
@@ -376,11 +378,14 @@ const RENAME: [&str; 14] = [
     "delete from cdr_sync.push o where o.account = $1
          and exists (select from cdr_sync.push n where n.account = $2 and n.body_sha256 = o.body_sha256)",
     "update cdr_sync.push set account = $2 where account = $1",
+    "update cdr_sync.reference_list set account = $2 where account = $1",
+    "update voicenter.extension set account = $2 where account = $1",
+    "update voicenter.queue set account = $2 where account = $1",
     "update voicenter.cdr_history set account = $2 where account = $1",
     "update voicenter.cdr set account = $2 where account = $1",
 ];
 
-const FORGET: [&str; 11] = [
+const FORGET: [&str; 12] = [
     "delete from cdr_sync.cursor where account = $1",
     "delete from cdr_sync.coverage where account = $1",
     "delete from cdr_sync.window_read where account = $1",
@@ -392,10 +397,11 @@ const FORGET: [&str; 11] = [
     "delete from cdr_sync.request where account = $1",
     "delete from cdr_sync.notice where account = $1",
     "delete from cdr_sync.push where account = $1",
+    "delete from cdr_sync.reference_list where account = $1",
 ];
 
 // What is made of an account's rows goes with them, and what an operator wrote for it.
-const DELETE: [&str; 15] = [
+const DELETE: [&str; 17] = [
     "delete from voicenter.cdr_history where account = $1",
     "delete from voicenter.calls where account = $1",
     "delete from voicenter.removed_calls where account = $1",
@@ -408,6 +414,8 @@ const DELETE: [&str; 15] = [
     "delete from voicenter.queues where account = $1",
     "delete from voicenter.opening_hours where account = $1",
     "delete from voicenter.numbers where account = $1",
+    "delete from voicenter.extension where account = $1",
+    "delete from voicenter.queue where account = $1",
     "delete from cdr_sync.transfer where account = $1",
     "delete from cdr_sync.number where account = $1",
     "delete from cdr_sync.reporting where account = $1",

@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 use super::{Store, StoreError, Tx, sql_as, sql_value};
 
 /// The migrations of this program, in order. One that was released is never edited.
-const MIGRATIONS: [(&str, &str); 20] = [
+const MIGRATIONS: [(&str, &str); 21] = [
     ("0001_schema", include_str!("../../migrations/0001_schema.sql")),
     ("0002_readers", include_str!("../../migrations/0002_readers.sql")),
     ("0003_coverage_lacking", include_str!("../../migrations/0003_coverage_lacking.sql")),
@@ -31,6 +31,7 @@ const MIGRATIONS: [(&str, &str); 20] = [
     ("0018_pauses_and_actions", include_str!("../../migrations/0018_pauses_and_actions.sql")),
     ("0019_numbers_within_accounts", include_str!("../../migrations/0019_numbers_within_accounts.sql")),
     ("0020_push_inbox", include_str!("../../migrations/0020_push_inbox.sql")),
+    ("0022_reference", include_str!("../../migrations/0022_reference.sql")),
 ];
 
 /// Key of an advisory lock: any number that no other program on the database uses.
