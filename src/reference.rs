@@ -2,7 +2,7 @@
 //! and which intervals of validity it opens and closes; pure.
 //!
 //! A list is evidence only as a whole: a wrong code is answered with an empty list and no error, and the code of a department
-//! with a short one (docs/decisions/0042-lists-are-believed-whole-or-not-at-all.md).
+//! with a short one (docs/decisions/0043-lists-are-believed-whole-or-not-at-all.md).
 
 mod compare;
 mod decode;

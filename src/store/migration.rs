@@ -31,7 +31,7 @@ const MIGRATIONS: [(&str, &str); 21] = [
     ("0018_pauses_and_actions", include_str!("../../migrations/0018_pauses_and_actions.sql")),
     ("0019_numbers_within_accounts", include_str!("../../migrations/0019_numbers_within_accounts.sql")),
     ("0020_push_inbox", include_str!("../../migrations/0020_push_inbox.sql")),
-    ("0022_reference", include_str!("../../migrations/0022_reference.sql")),
+    ("0023_reference", include_str!("../../migrations/0023_reference.sql")),
 ];
 
 /// Key of an advisory lock: any number that no other program on the database uses.
