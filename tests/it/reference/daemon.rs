@@ -43,6 +43,7 @@ impl Daemon {
     }
 
     async fn get(&self, path: &str) -> String {
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
         let answer = client.get(format!("http://{}{path}", self.page)).send().await;
         match answer {
