@@ -15,6 +15,7 @@ mod push;
 mod reader;
 mod recording;
 mod reference;
+mod reference_data;
 mod validate;
 
 #[cfg(test)]
@@ -38,6 +39,7 @@ pub use push::PushConfig;
 pub use reader::Effective;
 pub use recording::RecordingConfig;
 pub use reference::reference;
+pub use reference_data::ReferenceConfig;
 
 pub use crate::phone_number::Country;
 pub use crate::plan::ledger::HistoryStart;
@@ -70,6 +72,8 @@ pub struct Config {
     pub push: PushConfig,
     /// Where links to recordings may lead (`[recording]`).
     pub recording: RecordingConfig,
+    /// Lists of extensions and queues (`[reference]`).
+    pub reference: ReferenceConfig,
     /// Format and level of the log (`[log]`).
     pub log: LogConfig,
     /// `[[accounts]]`; empty if none is configured, which is enough for some commands.
@@ -225,21 +229,37 @@ impl Config {
         let notify = notify::read(root.section("notify"));
         let push = push::read(root.section("push"));
         let recording = recording::read(root.section("recording"));
+        let reference = reference_data::read(root.section("reference"));
         let log = log(root.section("log"));
         let accounts = account::read(&mut root, api.as_ref(), sync.as_ref(), reporting);
         root.leave();
         reader.refuse_near_misses(env.keys());
         let effective = reader.effective();
         let parts = (|| {
-            Some((database?, api?, sync?, reporting?, http?, notify?, push?, recording?, log?, accounts?))
+            Some((
+                database?, api?, sync?, reporting?, http?, notify?, push?, recording?, reference?, log?,
+                accounts?,
+            ))
         })();
-        if let Some((_, api, sync, _, _, _, _, _, _, accounts)) = &parts {
+        if let Some((_, api, sync, _, _, _, _, _, _, _, accounts)) = &parts {
             validate::check(&mut reader, api, sync, retention, accounts);
         }
         match (reader.into_problems(), parts) {
             (
                 problems,
-                Some((database, api, sync, reporting, http, notify, push, recording, log, accounts)),
+                Some((
+                    database,
+                    api,
+                    sync,
+                    reporting,
+                    http,
+                    notify,
+                    push,
+                    recording,
+                    reference,
+                    log,
+                    accounts,
+                )),
             ) if problems.is_empty() => Ok(Config {
                 database,
                 api,
@@ -250,6 +270,7 @@ impl Config {
                 notify,
                 push,
                 recording,
+                reference,
                 log,
                 accounts,
                 effective,

@@ -3,6 +3,7 @@
 mod background;
 mod folding;
 mod housekeeping;
+mod reference;
 mod reload;
 
 use std::collections::BTreeMap;
@@ -16,6 +17,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
+use reference::ReferenceLists;
 pub(crate) use reload::Reloads;
 
 use crate::clock::{Clock, jitter};
@@ -274,7 +276,11 @@ impl Generation {
         let _joining =
             background::start("joining", clock, metrics, move || joining.clone().run(receiver.clone()));
         show_last_successes(store, &self.watches).await;
-        let common = Common { store: store.clone(), clock: clock.clone(), leases: Leases::new(store) };
+        let leases = Leases::new(store);
+        let lists = ReferenceLists::new(config, store, &leases, clock, metrics)?;
+        let _reference =
+            lists.map(|lists| background::start("reference", clock, metrics, move || lists.clone().run()));
+        let common = Common { store: store.clone(), clock: clock.clone(), leases };
         let sound = supervisor::run(accounts, common, self.watches.clone(), stop).await;
         if let Some(notifying) = notifying {
             // What was told and not noted would be told again. One that rests after a panic is not waited for.

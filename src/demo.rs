@@ -27,7 +27,9 @@ use crate::sync::verify::{Verified, verify};
 use crate::telemetry;
 use crate::window::Window;
 use private_postgres::{self, Options, ProgramSource, Server};
-use voicenter_simulator::{Simulator, SimulatorError, SimulatorOptions, World, WorldClock, WorldOptions};
+use voicenter_simulator::{
+    ListName, Simulator, SimulatorError, SimulatorOptions, World, WorldClock, WorldOptions,
+};
 
 /// Calls of the last days that the simulator starts with: enough for the page to show a week before the last two.
 const DAYS: TimeDelta = TimeDelta::days(9);
@@ -145,6 +147,9 @@ fn config(
         ("CDR_SYNC__API__URL", simulator.url()),
         ("CDR_SYNC__SYNC__START", start.to_rfc3339()),
         ("CDR_SYNC__SYNC__POLL_INTERVAL", format!("{}s", POLL_INTERVAL.num_seconds())),
+        ("CDR_SYNC__REFERENCE__ENABLED", "true".to_owned()),
+        ("CDR_SYNC__REFERENCE__EXTENSIONS_URL", simulator.list_url(ListName::Extensions)),
+        ("CDR_SYNC__REFERENCE__QUEUES_URL", simulator.list_url(ListName::Queues)),
     ];
     let env = env.into_iter().map(|(name, value)| (name.to_owned(), value));
     // Files in the current directory must not matter.

@@ -25,6 +25,7 @@ pub mod push;
 pub mod rate_limit;
 pub mod read;
 mod receiver;
+pub mod reference;
 pub mod setup;
 pub mod store;
 pub mod sync;

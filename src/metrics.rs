@@ -5,6 +5,7 @@ mod counters;
 mod ledger;
 mod process;
 mod push;
+mod reference;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,6 +26,8 @@ use ledger::LedgerFamilies;
 use process::ProcessFamilies;
 use push::PushFamilies;
 pub(crate) use push::{PushOutcome, PushState};
+pub use reference::ListFacts;
+use reference::ReferenceFamilies;
 
 /// Why a window was divided, as the label `reason` says it.
 const SPLIT_REASONS: [&str; 6] =
@@ -63,6 +66,7 @@ struct Families {
     process: ProcessFamilies,
     ledger: LedgerFamilies,
     push: PushFamilies,
+    reference: ReferenceFamilies,
 }
 
 /// What storing one window changed.
@@ -175,6 +179,7 @@ impl Metrics {
             process: ProcessFamilies::new(&define)?,
             ledger: LedgerFamilies::new(&define)?,
             push: PushFamilies::new(&define)?,
+            reference: ReferenceFamilies::new(&define)?,
             registry,
         })))
     }
@@ -227,6 +232,7 @@ impl Metrics {
     /// the last facts are kept, and lag keeps growing from them.
     pub fn expose(&self, facts: &[LedgerFacts], database_up: bool, now: DateTime<Utc>) -> String {
         self.0.ledger.write(facts, database_up, now);
+        self.0.reference.write(facts);
         let all = &self.0;
         let mut text = String::new();
         // Writing into memory fails only for a metric that breaks the format, which tests would have shown.
@@ -234,7 +240,7 @@ impl Metrics {
             tracing::error!(event = "metrics_not_encoded", %error, "this is a bug");
         }
         let families = [&all.requests, &all.windows, &all.splits, &all.records, &all.push.received];
-        for counters in families {
+        for counters in families.into_iter().chain([&all.reference.failures]) {
             counters.write(&mut text);
         }
         text
@@ -379,6 +385,7 @@ mod tests {
             rejected: 1,
             suspicious: 0,
             is_paused: false,
+            lists: Vec::new(),
         }
     }
 

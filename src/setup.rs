@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use serde_json::{Value, json};
+use url::Url;
 
 use crate::config::{AccountConfig, Config, ConfigError};
 use crate::plan::PlanSettings;
@@ -11,6 +12,7 @@ use crate::rate_limit::{Backoff, RateLimiter};
 use crate::read::ReadingSettings;
 use crate::read::partition::FilterPartition;
 use crate::read::verdict::AnswerLimits;
+use crate::reference::ListKind;
 use crate::store::{DatabaseSettings, Store, StoreError};
 use crate::sync::{Account, PushAsking};
 use crate::voicenter::{
@@ -72,6 +74,7 @@ pub(crate) fn validate(config: &Config) -> Result<(), SetupError> {
     let shared = shared(config);
     for account in config.require_accounts()? {
         client_sharing(config, account, &shared)?;
+        list_clients(config, account)?;
     }
     Ok(())
 }
@@ -101,12 +104,33 @@ pub(crate) fn client(config: &Config, account: &AccountConfig) -> Result<Client,
     client_sharing(config, account, &shared(config))
 }
 
+/// The largest list: some 50,000 entries.
+const LARGEST_LIST: u64 = 16 << 20;
+
+/// A client for each list of reference data of `account`. They share nothing with those that ask for calls.
+pub(crate) fn list_clients(
+    config: &Config,
+    account: &AccountConfig,
+) -> Result<Vec<(ListKind, Client)>, ClientError> {
+    let shared = ClientResources::for_answers_of(LARGEST_LIST);
+    let client = |(kind, url): (ListKind, &Url)| {
+        let settings = client_settings(config, account);
+        let settings = ClientSettings { url: url.clone(), max_response_bytes: LARGEST_LIST, ..settings };
+        Ok((kind, Client::sharing(settings, &shared)?.named(&account.name)))
+    };
+    config.reference.lists().map(client).collect()
+}
+
 fn client_sharing(
     config: &Config,
     account: &AccountConfig,
     shared: &ClientResources,
 ) -> Result<Client, ClientError> {
-    let settings = ClientSettings {
+    Ok(Client::sharing(client_settings(config, account), shared)?.named(&account.name))
+}
+
+fn client_settings(config: &Config, account: &AccountConfig) -> ClientSettings {
+    ClientSettings {
         url: account.url.clone(),
         credential: account.credential.clone(),
         method: config.api.method,
@@ -116,8 +140,7 @@ fn client_sharing(
         max_response_bytes: config.api.max_response_bytes,
         // The system's certificates, or those in SSL_CERT_FILE.
         ca_file: std::env::var_os("SSL_CERT_FILE").filter(|file| !file.is_empty()).map(Into::into),
-    };
-    Ok(Client::sharing(settings, shared)?.named(&account.name))
+    }
 }
 
 fn granularity(config: &Config) -> Granularity {

@@ -50,6 +50,7 @@ mod push_asking;
 pub mod push_figures;
 pub(crate) mod pushed;
 mod recheck;
+pub mod reference;
 pub mod rejected;
 pub mod replica;
 pub mod retention;

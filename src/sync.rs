@@ -7,6 +7,7 @@ pub mod engine;
 mod events;
 mod fetch;
 pub mod leadership;
+pub mod reference;
 mod share;
 pub mod status;
 pub mod supervisor;

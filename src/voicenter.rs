@@ -18,7 +18,9 @@ pub mod zone_check;
 pub mod zones;
 
 pub use capabilities::{Capability, Form};
-pub use client::{Client, ClientError, ClientResources, ClientSettings, Credential, install_crypto};
+pub use client::{
+    Client, ClientError, ClientResources, ClientSettings, Credential, ListError, install_crypto,
+};
 pub use dates::Precision;
 pub use decode::{BadBody, Envelope, decode, decode_as};
 pub use error::{Action, ApiError};

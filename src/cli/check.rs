@@ -2,6 +2,7 @@
 
 mod database;
 mod recording;
+mod reference;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
@@ -123,6 +124,7 @@ pub(super) async fn run(config: &Config, args: CheckArgs, clock: Clock) -> Resul
             for account in accounts {
                 database::scope(account, store.as_ref(), &mut findings).await;
                 api(config, account, store.as_ref(), args.recording, &clock, &mut findings).await?;
+                reference::lists(config, account, &mut findings).await?;
             }
         }
         Err(_) => {

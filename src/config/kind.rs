@@ -59,6 +59,11 @@ pub(super) const URL: KeyKind<Url> = |text| {
             )
         })
 };
+/// The same, or nothing.
+pub(super) const URL_OR_NOTHING: KeyKind<Option<Url>> = |text| match text.trim() {
+    "" => Ok(None),
+    text => URL(text).map(Some),
+};
 /// Where the HTTP server listens, or nowhere.
 pub(super) const LISTEN: KeyKind<Option<SocketAddr>> = |text| match text.trim() {
     "" => Ok(None),

@@ -7,7 +7,7 @@ use super::reader::{Effective, variable_of};
 use super::{Config, ConfigError, Sources};
 
 /// Every key: how its value is written, and what it does. Defaults are not here: they are the code's own.
-const KEYS: [(&str, &str, &str); 62] = [
+const KEYS: [(&str, &str, &str); 66] = [
     (
         "database.url",
         "address",
@@ -170,6 +170,18 @@ const KEYS: [(&str, &str, &str); 62] = [
         "recording.hosts",
         "list of names",
         "Hosts that links to recordings may lead to, besides those of Voicenter and S3; `*.example.org` for every host below it. These may have private addresses and any port.",
+    ),
+    (
+        "reference.enabled",
+        "`true`, `false`",
+        "Whether the lists of extensions (with departments, users and their e-mail addresses) and queues are read into `voicenter.extension` and `voicenter.queue`.",
+    ),
+    ("reference.extensions_url", "address", "Where extensions are listed; nothing (`\"\"`): nowhere."),
+    ("reference.queues_url", "address", "Where queues are listed; nothing (`\"\"`): nowhere."),
+    (
+        "reference.every",
+        "duration",
+        "The time between two requests for a list, at least `1m`. They do not count towards `api.requests_per_minute`.",
     ),
     (
         "log.format",

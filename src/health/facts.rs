@@ -88,6 +88,7 @@ mod tests {
             coverage: Coverage::from_stretches([read(40, 50), read(60, 90)]),
             gaps: vec![gap],
             rejected: Vec::new(),
+            lists: Vec::new(),
         };
         assert_eq!(unread(&status, &overview, hour(100)).num_hours(), 40 + 8);
         status.horizon = Some(hour(30));

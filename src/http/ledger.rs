@@ -12,9 +12,10 @@ use tokio::sync::Mutex;
 
 use crate::clock::Clock;
 use crate::health::facts::AccountFacts;
-use crate::metrics::LedgerFacts;
+use crate::metrics::{LedgerFacts, ListFacts};
 use crate::store::activity::{Activity, HourOfCalls};
 use crate::store::connections::ConnectionCount;
+use crate::store::reference::ListState;
 use crate::store::{Store, StoreError};
 
 /// The ledger is read again once the cached facts are older than this.
@@ -43,7 +44,7 @@ pub(super) struct Facts {
 
 impl Facts {
     pub(super) fn for_metrics(&self) -> Vec<LedgerFacts> {
-        let facts = |AccountFacts { status, unread, .. }: &AccountFacts| LedgerFacts {
+        let facts = |AccountFacts { status, unread, overview }: &AccountFacts| LedgerFacts {
             account: status.name.clone(),
             synced_until: status.cursor.map(|cursor| cursor.to()),
             history_from: status.cursor.map(|cursor| cursor.from()),
@@ -53,9 +54,14 @@ impl Facts {
             rejected: status.rejected,
             suspicious: status.suspicious,
             is_paused: status.pause.is_some(),
+            lists: overview.lists.iter().map(list_facts).collect(),
         };
         self.accounts.iter().map(facts).collect()
     }
+}
+
+fn list_facts(known: &ListState) -> ListFacts {
+    ListFacts { list: known.list, rows: known.rows.into(), read_at: known.read_at }
 }
 
 /// What the page draws of one account beyond its facts.

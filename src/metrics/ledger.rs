@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use prometheus::{GaugeVec, IntGaugeVec};
 
-use super::{Definer, MetricsError, unix};
+use super::{Definer, ListFacts, MetricsError, unix};
 
 /// What the ledger says, rewritten at each exposition so that a forgotten account disappears.
 #[derive(Debug)]
@@ -42,6 +42,8 @@ pub struct LedgerFacts {
     pub suspicious: i64,
     /// `true` if an operator has paused it.
     pub is_paused: bool,
+    /// Its lists of reference data, as far as they were ever requested.
+    pub lists: Vec<ListFacts>,
 }
 
 impl LedgerFamilies {

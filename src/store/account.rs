@@ -222,7 +222,7 @@ impl Store {
         .await
     }
 
-    /// Returns `true` if rows exist under a name, what was made of them, or opening hours. A forgotten account may have left
+    /// Returns `true` if rows exist under a name, what was made of them, opening hours, or reference data. A forgotten account may have left
     /// them.
     pub async fn has_rows(&self, name: &str) -> Result<bool, StoreError> {
         self.in_time(async {
@@ -235,6 +235,8 @@ impl Store {
                  or exists (select from voicenter_ai.call_ai where account = $1)
                  or exists (select from voicenter.opening_hours where account = $1)
                  or exists (select from voicenter.numbers where account = $1)
+                 or exists (select from voicenter.extension where account = $1)
+                 or exists (select from voicenter.queue where account = $1)
                  or exists (select from cdr_sync.reporting where account = $1)",
             )
             .bind(name)
@@ -363,7 +365,7 @@ pub(super) async fn statuses(conn: &mut PgConnection) -> Result<Vec<AccountStatu
 // `cdr_sync.lacking`, `twin`, `day`, `unscoped`, `settling`, `late_hour`, `hour_count` and `lateness` follow
 // `cdr_sync.account`, here and when an account is forgotten; what is made of its rows, its opening hours and numbers, here
 // (cdr_sync.follow_account, follow_account_in_opening_hours, follow_account_in_numbers).
-const RENAME: [&str; 25] = [
+const RENAME: [&str; 28] = [
     "update cdr_sync.cursor set account = $2, fence = fence + 1 where account = $1",
     "update cdr_sync.coverage set account = $2 where account = $1",
     "update cdr_sync.window_read set account = $2 where account = $1",
@@ -396,11 +398,14 @@ const RENAME: [&str; 25] = [
     "update voicenter_ai.call_ai_sentence set account = $2 where account = $1",
     "update voicenter_ai.call_transcript set account = $2 where account = $1",
     "update voicenter_ai.call_ai set account = $2 where account = $1",
+    "update cdr_sync.reference_list set account = $2 where account = $1",
+    "update voicenter.extension set account = $2 where account = $1",
+    "update voicenter.queue set account = $2 where account = $1",
     "update voicenter.cdr_history set account = $2 where account = $1",
     "update voicenter.cdr set account = $2 where account = $1",
 ];
 
-const FORGET: [&str; 12] = [
+const FORGET: [&str; 13] = [
     "delete from cdr_sync.cursor where account = $1",
     "delete from cdr_sync.coverage where account = $1",
     "delete from cdr_sync.window_read where account = $1",
@@ -413,11 +418,12 @@ const FORGET: [&str; 12] = [
     "delete from cdr_sync.notice where account = $1",
     "delete from cdr_sync.push where account = $1",
     "delete from cdr_sync.push_uptime where account = $1",
+    "delete from cdr_sync.reference_list where account = $1",
 ];
 
 // What is made of an account's rows goes with them, and what an operator wrote for it. What was forgotten on demand stays so
 // (cdr_sync.forgotten), also if the account comes back.
-const DELETE: [&str; 21] = [
+const DELETE: [&str; 23] = [
     "delete from voicenter_ai.call_ai_part where account = $1",
     "delete from voicenter_ai.call_ai_answer where account = $1",
     "delete from voicenter_ai.call_ai_sentence where account = $1",
@@ -436,6 +442,8 @@ const DELETE: [&str; 21] = [
     "delete from voicenter.queues where account = $1",
     "delete from voicenter.opening_hours where account = $1",
     "delete from voicenter.numbers where account = $1",
+    "delete from voicenter.extension where account = $1",
+    "delete from voicenter.queue where account = $1",
     "delete from cdr_sync.transfer where account = $1",
     "delete from cdr_sync.number where account = $1",
     "delete from cdr_sync.reporting where account = $1",

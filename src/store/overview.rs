@@ -7,6 +7,7 @@ use sqlx::PgConnection;
 
 use super::account::{self, AccountStatus};
 use super::gap::{self, OpenGap};
+use super::reference::{self, ListState};
 use super::{Store, StoreError, coverage, sql_as};
 use crate::window::coverage::Coverage;
 
@@ -19,6 +20,8 @@ pub struct Overview {
     pub gaps: Vec<OpenGap>,
     /// Number of open rejected records by reason, without those acknowledged.
     pub rejected: Vec<(String, i64)>,
+    /// What is known of its lists of reference data, where they are or were read.
+    pub lists: Vec<ListState>,
 }
 
 impl Store {
@@ -34,6 +37,10 @@ impl Store {
                 gaps.entry(gap.account.clone()).or_default().push(gap);
             }
             let mut rejected = rejected(&mut tx).await?;
+            let mut lists = BTreeMap::<String, Vec<ListState>>::new();
+            for (account, list) in reference::all_states(&mut tx).await? {
+                lists.entry(account).or_default().push(list);
+            }
             tx.commit().await?;
             let with_overview = |status: AccountStatus| {
                 let overview = Overview {
@@ -43,6 +50,7 @@ impl Store {
                         .unwrap_or_default(),
                     gaps: gaps.remove(&status.name).unwrap_or_default(),
                     rejected: rejected.remove(&status.name).unwrap_or_default(),
+                    lists: lists.remove(&status.name).unwrap_or_default(),
                 };
                 (status, overview)
             };

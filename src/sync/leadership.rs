@@ -116,6 +116,11 @@ impl Leases {
         Ok(Leadership { leases: self.clone(), account: account.into(), fence, good_until })
     }
 
+    /// Returns `true` while this process holds the lease of `account`.
+    pub(crate) fn leads(&self, account: &str) -> bool {
+        lock(&self.held).get(account).is_some_and(|lease| *lease.good_until.borrow() > monotonic())
+    }
+
     /// Releases the lease of an account if it was taken by somebody who was then interrupted.
     pub(super) async fn give_back(&self, account: &str) {
         if let Err(error) = self.store.release_lease(account, &self.holder).await {

@@ -2,6 +2,7 @@
 
 mod connections;
 mod decoding;
+mod list;
 mod response;
 mod settings;
 
@@ -24,6 +25,7 @@ use super::wire::{self, DateForm};
 use crate::answer_memory::{AccountMemory, AnswerMemory, ReservedMemory};
 use connections::HttpConnections;
 use decoding::on_another_thread;
+pub use list::ListError;
 use response::RawResponse;
 pub use settings::{ClientError, ClientSettings, Credential};
 
@@ -253,12 +255,19 @@ impl Client {
     async fn send(
         &self,
         question: &Question,
+        memory: ReservedMemory,
+    ) -> Result<(RawResponse, ReservedMemory), ApiError> {
+        self.send_request(self.request(question), memory).await
+    }
+
+    async fn send_request(
+        &self,
+        request: reqwest::RequestBuilder,
         mut memory: ReservedMemory,
     ) -> Result<(RawResponse, ReservedMemory), ApiError> {
         let timeout = self.settings.timeout;
         let mut deadline = Deadline { at: Instant::now() + timeout, patience: timeout };
-        let response =
-            timeout_at(deadline.at, self.request(question).send()).await.map_err(|_| timed_out())?;
+        let response = timeout_at(deadline.at, request.send()).await.map_err(|_| timed_out())?;
         let mut response = response.map_err(|error| self.transport(error))?;
         if response.status().is_redirection() {
             return Err(ApiError::Redirected);

@@ -36,6 +36,7 @@ mod planner_evidence;
 mod process;
 mod push;
 mod readers;
+mod reference;
 mod references;
 mod scaling;
 mod servers;

@@ -24,6 +24,7 @@ use super::answer::{self, WireError};
 use super::connection::Peer;
 use super::dialect::Dialect;
 use super::faults::{Fault, FaultBoard, Faults};
+use super::lists::{self, AllLists};
 use super::options::{ApiGeneration, SimulatorOptions};
 use super::push::Pusher;
 use super::recordings::Recordings;
@@ -35,7 +36,7 @@ use super::world::{ByHand, World};
 use crate::clock::AdjustableClock;
 
 /// Request bodies larger than this are refused.
-const LARGEST_REQUEST: usize = 1 << 20;
+pub(crate) const LARGEST_REQUEST: usize = 1 << 20;
 
 /// The same for requests to `/simulator/`, which may bring many records.
 pub(crate) const LARGEST_ADMIN_REQUEST: usize = 64 << 20;
@@ -56,6 +57,7 @@ pub(crate) struct Api {
     pub(crate) port: u16,
     pub(crate) stopped: CancellationToken,
     pub(crate) beginning: Beginning,
+    pub(crate) lists: AllLists,
 }
 
 /// What can be changed while the API runs, as it was before the first request.
@@ -102,6 +104,9 @@ pub(crate) async fn handle(
         let recording = api.recordings.as_ref().and_then(|host| host.reply(parts.uri.path(), at, api.port));
         if let Some(reply) = recording {
             return reply;
+        }
+        if let Some(list) = lists::is_meant(parts.uri.path()) {
+            return lists::serve(&api, list, &parts, body).await;
         }
         if !matches!(parts.uri.path(), "/hub/cdr/" | "/hub/cdr") {
             let other = if api.options.admin { " or /simulator/" } else { "" };

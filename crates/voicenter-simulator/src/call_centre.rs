@@ -26,6 +26,7 @@ use chrono::{DateTime, Utc};
 
 use super::intent::Intent;
 use super::options::WorldOptions;
+use super::people::Department;
 use super::record::instant;
 use call::Call;
 
@@ -37,6 +38,12 @@ pub(crate) use replay::after_hours;
 pub(crate) fn legs(options: &WorldOptions, day: i64) -> Vec<Leg> {
     let calls = calls(options, day);
     calls.into_iter().flat_map(|call| call.legs).collect()
+}
+
+/// Everybody employed: extension, name and department.
+pub(crate) fn staff(options: &WorldOptions) -> Vec<(String, String, &'static Department)> {
+    let all = staff::employed(options.calls_per_day);
+    all.map(|agent| (agent.extension(), agent.name(), agent.department())).collect()
 }
 
 /// The calls that started in `[from, to)` and have a record that is shown at `at`, in the order of their starts.

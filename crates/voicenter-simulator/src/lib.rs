@@ -23,6 +23,7 @@ mod connection;
 mod dialect;
 mod faults;
 mod intent;
+mod lists;
 mod options;
 mod parse;
 mod people;
@@ -50,6 +51,7 @@ use std::time::Duration;
 
 use axum::Router;
 use chrono::{DateTime, Utc};
+use secrecy::ExposeSecret;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -58,6 +60,7 @@ pub use clock::WorldClock;
 pub use command::{SimulateArgs, UndocumentedArgs, run};
 pub use faults::{Fault, Faults};
 pub use intent::{AgentIntent, AgentRole, CallDirection, CallOutcome, Initiator, Intent, VisitIntent};
+pub use lists::{ListFault, ListName, ListedExtension, ListedQueue, Lists};
 pub use options::{
     ApiGeneration, Company, DateForm, DialectOptions, OverLimit, RateClock, RefusalOptions, SimulatorOptions,
     SortBehaviour, TlsOptions, TotalCounts, WorldOptions,
@@ -74,6 +77,7 @@ use api::{Api, Beginning};
 use clock::AdjustableClock;
 use connection::Door;
 use dialect::Dialect;
+use lists::AllLists;
 use push::Pusher;
 use request_log::RateLimit;
 
@@ -155,9 +159,11 @@ impl Simulator {
             pusher,
             port: address.port(),
             stopped: CancellationToken::new(),
+            lists: AllLists::new(options.world.clone()),
             clock,
             options,
         });
+        api.lists.of(api.options.code.expose_secret());
         let app = Router::new().fallback(api::handle).with_state(Arc::clone(&api));
         let service = app.into_make_service_with_connect_info::<connection::Peer>();
         let stopped = api.stopped.clone().cancelled_owned();
@@ -192,6 +198,21 @@ impl Simulator {
     /// All requests received, with their outcomes.
     pub fn requests(&self) -> &RequestLog {
         &self.api.log
+    }
+
+    /// The address of a list.
+    pub fn list_url(&self, list: ListName) -> String {
+        format!("{}{}", self.base_url(), list.path())
+    }
+
+    /// What is listed for the credential of the options.
+    pub fn lists(&self) -> Lists {
+        self.lists_of(self.api.options.code.expose_secret())
+    }
+
+    /// What is listed for a code, which is known from then on, to the lists only.
+    pub fn lists_of(&self, code: &str) -> Lists {
+        self.api.lists.of(code)
     }
 
     /// The switchboard for what goes wrong.

@@ -76,9 +76,23 @@ pub(crate) fn department(random: &mut Random) -> &'static Department {
     DEPARTMENTS.get(index).copied().unwrap_or(&SALES)
 }
 
+/// All departments.
+pub(crate) fn departments() -> impl Iterator<Item = &'static Department> {
+    DEPARTMENTS.into_iter()
+}
+
+/// All of the people who answer and make calls: extension, name and department.
+pub(crate) fn staff() -> Vec<(String, String, &'static Department)> {
+    let all = (0..24).map(representative_number);
+    all.map(|one| (one.extension, one.name.to_owned(), one.department)).collect()
+}
+
 /// One of the people who answer and make calls.
 pub(crate) fn representative(random: &mut Random) -> Representative {
-    let number = random.between(0, 23);
+    representative_number(random.between(0, 23))
+}
+
+fn representative_number(number: i64) -> Representative {
     let index = usize::try_from(number).unwrap_or(0);
     let department = DEPARTMENTS.get(index % DEPARTMENTS.len()).copied().unwrap_or(&SALES);
     Representative {

@@ -1,13 +1,20 @@
 //! A database that mirrors a simulated call centre, asked by the role that BI tools have.
 
+use std::time::Duration;
+
+use cdr_sync::reference::ListKind;
 use cdr_sync::store::calls::SliceSize;
+use cdr_sync::sync::reference::{ListOutcome, ListReader};
+use cdr_sync::voicenter::{Client, ClientSettings, Credential, Granularity, Method};
 use chrono::{DateTime, TimeDelta, Utc};
+use chrono_tz::Tz;
 use serde_json::{Map, Value};
 use sqlx::{AssertSqlSafe, PgConnection};
-use voicenter_simulator::{ApiGeneration, Intent, SimulatorOptions, WorldOptions};
+use voicenter_simulator::{ApiGeneration, Intent, ListName, SimulatorOptions, WorldOptions};
 
 use crate::mirror::scene::{MirrorScene, Setup, simulated};
 use crate::support::dates::instant;
+use crate::support::program::CODE;
 
 /// As in docs/bi.md and in the demo.
 pub const ACCOUNT: &str = "demo";
@@ -33,6 +40,7 @@ impl CallCentre {
         scene.pass().await;
         let mut size = SliceSize::default();
         while scene.store.fold_calls(ACCOUNT, &mut size).await.unwrap().has_more {}
+        read_extensions(&scene).await;
         let reader = reader(&scene).await;
         Self { scene, reader }
     }
@@ -57,6 +65,25 @@ impl CallCentre {
         let intents = self.scene.simulator.intents(self.scene.now(), from, to);
         intents.into_iter().filter(|intent| intent.original_call.is_none()).collect()
     }
+}
+
+/// As the daemon reads them.
+async fn read_extensions(scene: &MirrorScene) {
+    let client = Client::new(ClientSettings {
+        url: scene.simulator.list_url(ListName::Extensions).parse().unwrap(),
+        credential: Credential::Code(CODE.to_owned().into()),
+        method: Method::Post,
+        timezone: Tz::UTC,
+        granularity: Granularity::Second,
+        timeout: Duration::from_secs(30),
+        max_response_bytes: 1 << 20,
+        ca_file: None,
+    });
+    let (store, every) = (scene.store.clone(), Duration::from_secs(1800));
+    let (account, client, kind) = (ACCOUNT.to_owned(), client.unwrap(), ListKind::Extensions);
+    let reader = ListReader { account, kind, client, store, every };
+    let outcome = reader.read(instant(NOW)).await.unwrap();
+    assert!(matches!(outcome, ListOutcome::Followed(followed) if followed.opened > 10), "{outcome:?}");
 }
 
 /// A session of voicenter_reader, for whom it is the moment of the simulated world: what readers call is `now()`.

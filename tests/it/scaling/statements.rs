@@ -26,7 +26,7 @@ const TELLING: &str = "what people are told of, a few small rows of accounts in 
 const LEADING: &str = "who leads, one small row for each account";
 
 /// What is not bound to one account, and why: the file or function, a part of the statement, the reason.
-const OF_ALL_ACCOUNTS: [(&str, &str, &str); 34] = [
+const OF_ALL_ACCOUNTS: [(&str, &str, &str); 35] = [
     ("store/account.rs", "coalesce(m.suspicious, 0)", ALL),
     ("store/account.rs", "delete from cdr_sync.lease where account in ($1, $2)", "renames an account"),
     ("store/account.rs", "delete from cdr_sync.notice where account in ($1, $2)", "renames an account"),
@@ -55,6 +55,7 @@ const OF_ALL_ACCOUNTS: [(&str, &str, &str); 34] = [
     ("store/overview.rs", "group by 1, 2 order by 1, 3 desc", ALL),
     ("store/pause.rs", "pause_since is not null", LEADING),
     ("store/push.rs", "select distinct account from cdr_sync.push", ALL),
+    ("store/reference.rs", "reference_list order by account, list", ALL),
     ("store/rejected.rs", "($1::text is null or account = $1)", ALL),
     ("store/replica.rs", "as leads", LEADING),
     ("store/shared_calls.rs", "count(*) from cdr_sync.account", "compares accounts"),

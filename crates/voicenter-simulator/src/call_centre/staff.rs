@@ -123,13 +123,17 @@ impl Agent {
     }
 }
 
+/// Everybody employed.
+pub(super) fn employed(records_per_day: f64) -> impl Iterator<Item = AgentNumber> {
+    let number = (records_per_day / RECORDS_PER_AGENT).ceil().clamp(FEWEST_AGENTS, 60_000.0) as u16;
+    (0..number).map(AgentNumber)
+}
+
 /// Everybody employed, with today's shifts.
 pub(super) fn roster(records_per_day: f64, calendar: Calendar, random: &mut Random) -> Vec<Agent> {
-    let employed = (records_per_day / RECORDS_PER_AGENT).ceil().clamp(FEWEST_AGENTS, 60_000.0) as u16;
     // A wave of illness, now and then: the queues of such a day are long.
     let present = if random.chance(0.15) { 0.70 } else { 0.86 };
-    let numbers = (0..employed).map(AgentNumber);
-    numbers.map(|number| agent(number, present, calendar, random)).collect()
+    employed(records_per_day).map(|number| agent(number, present, calendar, random)).collect()
 }
 
 fn agent(number: AgentNumber, present: f64, calendar: Calendar, random: &mut Random) -> Agent {

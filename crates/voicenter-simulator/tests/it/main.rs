@@ -14,6 +14,7 @@ mod clock;
 mod faults;
 mod folder;
 mod get;
+mod lists;
 mod log;
 mod page;
 mod pushes;
