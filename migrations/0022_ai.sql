@@ -231,6 +231,9 @@ begin
 end
 $$;
 
+-- Bodies one after the other, and those of a call that were emptied.
+create index push_bodies on cdr_sync.push (account, received_at, body_sha256) where raw is not null;
+create index push_emptied on cdr_sync.push (account, call_id) where raw is null and call_id is not null;
 alter table cdr_sync.push
     drop constraint push_state_check,
     drop constraint push_raw,

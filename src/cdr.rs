@@ -3,6 +3,7 @@
 pub(crate) mod decimal;
 pub(crate) mod escapes;
 mod fields;
+pub(crate) mod plain_json;
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;

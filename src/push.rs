@@ -7,7 +7,6 @@ mod fields;
 mod join;
 mod key;
 mod named;
-mod plain_json;
 mod pushed_call;
 mod time_base;
 

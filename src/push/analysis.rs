@@ -166,7 +166,7 @@ impl Participants {
             // A bare name instead of an object.
             let mut person = Fields::new(both.object(side).unwrap_or_default());
             *name = person.text("name").or_else(|| both.text(side));
-            if let Some(traits) = person.any("personality_traits") {
+            if let Some(traits) = person.any("personality_traits").filter(says_something) {
                 found.personality.insert(side.to_owned(), traits);
             }
             let rest = person.rest();
@@ -255,9 +255,20 @@ impl Utterance {
     }
 }
 
+/// An empty list takes nothing away.
+fn says_something(value: &Value) -> bool {
+    match value {
+        Value::Null => false,
+        Value::String(text) => !text.trim().is_empty(),
+        Value::Array(items) => !items.is_empty(),
+        Value::Object(members) => !members.is_empty(),
+        _ => true,
+    }
+}
+
 /// The items of a list; `None` if there are none.
 fn list<T>(from: &mut Fields, name: &str, read: fn(Value) -> T) -> Option<Vec<T>> {
-    let items = from.list(name)?.into_iter().filter(|item| !item.is_null());
+    let items = from.list(name)?.into_iter().filter(says_something);
     let items: Vec<T> = items.map(read).collect();
     (!items.is_empty()).then_some(items)
 }

@@ -6,8 +6,8 @@ use encoding_rs::Encoding;
 use serde_json::{Map, Value};
 use url::form_urlencoded;
 
-use super::plain_json;
 use super::pushed_call::PushedCall;
+use crate::cdr::plain_json;
 
 /// The most records of a body: one is what is known to come.
 const MOST_RECORDS: usize = 100;

@@ -6,8 +6,8 @@ use std::ops::RangeInclusive;
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
 
-use super::plain_json;
 use super::pushed_call::{Dialer, DoNotCall, PushedCall};
+use crate::cdr::plain_json;
 
 /// Where a fact has its place in a row of `voicenter.cdr_push`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -333,10 +333,9 @@ fn storable(value: Value) -> Value {
     }
 }
 
-/// A name without a meaning to whoever reads it: `serde_json` has names that make it parse strings.
+/// Of a form, no parser has looked at the names.
 fn harmless(name: String) -> String {
-    let name = without_nul(name);
-    if name.starts_with("$serde_json") { format!("_{name}") } else { name }
+    plain_json::harmless(without_nul(name))
 }
 
 fn depth(value: &Value) -> usize {

@@ -4,14 +4,17 @@ use std::ops::RangeInclusive;
 
 use serde_json::{Map, Value};
 
-use super::plain_json;
 use crate::cdr::decimal;
+use crate::cdr::plain_json;
 
 /// Nothing that is measured has more digits.
 const LONGEST_MEASURE: usize = 64;
 
 /// The longest number that has a meaning here.
 const LONGEST_DECIMAL: usize = 40;
+
+/// What is said in a call, and what AI makes of it, stands under these names.
+const OF_ANALYSIS: [&str; 5] = ["aiData", "insights", "emotions", "transcript", "summary"];
 
 /// What is left of an object while its known fields are taken out.
 pub(super) struct Fields(Map<String, Value>);
@@ -90,6 +93,29 @@ impl Fields {
         self.take(name, |value| Some(value.clone()))
     }
 
+    /// Everything that is of the analysis of a call, wherever and however it is written: it is for other readers than the rest. What
+    /// is no object is a member of its own name.
+    pub(super) fn analysis(&mut self) -> Option<Map<String, Value>> {
+        let is_meant = |key: &String| {
+            OF_ANALYSIS.iter().any(|name| key.trim().replace(['_', '-', ' '], "").eq_ignore_ascii_case(name))
+        };
+        let keys: Vec<String> = self.0.keys().filter(|key| is_meant(key)).cloned().collect();
+        let mut analysis: Option<Map<String, Value>> = None;
+        for key in keys {
+            let Some(value) = self.0.remove(&key) else { continue };
+            let into = analysis.get_or_insert_default();
+            match unwrapped(&value) {
+                Some(Value::Object(members)) if key.to_ascii_lowercase().contains("data") => {
+                    for (name, member) in members {
+                        into.entry(name).or_insert(member);
+                    }
+                }
+                _ => drop(into.entry(key).or_insert(value)),
+            }
+        }
+        analysis
+    }
+
     /// Anything; a text that holds JSON as what it holds.
     pub(super) fn any(&mut self, name: &str) -> Option<Value> {
         self.take(name, |value| unwrapped(value).or_else(|| Some(value.clone())))
@@ -118,7 +144,9 @@ fn is_empty(value: &Value) -> bool {
 /// A number, in a text or not, that any numeric column holds.
 pub(super) fn number(value: &Value) -> Option<String> {
     let text = decimal::plain(&scalar(value)?);
-    (text.len() <= LONGEST_MEASURE && text.parse::<f64>().is_ok_and(f64::is_finite)).then_some(text)
+    // One with an exponent left has no end.
+    let is_written_out = text.len() <= LONGEST_MEASURE && !text.contains(['e', 'E']);
+    (is_written_out && text.parse::<f64>().is_ok_and(f64::is_finite)).then_some(text)
 }
 
 pub(super) fn scalar(value: &Value) -> Option<String> {

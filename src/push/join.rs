@@ -126,17 +126,14 @@ pub struct Joined {
     pub moved: Vec<(RecordKey, String)>,
     /// One for each record that was confirmed.
     pub confirmations: Vec<Confirmation>,
+    /// The type of the record that a push of a call speaks of, by the type that it names, where that is another one.
+    named: BTreeMap<RecordKey, String>,
 }
 
 impl Joined {
-    /// The type of the record of a call that pushes of `named` type speak of, where the pull has it under another one.
-    pub fn type_of(&self, call_id: &str, named: &str) -> Option<&str> {
-        let record = self.rows.iter().find(|record| {
-            record.key.0 == call_id
-                && record.key.1 != named
-                && record.facts.named_type().unwrap_or_default() == named
-        })?;
-        Some(&record.key.1)
+    /// The type of the record that pushes of a call with the type `named` speak of.
+    pub fn type_of<'a>(&'a self, key: &'a RecordKey) -> &'a str {
+        self.named.get(key).unwrap_or(&key.1)
     }
 }
 
@@ -205,6 +202,7 @@ impl Call<'_> {
                 if before.contains_key(&record.key) {
                     joined.moved.push((record.key.clone(), leg.key.1.clone()));
                 }
+                joined.named.insert(record.key.clone(), leg.key.1.clone());
                 record.key.1.clone_from(&leg.key.1);
             }
             match records.remove(&record.key) {

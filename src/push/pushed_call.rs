@@ -172,7 +172,7 @@ impl PushedCall {
             top_department_name: from.text("TopDepartmentName"),
             original_call_id: from.text("OriginalIvrUniqueID"),
             ivr: from.list("IVR"),
-            ai: from.object("aiData"),
+            ai: from.analysis(),
             dialer: Dialer::read(&mut from),
             do_not_call: DoNotCall::read(&mut from),
             custom_data: from.any("CUSTOM_DATA").or_else(|| from.any("CustomData")),

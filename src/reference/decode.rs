@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
 
+use crate::cdr::plain_json;
+
 use super::{Entry, Field, List, ListKind, Values};
 
 /// The longest id that is stored, in characters: it is part of a key.
@@ -54,7 +56,7 @@ pub fn decode(kind: ListKind, text: &str) -> Result<ListAnswer, BadList> {
     if text.starts_with('<') {
         return Err(BadList::Html);
     }
-    let body: Value = serde_json::from_str(text)
+    let body: Value = plain_json::parse(text)
         .map_err(|error| if error.is_eof() { BadList::Cut } else { BadList::NotJson })?;
     let Value::Object(mut body) = body else { return Err(BadList::NoList(kind)) };
     let error_number = match take(&mut body, "ERR") {

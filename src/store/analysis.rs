@@ -208,6 +208,12 @@ pub(super) async fn delete_older(
     account: &str,
     at_most: i64,
 ) -> Result<(), StoreError> {
+    // Whoever may not use the schema has stored none.
+    let may_use: bool =
+        sql_value("select has_schema_privilege('voicenter_ai', 'usage')").fetch_one(&mut *conn).await?;
+    if !may_use {
+        return Ok(());
+    }
     let call_ids: Vec<String> = sql_value(
         "select distinct old.call_id
          from (

@@ -194,11 +194,13 @@ pub(super) async fn read(conn: &mut PgConnection) -> Result<Environment, StoreEr
                 array(select format('schema %s (owner %s)', nspname, pg_get_userbyid(nspowner)) from pg_catalog.pg_namespace
                       where nspname in ('voicenter', 'cdr_sync', 'voicenter_ai') and not (has_schema_privilege(oid, 'create') and has_schema_privilege(oid, 'usage'))
                       order by 1) as closed,
+                -- Analyses are written only where notifications with them come: whoever may not use that schema need not.
                 array(select format('%s.%s', nspname, relname) from relation
-                      where not has_table_privilege(oid, 'select')
-                         or relkind in ('r', 'p') and relname <> 'migration'
-                            and not (has_table_privilege(oid, 'insert') and has_table_privilege(oid, 'update')
-                                     and has_table_privilege(oid, 'delete'))
+                      where (nspname <> 'voicenter_ai' or has_schema_privilege(nspname, 'usage'))
+                        and (not has_table_privilege(oid, 'select')
+                             or relkind in ('r', 'p') and relname <> 'migration'
+                                and not (has_table_privilege(oid, 'insert') and has_table_privilege(oid, 'update')
+                                         and has_table_privilege(oid, 'delete')))
                       union all
                       select p.oid::regprocedure::text
                       from pg_catalog.pg_proc p

@@ -8,7 +8,7 @@ use sqlx::PgConnection;
 use super::action::{self, ActionKind};
 use super::forgotten;
 use super::push::UnreadPush;
-use super::{Store, StoreError, analysis, sql, sql_as, sql_value};
+use super::{Store, StoreError, analysis, pushed, sql, sql_as, sql_value};
 use crate::phone_number::{Country, in_one_spelling};
 use crate::push::{BodyNames, Named, names_of};
 
@@ -83,6 +83,7 @@ from (
     union all select left(p.client_phone, 200) from voicenter.cdr_push p where p.account = $1
     union all select left(p.shared ->> 'caller_number', 200) from voicenter.cdr_push p where p.account = $1
     union all select left(p.shared ->> 'target_number', 200) from voicenter.cdr_push p where p.account = $1
+    union all select left(p.dialer ->> 'phone', 200) from voicenter.cdr_push p where p.account = $1
 ) n
 where n.raw is not null
   and not exists (select from cdr_sync.number s where s.account = $1 and s.raw = n.raw)";
@@ -97,7 +98,7 @@ union
 select p.call_id from voicenter.cdr_push p
 where p.account = $1
   and (left(p.client_phone, 200) = any ($2) or left(p.shared ->> 'caller_number', 200) = any ($2)
-       or left(p.shared ->> 'target_number', 200) = any ($2))";
+       or left(p.shared ->> 'target_number', 200) = any ($2) or left(p.dialer ->> 'phone', 200) = any ($2))";
 
 impl Store {
     /// What is to be forgotten in the form in which it is compared; an error for a number that names nobody.
@@ -249,13 +250,8 @@ impl Store {
         for some in call_ids.chunks(AT_ONCE) {
             self.in_time(async {
                 let mut tx = self.begin().await?;
-                // Those that were emptied before.
-                sql("update cdr_sync.push set state = 'forgotten', call_id = null, type = null
-                     where account = $1 and call_id = any ($2) and raw is null")
-                .bind(account)
-                .bind(some)
-                .execute(&mut *tx)
-                .await?;
+                // Whoever confirms what was pushed writes its row anew.
+                pushed::lock_waiting(&mut tx, account).await?;
                 for (statement, nth) in analysis::DELETE.into_iter().zip(0..) {
                     let rows = delete(&mut tx, statement, account, some).await?;
                     match nth {
@@ -267,6 +263,18 @@ impl Store {
                 for statement in OF_PUSHES {
                     erased.pushed += delete(&mut tx, statement, account, some).await?;
                 }
+                tx.commit().await
+            })
+            .await?;
+            self.in_time(async {
+                let mut tx = self.begin().await?;
+                // Those that were emptied before.
+                sql("update cdr_sync.push set state = 'forgotten', call_id = null, type = null
+                     where account = $1 and call_id = any ($2) and raw is null")
+                .bind(account)
+                .bind(some)
+                .execute(&mut *tx)
+                .await?;
                 tx.commit().await
             })
             .await?;
@@ -335,7 +343,7 @@ impl Store {
             let bodies = sql_as(
                 "select body_sha256, received_at, content_type, raw from cdr_sync.push
                  where account = $1 and raw is not null
-                   and ($2::timestamptz is null or (received_at, body_sha256) > ($2, $3))
+                   and (received_at, body_sha256) > (coalesce($2::timestamptz, '-infinity'), coalesce($3::bytea, ''))
                  order by received_at, body_sha256 limit $4",
             )
             .bind(account)

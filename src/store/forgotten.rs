@@ -183,9 +183,23 @@ async fn which(
     .bind(places)
     .bind(kinds)
     .bind(whats)
-    .fetch_all(conn)
+    .fetch_all(&mut *conn)
     .await?;
-    Ok((0_i64..).zip(names).map(|(place, _)| found.contains(&place)).collect())
+    let forgotten: Vec<bool> = (0_i64..).zip(names).map(|(place, _)| found.contains(&place)).collect();
+    // Of a call that is forgotten by one leg's number, another leg may name other numbers.
+    let calls = names.iter().zip(&forgotten).filter(|(name, gone)| **gone && !name.call_id.is_empty());
+    let calls: Vec<String> = calls.map(|(name, _)| name.call_id.replace('\0', "\u{fffd}")).collect();
+    if !calls.is_empty() {
+        sql("insert into cdr_sync.forgotten (account, hash)
+             select distinct $1, cdr_sync.forgotten_hash($2, w.what) from unnest($3::text[]) w (what)
+             on conflict do nothing")
+        .bind(account)
+        .bind(CALL)
+        .bind(calls)
+        .execute(conn)
+        .await?;
+    }
+    Ok(forgotten)
 }
 
 /// Notes what is forgotten from now on. Whoever stores a notification of the account meanwhile is waited for. Returns how many of

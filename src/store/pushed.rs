@@ -154,25 +154,24 @@ impl Store {
             .await?;
             let left: BTreeSet<Vec<u8>> = left.into_iter().collect();
             let (mut arrivals, mut analyses) = (Vec::new(), Vec::new());
-            for push in pushes.iter().filter(|push| left.contains(&push.body_sha256)) {
-                let is_forgotten = forgotten::among(&mut tx, account, &push.calls).await?;
-                for call in
-                    push.calls.iter().zip(is_forgotten).filter_map(|(call, gone)| (!gone).then_some(call))
-                {
-                    let mut call = call.clone();
-                    if let Some(ai) = call.ai.take() {
-                        analyses.push(analysis_of(&call, push, ai));
-                    }
-                    arrivals.push(Arrival { call, received_at: push.received_at });
+            let left: Vec<&ReadPush> =
+                pushes.iter().filter(|push| left.contains(&push.body_sha256)).collect();
+            let all: Vec<PushedCall> = left.iter().flat_map(|push| push.calls.iter().cloned()).collect();
+            let is_forgotten = forgotten::among(&mut tx, account, &all).await?;
+            let from = left.iter().flat_map(|push| push.calls.iter().map(move |_| *push));
+            for ((mut call, push), _) in all.into_iter().zip(from).zip(is_forgotten).filter(|(_, gone)| !gone)
+            {
+                if let Some(ai) = call.ai.take() {
+                    analyses.push(analysis_of(&call, push, ai));
                 }
+                arrivals.push(Arrival { call, received_at: push.received_at });
             }
             let calls: BTreeSet<String> =
                 arrivals.iter().map(|arrival| arrival.call.call_id.clone()).collect();
             let joined = join_some(&mut tx, account, calls.into_iter().collect(), arrivals, rules).await?;
             for analysis in &mut analyses {
-                if let Some(call_type) = joined.type_of(&analysis.call_id, &analysis.call_type) {
-                    call_type.clone_into(&mut analysis.call_type);
-                }
+                let named = (analysis.call_id.clone(), std::mem::take(&mut analysis.call_type));
+                joined.type_of(&named).clone_into(&mut analysis.call_type);
             }
             analysis::store_analyses(&mut tx, account, &analyses).await?;
             tx.commit().await?;

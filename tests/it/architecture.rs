@@ -13,7 +13,7 @@ const MAY_KNOW: [(&str, &[&str]); 25] = [
     ("window", &[]),
     ("phone_number", &[]),
     ("push", &["cdr"]),
-    ("reference", &[]),
+    ("reference", &["cdr"]),
     ("read", &["window"]),
     ("plan", &["read", "window"]),
     ("voicenter", &["cdr", "window", "answer_memory", "reference"]),

@@ -467,6 +467,16 @@ async fn what_ai_makes_of_a_call_is_stored_under_the_type_that_the_pull_has() {
     scene.joins().await;
     let lines = "select concat_ws('|', type, text) from voicenter_ai.call_transcript";
     assert_eq!(scene.lines(lines).await, ["Queue|Good morning"]);
+    // It may come beside a push that names the type.
+    scene.mirror.clock.advance(minutes(1));
+    let typed = json!({ "ivruniqueid": "1", "type": "queue", "aiData": { "insights": { "summary": "Wants a chair." } } });
+    scene.comes(&typed).await;
+    scene.mirror.clock.advance(minutes(1));
+    scene.comes(&json!({ "ivruniqueid": "1", "aiData": "{the table" })).await;
+    scene.joins().await;
+    assert_eq!(scene.lines(summaries).await, ["1|Queue|Wants a chair."]);
+    let unread = "select extra::text from voicenter_ai.call_ai";
+    assert_eq!(scene.lines(unread).await, ["{\"aiData\": \"{the table\"}"]);
     let nowhere_else = "select count(*)::text from voicenter.records r where r::text like '%table%'";
     assert_eq!(scene.lines(nowhere_else).await, ["0"]);
 }

@@ -6,14 +6,19 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
-use crate::cdr::escapes::storable;
+use super::escapes::storable;
 
 /// How `serde_json` hands over a number digit for digit.
 const NUMBER: &str = "$serde_json::private::Number";
 
+/// All names by which `serde_json` means something of its own begin so.
+const MEANT: &str = "$serde_json";
+/// PostgreSQL's numbers end some way behind this.
+const LARGEST_EXPONENT: u32 = 300;
+
 /// Parses one document, nested no deeper than `serde_json` allows. What PostgreSQL cannot hold, NUL and halves of characters, is
-/// replaced.
-pub(super) fn parse(text: &str) -> Result<Value, serde_json::Error> {
+/// replaced; a number that it cannot hold is a text, and a name that means something to a parser is not that name any more.
+pub(crate) fn parse(text: &str) -> Result<Value, serde_json::Error> {
     let text = &storable(text);
     let mut deserializer = serde_json::Deserializer::from_str(text);
     let value = Plain.deserialize(&mut deserializer)?;
@@ -80,11 +85,28 @@ impl<'de> Visitor<'de> for Plain {
         while let Some(key) = fields.next_key::<String>()? {
             if key == NUMBER && object.is_empty() {
                 let digits: String = fields.next_value()?;
+                if !is_storable(&digits) {
+                    return Ok(Value::String(digits));
+                }
                 return digits.parse::<Number>().map(Value::Number).map_err(A::Error::custom);
             }
-            object.insert(key, fields.next_value_seed(self)?);
+            object.insert(harmless(key), fields.next_value_seed(self)?);
         }
         Ok(Value::Object(object))
+    }
+}
+
+/// A name without a meaning to whoever reads it again.
+pub(crate) fn harmless(name: String) -> String {
+    if name.starts_with(MEANT) { format!("_{name}") } else { name }
+}
+
+fn is_storable(digits: &str) -> bool {
+    match digits.split_once(['e', 'E']) {
+        Some((_, exponent)) => {
+            exponent.parse::<i32>().is_ok_and(|exponent| exponent.unsigned_abs() <= LARGEST_EXPONENT)
+        }
+        None => digits.len() <= LARGEST_EXPONENT as usize,
     }
 }
 
@@ -99,6 +121,14 @@ mod tests {
         for wrong in ["", "{", "[1,]", "1 2", r#"{"a":1}x"#] {
             assert!(parse(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn numbers_that_postgresql_cannot_hold_are_texts() {
+        let read = parse(r#"[1e300,1e301,-1E-20000,1e3000000000,"[1e200000]"]"#).unwrap();
+        let texts: Vec<bool> = read.as_array().unwrap().iter().map(Value::is_string).collect();
+        assert_eq!(texts, [false, true, true, true, true]);
+        assert!(parse(&"9".repeat(301)).unwrap().is_string());
     }
 
     /// Each level hides another document of 120 lists in a string, which the parser's own value would open.
@@ -119,7 +149,7 @@ mod tests {
             (value, depth) = (&items[0], depth + 1);
         }
         assert_eq!(depth, 120);
-        assert!(value["$serde_json::private::RawValue"].is_string());
+        assert!(value["_$serde_json::private::RawValue"].is_string());
         assert!(parse(&"[".repeat(100_000)).is_err());
     }
 }
