@@ -78,7 +78,7 @@ fn everything_that_is_described_has_its_place() {
     );
     let both = analysis.participants.unwrap();
     assert_eq!((both.caller_name.as_deref(), both.callee_name.as_deref()), (Some("דנה"), Some("Noa")));
-    assert_eq!(json!(both.personality), json!({ "caller": ["calm", "polite"], "callee": [] }));
+    assert_eq!(json!(both.personality), json!({ "caller": ["calm", "polite"] }));
     assert_eq!(analysis.emotions.unwrap()[0].answer_text.as_deref(), Some("good"));
     let sentences: Vec<Value> = analysis
         .sentences
