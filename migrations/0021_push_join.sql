@@ -372,6 +372,8 @@ left join lateral (
     offset 0
 ) p on true
 where c.removed_at is null;
+comment on column cdr_sync.leg.vendor_wait_seconds is 'How long the caller waited in the queue, by a notification (push); null without one, and for legs outside queues.';
+comment on column cdr_sync.leg.vendor_talk_seconds is 'How long was talked, by a notification (push); null without one, and where it is longer than the whole leg.';
 
 -- The rules of a call and of a queue's visits, which otherwise stand in 0011, 0015, 0017 and 0009: waits and talk that the vendor
 -- told count before those that are derived.

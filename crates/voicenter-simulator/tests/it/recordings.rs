@@ -13,6 +13,7 @@ fn now() -> DateTime<Utc> {
 }
 
 async fn start(clock: &ManualClock) -> Simulator {
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let from = now() - TimeDelta::days(1);
     let world = WorldOptions { calls_per_day: 500.0, from, ..WorldOptions::default() };
     let recordings = Some(RecordingAnswer::Audio);
