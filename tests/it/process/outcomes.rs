@@ -59,10 +59,11 @@ async fn a_command_whose_reader_went_away_does_its_work_and_ends_quietly() {
     let span = ["--from", &from, "--to", &to];
     for (arguments, status) in [
         (vec!["migrate"], 0),
+        // The world stands still, and a clock that is half a minute behind is a fault.
+        (vec!["check"], 0),
         (vec!["sync"], 0),
         ([&["sync"], &span[..]].concat(), 0),
         ([&["verify"], &span[..]].concat(), 0),
-        (vec!["check"], 0),
         (vec!["rejected", "--retry"], 0),
         (vec!["gaps", "--retry"], 0),
         (vec!["account", "rename", "default", "other"], 0),
