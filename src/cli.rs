@@ -13,6 +13,7 @@ mod moment;
 mod paced_session;
 mod progress;
 mod push;
+mod pushes;
 mod query;
 mod rejected;
 mod resume;

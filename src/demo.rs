@@ -1,7 +1,7 @@
 //! `demo`: simulator, private database and daemon, without any configuration.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -17,6 +17,7 @@ use crate::config::{Config, ConfigError, LogConfig, Sources};
 use crate::daemon::{Daemon, DaemonError, Listeners};
 use crate::http::{self, BindError};
 use crate::plan::Mode;
+use crate::push::{KeyHash, new_key};
 use crate::setup::{self, SetupError};
 use crate::store::{Store, StoreError};
 use crate::sync::SyncError;
@@ -28,7 +29,7 @@ use crate::telemetry;
 use crate::window::Window;
 use private_postgres::{self, Options, ProgramSource, Server};
 use voicenter_simulator::{
-    ListName, Simulator, SimulatorError, SimulatorOptions, World, WorldClock, WorldOptions,
+    ListName, PushOptions, Simulator, SimulatorError, SimulatorOptions, World, WorldClock, WorldOptions,
 };
 
 /// Calls of the last days that the simulator starts with: enough for the page to show a week before the last two.
@@ -78,6 +79,9 @@ pub enum DemoError {
     /// The address of the page cannot be bound.
     #[error(transparent)]
     Page(#[from] BindError),
+    /// Nothing can be pushed to the demo.
+    #[error("no CDR notification can be received: {0}")]
+    Receiver(std::io::Error),
     /// The pass of `--once` failed.
     #[error(transparent)]
     Sync(#[from] SyncError),
@@ -102,10 +106,11 @@ pub async fn run(args: DemoArgs, clock: Clock, stop: impl Future<Output = ()>) -
     let now = world_clock.now();
     let start = now.duration_trunc(TimeDelta::days(1)).unwrap_or(now) - DAYS;
     let world = WorldOptions { calls_per_day: CALLS_PER_DAY, from: start, ..WorldOptions::call_centre() };
-    let options = SimulatorOptions { world, ..SimulatorOptions::default() };
+    let receiver = Receiving::open().await?;
+    let options = SimulatorOptions { world, push: receiver.pushes(), ..SimulatorOptions::default() };
     let code = options.code.clone();
     let simulator = Simulator::start(options, world_clock).await?;
-    let config = config(&server, &simulator, &code, start)?;
+    let config = config(&server, &simulator, &receiver, &code, start)?;
     let store = setup::open_store(&config)?;
     store.migrate().await?;
     // A reused database holds the calls of another simulated world, so each demo starts empty.
@@ -117,7 +122,7 @@ pub async fn run(args: DemoArgs, clock: Clock, stop: impl Future<Output = ()>) -
         once(&config, store, &simulator, start, now, clock).await?
     } else {
         tokio::select! {
-            ended = go_on(config, store, &server, &simulator, clock, args.listen) => ended?,
+            ended = go_on(config, store, &server, &simulator, receiver, clock, args.listen) => ended?,
             () = stop => eprintln!("stopping ..."),
         }
         true
@@ -125,6 +130,29 @@ pub async fn run(args: DemoArgs, clock: Clock, stop: impl Future<Output = ()>) -
     simulator.stop().await;
     tokio::task::spawn_blocking(move || drop(server)).await?;
     Ok(agreed)
+}
+
+/// Where the simulated company has its calls pushed to.
+struct Receiving {
+    listener: TcpListener,
+    address: SocketAddr,
+    key: String,
+}
+
+impl Receiving {
+    async fn open() -> Result<Self, DemoError> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.map_err(DemoError::Receiver)?;
+        let address = listener.local_addr().map_err(DemoError::Receiver)?;
+        let key = new_key().map_err(|error| DemoError::Receiver(std::io::Error::other(error)))?;
+        Ok(Self { listener, address, key })
+    }
+
+    /// Calls are pushed soon after their end, for something to be seen. While the world is frozen nothing ends.
+    fn pushes(&self) -> Option<PushOptions> {
+        let url = format!("http://{}/push/{ACCOUNT}/{}", self.address, self.key);
+        let delay = (TimeDelta::seconds(2), TimeDelta::seconds(40));
+        Some(PushOptions { delay, in_background: true, ..PushOptions::to(url) })
+    }
 }
 
 async fn start_database(data: Option<PathBuf>) -> Result<Server, DemoError> {
@@ -137,6 +165,7 @@ async fn start_database(data: Option<PathBuf>) -> Result<Server, DemoError> {
 fn config(
     server: &Server,
     simulator: &Simulator,
+    receiver: &Receiving,
     code: &SecretString,
     start: DateTime<Utc>,
 ) -> Result<Config, ConfigError> {
@@ -147,6 +176,8 @@ fn config(
         ("CDR_SYNC__API__URL", simulator.url()),
         ("CDR_SYNC__SYNC__START", start.to_rfc3339()),
         ("CDR_SYNC__SYNC__POLL_INTERVAL", format!("{}s", POLL_INTERVAL.num_seconds())),
+        ("CDR_SYNC__PUSH__LISTEN", receiver.address.to_string()),
+        ("CDR_SYNC__PUSH__KEYS", KeyHash::of(&receiver.key).to_string()),
         ("CDR_SYNC__REFERENCE__ENABLED", "true".to_owned()),
         ("CDR_SYNC__REFERENCE__EXTENSIONS_URL", simulator.list_url(ListName::Extensions)),
         ("CDR_SYNC__REFERENCE__QUEUES_URL", simulator.list_url(ListName::Queues)),
@@ -231,6 +262,7 @@ async fn go_on(
     store: Store,
     server: &Server,
     simulator: &Simulator,
+    receiver: Receiving,
     clock: Clock,
     listen: Option<SocketAddr>,
 ) -> Result<(), DemoError> {
@@ -239,7 +271,7 @@ async fn go_on(
     let listener = listener(listen).await?;
     let page = listener.local_addr().map(|address| format!("http://{address}/")).unwrap_or_default();
     eprintln!("syncing; watch it at {page}");
-    let listeners = Listeners { page: Some(listener), push: None };
+    let listeners = Listeners { page: Some(listener), push: Some(receiver.listener) };
     let stop = CancellationToken::new();
     let _stopped_with_us = stop.clone().drop_guard();
     let _calls = AbortOnDropHandle::new(tokio::spawn(ring(simulator.world().clone(), clock.clone())));
@@ -292,10 +324,11 @@ async fn listener(wanted: Option<SocketAddr>) -> Result<TcpListener, BindError> 
     }
 }
 
-const QUERIES: [&str; 3] = [
+const QUERIES: [&str; 4] = [
     "select date_trunc('hour', started_at) as hour, count(*) as calls from voicenter.cdr group by 1 order by 1 desc limit 24",
     "select started_at, type, caller_number, target_number, dial_status, duration_seconds from voicenter.cdr order by started_at desc limit 10",
     "select day, calls, incoming, missed, abandoned, round(talk_seconds / 3600) as talk_hours from voicenter.calls_daily order by day",
+    "select started_at, type, source, queue_wait_seconds, talk_seconds, campaign_name from voicenter.records where source <> 'pull' order by started_at desc limit 10",
 ];
 
 impl From<Clock> for WorldClock {

@@ -6,6 +6,7 @@ pub mod status;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 
+use crate::store::push_figures::PushOverview;
 use crate::sync::status::Progress;
 use crate::voicenter::advice::{self, Cause};
 use crate::voicenter::said::own_words;
@@ -41,6 +42,10 @@ pub(crate) enum ProblemKind {
     Unreadable,
     /// Suspiciously many rows were missing from an answer.
     Missing,
+    /// CDR notifications come in a format that is not read.
+    PushesUnsupported,
+    /// CDR notifications come that nobody understands.
+    PushesRejected,
     Waiting,
     /// An operator wants it so.
     PausedByHand,
@@ -50,7 +55,7 @@ pub(crate) enum ProblemKind {
 
 impl ProblemKind {
     #[cfg(test)]
-    pub(crate) const ALL: [Self; 15] = [
+    pub(crate) const ALL: [Self; 17] = [
         ProblemKind::CredentialRefused,
         ProblemKind::AddressRefused,
         ProblemKind::WrongZone,
@@ -63,6 +68,8 @@ impl ProblemKind {
         ProblemKind::Unstorable,
         ProblemKind::Unreadable,
         ProblemKind::Missing,
+        ProblemKind::PushesUnsupported,
+        ProblemKind::PushesRejected,
         ProblemKind::Waiting,
         ProblemKind::PausedByHand,
         ProblemKind::Horizon,
@@ -81,6 +88,7 @@ impl ProblemKind {
                 "cdrsyncrejectedrecords"
             }
             ProblemKind::Missing => "cdrsyncsuspiciousanswer",
+            ProblemKind::PushesUnsupported | ProblemKind::PushesRejected => "receive-cdr-notifications",
             ProblemKind::Waiting => "cdrsyncratelimited",
             ProblemKind::PausedByHand => "cdrsyncpaused",
             ProblemKind::Horizon => "how-far-back-the-api-goes",
@@ -100,6 +108,8 @@ impl ProblemKind {
             ProblemKind::Unstorable
             | ProblemKind::Unreadable
             | ProblemKind::Missing
+            | ProblemKind::PushesUnsupported
+            | ProblemKind::PushesRejected
             | ProblemKind::PausedByHand => Level::Warn,
             ProblemKind::DuplicateKeys | ProblemKind::Waiting | ProblemKind::Horizon => Level::Note,
         }
@@ -184,6 +194,9 @@ pub(crate) fn problems(
             "Nothing to do: none is marked as removed before three reads over six hours agree.",
         ));
     }
+    if let Some(pushes) = &overview.pushes {
+        found.extend(push_problems(pushes, now));
+    }
     if let Some((why, until)) = progress.and_then(|progress| progress.waiting.as_ref())
         && *until > now
     {
@@ -209,6 +222,36 @@ pub(crate) fn problems(
         }
     }
     found
+}
+
+/// What nobody could read of the notifications of the last day: what was set right before is no problem any more.
+pub(crate) fn push_problems(pushes: &PushOverview, now: DateTime<Utc>) -> Vec<Problem> {
+    let kinds = [
+        (
+            ProblemKind::PushesUnsupported,
+            pushes.unsupported_at,
+            "CDR notifications come as XML-RPC, which is kept but not read",
+            "Choose POST-JSON for the CDR Notification in Voicenter's cPanel; then JSON comes with the next call.",
+        ),
+        (
+            ProblemKind::PushesRejected,
+            pushes.rejected_at,
+            "CDR notifications come that are not understood",
+            "They are kept in cdr_sync.push, whose column problem says why. cdr-sync push replay reads them again, as after an upgrade.",
+        ),
+    ];
+    let recent = |at: &DateTime<Utc>| now - *at < TimeDelta::days(1);
+    kinds
+        .into_iter()
+        .filter_map(|(kind, at, text, advice)| {
+            let at = at.filter(recent)?;
+            Some(Problem::new(
+                kind,
+                format!("{text}: the last at {} UTC.", at.format("%Y-%m-%d %H:%M:%S")),
+                advice,
+            ))
+        })
+        .collect()
 }
 
 /// A name as it is typed in a command.

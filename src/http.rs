@@ -234,6 +234,6 @@ async fn api_status(State(web): State<Web>) -> Response {
         let body = json!({ "error": format!("the database: {failure}") });
         return json_answer(StatusCode::SERVICE_UNAVAILABLE, &body);
     }
-    let accounts: Vec<_> = facts.accounts.iter().map(|account| account.status.clone()).collect();
-    json_answer(StatusCode::OK, &status::json(&accounts, web.clock.now()))
+    let accounts = facts.accounts.iter().map(|account| (&account.status, &account.overview));
+    json_answer(StatusCode::OK, &status::json(accounts, web.clock.now()))
 }

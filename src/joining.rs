@@ -14,7 +14,7 @@ use crate::push::{JoinRules, Joined, RecordState, TimeBase, decode};
 use crate::receiver::Receiver;
 use crate::store::calls::SliceSize;
 use crate::store::push::UnreadPush;
-use crate::store::push_figures::PushWork;
+use crate::store::push_figures::{PushOverview, PushWork};
 use crate::store::pushed::ReadPush;
 use crate::store::{Store, StoreError};
 
@@ -26,7 +26,6 @@ const GAP: TimeDelta = TimeDelta::minutes(3);
 const SIGNS_EVERY: TimeDelta = TimeDelta::minutes(10);
 /// How often it is counted which records had a notification.
 const SHARES_EVERY: TimeDelta = TimeDelta::hours(1);
-const SHARES_OF: TimeDelta = TimeDelta::days(7);
 /// So many accounts are looked at in one turn, and so many batches taken in of each: joining goes on meanwhile.
 const ACCOUNTS_AT_ONCE: usize = 20;
 const BATCHES_AT_ONCE: usize = 20;
@@ -152,14 +151,17 @@ impl Joining {
         }
         if is_to_be_shown {
             seen.shown_at = now;
-            for overview in self.store.push_overview(&self.accounts).await? {
+            let known = self.store.push_overview(&self.accounts).await?;
+            let nothing = PushOverview::default();
+            for account in &self.accounts {
+                let overview = known.iter().find(|known| known.account == *account).unwrap_or(&nothing);
                 let state = PushState {
                     last_received_at: overview.last_received_at,
                     new: overview.new,
                     provisional: overview.provisional,
                     unmatched: overview.unmatched,
                 };
-                self.metrics.push_state(&overview.account, state);
+                self.metrics.push_state(account, state);
             }
         }
         failed
@@ -299,7 +301,7 @@ impl Joining {
         }
         if (now - looked.shares_at).abs() >= SHARES_EVERY {
             looked.shares_at = now;
-            let shares = self.store.pushed_shares(account, now - SHARES_OF).await?;
+            let shares = self.store.pushed_shares(account, now).await?;
             for gone in
                 looked.types.iter().filter(|gone| shares.iter().all(|share| share.call_type != **gone))
             {

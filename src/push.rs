@@ -15,6 +15,7 @@ pub(crate) use body::without_records;
 pub use body::{DecodeError, decode};
 pub use facts::Facts;
 pub use join::{Arrival, Confirmation, JoinRules, Joined, Leg, PushedRecord, RecordKey, RecordState, join};
+pub(crate) use key::new_key;
 pub use key::{KeyHash, NotAKeyHash};
 pub(crate) use named::{BodyNames, Named, names_of};
 pub use pushed_call::{Dialer, DoNotCall, PushedCall};

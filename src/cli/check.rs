@@ -1,6 +1,7 @@
 //! `check`: tries configuration, database and API, and changes nothing.
 
 mod database;
+mod pushes;
 mod recording;
 mod reference;
 
@@ -125,6 +126,9 @@ pub(super) async fn run(config: &Config, args: CheckArgs, clock: Clock) -> Resul
                 database::scope(account, store.as_ref(), &mut findings).await;
                 api(config, account, store.as_ref(), args.recording, &clock, &mut findings).await?;
                 reference::lists(config, account, &mut findings).await?;
+                if let (Some(store), Some(_)) = (&store, config.push.listen) {
+                    pushes::check(&account.name, store, clock.now(), &mut findings).await?;
+                }
             }
         }
         Err(_) => {

@@ -1,17 +1,12 @@
 //! `push`: keys for the receiver of CDR notifications, and another try at what it did not understand.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use clap::Subcommand;
 
 use super::{CliError, Exit};
 use crate::config::Config;
-use crate::push::KeyHash;
+use crate::push::{KeyHash, new_key};
 use crate::setup;
 use crate::store::push::PushState;
-
-/// Bytes of chance in a key.
-const KEY_BYTES: usize = 32;
 
 #[derive(Subcommand, Clone, Copy, Debug)]
 pub(super) enum PushCommand {
@@ -29,10 +24,8 @@ pub(super) enum PushCommand {
 
 /// Prints a new key and its hash.
 pub(super) fn make_key() -> Result<Exit, CliError> {
-    let mut bytes = [0; KEY_BYTES];
-    getrandom::fill(&mut bytes)
-        .map_err(|error| CliError::Failed(format!("the system has no random numbers: {error}")))?;
-    let key = URL_SAFE_NO_PAD.encode(bytes);
+    let key =
+        new_key().map_err(|error| CliError::Failed(format!("the system has no random numbers: {error}")))?;
     println!("{key}\n{}", KeyHash::of(&key));
     Ok(Exit::Done)
 }

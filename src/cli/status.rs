@@ -6,6 +6,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use clap::Args;
 
+use super::pushes;
 use super::run::stop_signal;
 use super::table::{Paint, render, span, thousands};
 use super::{CliError, Exit};
@@ -39,8 +40,8 @@ pub(super) async fn run(config: &Config, args: StatusArgs, clock: Clock) -> Resu
         let now = clock.now();
         let accounts = AccountFacts::read_all(&store, now).await?;
         let exit = exit(config, &accounts, now);
-        let accounts: Vec<AccountStatus> = accounts.into_iter().map(|account| account.status).collect();
-        println!("{}", health::status::json(&accounts, now));
+        let accounts = accounts.iter().map(|account| (&account.status, &account.overview));
+        println!("{}", health::status::json(accounts, now));
         return Ok(exit);
     }
     let Some(seconds) = args.watch else {
@@ -146,6 +147,13 @@ async fn shown(config: &Config, store: &Store, now: DateTime<Utc>) -> Result<(St
                 request.to.format("%Y-%m-%d %H:%M:%S"),
                 printable(&request.reason)
             ));
+        }
+    }
+    for account in &accounts {
+        if let Some(pushes) = &account.overview.pushes {
+            let figures = store.push_figures(&account.status.name, now).await?;
+            let line = pushes::in_words(pushes, &figures, now);
+            text.push_str(&format!("\n{} {}: {line}\n", paint.quiet("·"), account.status.name));
         }
     }
     for pair in store.shared_calls().await? {

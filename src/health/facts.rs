@@ -89,6 +89,7 @@ mod tests {
             gaps: vec![gap],
             rejected: Vec::new(),
             lists: Vec::new(),
+            pushes: None,
         };
         assert_eq!(unread(&status, &overview, hour(100)).num_hours(), 40 + 8);
         status.horizon = Some(hour(30));

@@ -4,11 +4,17 @@ use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
 use crate::store::account::AccountStatus;
+use crate::store::overview::Overview;
+use crate::store::push_figures::PushOverview;
 use crate::voicenter::said::own_words;
 
 /// The status of all accounts as JSON, with their lag at `now`.
-pub fn json(accounts: &[AccountStatus], now: DateTime<Utc>) -> Value {
-    let accounts: Vec<Value> = accounts.iter().map(|account| account_json(account, now)).collect();
+pub fn json<'a>(
+    accounts: impl IntoIterator<Item = (&'a AccountStatus, &'a Overview)>,
+    now: DateTime<Utc>,
+) -> Value {
+    let accounts: Vec<Value> =
+        accounts.into_iter().map(|(account, overview)| account_json(account, overview, now)).collect();
     json!({ "now": now, "accounts": accounts })
 }
 
@@ -19,7 +25,7 @@ pub fn unresolved_error(account: &AccountStatus) -> Option<String> {
     (!over).then(|| own_words(error))
 }
 
-pub(crate) fn account_json(account: &AccountStatus, now: DateTime<Utc>) -> Value {
+pub(crate) fn account_json(account: &AccountStatus, overview: &Overview, now: DateTime<Utc>) -> Value {
     json!({
         "account": account.name,
         "synced_until": account.cursor.map(|cursor| cursor.to()),
@@ -38,5 +44,18 @@ pub(crate) fn account_json(account: &AccountStatus, now: DateTime<Utc>) -> Value
         "missing_rows": account.missing,
         "suspicious_rows": account.suspicious,
         "leader": account.leader,
+        // Where none ever came, none is expected.
+        "pushes": overview.pushes.as_ref().map(pushes_json),
+    })
+}
+
+fn pushes_json(pushes: &PushOverview) -> Value {
+    json!({
+        "last_received_at": pushes.last_received_at,
+        "waiting": pushes.new,
+        "provisional": pushes.provisional,
+        "unmatched": pushes.unmatched,
+        "last_rejected_at": pushes.rejected_at,
+        "last_unsupported_at": pushes.unsupported_at,
     })
 }

@@ -15,6 +15,7 @@ use crate::health::facts::AccountFacts;
 use crate::metrics::{LedgerFacts, ListFacts};
 use crate::store::activity::{Activity, HourOfCalls};
 use crate::store::connections::ConnectionCount;
+use crate::store::push_figures::PushFigures;
 use crate::store::reference::ListState;
 use crate::store::{Store, StoreError};
 
@@ -24,6 +25,8 @@ const FRESH: TimeDelta = TimeDelta::seconds(2);
 const CALLS_FRESH: TimeDelta = TimeDelta::seconds(60);
 /// Delay before a failed count is tried again.
 const CALLS_AGAIN: TimeDelta = TimeDelta::seconds(15);
+/// The same of a week of records, and of what came with them.
+const PUSHES_FRESH: TimeDelta = TimeDelta::minutes(5);
 /// Table sizes change slowly, so they are measured at this interval.
 const SIZES_FRESH: TimeDelta = TimeDelta::seconds(60);
 /// The longest wait for the database.
@@ -70,6 +73,8 @@ pub(super) struct Details {
     pub activity: Arc<Activity>,
     /// Calls by hour, of the last two days and of the same days a week before; `None` if they were never counted.
     pub calls: Option<Arc<Vec<HourOfCalls>>>,
+    /// What its CDR notifications are like, where one ever came.
+    pub pushes: Option<Arc<PushFigures>>,
 }
 
 /// Reads the ledger for all requests: the facts one at a time, and beside them the details one at a time.
@@ -92,6 +97,7 @@ struct LastFacts {
 struct LastDetails {
     activity: ByAccount<Arc<Activity>>,
     calls: ByAccount<Option<Arc<Vec<HourOfCalls>>>>,
+    pushes: ByAccount<Option<Arc<PushFigures>>>,
     /// When and why the last reading failed, if it did.
     failure: Option<(DateTime<Utc>, String)>,
 }
@@ -143,10 +149,20 @@ impl LedgerCache {
         let mut last = self.details.lock().await;
         if facts.failure.is_none() {
             self.bring_up_to_date(&mut last, accounts).await;
+            let pushed = facts.accounts.iter().filter(|known| known.overview.pushes.is_some());
+            let pushed = pushed.map(|known| &known.status.name).filter(|name| accounts.contains(name));
+            self.read_pushes(&mut last, &pushed.cloned().collect::<Vec<_>>()).await;
         }
         let details = accounts.iter().filter_map(|name| {
             let (_, activity) = last.activity.get(name)?;
-            Some((name.clone(), Details { activity: Arc::clone(activity), calls: last.calls_of(name) }))
+            Some((
+                name.clone(),
+                Details {
+                    activity: Arc::clone(activity),
+                    calls: last.calls_of(name),
+                    pushes: last.pushes_of(name),
+                },
+            ))
         });
         (details.collect(), last.failure.as_ref().map(|(_, failure)| failure.clone()))
     }
@@ -189,6 +205,16 @@ impl LedgerCache {
         }
     }
 
+    /// At most one account is read each time: the page is not to wait for many of them.
+    async fn read_pushes(&self, last: &mut LastDetails, accounts: &[String]) {
+        let now = self.clock.now();
+        last.pushes.retain(|name, (at, _)| accounts.contains(name) || !is_stale(*at, PUSHES_FRESH, now));
+        let Some(name) = due(&last.pushes, accounts, PUSHES_FRESH, now).into_iter().next() else { return };
+        let read = within_patience(self.store.push_figures(&name, now)).await.ok().map(Arc::new);
+        let read = read.or_else(|| last.pushes_of(&name));
+        last.pushes.insert(name, (self.clock.now(), read));
+    }
+
     async fn calls(
         &self,
         accounts: &[String],
@@ -206,6 +232,10 @@ impl LedgerCache {
 }
 
 impl LastDetails {
+    fn pushes_of(&self, account: &str) -> Option<Arc<PushFigures>> {
+        self.pushes.get(account).and_then(|(_, pushes)| pushes.clone())
+    }
+
     fn calls_of(&self, account: &str) -> Option<Arc<Vec<HourOfCalls>>> {
         self.calls.get(account).and_then(|(_, calls)| calls.clone())
     }

@@ -16,6 +16,7 @@ use crate::health::facts::AccountFacts;
 use crate::health::{Problem, allowance, problems, state, status};
 use crate::store::activity::{Activity, Backfill, HourOfCalls, RecentRead};
 use crate::store::lateness::Completeness;
+use crate::store::push_figures::PushFigures;
 use crate::voicenter::said::printable;
 use crate::window::Lane;
 
@@ -67,14 +68,14 @@ fn in_full(accounts: &[AccountFacts], query: &str) -> Vec<String> {
 }
 
 fn account_json(page: &PageSettings, facts: &AccountFacts, now: DateTime<Utc>) -> Value {
-    let AccountFacts { status, unread, .. } = facts;
+    let AccountFacts { status, overview, unread } = facts;
     let settings = page.accounts.get(&status.name);
     let progress = settings.map(|settings| settings.watch.read());
     let poll = page.poll_interval;
     let (start, end) = wanted(facts, now);
     let problems = problems(facts, settings.is_some(), progress.as_ref(), poll, now);
     json!({
-        "status": status::account_json(status, now),
+        "status": status::account_json(status, overview, now),
         "state": state(facts, poll, now),
         // The older name of `state`, for pages that were left open while the program was replaced: they run the script of
         // the version before.
@@ -103,7 +104,7 @@ fn add_details(
     account: &mut Value,
     page: &PageSettings,
     facts: &AccountFacts,
-    Details { activity, calls: all }: &Details,
+    Details { activity, calls: all, pushes }: &Details,
     now: DateTime<Utc>,
 ) {
     let AccountFacts { status, overview, unread } = facts;
@@ -138,7 +139,22 @@ fn add_details(
         .collect();
     account["calls"] = json!(all.as_ref().map(|all| calls(all, now)));
     account["budget"] = budget(activity, page.accounts.get(&status.name));
+    account["pushes"] = json!(pushes.as_ref().map(|pushes| pushes_json(pushes)));
     account["recent"] = activity.recent.iter().map(read_json).collect();
+}
+
+/// What CDR notifications are like, over the last week.
+fn pushes_json(PushFigures { times, shares }: &PushFigures) -> Value {
+    let shares: Vec<Value> = shares
+        .iter()
+        .map(|share| {
+            json!({ "type": printable(&share.call_type), "records": share.records, "pushed": share.pushed })
+        })
+        .collect();
+    json!({
+        "latency_seconds": times.latency, "latency_of_most_seconds": times.latency_of_most, "lead_seconds": times.lead,
+        "offset_seconds": times.offset, "shares": shares,
+    })
 }
 
 /// How complete hours are, and how late calls appear.

@@ -60,8 +60,17 @@ function facts(account, now) {
   if (account.completeness) box.append(settled(account.completeness));
   box.append(fact('open gaps', number(status.open_gaps), status.open_gaps ? 'see below' : ''));
   box.append(fact('rejected records', number(status.rejected_records), ''));
+  if (status.pushes) box.append(pushed(status.pushes, now));
   box.append(fact('leader', status.leader ? status.leader.split(',')[0] : 'none', status.leader ? status.leader.split(', ')[1] || '' : ''));
   return box;
+}
+
+// What comes by CDR notification.
+function pushed(known, now) {
+  const last = known.last_received_at && instant(known.last_received_at);
+  const open = [[known.waiting, 'not joined yet'], [known.provisional, 'before the pull'], [known.unmatched, 'unmatched']];
+  const note = open.filter(([count]) => count).map(([count, what]) => `${number(count)} ${what}`).join(', ');
+  return fact('last push', last ? `${span(Math.max(0, (now - last) / 1000))} ago` : '–', note || (last ? 'all in the pull as well' : ''));
 }
 
 // How complete hours are; how late calls appear is in the note, for the few who ask.
@@ -199,6 +208,27 @@ function building(data) {
   return part(`Calls for charts: ${(Math.floor(share * 1000) / 10).toFixed(1)} % built, ${number(data.rows - data.folded)} records to go`, el('div', { class: 'stack' }, done), note);
 }
 
+// Which records had a CDR notification, and how soon it came.
+function pushes(data) {
+  if (!data) return null;
+  const known = (seconds) => seconds !== null && seconds !== undefined;
+  const latency = known(data.latency_seconds) && `Half come within ${span(Math.max(0, data.latency_seconds))} of the call's end, 95 % within ${span(Math.max(0, data.latency_of_most_seconds))}.`;
+  const lead = known(data.lead_seconds) && `The median comes ${span(Math.abs(data.lead_seconds))} ${data.lead_seconds < 0 ? 'after' : 'before'} the pull.`;
+  const offset = known(data.offset_seconds) && (data.offset_seconds ? `Their time is ${span(Math.abs(data.offset_seconds))} ${data.offset_seconds > 0 ? 'ahead of' : 'behind'} the pull's, which counts.` : "Their time is the pull's.");
+  const notes = [latency, lead, offset].filter(Boolean).join(' ') || 'None has met its record in the pull yet.';
+  // Of some types none is ever sent, which is nobody's fault.
+  const never = (of) => !of.pushed && of.records > 50;
+  const sent = data.shares.filter((of) => !never(of));
+  const records = sent.reduce((sum, of) => sum + of.records, 0);
+  const missed = records - sent.reduce((sum, of) => sum + of.pushed, 0);
+  const share = (of, all) => `${(Math.round((1000 * of) / all) / 10).toFixed(1)} %`;
+  const heading = records ? `CDR notifications: ${share(missed, records)} of ${number(records)} records of the last week had none` : 'CDR notifications: which records had none is known after a day';
+  const rows = data.shares.map((of) => [of.type || 'without a type', number(of.records), number(of.records - of.pushed), never(of) ? 'never sent' : share(of.records - of.pushed, of.records)]);
+  const section = part(heading, el('p', { class: 'key' }, notes), rows.length ? table(['type', 'records', 'without', 'share'], [1, 2, 3], rows) : null);
+  section.classList.add('pushes');
+  return section;
+}
+
 function gaps(list) {
   if (!list.length) return null;
   const rows = list.slice(0, 20).map((gap) => {
@@ -275,7 +305,7 @@ function draw(account, now, many) {
   if (many) box.append(opener(name, account));
   if (!account.calendar) return box;
   const parts = el('div', { class: 'parts' });
-  for (const piece of [calls(account.calls), calendar(account.calendar), budget(account.budget), backfill(account), building(account.building), work(account.work), gaps(account.gaps), recent(name, account.recent)]) {
+  for (const piece of [calls(account.calls), calendar(account.calendar), budget(account.budget), backfill(account), building(account.building), pushes(account.pushes), work(account.work), gaps(account.gaps), recent(name, account.recent)]) {
     if (piece) parts.append(piece);
   }
   box.append(parts);

@@ -3,11 +3,25 @@
 use std::fmt;
 use std::str::FromStr;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest, Sha256};
 use subtle::{Choice, ConstantTimeEq};
 
+/// Bytes of chance in a key.
+const KEY_BYTES: usize = 32;
 /// What a hash begins with in the configuration.
 const PREFIX: &str = "sha256:";
+
+/// A new key, as it stands in an address.
+///
+/// # Errors
+/// If the system has no random numbers.
+pub(crate) fn new_key() -> Result<String, getrandom::Error> {
+    let mut bytes = [0; KEY_BYTES];
+    getrandom::fill(&mut bytes)?;
+    Ok(URL_SAFE_NO_PAD.encode(bytes))
+}
 
 /// The hash of a key, written `sha256:HEX`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,6 +7,7 @@ use sqlx::PgConnection;
 
 use super::account::{self, AccountStatus};
 use super::gap::{self, OpenGap};
+use super::push_figures::{self, PushOverview};
 use super::reference::{self, ListState};
 use super::{Store, StoreError, coverage, sql_as};
 use crate::window::coverage::Coverage;
@@ -22,6 +23,8 @@ pub struct Overview {
     pub rejected: Vec<(String, i64)>,
     /// What is known of its lists of reference data, where they are or were read.
     pub lists: Vec<ListState>,
+    /// How its CDR notifications fare, where one ever came.
+    pub pushes: Option<PushOverview>,
 }
 
 impl Store {
@@ -41,6 +44,10 @@ impl Store {
             for (account, list) in reference::all_states(&mut tx).await? {
                 lists.entry(account).or_default().push(list);
             }
+            let names: Vec<String> = accounts.iter().map(|account| account.name.clone()).collect();
+            let pushes = push_figures::overview(&mut tx, &names).await?;
+            let mut pushes: BTreeMap<String, PushOverview> =
+                pushes.into_iter().map(|pushes| (pushes.account.clone(), pushes)).collect();
             tx.commit().await?;
             let with_overview = |status: AccountStatus| {
                 let overview = Overview {
@@ -51,6 +58,7 @@ impl Store {
                     gaps: gaps.remove(&status.name).unwrap_or_default(),
                     rejected: rejected.remove(&status.name).unwrap_or_default(),
                     lists: lists.remove(&status.name).unwrap_or_default(),
+                    pushes: pushes.remove(&status.name),
                 };
                 (status, overview)
             };

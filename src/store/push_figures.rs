@@ -1,7 +1,7 @@
 //! How notifications fare: what is to be done for them, what came and when, what was missed.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use sqlx::FromRow;
+use sqlx::{FromRow, PgConnection};
 
 use super::{Store, StoreError, interval, sql, sql_as};
 use crate::push::TimeBase;
@@ -17,7 +17,7 @@ pub(crate) struct PushSigns {
     pub(crate) usual_gap: Option<f64>,
 }
 
-/// How an account's notifications fare.
+/// How an account's notifications fare. No secret, no personal data.
 #[derive(Clone, Debug, Default, PartialEq, Eq, FromRow)]
 pub struct PushOverview {
     /// The account.
@@ -26,13 +26,42 @@ pub struct PushOverview {
     pub last_received_at: Option<DateTime<Utc>>,
     /// Those that are still to be taken in.
     pub new: i64,
-    /// Those that were not understood.
-    pub rejected: i64,
+    /// When one was last received that nobody understands; `None` if none is kept.
+    pub rejected_at: Option<DateTime<Utc>>,
+    /// When one was last received as XML-RPC; `None` if none is kept.
+    pub unsupported_at: Option<DateTime<Utc>>,
     /// Records that the pull has yet to bring.
     pub provisional: i64,
     /// Records of the last 7 days that it was asked for in vain.
     pub unmatched: i64,
 }
+
+/// How soon the newest notifications came, in seconds. Half of them take longer, half less.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromRow)]
+pub struct PushTimes {
+    /// From the end of a call to its first notification.
+    pub latency: Option<i64>,
+    /// The longest of 95 % of them.
+    pub latency_of_most: Option<i64>,
+    /// From the first notification to when the pull brought the record; negative where that was before.
+    pub lead: Option<i64>,
+    /// How far their time is ahead of the pull's.
+    pub offset: Option<i64>,
+}
+
+/// What an account's notifications are like.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PushFigures {
+    /// How soon they came.
+    pub times: PushTimes,
+    /// How many of the records of the last 7 days had one, by type.
+    pub shares: Vec<PushedShare>,
+}
+
+/// Of the newest records so many are looked at.
+const NEWEST: i64 = 1_000;
+/// It is counted of these days which records had a notification.
+const SHARES_OF: TimeDelta = TimeDelta::days(7);
 
 /// How many records of a type had a notification.
 #[derive(Clone, Debug, PartialEq, Eq, FromRow)]
@@ -159,39 +188,60 @@ impl Store {
         .await
     }
 
-    /// How the notifications of these accounts fare.
+    /// How the notifications of these accounts fare; those to which none ever came are left out.
     pub async fn push_overview(&self, accounts: &[String]) -> Result<Vec<PushOverview>, StoreError> {
         self.soon(async {
             let mut tx = self.begin().await?;
-            let found = sql_as(
-                "select a.account,
-                     (select max(p.first_received_at) from voicenter.cdr_push p where p.account = a.account) as last_received_at,
-                     (select count(*) from cdr_sync.push p
-                      where p.account = a.account and p.state = 'new' and p.raw is not null) as new,
-                     (select count(*) from cdr_sync.push p
-                      where p.account = a.account and p.state in ('rejected', 'unsupported') and p.raw is not null) as rejected,
-                     (select count(*) from voicenter.cdr_push p
-                      where p.account = a.account and p.state = 'provisional') as provisional,
-                     (select count(*) from voicenter.cdr_push p
-                      where p.account = a.account and p.state = 'unmatched'
-                        and p.first_received_at > clock_timestamp() - interval '7 days') as unmatched
-                 from unnest($1::text[]) a (account)
-                 order by a.account",
-            )
-            .bind(accounts)
-            .fetch_all(&mut *tx)
-            .await?;
+            let found = overview(&mut tx, accounts).await?;
             tx.commit().await?;
             Ok(found)
         })
         .await
     }
 
-    /// How many of the records since the day `since` had a notification, by type.
+    /// What the notifications of an account are like.
+    pub async fn push_figures(&self, account: &str, now: DateTime<Utc>) -> Result<PushFigures, StoreError> {
+        let times = self.push_times(account).await?;
+        Ok(PushFigures { times, shares: self.pushed_shares(account, now).await? })
+    }
+
+    async fn push_times(&self, account: &str) -> Result<PushTimes, StoreError> {
+        self.in_time(async {
+            let mut tx = self.begin().await?;
+            let times = sql_as(
+                "select percentile_disc(0.5) within group (order by n.latency) as latency,
+                     percentile_disc(0.95) within group (order by n.latency) as latency_of_most,
+                     percentile_disc(0.5) within group (order by n.lead) as lead,
+                     percentile_disc(0.5) within group (order by n.ahead) as \"offset\"
+                 from (
+                     select round(extract(epoch from p.first_received_at - c.started_at)
+                                  - coalesce(c.ring_seconds, 0) - coalesce(c.duration_seconds, 0))::bigint as latency,
+                         round(extract(epoch from c.first_seen_at - p.first_received_at))::bigint as lead,
+                         round(p.time_raw - extract(epoch from c.started_at))::bigint as ahead
+                     from (
+                         select call_id, type, time_raw, first_received_at from voicenter.cdr_push
+                         where account = $1 and state = 'confirmed'
+                         order by first_received_at desc
+                         limit $2
+                     ) p
+                     join voicenter.cdr c on c.account = $1 and c.call_id = p.call_id and c.type = p.type
+                 ) n",
+            )
+            .bind(account)
+            .bind(NEWEST)
+            .fetch_one(&mut *tx)
+            .await?;
+            tx.commit().await?;
+            Ok(times)
+        })
+        .await
+    }
+
+    /// How many of the records of the last 7 days had a notification, by type.
     pub async fn pushed_shares(
         &self,
         account: &str,
-        since: DateTime<Utc>,
+        now: DateTime<Utc>,
     ) -> Result<Vec<PushedShare>, StoreError> {
         self.in_time(async {
             let mut tx = self.begin().await?;
@@ -203,7 +253,7 @@ impl Store {
                  order by type",
             )
             .bind(account)
-            .bind(since)
+            .bind(now - SHARES_OF)
             .fetch_all(&mut *tx)
             .await?;
             tx.commit().await?;
@@ -211,4 +261,33 @@ impl Store {
         })
         .await
     }
+}
+
+/// How the notifications of `accounts` fare; those to which none ever came are left out.
+pub(super) async fn overview(
+    conn: &mut PgConnection,
+    accounts: &[String],
+) -> Result<Vec<PushOverview>, StoreError> {
+    let found = sql_as(
+        "select a.account,
+             (select max(p.first_received_at) from voicenter.cdr_push p where p.account = a.account) as last_received_at,
+             (select count(*) from cdr_sync.push p
+              where p.account = a.account and p.state = 'new' and p.raw is not null) as new,
+             (select max(p.received_at) from cdr_sync.push p
+              where p.account = a.account and p.state = 'rejected' and p.raw is not null) as rejected_at,
+             (select max(p.received_at) from cdr_sync.push p
+              where p.account = a.account and p.state = 'unsupported' and p.raw is not null) as unsupported_at,
+             (select count(*) from voicenter.cdr_push p
+              where p.account = a.account and p.state = 'provisional') as provisional,
+             (select count(*) from voicenter.cdr_push p
+              where p.account = a.account and p.state = 'unmatched'
+                and p.first_received_at > clock_timestamp() - interval '7 days') as unmatched
+         from unnest($1::text[]) a (account)
+         join lateral (select from cdr_sync.push p where p.account = a.account limit 1) p on true
+         order by a.account",
+    )
+    .bind(accounts)
+    .fetch_all(conn)
+    .await?;
+    Ok(found)
 }

@@ -174,8 +174,9 @@ async fn status_is_the_commands_and_the_overview_says_more() {
     let scene = WebScene::with_ledger().await;
     let (status, body) = scene.json("/api/status").await;
     assert_eq!(status, 200);
-    let accounts = scene.store.status().await.unwrap();
-    assert_eq!(body, cdr_sync::health::status::json(&accounts, now()));
+    let accounts = scene.store.overview().await.unwrap();
+    let accounts = accounts.iter().map(|(status, overview)| (status, overview));
+    assert_eq!(body, cdr_sync::health::status::json(accounts, now()));
     // Whoever asked may have written anything; the page gets no control characters.
     sqlx::raw_sql(
         "insert into cdr_sync.request (account, span, reason, state, progress)

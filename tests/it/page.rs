@@ -19,8 +19,11 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::http::{now, web};
 use crate::support::database::{Database, execute, settings};
 use crate::support::folder::Folder;
+use crate::support::pushes::pushes;
 
 const ACCOUNT: &str = "sales <b>&amp; service</b>";
+/// What the clock of `crate::http` says, in SQL.
+const NOW: &str = "timestamptz '2026-11-23T10:20:30Z'";
 
 struct PageScene {
     address: String,
@@ -241,6 +244,27 @@ mod needs_chromium {
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn it_is_drawn_how_cdr_notifications_fare() {
+        let scene = PageScene::new("").await;
+        let without = scene.dom("/", 2).await;
+        assert!(!without.contains("last push") && !without.contains("CDR notifications"), "{without}");
+        scene.database.execute(&pushes(ACCOUNT, NOW)).await;
+        let dom = scene.dom("/", 12).await;
+        for text in [
+            "<small>last push</small><b>2 h 30 min",
+            "1 before the pull",
+            "CDR notifications: 2.0 % of 100 records of the last week had none",
+            "Half come within 2 min of the call's end, 95 % within 2 min.",
+            "The median comes 7 min before the pull. Their time is 3 h ahead of the pull's, which counts.",
+            "never sent",
+            "CDR notifications come as XML-RPC, which is kept but not read: the last at 2026-11-23 10:10:30 UTC.",
+            "href=\"docs/operations.md#receive-cdr-notifications\"",
+        ] {
+            assert!(dom.contains(text), "{text} is not in {dom}");
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn one_of_very_many_accounts_is_opened() {
         let scene = PageScene::new("").await;
         let more = "insert into cdr_sync.account (name, scope, scope_since, history_start)
@@ -255,6 +279,7 @@ mod needs_chromium {
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn the_page_fits_a_phone() {
         let scene = PageScene::new("").await;
+        scene.database.execute(&pushes(ACCOUNT, NOW)).await;
         let dom = scene.dom("/frame", 4).await;
         let drawn = dom.split("<p id=\"width\">content is ").nth(1);
         let width = drawn.and_then(|rest| rest.split(' ').next()).and_then(|word| word.parse::<u32>().ok());
@@ -280,6 +305,7 @@ mod needs_chromium {
                  insert into cdr_sync.request (account, span, reason, state, progress)
                  values ('sales <b>&amp; service</b>', '[2026-11-01Z,2026-11-02Z)', 'sync', 'running', 0.25)";
             scene.database.execute(more).await;
+            scene.database.execute(&pushes(ACCOUNT, NOW)).await;
             for path in ["/axe#/", "/axe#/docs/operations.md"] {
                 for scheme in ["preferredColorScheme=1", "preferredColorScheme=0"] {
                     let dom = scene.dom_with(path, 300, &[&format!("--blink-settings={scheme}")]).await;

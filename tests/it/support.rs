@@ -6,4 +6,5 @@ pub mod dates;
 pub mod folder;
 pub mod polling;
 pub mod program;
+pub mod pushes;
 pub mod simulator;

@@ -12,6 +12,10 @@ use voicenter_simulator::{ApiGeneration, Record, SimulatorOptions, WorldOptions}
 use crate::commands::scene::{Ledger, printed, program, simulator, steady};
 use crate::support::database::{Database, execute, migrate};
 use crate::support::folder::Folder;
+use crate::support::pushes::pushes;
+
+/// The hash of some key.
+const KEY_HASH: &str = "sha256:0000000000000000000000000000000000000000000000000000000000000000";
 
 /// What `check` prints against an API with these options, its clock this far from this host's.
 async fn checked(
@@ -349,6 +353,29 @@ async fn nothing_is_touched_before_the_whole_configuration_is_valid() {
             assert_eq!(ledger.0.count(touched).await, 0, "{command}: {text}");
         }
     }
+}
+
+#[tokio::test]
+async fn it_says_how_cdr_notifications_fare_where_they_are_received() {
+    let ledger = Ledger::new("").await;
+    let here = |more: &[(&'static str, &'static str)]| {
+        let more = more.to_vec();
+        let url = ledger.0.url().to_owned();
+        async move { checked(&url, |_| {}, TimeDelta::zero(), &more).await }
+    };
+    let receiving = [("CDR_SYNC__PUSH__LISTEN", "127.0.0.1:1"), ("CDR_SYNC__PUSH__KEYS", KEY_HASH)];
+    assert!(!here(&[]).await.contains("CDR notification"));
+    let text = here(&receiving).await;
+    assert!(
+        text.contains("! account default: no CDR notification has come yet\n    → enter https://"),
+        "{text}"
+    );
+    ledger.0.execute(&pushes("default", "now()")).await;
+    let text = here(&receiving).await;
+    assert!(text.contains("✓ account default: the last CDR notification came 2h 30m ago; "), "{text}");
+    assert!(text.contains("; their time is 3h ahead of the pull's\n"), "{text}");
+    assert!(text.contains("! account default: CDR notifications come as XML-RPC"), "{text}");
+    assert!(text.contains("→ Choose POST-JSON"), "{text}");
 }
 
 #[tokio::test]

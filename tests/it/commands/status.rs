@@ -8,6 +8,7 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 
 use crate::commands::scene::{Ledger, printed, program};
 use crate::support::polling::PATIENCE;
+use crate::support::pushes::pushes;
 
 const LEDGER: &str = "
 insert into cdr_sync.account (name, scope, scope_since, history_start, last_success_at, last_error, last_error_at, paused_until)
@@ -70,6 +71,23 @@ async fn it_is_no_trouble_that_this_shell_has_no_account_configured() {
     let elsewhere = [("DATABASE_URL", ledger.0.url()), ("VOICENTER_CODE", "x")];
     let elsewhere = printed(program(&["status"], &elsewhere)).await;
     assert!(!elsewhere.contains("forget") && elsewhere.ends_with("exit status 0\n"), "{elsewhere}");
+}
+
+#[tokio::test]
+async fn how_cdr_notifications_fare_stands_below() {
+    let ledger = Ledger::new(LEDGER).await;
+    ledger.0.execute(&pushes("sales", "now()")).await;
+    let text = ledger.printed(&["status"]).await;
+    let about = text.lines().skip_while(|line| !line.contains("XML-RPC"));
+    insta::assert_snapshot!(about.collect::<Vec<_>>().join("\n"));
+    let json = ledger.printed(&["status", "--json"]).await;
+    let json: serde_json::Value = serde_json::from_str(json.lines().next().unwrap()).unwrap();
+    let of = |account: &str| {
+        let all = json["accounts"].as_array().unwrap();
+        all.iter().find(|known| known["account"] == account).unwrap()["pushes"].clone()
+    };
+    assert!(of("service").is_null());
+    assert_eq!([&of("sales")["provisional"], &of("sales")["unmatched"], &of("sales")["waiting"]], [1, 1, 0]);
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::process::{ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
@@ -46,10 +47,24 @@ pub fn mirroring(
     command
 }
 
-/// A port on which nothing listens, with the loopback address.
+/// A port on which nothing listens, with the loopback address. It is none of those that the system gives to connections
+/// and to other tests' servers: one of these would be taken before the program of the test listens.
 pub fn free_address() -> String {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    // Each process of tests begins elsewhere.
+    let first = u16::try_from(std::process::id() * 16 % PORTS).unwrap();
+    for _ in 0..PORTS {
+        let port = FIRST_PORT + (first + NEXT.fetch_add(1, Ordering::Relaxed)) % PORTS as u16;
+        if let Ok(listener) = std::net::TcpListener::bind(("127.0.0.1", port)) {
+            return listener.local_addr().unwrap().to_string();
+        }
+    }
+    panic!("no free port")
 }
+
+/// Below Linux's and everybody's range of ports for connections.
+const FIRST_PORT: u16 = 12_000;
+const PORTS: u32 = 20_000;
 
 /// A started program that does not outlive its test.
 pub struct Running {
