@@ -4,6 +4,7 @@
 //! `CDR_SYNC_CONFIG`, environment. All problems are reported at once, each with its key, value, source and what to do.
 
 mod account;
+mod ai;
 mod changes;
 mod database_url;
 mod error;
@@ -33,6 +34,7 @@ use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
 pub use account::AccountConfig;
+pub use ai::AiConfig;
 pub use error::{ConfigError, ConfigProblem};
 pub use notify::{MailConfig, NotifyConfig, WebhookForm};
 pub use push::PushConfig;
@@ -72,6 +74,8 @@ pub struct Config {
     pub push: PushConfig,
     /// Where links to recordings may lead (`[recording]`).
     pub recording: RecordingConfig,
+    /// Analyses that are asked for call by call (`[ai]`).
+    pub ai: AiConfig,
     /// Lists of extensions and queues (`[reference]`).
     pub reference: ReferenceConfig,
     /// Format and level of the log (`[log]`).
@@ -230,6 +234,7 @@ impl Config {
         let push = push::read(root.section("push"));
         let recording = recording::read(root.section("recording"));
         let reference = reference_data::read(root.section("reference"));
+        let ai = ai::read(root.section("ai"));
         let log = log(root.section("log"));
         let accounts = account::read(&mut root, api.as_ref(), sync.as_ref(), reporting);
         root.leave();
@@ -237,11 +242,11 @@ impl Config {
         let effective = reader.effective();
         let parts = (|| {
             Some((
-                database?, api?, sync?, reporting?, http?, notify?, push?, recording?, reference?, log?,
+                database?, api?, sync?, reporting?, http?, notify?, push?, recording?, reference?, ai?, log?,
                 accounts?,
             ))
         })();
-        if let Some((_, api, sync, _, _, _, _, _, _, _, accounts)) = &parts {
+        if let Some((_, api, sync, _, _, _, _, _, _, _, _, accounts)) = &parts {
             validate::check(&mut reader, api, sync, retention, accounts);
         }
         match (reader.into_problems(), parts) {
@@ -257,6 +262,7 @@ impl Config {
                     push,
                     recording,
                     reference,
+                    ai,
                     log,
                     accounts,
                 )),
@@ -271,6 +277,7 @@ impl Config {
                 push,
                 recording,
                 reference,
+                ai,
                 log,
                 accounts,
                 effective,

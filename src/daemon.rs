@@ -1,6 +1,7 @@
 //! The daemon's composition: `run` and `demo` start it here.
 
 mod background;
+mod call_history;
 mod folding;
 mod housekeeping;
 mod reference;
@@ -17,6 +18,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
+use call_history::CallHistories;
 use reference::ReferenceLists;
 pub(crate) use reload::Reloads;
 
@@ -280,6 +282,9 @@ impl Generation {
         let lists = ReferenceLists::new(config, store, &leases, clock, metrics)?;
         let _reference =
             lists.map(|lists| background::start("reference", clock, metrics, move || lists.clone().run()));
+        let histories = CallHistories::new(config, store, &leases, clock, metrics)?;
+        let _histories = histories
+            .map(|asked| background::start("call_history", clock, metrics, move || asked.clone().run()));
         let common = Common { store: store.clone(), clock: clock.clone(), leases };
         let sound = supervisor::run(accounts, common, self.watches.clone(), stop).await;
         if let Some(notifying) = notifying {

@@ -8,6 +8,7 @@ mod output;
 
 mod allocator;
 pub mod answer_memory;
+pub mod call_history;
 pub mod cdr;
 pub mod cli;
 pub mod clock;

@@ -1,6 +1,7 @@
 //! What is counted and measured, for Prometheus. Labels are few and closed: accounts come from the configuration,
 //! everything else from the lists here. No phone number, no name, no CallID.
 
+mod call_history;
 mod counters;
 mod ledger;
 mod process;
@@ -20,6 +21,7 @@ use prometheus::{
 use crate::read::request::Outcome;
 use crate::voicenter::RequestOutcome;
 use crate::window::Lane;
+pub(crate) use call_history::HistoryOutcome;
 use counters::AccountCounters;
 pub use ledger::LedgerFacts;
 use ledger::LedgerFamilies;
@@ -67,6 +69,7 @@ struct Families {
     ledger: LedgerFamilies,
     push: PushFamilies,
     reference: ReferenceFamilies,
+    ai_requests: AccountCounters,
 }
 
 /// What storing one window changed.
@@ -180,6 +183,7 @@ impl Metrics {
             ledger: LedgerFamilies::new(&define)?,
             push: PushFamilies::new(&define)?,
             reference: ReferenceFamilies::new(&define)?,
+            ai_requests: call_history::requests(),
             registry,
         })))
     }
@@ -240,7 +244,7 @@ impl Metrics {
             tracing::error!(event = "metrics_not_encoded", %error, "this is a bug");
         }
         let families = [&all.requests, &all.windows, &all.splits, &all.records, &all.push.received];
-        for counters in families.into_iter().chain([&all.reference.failures]) {
+        for counters in families.into_iter().chain([&all.reference.failures, &all.ai_requests]) {
             counters.write(&mut text);
         }
         text

@@ -16,7 +16,7 @@ use crate::reference::ListKind;
 use crate::store::{DatabaseSettings, Store, StoreError};
 use crate::sync::{Account, PushAsking};
 use crate::voicenter::{
-    Client, ClientError, ClientResources, ClientSettings, Filter, Granularity, IdentityCriteria,
+    Client, ClientError, ClientResources, ClientSettings, Credential, Filter, Granularity, IdentityCriteria,
 };
 
 /// The CdrTypes of docs/voicenter-api.md#types, by which an overloaded second is divided if none are configured.
@@ -75,6 +75,7 @@ pub(crate) fn validate(config: &Config) -> Result<(), SetupError> {
     for account in config.require_accounts()? {
         client_sharing(config, account, &shared)?;
         list_clients(config, account)?;
+        history_client(config, account)?;
     }
     Ok(())
 }
@@ -119,6 +120,25 @@ pub(crate) fn list_clients(
         Ok((kind, Client::sharing(settings, &shared)?.named(&account.name)))
     };
     config.reference.lists().map(client).collect()
+}
+
+/// The largest analysis of a call: one of an hour has some hundred kilobytes.
+const LARGEST_HISTORY: u64 = 8 << 20;
+
+/// A client for the analyses of the calls of `account`, with a token and connections of its own; `None` without a token.
+pub(crate) fn history_client(
+    config: &Config,
+    account: &AccountConfig,
+) -> Result<Option<Client>, ClientError> {
+    let Some(token) = &account.ai_token else { return Ok(None) };
+    let settings = ClientSettings {
+        url: config.ai.url.clone(),
+        credential: Credential::Token(token.clone()),
+        max_response_bytes: LARGEST_HISTORY,
+        ..client_settings(config, account)
+    };
+    let shared = ClientResources::for_answers_of(LARGEST_HISTORY);
+    Ok(Some(Client::sharing(settings, &shared)?.named(&account.name)))
 }
 
 fn client_sharing(

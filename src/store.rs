@@ -20,6 +20,7 @@ pub(crate) mod action;
 pub mod activity;
 pub(crate) mod analysis;
 pub mod budget;
+pub mod call_history;
 pub mod calls;
 mod change;
 pub mod collation;

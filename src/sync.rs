@@ -1,6 +1,7 @@
 //! The loop around windows: plan → fetch → decode → store → plan.
 
 mod batch;
+pub mod call_history;
 mod churn;
 mod clocks;
 pub mod engine;

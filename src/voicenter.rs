@@ -19,7 +19,7 @@ pub mod zones;
 
 pub use capabilities::{Capability, Form};
 pub use client::{
-    Client, ClientError, ClientResources, ClientSettings, Credential, ListError, install_crypto,
+    Client, ClientError, ClientResources, ClientSettings, Credential, HistoryError, ListError, install_crypto,
 };
 pub use dates::Precision;
 pub use decode::{BadBody, Envelope, decode, decode_as};

@@ -2,6 +2,7 @@
 
 use chrono_tz::Tz;
 use config::{Map, Value};
+use secrecy::SecretString;
 use url::Url;
 
 use super::error::ConfigProblem;
@@ -17,6 +18,8 @@ pub struct AccountConfig {
     pub name: String,
     /// The code or token that requests are sent with.
     pub credential: Credential,
+    /// `accounts.ai_token`: the token that analyses of its calls are asked for with; `None`: none is asked for.
+    pub ai_token: Option<SecretString>,
     /// The API's address for this account.
     pub url: Url,
     /// The time zone of dates without one.
@@ -67,6 +70,7 @@ fn account(
     // Several accounts without names could not be distinguished in the table.
     let name = if only { section.value("name", kind::TEXT, "default") } else { required_name(&mut section) };
     let credential = credential(&mut section);
+    let ai_token = section.secret("ai_token");
     let url = section.optional("url", kind::URL);
     let timezone = section.optional("timezone", kind::TIMEZONE);
     let reporting_timezone = section.optional("reporting_timezone", kind::TIMEZONE);
@@ -82,6 +86,7 @@ fn account(
     Some(AccountConfig {
         name: name?,
         credential: credential?,
+        ai_token,
         url: url.unwrap_or_else(|| api.url.clone()),
         timezone: timezone.unwrap_or(api.timezone),
         reporting_timezone: reporting_timezone.unwrap_or(reporting.timezone),

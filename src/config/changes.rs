@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use secrecy::{ExposeSecret, SecretString};
 
-use super::{Config, Credential, layer};
+use super::{AccountConfig, Config, Credential, layer};
 
 /// Keys that need a restart: addresses are bound and the log's format chosen at the start.
 const AT_START: [&str; 4] = ["http.listen", "log.format", "log.level", "push.listen"];
@@ -49,6 +49,14 @@ impl Config {
             };
             if old.expose_secret() != new.expose_secret() {
                 changed.insert(format!("accounts[{index}].{key}"));
+            }
+        }
+        for (index, (old, new)) in self.accounts.iter().zip(&new.accounts).enumerate() {
+            let token = |account: &AccountConfig| {
+                account.ai_token.as_ref().map(|token| token.expose_secret().to_owned())
+            };
+            if token(old) != token(new) {
+                changed.insert(format!("accounts[{index}].ai_token"));
             }
         }
         changed

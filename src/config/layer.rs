@@ -16,10 +16,11 @@ const FILE_VARIABLE: &str = "CDR_SYNC_CONFIG";
 /// The prefix of variables that set a key.
 const PREFIX: &str = "CDR_SYNC__";
 /// Short names for the case of one account.
-const SHORTHANDS: [(&str, &str); 4] = [
+const SHORTHANDS: [(&str, &str); 5] = [
     ("DATABASE_URL", "database.url"),
     ("VOICENTER_CODE", "accounts[0].code"),
     ("VOICENTER_TOKEN", "accounts[0].token"),
+    ("VOICENTER_AI_TOKEN", "accounts[0].ai_token"),
     ("VOICENTER_URL", "api.url"),
 ];
 /// Separates a secret's file from the key or variable that names it, in a value's source.
@@ -208,7 +209,14 @@ fn trimmed(mut value: Value) -> Value {
 }
 
 fn refuse_shorthands(env: &BTreeMap<String, String>, accounts: usize, problems: &mut Vec<ConfigProblem>) {
-    for name in ["VOICENTER_CODE", "VOICENTER_TOKEN", "VOICENTER_CODE_FILE", "VOICENTER_TOKEN_FILE"] {
+    for name in [
+        "VOICENTER_CODE",
+        "VOICENTER_TOKEN",
+        "VOICENTER_AI_TOKEN",
+        "VOICENTER_CODE_FILE",
+        "VOICENTER_TOKEN_FILE",
+        "VOICENTER_AI_TOKEN_FILE",
+    ] {
         if env.get(name).is_some_and(|value| !value.is_empty()) {
             let message =
                 format!("is for one account, but {accounts} are configured: give each its own credential");

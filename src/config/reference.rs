@@ -7,7 +7,7 @@ use super::reader::{Effective, variable_of};
 use super::{Config, ConfigError, Sources};
 
 /// Every key: how its value is written, and what it does. Defaults are not here: they are the code's own.
-const KEYS: [(&str, &str, &str); 66] = [
+const KEYS: [(&str, &str, &str); 72] = [
     (
         "database.url",
         "address",
@@ -184,6 +184,27 @@ const KEYS: [(&str, &str, &str); 66] = [
         "The time between two requests for a list, at least `1m`. They do not count towards `api.requests_per_minute`.",
     ),
     (
+        "ai.url",
+        "address",
+        "Where the analysis of a call is asked for, for accounts with `accounts.ai_token`.",
+    ),
+    (
+        "ai.requests_per_week",
+        "number",
+        "The most of these requests for an account in a week. Voicenter rations them, 400 a week at one customer; what you leave is for others who ask with the token.",
+    ),
+    (
+        "ai.after",
+        "duration",
+        "How long a notification has time to bring the analysis before it is asked for.",
+    ),
+    ("ai.back", "duration", "Calls that began longer ago are not asked for."),
+    (
+        "ai.min_seconds",
+        "number",
+        "Where the call log does not say whether a call has an analysis (`AiExists`): answered calls of this many seconds and more are asked for.",
+    ),
+    (
         "log.format",
         "`json`, `pretty`",
         "The form of log lines; without it, `pretty` on a terminal and `json` elsewhere.",
@@ -200,6 +221,11 @@ const KEYS: [(&str, &str, &str); 66] = [
     ),
     ("accounts.code", "text", "The credential: a code …"),
     ("accounts.token", "text", "… or a bearer token. Secrets; an account has one of the two."),
+    (
+        "accounts.ai_token",
+        "text",
+        "A secret: the bearer token of GetCallHistory. With it, analyses of calls whose notification did not bring one are asked for.",
+    ),
     ("accounts.url", "address", "Instead of `api.url`."),
     ("accounts.timezone", "time zone", "Instead of `api.timezone`."),
     ("accounts.reporting_timezone", "time zone", "Instead of `reporting.timezone`."),
@@ -224,7 +250,7 @@ Every key, as `cdr-sync config --reference` prints it; `cdr-sync config` prints 
 
 Layers, later ones win: these defaults, `config/default.toml` in the working directory, the file named by `--config` or
 `CDR_SYNC_CONFIG`, the environment. Each key has a variable. For a single account there are short ones:
-`DATABASE_URL`, `VOICENTER_CODE`, `VOICENTER_TOKEN`, `VOICENTER_URL`. Any secret can stand in a file of its own: add `_FILE` to its
+`DATABASE_URL`, `VOICENTER_CODE`, `VOICENTER_TOKEN`, `VOICENTER_AI_TOKEN`, `VOICENTER_URL`. Any secret can stand in a file of its own: add `_FILE` to its
 variable, or `_file` to its key (`code_file = \"/run/secrets/code\"`); a changed file is noticed within 30 seconds.
 
 | written as | for example |

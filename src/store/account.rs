@@ -365,7 +365,7 @@ pub(super) async fn statuses(conn: &mut PgConnection) -> Result<Vec<AccountStatu
 // `cdr_sync.lacking`, `twin`, `day`, `unscoped`, `settling`, `late_hour`, `hour_count` and `lateness` follow
 // `cdr_sync.account`, here and when an account is forgotten; what is made of its rows, its opening hours and numbers, here
 // (cdr_sync.follow_account, follow_account_in_opening_hours, follow_account_in_numbers).
-const RENAME: [&str; 28] = [
+const RENAME: [&str; 30] = [
     "update cdr_sync.cursor set account = $2, fence = fence + 1 where account = $1",
     "update cdr_sync.coverage set account = $2 where account = $1",
     "update cdr_sync.window_read set account = $2 where account = $1",
@@ -399,13 +399,15 @@ const RENAME: [&str; 28] = [
     "update voicenter_ai.call_transcript set account = $2 where account = $1",
     "update voicenter_ai.call_ai set account = $2 where account = $1",
     "update cdr_sync.reference_list set account = $2 where account = $1",
+    "update cdr_sync.call_history set account = $2 where account = $1",
+    "update cdr_sync.call_history_week set account = $2 where account = $1",
     "update voicenter.extension set account = $2 where account = $1",
     "update voicenter.queue set account = $2 where account = $1",
     "update voicenter.cdr_history set account = $2 where account = $1",
     "update voicenter.cdr set account = $2 where account = $1",
 ];
 
-const FORGET: [&str; 13] = [
+const FORGET: [&str; 15] = [
     "delete from cdr_sync.cursor where account = $1",
     "delete from cdr_sync.coverage where account = $1",
     "delete from cdr_sync.window_read where account = $1",
@@ -419,6 +421,8 @@ const FORGET: [&str; 13] = [
     "delete from cdr_sync.push where account = $1",
     "delete from cdr_sync.push_uptime where account = $1",
     "delete from cdr_sync.reference_list where account = $1",
+    "delete from cdr_sync.call_history where account = $1",
+    "delete from cdr_sync.call_history_week where account = $1",
 ];
 
 // What is made of an account's rows goes with them, and what an operator wrote for it. What was forgotten on demand stays so

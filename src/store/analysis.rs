@@ -15,7 +15,6 @@ pub(crate) enum AnalysisSource {
     /// A CDR notification.
     Push,
     /// GetCallHistory, which knows less: a part that was pushed stays.
-    #[expect(dead_code, reason = "GetCallHistory is not asked yet")]
     History,
 }
 

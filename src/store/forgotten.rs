@@ -156,7 +156,7 @@ pub(crate) async fn among(
 }
 
 /// Which of these are forgotten, by their CallID or by one of their numbers.
-async fn which(
+pub(super) async fn which(
     conn: &mut PgConnection,
     account: &str,
     names: &[Named],

@@ -123,7 +123,7 @@ impl Store {
 
 /// What is over and done with, and for how long it is kept. $2 is when by this host's clock, $3 how long, $4 how many at a
 /// time.
-const DONE: [(&str, TimeDelta); 5] = [
+const DONE: [(&str, TimeDelta); 6] = [
     (
         "delete from cdr_sync.rejected where account = $1 and closed_at < least($2, clock_timestamp() - $3) and $4 > 0",
         CLOSED_KEPT,
@@ -135,6 +135,10 @@ const DONE: [(&str, TimeDelta); 5] = [
     (
         "delete from cdr_sync.request where account = $1 and finished_at < least($2, clock_timestamp() - $3) and $4 > 0",
         DONE_KEPT,
+    ),
+    (
+        "delete from cdr_sync.call_history where account = $1 and asked_at < least($2, clock_timestamp() - $3) and $4 > 0",
+        SUMS_KEPT,
     ),
     (
         "delete from cdr_sync.action where account = $1 and at < least($2, clock_timestamp() - $3) and $4 > 0",

@@ -1,5 +1,6 @@
 //! One request over HTTP, and the judgement of its response: the body first, then the status.
 
+mod call_history;
 mod connections;
 mod decoding;
 mod list;
@@ -23,6 +24,7 @@ use super::question::{Method, Question};
 use super::said::{explaining, printable};
 use super::wire::{self, DateForm};
 use crate::answer_memory::{AccountMemory, AnswerMemory, ReservedMemory};
+pub use call_history::HistoryError;
 use connections::HttpConnections;
 use decoding::on_another_thread;
 pub use list::ListError;
@@ -246,6 +248,11 @@ impl Client {
                 self.http.get(url)
             }
         };
+        self.signed(request)
+    }
+
+    /// With the token, where that is the credential.
+    fn signed(&self, request: reqwest::RequestBuilder) -> reqwest::RequestBuilder {
         match &self.bearer {
             Some(bearer) => request.header(AUTHORIZATION, bearer.clone()),
             None => request,

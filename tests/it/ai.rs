@@ -4,4 +4,4 @@ mod accounts;
 mod analyses;
 mod forget;
 mod rights;
-mod scene;
+pub mod scene;

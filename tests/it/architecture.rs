@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// A module and all that it may name of this crate.
-const MAY_KNOW: [(&str, &[&str]); 25] = [
+const MAY_KNOW: [(&str, &[&str]); 26] = [
     ("clock", &[]),
     ("cdr", &[]),
     ("allocator", &[]),
@@ -14,10 +14,11 @@ const MAY_KNOW: [(&str, &[&str]); 25] = [
     ("phone_number", &[]),
     ("push", &["cdr"]),
     ("reference", &["cdr"]),
+    ("call_history", &["cdr", "push"]),
     ("read", &["window"]),
     ("plan", &["read", "window"]),
-    ("voicenter", &["cdr", "window", "answer_memory", "reference"]),
-    ("store", &["cdr", "window", "plan", "clock", "phone_number", "push", "reference"]),
+    ("voicenter", &["cdr", "window", "answer_memory", "reference", "call_history"]),
+    ("store", &["cdr", "window", "plan", "clock", "phone_number", "push", "reference", "call_history"]),
     ("rate_limit", &["store", "clock"]),
     ("metrics", &["window", "read", "voicenter", "push", "reference"]),
     (
@@ -37,11 +38,12 @@ const MAY_KNOW: [(&str, &[&str]); 25] = [
             "allocator",
             "push",
             "reference",
+            "call_history",
         ],
     ),
     ("health", &["window", "voicenter", "store", "sync", "clock"]),
     ("http", &["window", "voicenter", "store", "sync", "clock", "metrics", "health"]),
-    ("config", &["plan", "store", "voicenter", "phone_number", "push", "reference"]),
+    ("config", &["plan", "store", "voicenter", "phone_number", "push", "reference", "call_history"]),
     ("notify", &["voicenter", "store", "clock", "health", "config"]),
     ("receiver", &["push", "store", "clock", "metrics", "http", "config"]),
     ("joining", &["push", "store", "clock", "metrics", "receiver", "config"]),
@@ -63,6 +65,8 @@ const MAY_KNOW: [(&str, &[&str]); 25] = [
             "systemd",
             "telemetry",
             "joining",
+            "rate_limit",
+            "voicenter",
         ],
     ),
 ];

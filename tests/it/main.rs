@@ -17,6 +17,7 @@ mod ai;
 mod architecture;
 mod bi;
 mod budget;
+mod call_history;
 mod canonical_form;
 mod client;
 mod commands;

@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::admin;
 use super::answer::{self, WireError};
+use super::call_history::{self, CallHistories};
 use super::connection::Peer;
 use super::dialect::Dialect;
 use super::faults::{Fault, FaultBoard, Faults};
@@ -53,6 +54,8 @@ pub(crate) struct Api {
     pub(crate) recordings: Option<Recordings>,
     /// `None` if no notifications are sent.
     pub(crate) pusher: Option<Pusher>,
+    /// `None` if there is no GetCallHistory.
+    pub(crate) histories: Option<CallHistories>,
     /// The port that is listened on.
     pub(crate) port: u16,
     pub(crate) stopped: CancellationToken,
@@ -104,6 +107,9 @@ pub(crate) async fn handle(
         let recording = api.recordings.as_ref().and_then(|host| host.reply(parts.uri.path(), at, api.port));
         if let Some(reply) = recording {
             return reply;
+        }
+        if let (Some(histories), Some(call_id)) = (&api.histories, call_history::is_meant(parts.uri.path())) {
+            return call_history::serve(&api, histories, &call_id, &parts.headers).await;
         }
         if let Some(list) = lists::is_meant(parts.uri.path()) {
             return lists::serve(&api, list, &parts, body).await;

@@ -10,6 +10,7 @@ use chrono_tz::Tz;
 use clap::{Args, ValueEnum};
 use secrecy::{ExposeSecret, SecretString};
 
+use super::call_history::HistoryOptions;
 use super::dialect::Dialect;
 use super::faults::{Fault, SHARES_TOO_LARGE};
 use super::options::{
@@ -123,6 +124,12 @@ pub struct SimulateArgs {
     /// Let the RecordURL of generated calls lead here, and answer such links like this
     #[arg(long, value_enum, value_name = "ANSWER")]
     pub recordings: Option<RecordingAnswer>,
+    /// Answer GetCallHistory (/api-manager-v1/Call/History/CALLID) for this bearer token
+    #[arg(long, value_name = "TOKEN", value_parser = secret)]
+    pub history_token: Option<SecretString>,
+    /// Requests for it that are answered in a week
+    #[arg(long, value_name = "N", default_value_t = 400)]
+    pub history_per_week: usize,
     /// How notifications are sent. Boxed for the same reason.
     #[command(flatten)]
     pub push: Box<PushArgs>,
@@ -248,6 +255,11 @@ impl SimulateArgs {
             latency: self.latency,
             admin: !self.no_admin,
             recordings: self.recordings,
+            history: self.history_token.clone().map(|token| HistoryOptions {
+                token,
+                per_week: self.history_per_week,
+                is_flat: false,
+            }),
             push: self.push.options(),
             tls: match (&self.tls_certificate, &self.tls_key) {
                 (Some(certificate), Some(key)) => {

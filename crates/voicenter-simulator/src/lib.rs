@@ -16,6 +16,7 @@ mod admin;
 mod answer;
 mod api;
 mod call_centre;
+mod call_history;
 mod calls;
 mod clock;
 mod command;
@@ -56,6 +57,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+pub use call_history::{CallHistories, HistoryFault, HistoryOptions, analysis_of};
 pub use clock::WorldClock;
 pub use command::{SimulateArgs, UndocumentedArgs, run};
 pub use faults::{Fault, Faults};
@@ -157,6 +159,7 @@ impl Simulator {
             rate: RateLimit::new(options.requests_per_minute, options.rate_clock),
             recordings: options.recordings.map(Recordings::new),
             pusher,
+            histories: options.history.clone().map(CallHistories::new),
             port: address.port(),
             stopped: CancellationToken::new(),
             lists: AllLists::new(options.world.clone()),
@@ -218,6 +221,16 @@ impl Simulator {
     /// The switchboard for what goes wrong.
     pub fn faults(&self) -> &Faults {
         &self.api.faults
+    }
+
+    /// The address of GetCallHistory, without a CallID.
+    pub fn history_url(&self) -> String {
+        format!("{}/api-manager-v1/Call/History", base_url(self.address, self.api.options.tls.is_some()))
+    }
+
+    /// GetCallHistory, if `options.history` turned it on.
+    pub fn histories(&self) -> Option<&CallHistories> {
+        self.api.histories.as_ref()
     }
 
     /// The recording host, if `options.recordings` turned it on.

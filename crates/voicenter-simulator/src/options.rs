@@ -8,6 +8,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
 use secrecy::SecretString;
 
+use super::call_history::HistoryOptions;
 use super::push::PushOptions;
 use super::recordings::RecordingAnswer;
 
@@ -67,6 +68,8 @@ pub struct SimulatorOptions {
     pub recordings: Option<RecordingAnswer>,
     /// How CDR notifications are sent; `None` if they are not.
     pub push: Option<PushOptions>,
+    /// How GetCallHistory answers; `None` if it is not there.
+    pub history: Option<HistoryOptions>,
     /// What to serve HTTPS with; `None` for plain HTTP.
     pub tls: Option<TlsOptions>,
 }
@@ -107,6 +110,7 @@ impl Default for SimulatorOptions {
             admin: false,
             recordings: None,
             push: None,
+            history: None,
             tls: None,
         }
     }

@@ -234,6 +234,11 @@ impl Pusher {
     }
 }
 
+/// An invented analysis of a call, with all its parts.
+pub(crate) fn analysis(record: &Record, random: &mut Random) -> serde_json::Value {
+    ai::data(record, random)
+}
+
 /// What decides about the pushes of a CDR.
 #[derive(Clone, Copy, Debug)]
 struct Course {

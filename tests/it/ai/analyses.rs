@@ -166,10 +166,10 @@ async fn the_state_of_each_call_says_how_far_its_analysis_is() {
     scene
         .database
         .execute(
-            "insert into voicenter.cdr (account, call_id, type, started_at, extra, first_seen_at, updated_at)
-             select 'default', c.call_id, 'Queue', now() - c.ago::interval, c.extra::jsonb, now(), now()
+            "insert into voicenter.cdr (account, call_id, type, started_at, custom_data, first_seen_at, updated_at)
+             select 'default', c.call_id, 'Queue', now() - c.ago::interval, c.custom_data::jsonb, now(), now()
              from (values ('announced', '1 day', '{\"AiExists\": true}'), ('late', '8 days', '{\"AiExists\": true}'),
-                 ('none', '1 day', '{\"AiExists\": false}'), ('silent', '1 day', null), ('1', '9 days', '{\"AiExists\": true}')) c (call_id, ago, extra)",
+                 ('none', '1 day', '{\"AiExists\": false}'), ('silent', '1 day', null), ('1', '9 days', '{\"AiExists\": true}')) c (call_id, ago, custom_data)",
         )
         .await;
     scene.receive(at(0), &push("1", said(&["a"]))).await;
