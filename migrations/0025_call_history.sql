@@ -5,7 +5,7 @@ create table cdr_sync.call_history (
     call_id  text        not null,
     asked_at timestamptz not null,
     times    integer     not null,
-    outcome  text        not null check (outcome in ('asked', 'analysis', 'none', 'failed', 'forgotten')),
+    outcome  text        not null check (outcome in ('asked', 'analysis', 'none', 'failed')),
     primary key (account, call_id)
 );
 create index call_history_asked_at_idx on cdr_sync.call_history (account, asked_at);
@@ -14,21 +14,28 @@ comment on column cdr_sync.call_history.account is 'The account.';
 comment on column cdr_sync.call_history.call_id is 'The CallID.';
 comment on column cdr_sync.call_history.asked_at is 'When it was last asked for.';
 comment on column cdr_sync.call_history.times is 'How often.';
-comment on column cdr_sync.call_history.outcome is 'asked: the answer is not noted; analysis: it is in voicenter_ai; none: there was none; failed: no usable answer; forgotten: it names what was forgotten on demand, and is not asked for.';
+comment on column cdr_sync.call_history.outcome is 'asked: the answer is not noted; analysis: it is in voicenter_ai; none: there was none; failed: no usable answer.';
 
 create table cdr_sync.call_history_week (
-    account     text        not null primary key,
+    credential  text        not null primary key,
     begins_at   timestamptz not null,
     requests    integer     not null,
     rests_until timestamptz
 );
-comment on table cdr_sync.call_history_week is 'How many analyses each account has asked for in its newest week.';
-comment on column cdr_sync.call_history_week.account is 'The account.';
+comment on table cdr_sync.call_history_week is 'How many analyses were asked for in the newest week, by token: accounts may share one, and its ration.';
+comment on column cdr_sync.call_history_week.credential is 'Salted hash of the token.';
 comment on column cdr_sync.call_history_week.begins_at is 'When that week began: on a Monday at midnight, UTC.';
-comment on column cdr_sync.call_history_week.requests is 'Requests since then.';
-comment on column cdr_sync.call_history_week.rests_until is 'Until then none is asked for, because the vendor''s ration is used up.';
+comment on column cdr_sync.call_history_week.requests is 'Requests since then; those that were left over for more than a day count as made.';
+comment on column cdr_sync.call_history_week.rests_until is 'Until then nothing is asked for: the vendor said that the ration is used up.';
 
--- As in 0022, but AiExists is looked for where it comes: in CustomData. Every call was said to have no analysis announced.
+-- Of an account that reads only some of the calls, most of what is pushed is unmatched: the newest are counted by time.
+create index cdr_push_unmatched_received_at_idx on voicenter.cdr_push (account, first_received_at) where state = 'unmatched';
+
+comment on column voicenter_ai.call_ai.body_sha256 is 'SHA-256 of what its newest part came in: of a notification cdr_sync.push.body_sha256, otherwise of an answer that is not kept.';
+comment on column voicenter_ai.call_ai_part.body_sha256 is 'SHA-256 of what it came in, as in call_ai.';
+
+-- As in 0022, but AiExists is looked for where it comes: in CustomData. Every call was said to have no analysis announced. And a leg
+-- waits for none if another one of its call has it.
 create or replace view voicenter_ai.call_ai_state as
 select p.account, p.call_id, p.type, p.started_at,
     case
@@ -40,7 +47,10 @@ select p.account, p.call_id, p.type, p.started_at,
     end as state,
     p.has_summary, p.has_transcript, p.first_received_at, p.received_at
 from (
-    select c.account, c.call_id, c.type, c.started_at, coalesce(lower(coalesce(c.custom_data ->> 'AiExists', c.extra ->> 'AiExists')) in ('true', '1'), false) as expected,
+    select c.account, c.call_id, c.type, c.started_at, coalesce(lower(coalesce(c.custom_data ->> 'AiExists', c.extra ->> 'AiExists')) in ('true', '1'), false)
+            and not exists (
+                select from voicenter_ai.call_ai o where o.account = c.account and o.call_id = c.call_id and o.type <> c.type
+            ) as expected,
         s.part is not null as has_summary, t.part is not null as has_transcript, a.first_received_at, a.received_at
     from voicenter.cdr c
     left join voicenter_ai.call_ai a on a.account = c.account and a.call_id = c.call_id and a.type = c.type

@@ -6,7 +6,7 @@ mod week;
 use chrono::TimeDelta;
 
 pub use answer::{BadHistory, CallHistory, Refusal, decode, refusal};
-pub use week::{Turn, WeekOfRequests, begin_of_week, turn};
+pub use week::{Turn, WeekOfRequests, begin_of_week, lost, rests_until, turn};
 
 /// Which calls are asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

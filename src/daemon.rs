@@ -282,7 +282,7 @@ impl Generation {
         let lists = ReferenceLists::new(config, store, &leases, clock, metrics)?;
         let _reference =
             lists.map(|lists| background::start("reference", clock, metrics, move || lists.clone().run()));
-        let histories = CallHistories::new(config, store, &leases, clock, metrics)?;
+        let histories = CallHistories::new(config, store, &leases, clock, metrics).await?;
         let _histories = histories
             .map(|asked| background::start("call_history", clock, metrics, move || asked.clone().run()));
         let common = Common { store: store.clone(), clock: clock.clone(), leases };

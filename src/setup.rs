@@ -71,11 +71,11 @@ impl Stores {
 /// Checks that clients for all accounts can be built, before anything is changed.
 pub(crate) fn validate(config: &Config) -> Result<(), SetupError> {
     config.require_database()?;
-    let shared = shared(config);
+    let (shared, lists, histories) = (shared(config), list_resources(), history_resources());
     for account in config.require_accounts()? {
         client_sharing(config, account, &shared)?;
-        list_clients(config, account)?;
-        history_client(config, account)?;
+        list_clients(config, account, &lists)?;
+        history_client(config, account, &histories)?;
     }
     Ok(())
 }
@@ -112,14 +112,19 @@ const LARGEST_LIST: u64 = 16 << 20;
 pub(crate) fn list_clients(
     config: &Config,
     account: &AccountConfig,
+    shared: &ClientResources,
 ) -> Result<Vec<(ListKind, Client)>, ClientError> {
-    let shared = ClientResources::for_answers_of(LARGEST_LIST);
     let client = |(kind, url): (ListKind, &Url)| {
         let settings = client_settings(config, account);
         let settings = ClientSettings { url: url.clone(), max_response_bytes: LARGEST_LIST, ..settings };
-        Ok((kind, Client::sharing(settings, &shared)?.named(&account.name)))
+        Ok((kind, Client::sharing(settings, shared)?.named(&account.name)))
     };
     config.reference.lists().map(client).collect()
+}
+
+/// What the clients of [`list_clients`] share.
+pub(crate) fn list_resources() -> ClientResources {
+    ClientResources::for_answers_of(LARGEST_LIST)
 }
 
 /// The largest analysis of a call: one of an hour has some hundred kilobytes.
@@ -129,6 +134,7 @@ const LARGEST_HISTORY: u64 = 8 << 20;
 pub(crate) fn history_client(
     config: &Config,
     account: &AccountConfig,
+    shared: &ClientResources,
 ) -> Result<Option<Client>, ClientError> {
     let Some(token) = &account.ai_token else { return Ok(None) };
     let settings = ClientSettings {
@@ -137,8 +143,12 @@ pub(crate) fn history_client(
         max_response_bytes: LARGEST_HISTORY,
         ..client_settings(config, account)
     };
-    let shared = ClientResources::for_answers_of(LARGEST_HISTORY);
-    Ok(Some(Client::sharing(settings, &shared)?.named(&account.name)))
+    Ok(Some(Client::sharing(settings, shared)?.named(&account.name)))
+}
+
+/// What the clients of [`history_client`] share.
+pub(crate) fn history_resources() -> ClientResources {
+    ClientResources::for_answers_of(LARGEST_HISTORY)
 }
 
 fn client_sharing(

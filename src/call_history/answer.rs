@@ -9,6 +9,8 @@ use crate::push::Analysis;
 
 /// Words of an answer that says that the week's ration is used up (docs/voicenter-api.md#analysis-of-one-call).
 const USED_UP: [&str; 4] = ["usage limit", "weekly limit", "limit reached", "quota"];
+/// The same of HTTP 429, which may also mean that requests follow each other too quickly.
+const USED_UP_AND_NOT_TOO_QUICK: [&str; 2] = ["usage limit", "week"];
 
 /// What is known of a call. It holds what was said: `Debug` shows none of it.
 #[derive(Clone, Default, PartialEq)]
@@ -62,8 +64,10 @@ pub fn refusal(status: u16, text: &str) -> Option<Refusal> {
         return None;
     }
     let lower = text.to_lowercase();
-    let is_used_up = USED_UP.iter().any(|words| lower.contains(words));
+    let says = |words: &[&str]| words.iter().any(|words| lower.contains(words));
+    let is_used_up = says(&USED_UP);
     match status {
+        429 => says(&USED_UP_AND_NOT_TOO_QUICK).then_some(Refusal::UsedUp),
         401 | 403 if is_used_up => Some(Refusal::UsedUp),
         401 | 403 => Some(Refusal::Token),
         // What was said in a call may contain these words.
@@ -88,8 +92,13 @@ pub fn decode(text: &str) -> Result<CallHistory, BadHistory> {
     let body: Value = plain_json::parse(text)
         .map_err(|error| if error.is_eof() { BadHistory::Cut } else { BadHistory::NotJson })?;
     let Some(mut body) = object(body) else { return Err(BadHistory::NoCall) };
-    if let Some(wrapped) = take(&mut body, "data") {
-        body = object(wrapped).ok_or(BadHistory::NoCall)?;
+    match take_any(&mut body, "data") {
+        None => {}
+        // Nothing is known of the call.
+        Some(Value::Null) => return Ok(CallHistory::default()),
+        Some(Value::Array(items)) if items.is_empty() => return Ok(CallHistory::default()),
+        Some(Value::Object(object)) if object.is_empty() => return Ok(CallHistory::default()),
+        Some(wrapped) => body = object(wrapped).ok_or(BadHistory::NoCall)?,
     }
     let mut cdr = take(&mut body, "cdrdata").and_then(object);
     let is_wrapped = cdr.is_some();
@@ -107,7 +116,12 @@ pub fn decode(text: &str) -> Result<CallHistory, BadHistory> {
         take(&mut ai, "clientphone");
         Analysis::read(ai)
     });
-    Ok(CallHistory { call_id, analysis: analysis.filter(|analysis| *analysis != Analysis::default()) })
+    // What is only said about it, such as that it is being made, is not it.
+    let is_one = |analysis: &Analysis| {
+        Analysis { extra: Map::new(), ..analysis.clone() } != Analysis::default()
+            || analysis.extra.contains_key("personality")
+    };
+    Ok(CallHistory { call_id, analysis: analysis.filter(is_one) })
 }
 
 /// The parts of an analysis that stand beside a call.
@@ -141,9 +155,13 @@ fn object(value: Value) -> Option<Map<String, Value>> {
 
 /// Takes out the value of a name, whatever its case and underscores; null is none.
 fn take(from: &mut Map<String, Value>, name: &str) -> Option<Value> {
+    take_any(from, name).filter(|value| !value.is_null())
+}
+
+fn take_any(from: &mut Map<String, Value>, name: &str) -> Option<Value> {
     let plain = |key: &str| key.chars().filter(|char| *char != '_').collect::<String>().to_lowercase();
     let key = from.keys().find(|key| plain(key) == name)?.clone();
-    from.remove(&key).filter(|value| !value.is_null())
+    from.remove(&key)
 }
 
 #[cfg(test)]
@@ -179,6 +197,10 @@ mod tests {
             r#"{"Data":{"cdr_data":{"iVR_unique_id":"a"},"ai_data":{}}}"#,
             r#"{"Data":{"cdr_data":{}}}"#,
             r#"{"callId":"a","insights":null,"emotions":{}}"#,
+            r#"{"Data":null}"#,
+            r#"{"data":[]}"#,
+            r#"{"Data":{}}"#,
+            r#"{"Data":{"cdr_data":{},"ai_data":{"client_phone":"0501234567","status":"processing"}}}"#,
         ] {
             assert_eq!(decode(text).map(|read| read.analysis), Ok(None), "{text}");
         }
@@ -189,7 +211,7 @@ mod tests {
             ("not today", BadHistory::NotJson),
             ("{}", BadHistory::NoCall),
             ("[]", BadHistory::NoCall),
-            (r#"{"Data":[]}"#, BadHistory::NoCall),
+            (r#"{"Data":7}"#, BadHistory::NoCall),
             (r#"{"error":"no such call"}"#, BadHistory::NoCall),
         ] {
             assert_eq!(decode(text), Err(bad), "{text}");
@@ -201,7 +223,9 @@ mod tests {
         let used_up = r#"{"message":"Weekly usage limit exceeded"}"#;
         assert_eq!(refusal(401, used_up), Some(Refusal::UsedUp));
         assert_eq!(refusal(200, used_up), Some(Refusal::UsedUp));
-        assert_eq!(refusal(429, "QUOTA exceeded"), Some(Refusal::UsedUp));
+        assert_eq!(refusal(429, used_up), Some(Refusal::UsedUp));
+        assert_eq!(refusal(429, r#"{"message":"Rate limit reached"}"#), None, "too quick");
+        assert_eq!(refusal(400, "QUOTA exceeded"), Some(Refusal::UsedUp));
         assert_eq!(refusal(401, "{}"), Some(Refusal::Token));
         assert_eq!(refusal(403, ""), Some(Refusal::Token));
         // A firewall's page, a server in trouble, and a call in which the words were said.

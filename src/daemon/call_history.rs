@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use futures_util::future::join_all;
 
-use crate::clock::Clock;
+use crate::clock::{Clock, jitter};
 use crate::config::Config;
 use crate::metrics::{HistoryOutcome, Metrics};
 use crate::rate_limit::Backoff;
@@ -13,7 +13,7 @@ use crate::setup::{self, SetupError};
 use crate::store::Store;
 use crate::sync::call_history::{HistoryReader, HistoryTurn};
 use crate::sync::leadership::Leases;
-use crate::voicenter::HistoryError;
+use crate::voicenter::{ApiError, HistoryError};
 
 /// How often an account that another process leads, or that is paused, is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
@@ -21,6 +21,10 @@ const LOOK_EVERY: Duration = Duration::from_secs(10);
 const NOTHING: Duration = Duration::from_secs(600);
 /// The longest wait: a clock that is set back must not make it longer.
 const LONGEST: Duration = Duration::from_secs(3600);
+/// The least wait between two requests, up to twice as long: they need no hurry, and accounts are not to be in step.
+const PAUSE: Duration = Duration::from_secs(30);
+/// So many calls in a row that are not known there show that something else answers.
+const UNKNOWN_IN_A_ROW: u32 = 20;
 /// After a failure, each twice as long as the one before.
 const AFTER_FAILURE: Backoff = Backoff { min: Duration::from_secs(300), max: Duration::from_secs(6 * 3600) };
 /// The same after the token was refused: somebody has to configure another one, with which everything begins anew.
@@ -38,19 +42,21 @@ pub(super) struct CallHistories {
 
 impl CallHistories {
     /// `None` if no account asks.
-    pub(super) fn new(
+    pub(super) async fn new(
         config: &Config,
         store: &Store,
         leases: &Leases,
         clock: &Clock,
         metrics: &Metrics,
     ) -> Result<Option<Self>, SetupError> {
-        let mut readers = Vec::new();
+        let (mut readers, shared) = (Vec::new(), setup::history_resources());
+        let salt = store.salt().await?;
         for account in &config.accounts {
-            let Some(client) = setup::history_client(config, account)? else { continue };
+            let Some(client) = setup::history_client(config, account, &shared)? else { continue };
             metrics.asks_for_history(&account.name);
             readers.push(HistoryReader {
                 account: account.name.clone(),
+                credential: client.credential_fingerprint(&salt),
                 client,
                 store: store.clone(),
                 rules: config.ai.rules(),
@@ -73,7 +79,7 @@ impl CallHistories {
                 false => LOOK_EVERY,
                 true => self.turn(reader, &mut known).await,
             };
-            self.clock.sleep(wait.min(LONGEST)).await;
+            self.clock.sleep(wait.min(LONGEST) + PAUSE.mul_f64(jitter())).await;
         }
     }
 
@@ -94,6 +100,7 @@ impl CallHistories {
             Ok(HistoryTurn::Failed(error)) => return self.failed(account, known, &error, now),
             Ok(HistoryTurn::Analysis) => HistoryOutcome::Analysis,
             Ok(HistoryTurn::None) => HistoryOutcome::None,
+            Ok(HistoryTurn::Unknown) => return self.unknown(account, known, now),
             Err(error) => {
                 let error = error.to_string();
                 if known.changes_to(Some(&error)) {
@@ -109,18 +116,43 @@ impl CallHistories {
             }
         };
         self.metrics.history_asked(account, outcome);
-        known.failures = 0;
+        (known.failures, known.unknown) = (0, 0);
         if known.changes_to(None) {
             tracing::info!(event = "call_history_read", account, "analyses of calls are asked for again");
         }
-        Duration::ZERO
+        PAUSE
+    }
+
+    /// A call that is not known there is one answer; many in a row come from a wrong address.
+    fn unknown(&self, account: &str, known: &mut Known, now: DateTime<Utc>) -> Duration {
+        self.metrics.history_asked(account, HistoryOutcome::None);
+        known.unknown = known.unknown.saturating_add(1);
+        if known.unknown < UNKNOWN_IN_A_ROW {
+            return PAUSE;
+        }
+        let problem = "no call of many in a row is known there";
+        if known.changes_to(Some(problem)) {
+            let advice = "check ai.url, and that ai_token is of this account";
+            tracing::warn!(
+                event = "call_history_not_read",
+                account,
+                problem,
+                advice,
+                "the analysis of a call did not come; calls themselves are not concerned"
+            );
+        }
+        known.rest(AFTER_FAILURE, now)
     }
 
     fn failed(&self, account: &str, known: &mut Known, error: &HistoryError, now: DateTime<Utc>) -> Duration {
         let (outcome, wait) = match error {
             // Noted in the database.
-            HistoryError::UsedUp => (HistoryOutcome::UsedUp, Duration::ZERO),
+            HistoryError::UsedUp => (HistoryOutcome::UsedUp, PAUSE),
             HistoryError::Token => (HistoryOutcome::Refused, known.rest(AFTER_REFUSAL, now)),
+            HistoryError::Api(ApiError::RateLimited { retry_after, .. }) => {
+                let wait = known.rest(AFTER_FAILURE, now).max(retry_after.unwrap_or_default());
+                (HistoryOutcome::Failed, wait)
+            }
             HistoryError::OtherCall | HistoryError::Api(_) => {
                 (HistoryOutcome::Failed, known.rest(AFTER_FAILURE, now))
             }
@@ -144,6 +176,8 @@ impl CallHistories {
 #[derive(Debug, Default)]
 struct Known {
     failures: u32,
+    /// Calls in a row that are not known there.
+    unknown: u32,
     problem: Option<String>,
     rests_until: Option<DateTime<Utc>>,
 }

@@ -36,7 +36,7 @@ impl ReferenceLists {
         clock: &Clock,
         metrics: &Metrics,
     ) -> Result<Option<Self>, SetupError> {
-        let mut readers = Vec::new();
+        let (mut readers, shared) = (Vec::new(), setup::list_resources());
         for account in &config.accounts {
             if config.reference.enabled && matches!(account.credential, Credential::Token(_)) {
                 tracing::warn!(
@@ -46,7 +46,7 @@ impl ReferenceLists {
                 );
                 continue;
             }
-            for (kind, client) in setup::list_clients(config, account)? {
+            for (kind, client) in setup::list_clients(config, account, &shared)? {
                 metrics.follows_list(&account.name, kind);
                 let (account, store, every) = (account.name.clone(), store.clone(), config.reference.every);
                 readers.push(ListReader { account, kind, client, store, every });

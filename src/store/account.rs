@@ -399,15 +399,16 @@ const RENAME: [&str; 30] = [
     "update voicenter_ai.call_transcript set account = $2 where account = $1",
     "update voicenter_ai.call_ai set account = $2 where account = $1",
     "update cdr_sync.reference_list set account = $2 where account = $1",
+    "delete from cdr_sync.call_history n using cdr_sync.call_history o
+     where n.account = $2 and o.account = $1 and o.call_id = n.call_id and $2 <> $1",
     "update cdr_sync.call_history set account = $2 where account = $1",
-    "update cdr_sync.call_history_week set account = $2 where account = $1",
     "update voicenter.extension set account = $2 where account = $1",
     "update voicenter.queue set account = $2 where account = $1",
     "update voicenter.cdr_history set account = $2 where account = $1",
     "update voicenter.cdr set account = $2 where account = $1",
 ];
 
-const FORGET: [&str; 15] = [
+const FORGET: [&str; 14] = [
     "delete from cdr_sync.cursor where account = $1",
     "delete from cdr_sync.coverage where account = $1",
     "delete from cdr_sync.window_read where account = $1",
@@ -422,7 +423,6 @@ const FORGET: [&str; 15] = [
     "delete from cdr_sync.push_uptime where account = $1",
     "delete from cdr_sync.reference_list where account = $1",
     "delete from cdr_sync.call_history where account = $1",
-    "delete from cdr_sync.call_history_week where account = $1",
 ];
 
 // What is made of an account's rows goes with them, and what an operator wrote for it. What was forgotten on demand stays so

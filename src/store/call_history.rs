@@ -6,7 +6,7 @@ use sqlx::FromRow;
 use super::analysis::{AnalysisSource, ReceivedAnalysis, store_analyses};
 use super::forgotten::{self, begin_keeping};
 use super::{Store, StoreError, interval, sql, sql_as};
-use crate::call_history::{HistoryRules, WeekOfRequests, begin_of_week};
+use crate::call_history::{HistoryRules, WeekOfRequests, begin_of_week, lost};
 use crate::push::{Analysis, Named};
 
 /// A call is asked for so often in all …
@@ -28,6 +28,12 @@ pub struct CallToAsk {
     numbers: Vec<String>,
 }
 
+impl CallToAsk {
+    fn named(&self) -> Named {
+        Named { call_id: self.call_id.clone(), numbers: self.numbers.clone() }
+    }
+}
+
 #[derive(FromRow)]
 struct WeekRow {
     begins_at: Option<DateTime<Utc>>,
@@ -47,17 +53,22 @@ pub enum CallAsked {
 }
 
 impl Store {
-    /// What an account has asked for in its newest week; `None` while nothing may be asked for it.
-    pub async fn week_of_history(&self, account: &str) -> Result<Option<WeekOfRequests>, StoreError> {
+    /// What was asked for with a token in its newest week; `None` while nothing may be asked for the account.
+    pub async fn week_of_history(
+        &self,
+        account: &str,
+        credential: &str,
+    ) -> Result<Option<WeekOfRequests>, StoreError> {
         self.soon(async {
             let mut tx = self.begin().await?;
             let row: Option<WeekRow> = sql_as(
                 "select w.begins_at, coalesce(w.requests, 0) as requests, w.rests_until
                  from cdr_sync.account a
-                 left join cdr_sync.call_history_week w on w.account = a.name
+                 left join cdr_sync.call_history_week w on w.credential = $2
                  where a.name = $1 and a.pause_since is null",
             )
             .bind(account)
+            .bind(credential)
             .fetch_optional(&mut *tx)
             .await?;
             tx.commit().await?;
@@ -90,38 +101,27 @@ impl Store {
                 .bind(CANDIDATES)
                 .fetch_all(&mut *tx)
                 .await?;
-            let keeping = begin_keeping(&mut tx, account).await?;
-            let names: Vec<Named> = found
-                .iter()
-                .map(|call| Named { call_id: call.call_id.clone(), numbers: call.numbers.clone() })
-                .collect();
-            let gone = forgotten::which(&mut tx, account, &names, keeping.country()).await?;
-            let mut next = None;
-            for (call, is_gone) in found.into_iter().zip(gone) {
-                if is_gone {
-                    sql("insert into cdr_sync.call_history (account, call_id, asked_at, times, outcome)
-                         values ($1, $2, $3, 0, 'forgotten')
-                         on conflict (account, call_id) do update set outcome = 'forgotten'")
-                    .bind(account)
-                    .bind(&call.call_id)
-                    .bind(now)
-                    .execute(&mut *tx)
-                    .await?;
-                } else {
-                    next = Some(call);
-                    break;
+            // Whoever names a forgotten number is forgotten by its CallID from here on, and not found again.
+            let names: Vec<Named> = found.iter().map(CallToAsk::named).collect();
+            let gone = match names.is_empty() {
+                true => Vec::new(),
+                false => {
+                    let keeping = begin_keeping(&mut tx, account).await?;
+                    forgotten::which(&mut tx, account, &names, keeping.country()).await?
                 }
-            }
+            };
             tx.commit().await?;
-            Ok(next)
+            Ok(found.into_iter().zip(gone).find(|(_, is_gone)| !is_gone).map(|(call, _)| call))
         })
         .await
     }
 
-    /// Takes one request of the week, of `most`, for a call. Returns `false` if there is none left, or the account is gone.
+    /// Takes one request of a token's week, of `most`, for a call. Returns `false` if there is none left, or the account is gone or
+    /// paused.
     pub async fn take_history_request(
         &self,
         account: &str,
+        credential: &str,
         call_id: &str,
         most: u32,
         now: DateTime<Utc>,
@@ -129,16 +129,20 @@ impl Store {
         self.soon(async {
             let mut tx = self.begin().await?;
             let taken = sql(
-                "insert into cdr_sync.call_history_week as w (account, begins_at, requests)
-                 select a.name, $2, 1 from cdr_sync.account a where a.name = $1 and a.pause_since is null and $3 > 0 for share
-                 on conflict (account) do update
-                 set begins_at = excluded.begins_at,
-                     requests = case when w.begins_at = excluded.begins_at then w.requests + 1 else 1 end
-                 where w.begins_at <> excluded.begins_at or w.requests < $3",
+                "insert into cdr_sync.call_history_week as w (credential, begins_at, requests)
+                 select $4, $2, $5 + 1
+                 from (select from cdr_sync.account where name = $1 and pause_since is null and $3 > 0 for share) a
+                 on conflict (credential) do update
+                 set begins_at = greatest(w.begins_at, excluded.begins_at),
+                     requests = case when excluded.begins_at > w.begins_at then excluded.requests
+                                     else greatest(w.requests + 1, excluded.requests) end
+                 where excluded.begins_at > w.begins_at or w.requests < $3",
             )
             .bind(account)
             .bind(begin_of_week(now))
             .bind(i32::try_from(most).unwrap_or(i32::MAX))
+            .bind(credential)
+            .bind(i32::try_from(lost(most, now)).unwrap_or(i32::MAX))
             .execute(&mut *tx)
             .await?;
             let taken = taken.rows_affected() == 1;
@@ -160,7 +164,7 @@ impl Store {
         .await
     }
 
-    /// Notes what came of asking for a call. What was forgotten meanwhile is not stored.
+    /// Notes what came of asking for a call. Nothing is stored if the call or the account was forgotten meanwhile.
     pub async fn note_call_asked(
         &self,
         account: &str,
@@ -170,26 +174,37 @@ impl Store {
     ) -> Result<(), StoreError> {
         self.in_time(async {
             let mut tx = self.begin().await?;
+            // Whoever renames or forgets the account waits, or is over.
+            let is_there = sql("select from cdr_sync.account where name = $1 for share")
+                .bind(account)
+                .execute(&mut *tx)
+                .await?;
+            if is_there.rows_affected() == 0 {
+                return tx.commit().await;
+            }
             let outcome = match asked {
                 CallAsked::Analysis(analysis, body_sha256) => {
                     let keeping = begin_keeping(&mut tx, account).await?;
-                    let named = Named { call_id: call.call_id.clone(), numbers: call.numbers.clone() };
-                    let gone = forgotten::which(&mut tx, account, &[named], keeping.country()).await?;
+                    let gone = forgotten::which(&mut tx, account, &[call.named()], keeping.country()).await?;
                     if gone.contains(&true) {
-                        "forgotten"
-                    } else {
-                        let received = ReceivedAnalysis {
-                            call_id: call.call_id.clone(),
-                            call_type: call.call_type.clone(),
-                            source: AnalysisSource::History,
-                            received_at: now,
-                            body_sha256: body_sha256.clone(),
-                            is_incoming: false,
-                            analysis: Analysis::clone(analysis),
-                        };
-                        store_analyses(&mut tx, account, &[received]).await?;
-                        "analysis"
+                        sql("delete from cdr_sync.call_history where account = $1 and call_id = $2")
+                            .bind(account)
+                            .bind(&call.call_id)
+                            .execute(&mut *tx)
+                            .await?;
+                        return tx.commit().await;
                     }
+                    let received = ReceivedAnalysis {
+                        call_id: call.call_id.clone(),
+                        call_type: call.call_type.clone(),
+                        source: AnalysisSource::History,
+                        received_at: now,
+                        body_sha256: body_sha256.clone(),
+                        is_incoming: false,
+                        analysis: Analysis::clone(analysis),
+                    };
+                    store_analyses(&mut tx, account, &[received]).await?;
+                    "analysis"
                 }
                 CallAsked::None => "none",
                 CallAsked::Failed => "failed",
@@ -205,18 +220,18 @@ impl Store {
         .await
     }
 
-    /// Lets an account ask for nothing until then: the vendor's ration is used up. The request that found it out counts for no
-    /// call.
+    /// Lets nobody ask with a token until then: the vendor's ration is used up. The request that found it out counts for no call.
     pub async fn rest_call_history(
         &self,
         account: &str,
+        credential: &str,
         call_id: &str,
         until: DateTime<Utc>,
     ) -> Result<(), StoreError> {
         self.soon(async {
             let mut tx = self.begin().await?;
-            sql("update cdr_sync.call_history_week set rests_until = $2 where account = $1")
-                .bind(account)
+            sql("update cdr_sync.call_history_week set rests_until = $2 where credential = $1")
+                .bind(credential)
                 .bind(until)
                 .execute(&mut *tx)
                 .await?;
@@ -244,7 +259,7 @@ from (
     from (
         select c.call_id, c.started_at
         from voicenter.cdr c
-        cross join lateral (select lower(coalesce(c.custom_data ->> 'AiExists', c.extra ->> 'AiExists')) as says) ai
+        cross join lateral (select nullif(lower(coalesce(c.custom_data ->> 'AiExists', c.extra ->> 'AiExists')), '') as says) ai
         where c.account = $1 and c.started_at <= $2 - $3::interval and c.started_at > $2 - $4::interval
             and c.removed_at is null
             and case when ai.says is null then c.dial_status = 'ANSWER' and c.duration_seconds >= $5
@@ -253,7 +268,11 @@ from (
             and not exists (
                 select from cdr_sync.call_history h
                 where h.account = $1 and h.call_id = c.call_id
-                    and (h.times >= $6 or h.asked_at > $2 - $7::interval or h.outcome in ('analysis', 'forgotten'))
+                    and (h.times >= $6 or h.asked_at > $2 - $7::interval or h.outcome = 'analysis')
+            )
+            and not exists (
+                select from cdr_sync.forgotten f
+                where f.account = $1 and f.hash = cdr_sync.forgotten_hash('call', c.call_id)
             )
         order by c.started_at desc
         limit $8

@@ -268,6 +268,11 @@ impl Store {
             .await?;
             self.in_time(async {
                 let mut tx = self.begin().await?;
+                sql("delete from cdr_sync.call_history where account = $1 and call_id = any ($2)")
+                    .bind(account)
+                    .bind(some)
+                    .execute(&mut *tx)
+                    .await?;
                 // Those that were emptied before.
                 sql("update cdr_sync.push set state = 'forgotten', call_id = null, type = null
                      where account = $1 and call_id = any ($2) and raw is null")

@@ -5,7 +5,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::call_history::{HistoryRules, Turn, begin_of_week, turn};
+use crate::call_history::{HistoryRules, Turn, rests_until, turn};
 use crate::store::call_history::CallAsked;
 use crate::store::{Store, StoreError};
 use crate::voicenter::{Client, HistoryError};
@@ -17,6 +17,8 @@ pub enum HistoryTurn {
     Analysis,
     /// The call has none.
     None,
+    /// The call is not known there.
+    Unknown,
     /// No usable answer.
     Failed(HistoryError),
     /// It is not its turn before then.
@@ -34,6 +36,8 @@ pub struct HistoryReader {
     pub account: String,
     /// A client whose address is that of GetCallHistory, with the token for it.
     pub client: Client,
+    /// The fingerprint of that token: accounts that share one share its ration.
+    pub credential: String,
     /// The database.
     pub store: Store,
     /// Which calls are asked for.
@@ -48,7 +52,7 @@ impl HistoryReader {
     /// # Errors
     /// If the database fails. What is wrong with an answer is an outcome.
     pub async fn turn(&self, now: DateTime<Utc>) -> Result<HistoryTurn, StoreError> {
-        let Some(week) = self.store.week_of_history(&self.account).await? else {
+        let Some(week) = self.store.week_of_history(&self.account, &self.credential).await? else {
             return Ok(HistoryTurn::Paused);
         };
         if let Turn::At(at) = turn(week, self.per_week, now) {
@@ -57,19 +61,21 @@ impl HistoryReader {
         let Some(call) = self.store.next_call_to_ask(&self.account, self.rules, now).await? else {
             return Ok(HistoryTurn::Nothing);
         };
-        if !self.store.take_history_request(&self.account, &call.call_id, self.per_week, now).await? {
+        let (account, credential) = (self.account.as_str(), self.credential.as_str());
+        if !self.store.take_history_request(account, credential, &call.call_id, self.per_week, now).await? {
             return Ok(HistoryTurn::NotBefore(now + TimeDelta::minutes(1)));
         }
         let (asked, outcome) = match self.client.call_history(&call.call_id).await {
-            Ok(answered) => match answered.and_then(|came| Some((came.found.analysis?, came.body_sha256))) {
-                Some((analysis, body_sha256)) => {
-                    (CallAsked::Analysis(Box::new(analysis), body_sha256), HistoryTurn::Analysis)
+            Ok(None) => (CallAsked::None, HistoryTurn::Unknown),
+            Ok(Some(came)) => match came.found.analysis {
+                Some(analysis) => {
+                    (CallAsked::Analysis(Box::new(analysis), came.body_sha256), HistoryTurn::Analysis)
                 }
                 None => (CallAsked::None, HistoryTurn::None),
             },
             Err(HistoryError::UsedUp) => {
-                let until = begin_of_week(now) + TimeDelta::weeks(1);
-                self.store.rest_call_history(&self.account, &call.call_id, until).await?;
+                let until = rests_until(now);
+                self.store.rest_call_history(account, credential, &call.call_id, until).await?;
                 return Ok(HistoryTurn::Failed(HistoryError::UsedUp));
             }
             Err(error) => (CallAsked::Failed, HistoryTurn::Failed(error)),

@@ -10,7 +10,9 @@ pub(super) async fn lists(
     account: &AccountConfig,
     findings: &mut Findings,
 ) -> Result<(), CliError> {
-    for (kind, client) in setup::list_clients(config, account).map_err(SetupError::from)? {
+    for (kind, client) in
+        setup::list_clients(config, account, &setup::list_resources()).map_err(SetupError::from)?
+    {
         let (name, list, key) = (&account.name, kind.as_str(), kind.url_key());
         match client.list(kind).await {
             Ok(found) if found.entries.is_empty() => {

@@ -32,7 +32,19 @@ impl HistoryError {
             }
             Self::Token => "check ai_token: it is the token of GetCallHistory, not that of the call log",
             Self::OtherCall => "nothing to do unless this lasts; then ask Voicenter",
-            Self::Api(error) => error.advice(),
+            Self::Api(ApiError::RateLimited { .. }) => {
+                "nothing to do; if it lasts, lower ai.requests_per_week"
+            }
+            Self::Api(ApiError::Blocked { .. }) => {
+                "it is tried again; if it lasts, a firewall, a proxy or a gateway refuses this address: check ai.url, and ask whoever runs it"
+            }
+            Self::Api(ApiError::Redirected) => {
+                "set ai.url to the address that it redirects to, if you trust it"
+            }
+            Self::Api(ApiError::NoConnection(_) | ApiError::Transport(_)) => {
+                "check ai.url, the network, and HTTPS_PROXY"
+            }
+            Self::Api(_) => "it is tried again; if it lasts, check ai.url, or ask Voicenter",
         }
     }
 }
@@ -53,6 +65,10 @@ impl Client {
     /// # Errors
     /// If there is no answer about this call.
     pub async fn call_history(&self, call_id: &str) -> Result<Option<AnsweredHistory>, HistoryError> {
+        // These lead elsewhere in a path, however they are written.
+        if matches!(call_id, "." | "..") {
+            return Ok(None);
+        }
         let mut url = self.settings.url.clone();
         // A path segment: whatever stands in a CallID leads nowhere else.
         if let Ok(mut path) = url.path_segments_mut() {

@@ -4,7 +4,8 @@ use chrono::TimeDelta;
 use serde_json::{Value, json};
 use voicenter_simulator::{Record, analysis_of};
 
-use cdr_sync::sync::call_history::HistoryTurn;
+use cdr_sync::store::call_history::CallAsked;
+use cdr_sync::sync::call_history::{HistoryReader, HistoryTurn};
 
 use crate::ai::scene::TABLES;
 use crate::call_history::scene::{AskScene, call};
@@ -144,23 +145,32 @@ async fn requests_are_spread_over_the_week() {
     let mut scene = AskScene::new().await;
     scene.reader.per_week = 7;
     scene.mirrors((0..60).map(|n| call(&format!("{n}"), &scene, hours(7 + 2 * n)))).await;
-    let mut left = 0;
+    let mut asked = Vec::new();
     for _ in 0..28 {
-        // Whatever is left over of the present week is used at once, later a request a day.
+        // What a day has left over may be used at once, later one is asked for each day.
         scene.turns().await;
-        let week = "select requests::bigint from cdr_sync.call_history_week";
-        left = scene.mirror.database.count(week).await;
-        assert!(left <= 7, "{left}");
+        asked.push(scene.histories().asked().len());
         scene.goes_on(hours(6));
     }
-    assert!(left > 0);
-    let asked = scene.histories().asked().len();
-    assert!((7..=14).contains(&asked), "{asked} requests in a week");
-    scene.reader.per_week = 7;
-    assert!(matches!(
-        scene.turn().await,
-        HistoryTurn::NotBefore(_) | HistoryTurn::Analysis | HistoryTurn::None | HistoryTurn::Nothing
-    ));
+    assert!(asked[0] <= 2, "{asked:?}");
+    assert!(asked.windows(5).all(|day| day[4] - day[0] <= 2), "{asked:?}");
+    assert!((6..=9).contains(&asked[27]), "{asked:?}");
+}
+
+#[tokio::test]
+async fn accounts_with_one_token_share_its_ration() {
+    let mut scene = AskScene::new().await;
+    scene.reader.per_week = 1;
+    scene.mirrors([call("a", &scene, hours(7)), call("b", &scene, hours(8))]).await;
+    let now = scene.mirror.now();
+    let start = cdr_sync::store::account::Start::Default(now);
+    scene.mirror.store.open_account("other", &json!({"url": "u"}), start, now).await.unwrap();
+    scene.turns().await;
+    assert_eq!(scene.histories().asked(), ["a"]);
+    let other = HistoryReader { account: "other".to_owned(), ..scene.reader.clone() };
+    assert!(matches!(other.turn(now).await.unwrap(), HistoryTurn::NotBefore(_)));
+    let own_token = HistoryReader { credential: "another".to_owned(), ..other };
+    assert_eq!(own_token.turn(now).await.unwrap(), HistoryTurn::Nothing);
 }
 
 #[tokio::test]
@@ -193,17 +203,23 @@ async fn what_was_forgotten_is_not_asked_for_nor_stored() {
     let now = scene.mirror.now();
     let late = store.next_call_to_ask("main", scene.reader.rules, now).await.unwrap().unwrap();
     assert_eq!(late.call_id, "late");
-    assert!(store.take_history_request("main", "late", 10_000, now).await.unwrap());
+    assert!(store.take_history_request("main", "some-credential", "late", 10_000, now).await.unwrap());
     scene
         .mirror
         .database
         .execute("insert into cdr_sync.forgotten (account, hash) values ('main', cdr_sync.forgotten_hash('call', 'late'))")
         .await;
     let found = cdr_sync::call_history::decode(r#"{"callId":"late","summary":"secret"}"#).unwrap();
-    let asked =
-        cdr_sync::store::call_history::CallAsked::Analysis(Box::new(found.analysis.unwrap()), vec![1; 32]);
+    let asked = CallAsked::Analysis(Box::new(found.analysis.clone().unwrap()), vec![1; 32]);
     store.note_call_asked("main", &late, &asked, now).await.unwrap();
     assert_eq!(scene.lines("select call_id from voicenter_ai.call_ai").await, ["kept"]);
+    // Nothing says which ones they were.
+    assert_eq!(scene.lines("select call_id from cdr_sync.call_history").await, ["kept"]);
+    // Nor is anything stored for an account that was forgotten or renamed meanwhile.
+    scene.mirror.store.rename_account("main", "renamed").await.unwrap();
+    let kept = CallAsked::Analysis(Box::new(found.analysis.unwrap()), vec![2; 32]);
+    store.note_call_asked("main", &late, &kept, now).await.unwrap();
+    assert_eq!(scene.lines("select distinct account from voicenter_ai.call_ai").await, ["renamed"]);
 }
 
 #[tokio::test]
@@ -217,9 +233,7 @@ async fn a_paused_or_forgotten_account_asks_for_nothing() {
     assert_eq!(scene.histories().asked(), ["a"]);
     scene.mirror.store.forget_account("main", true).await.unwrap();
     assert_eq!(scene.turn().await, HistoryTurn::Paused);
-    for table in ["call_history", "call_history_week"] {
-        assert_eq!(scene.mirror.database.count(&format!("select count(*) from cdr_sync.{table}")).await, 0);
-    }
+    assert_eq!(scene.mirror.database.count("select count(*) from cdr_sync.call_history").await, 0);
 }
 
 #[tokio::test]

@@ -25,10 +25,7 @@ async fn analyses_come_beside_the_calls_and_nothing_of_them_is_said() {
     let simulator = standing(options, now).await;
     let scene =
         ProcessScene { database: Database::new().await, simulator, start: now - TimeDelta::days(2), now };
-    for n in 0..3 {
-        let at = now - TimeDelta::hours(8 + n);
-        scene.simulator.world().insert(call_at(&format!("secret-call-{n}"), at), now);
-    }
+    scene.simulator.world().insert(call_at("secret-call-1", now - TimeDelta::hours(8)), now);
     let (page, folder) = (free_address(), Folder::new());
     let log = folder.path().join("log");
     let mut command = scene.command(&["run"]);
@@ -46,13 +43,13 @@ async fn analyses_come_beside_the_calls_and_nothing_of_them_is_said() {
         scene.database.count("select count(to_regclass('voicenter_ai.call_ai'))").await == 1
     })
     .await;
-    until("the calls", async || scene.database.count("select count(*) from voicenter.cdr").await == 3).await;
-    until("the analyses", async || {
-        scene.database.count("select count(*) from voicenter_ai.call_ai where source = 'history'").await == 3
+    until("the calls", async || scene.database.count("select count(*) from voicenter.cdr").await == 1).await;
+    until("the analysis", async || {
+        scene.database.count("select count(*) from voicenter_ai.call_ai where source = 'history'").await == 1
     })
     .await;
     let metrics = reqwest_text(&format!("http://{page}/metrics")).await;
-    let counted = "cdr_sync_ai_requests_total{account=\"default\",outcome=\"analysis\"} 3";
+    let counted = "cdr_sync_ai_requests_total{account=\"default\",outcome=\"analysis\"} 1";
     assert!(metrics.contains(counted), "{metrics}");
     daemon.signal(Signal::SIGTERM);
     assert_eq!(daemon.wait().await.0.code(), Some(0));

@@ -40,6 +40,7 @@ impl AskScene {
         let reader = HistoryReader {
             account: "main".to_owned(),
             client,
+            credential: "some-credential".to_owned(),
             store: mirror.store.clone(),
             rules,
             per_week: 10_000,
@@ -72,7 +73,7 @@ impl AskScene {
     pub async fn turns(&self) {
         loop {
             match self.turn().await {
-                HistoryTurn::Analysis | HistoryTurn::None => {}
+                HistoryTurn::Analysis | HistoryTurn::None | HistoryTurn::Unknown => {}
                 HistoryTurn::Nothing | HistoryTurn::NotBefore(_) => return,
                 turn => panic!("{turn:?}"),
             }

@@ -3,8 +3,9 @@
 use crate::support::database::Database;
 
 /// Keys that do not lead with the account, and why they need not.
-const OTHER_KEYS: [(&str, &str); 7] = [
+const OTHER_KEYS: [(&str, &str); 8] = [
     ("cdr_sync.budget credential", "a credential's budget; several accounts may share it"),
+    ("cdr_sync.call_history_week credential", "a token's ration; several accounts may share it"),
     ("cdr_sync.installation only_one", "one row for the database"),
     ("cdr_sync.migration name", "one row for each migration"),
     ("cdr_sync.replica holder", "the daemons"),
