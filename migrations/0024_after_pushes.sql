@@ -1,0 +1,80 @@
+-- What the joining of pushes left open: agents' talk, and accounts that a program of before renames or forgets.
+set local lock_timeout = '5s';
+
+-- As in 0013, with the talk that the push told of a leg.
+create or replace view voicenter.agent_calls as
+select
+    c.account,
+    c.call_id,
+    a.agent_key,
+    a.nth,
+    a.is_last,
+    a.agent,
+    a.agent_extension,
+    a.started_at,
+    c.day,
+    c.direction,
+    a.queue_name,
+    a.role,
+    a.offered,
+    a.answered,
+    a.ring_seconds,
+    case
+        when not a.answered then 0
+        when a.is_talk_unknown then null
+        -- The customer whom a dialer has reached waits for the agent first.
+        when c.initiated_by = 'dialer' then least(a.talk, a.own_talk)
+        else a.talk
+    end as talk_seconds
+from voicenter.calls c
+cross join lateral (
+    select
+        g.*,
+        row_number() over (order by g.started_at, g.agent_key)::integer as nth,
+        lead(g.agent_key) over (order by g.started_at, g.agent_key) is null as is_last,
+        case when g.has_agent_leg then g.has_own_agent and c.answered or g.is_answered_there else g.is_answered end as answered
+    from (
+        select
+            l.agent_key,
+            min(l.started_at) as started_at,
+            coalesce((array_agg(l.agent) filter (where l.names_agent))[1], (array_agg(l.agent))[1]) as agent,
+            (array_agg(l.agent_extension) filter (where l.agent_extension is not null))[1] as agent_extension,
+            (array_agg(l.queue_name) filter (where l.queue_name is not null))[1] as queue_name,
+            case
+                when bool_or(l.kind in (4, 9, 10) and not l.is_passed_on) then 'caller'
+                when bool_and(l.is_passed_on) then 'transferred_to'
+                else 'called'
+            end as role,
+            bool_or(l.kind not in (4, 9, 10, 15)) as offered,
+            bool_or(l.is_own_agent) as has_agent_leg,
+            bool_or(l.has_own_agent) as has_own_agent,
+            bool_or(l.is_answered) as is_answered,
+            bool_or(l.is_answered and l.kind not in (10, 15)) as is_answered_there,
+            bool_or(l.is_answered and l.is_queued and l.vendor_talk_seconds is null) as is_talk_unknown,
+            least(sum(l.ring_seconds::bigint) filter (where l.kind <> 15), 2147483647)::integer as ring_seconds,
+            least(sum(l.talked::bigint) filter (where l.is_answered), 2147483647)::integer as talk,
+            least(sum(l.talked::bigint) filter (where l.has_own_agent), 2147483647)::integer as own_talk
+        -- In the order of time; an aggregate with an order of its own would sort once more.
+        from (
+            select l.type, l.started_at, l.agent_key, l.agent, l.agent_extension, l.names_agent, l.queue_name, l.is_queued,
+                l.is_own_agent, l.has_own_agent, l.ring_seconds, l.vendor_talk_seconds,
+                coalesce(l.vendor_talk_seconds, l.duration_seconds) as talked, coalesce(l.kind, 0) as kind,
+                -- A menu that a click called is no person.
+                l.is_answered and coalesce(l.kind, 0) not in (17, 18) as is_answered,
+                l.is_transfer or m.is_continuation as is_passed_on
+            from (
+                select c.call_id, false as is_continuation
+                union all
+                select x.call_id, true from cdr_sync.transfer x where x.account = c.account and x.root_call_id = c.call_id
+            ) m
+            cross join lateral (
+                select * from cdr_sync.leg l where l.account = c.account and l.call_id = m.call_id and l.agent_key is not null
+                offset 0
+            ) l
+            order by l.agent_key, l.started_at, l.type
+        ) l
+        group by l.agent_key
+    ) g
+    offset 0
+) a;
+comment on column voicenter.agent_calls.talk_seconds is 'How long was talked in these legs, added up where answered: actualCallDuration where a notification (push) told it, else Duration. For a dialer''s call at most that of the agent''s leg; 0 when not answered; null when answered in a queue without a notification, whose Duration includes the waiting.';
