@@ -78,3 +78,84 @@ cross join lateral (
     offset 0
 ) a;
 comment on column voicenter.agent_calls.talk_seconds is 'How long was talked in these legs, added up where answered: actualCallDuration where a notification (push) told it, else Duration. For a dialer''s call at most that of the agent''s leg; 0 when not answered; null when answered in a queue without a notification, whose Duration includes the waiting.';
+
+-- Analyses under another key. Whoever may not use their schema has stored none: syncing needs no right there.
+create function cdr_sync.may_write_analyses() returns boolean language sql stable as $$
+select count(*) filter (
+    where has_table_privilege(c.oid, 'select') and has_table_privilege(c.oid, 'insert')
+        and has_table_privilege(c.oid, 'update') and has_table_privilege(c.oid, 'delete')
+) = 5
+from pg_catalog.pg_class c
+join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+where n.nspname = 'voicenter_ai' and has_schema_privilege(n.oid, 'usage')
+    and c.relname in ('call_ai', 'call_ai_part', 'call_ai_answer', 'call_ai_sentence', 'call_transcript')
+$$;
+comment on function cdr_sync.may_write_analyses is 'Whether this role may change what is in voicenter_ai.';
+
+create function cdr_sync.move_analysis(from_account text, of_call text, from_type text, to_account text, to_type text) returns void
+language plpgsql as $$
+declare
+    newer text[];
+begin
+    if (from_account, from_type) = (to_account, to_type) or not cdr_sync.may_write_analyses() then
+        return;
+    end if;
+    delete from voicenter_ai.call_ai_part t
+    using voicenter_ai.call_ai_part f
+    where t.account = to_account and t.call_id = of_call and t.type = to_type
+        and f.account = from_account and f.call_id = of_call and f.type = from_type and f.part = t.part
+        and (t.source = 'push', t.received_at, t.body_sha256) < (f.source = 'push', f.received_at, f.body_sha256);
+    with moved as (
+        update voicenter_ai.call_ai_part f
+        set account = to_account, type = to_type
+        where f.account = from_account and f.call_id = of_call and f.type = from_type
+            and not exists (
+                select from voicenter_ai.call_ai_part t
+                where t.account = to_account and t.call_id = of_call and t.type = to_type and t.part = f.part
+            )
+        returning f.part
+    )
+    select coalesce(array_agg(m.part), '{}') into newer from moved m;
+    delete from voicenter_ai.call_ai_part where account = from_account and call_id = of_call and type = from_type;
+
+    delete from voicenter_ai.call_ai_answer
+    where account = to_account and call_id = of_call and type = to_type and part = any (newer);
+    delete from voicenter_ai.call_ai_answer
+    where account = from_account and call_id = of_call and type = from_type and part <> all (newer);
+    update voicenter_ai.call_ai_answer set account = to_account, type = to_type
+    where account = from_account and call_id = of_call and type = from_type;
+    delete from voicenter_ai.call_ai_sentence
+    where account = to_account and call_id = of_call and type = to_type and 'sentences' = any (newer);
+    delete from voicenter_ai.call_ai_sentence
+    where account = from_account and call_id = of_call and type = from_type and 'sentences' <> all (newer);
+    update voicenter_ai.call_ai_sentence set account = to_account, type = to_type
+    where account = from_account and call_id = of_call and type = from_type;
+    delete from voicenter_ai.call_transcript
+    where account = to_account and call_id = of_call and type = to_type and 'transcript' = any (newer);
+    delete from voicenter_ai.call_transcript
+    where account = from_account and call_id = of_call and type = from_type and 'transcript' <> all (newer);
+    update voicenter_ai.call_transcript set account = to_account, type = to_type
+    where account = from_account and call_id = of_call and type = from_type;
+
+    insert into voicenter_ai.call_ai as t (account, call_id, type, summary, caller_name, callee_name, personality, extra,
+        source, received_at, body_sha256, first_received_at)
+    select to_account, f.call_id, to_type, f.summary, f.caller_name, f.callee_name, f.personality, f.extra,
+        f.source, f.received_at, f.body_sha256, f.first_received_at
+    from voicenter_ai.call_ai f
+    where f.account = from_account and f.call_id = of_call and f.type = from_type
+    on conflict (account, call_id, type) do update
+    set summary = case when 'summary' = any (newer) then excluded.summary else t.summary end,
+        caller_name = case when 'participants' = any (newer) then excluded.caller_name else t.caller_name end,
+        callee_name = case when 'participants' = any (newer) then excluded.callee_name else t.callee_name end,
+        personality = case when 'participants' = any (newer) then excluded.personality else t.personality end,
+        extra = case when 'extra' = any (newer) then excluded.extra else t.extra end,
+        source = case when excluded.received_at > t.received_at then excluded.source else t.source end,
+        body_sha256 = case when excluded.received_at > t.received_at then excluded.body_sha256 else t.body_sha256 end,
+        received_at = greatest(excluded.received_at, t.received_at),
+        first_received_at = least(excluded.first_received_at, t.first_received_at);
+    delete from voicenter_ai.call_ai where account = from_account and call_id = of_call and type = from_type;
+end
+$$;
+comment on function cdr_sync.move_analysis is 'Gives the analysis of a call another account or type. Where there is one already, the newer counts of each part, as where they are stored.';
+-- Planned each time: what was planned while a table was empty would read all of it later.
+alter function cdr_sync.move_analysis set plan_cache_mode = force_custom_plan;

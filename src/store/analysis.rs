@@ -165,32 +165,23 @@ pub(crate) async fn store_analyses(
     Ok(count)
 }
 
-/// Gives the analysis of a record the type that the record turned out to have, unless that has one of its own.
+/// Gives the analysis of a record the type that the record turned out to have. Of one that has that type already the newer
+/// parts count.
 pub(super) async fn give_type(
     conn: &mut PgConnection,
     account: &str,
     key: &RecordKey,
     call_type: &str,
 ) -> Result<(), StoreError> {
-    for statement in GIVE_TYPE {
-        sql(statement).bind(account).bind(&key.0).bind(&key.1).bind(call_type).execute(&mut *conn).await?;
-    }
+    sql("select cdr_sync.move_analysis($1, $2, $3, $1, $4)")
+        .bind(account)
+        .bind(&key.0)
+        .bind(&key.1)
+        .bind(call_type)
+        .execute(conn)
+        .await?;
     Ok(())
 }
-
-/// The last decides for all of them, so it is the last to change.
-const GIVE_TYPE: [&str; 5] = [
-    "update voicenter_ai.call_ai_part t set type = $4 where t.account = $1 and t.call_id = $2 and t.type = $3
-     and not exists (select from voicenter_ai.call_ai a where a.account = $1 and a.call_id = $2 and a.type = $4)",
-    "update voicenter_ai.call_ai_answer t set type = $4 where t.account = $1 and t.call_id = $2 and t.type = $3
-     and not exists (select from voicenter_ai.call_ai a where a.account = $1 and a.call_id = $2 and a.type = $4)",
-    "update voicenter_ai.call_ai_sentence t set type = $4 where t.account = $1 and t.call_id = $2 and t.type = $3
-     and not exists (select from voicenter_ai.call_ai a where a.account = $1 and a.call_id = $2 and a.type = $4)",
-    "update voicenter_ai.call_transcript t set type = $4 where t.account = $1 and t.call_id = $2 and t.type = $3
-     and not exists (select from voicenter_ai.call_ai a where a.account = $1 and a.call_id = $2 and a.type = $4)",
-    "update voicenter_ai.call_ai t set type = $4 where t.account = $1 and t.call_id = $2 and t.type = $3
-     and not exists (select from voicenter_ai.call_ai a where a.account = $1 and a.call_id = $2 and a.type = $4)",
-];
 
 /// What AI makes of some calls, `$2`. The first two are counted when it is forgotten.
 pub(super) const DELETE: [&str; 5] = [
