@@ -159,3 +159,122 @@ $$;
 comment on function cdr_sync.move_analysis is 'Gives the analysis of a call another account or type. Where there is one already, the newer counts of each part, as where they are stored.';
 -- Planned each time: what was planned while a table was empty would read all of it later.
 alter function cdr_sync.move_analysis set plan_cache_mode = force_custom_plan;
+
+create function cdr_sync.move_analyses(from_account text, to_account text) returns void language plpgsql as $$
+declare
+    one record;
+begin
+    if from_account = to_account or not cdr_sync.may_write_analyses() then
+        return;
+    end if;
+    for one in
+        select f.call_id, f.type
+        from voicenter_ai.call_ai f
+        where f.account = from_account
+            and exists (select from voicenter_ai.call_ai t where t.account = to_account and t.call_id = f.call_id and t.type = f.type)
+    loop
+        perform cdr_sync.move_analysis(from_account, one.call_id, one.type, to_account, one.type);
+    end loop;
+    update voicenter_ai.call_ai_part set account = to_account where account = from_account;
+    update voicenter_ai.call_ai_answer set account = to_account where account = from_account;
+    update voicenter_ai.call_ai_sentence set account = to_account where account = from_account;
+    update voicenter_ai.call_transcript set account = to_account where account = from_account;
+    update voicenter_ai.call_ai set account = to_account where account = from_account;
+end
+$$;
+comment on function cdr_sync.move_analyses is 'Gives all analyses of an account another account.';
+alter function cdr_sync.move_analyses set plan_cache_mode = force_custom_plan;
+
+-- A program of before renames and forgets accounts without knowing of what 0020 to 0023 keep of them.
+create function cdr_sync.follow_account_in_pushes() returns trigger
+language plpgsql security definer set search_path = pg_catalog as $$
+begin
+    delete from voicenter.cdr_push o
+    where o.account = old.name
+        and exists (
+            select from voicenter.cdr_push n where n.account = new.name and n.call_id = o.call_id and n.type = o.type
+        );
+    update voicenter.cdr_push set account = new.name where account = old.name;
+    delete from cdr_sync.push_uptime o
+    where o.account = old.name
+        and exists (select from cdr_sync.push_uptime n where n.account = new.name and n.from_at = o.from_at);
+    update cdr_sync.push_uptime set account = new.name where account = old.name;
+    -- Where the owner of the tables has no right there, whoever renames does it.
+    perform cdr_sync.move_analyses(old.name, new.name);
+    return null;
+end
+$$;
+comment on function cdr_sync.follow_account_in_pushes is 'Renames an account in what is made of its notifications.';
+create trigger follow_account_in_pushes after update on cdr_sync.account
+    for each row when (old.name <> new.name) execute function cdr_sync.follow_account_in_pushes();
+
+-- At the end of the transaction: whoever stores a notification waits from here on, and then finds what is forgotten. It stays
+-- forgotten under the old name as well: a receiver that still has that name may store notifications under it.
+create function cdr_sync.follow_account_in_inbox() returns trigger
+language plpgsql security definer set search_path = pg_catalog as $$
+begin
+    perform pg_advisory_xact_lock(1667527265, hashtext(new.name));
+    insert into cdr_sync.forgotten (account, hash, forgotten_at)
+    select new.name, f.hash, f.forgotten_at from cdr_sync.forgotten f where f.account = old.name
+    on conflict do nothing;
+    -- The same body may have come under both names.
+    delete from cdr_sync.push o
+    where o.account = old.name
+        and exists (select from cdr_sync.push n where n.account = new.name and n.body_sha256 = o.body_sha256);
+    update cdr_sync.push set account = new.name where account = old.name;
+    return null;
+end
+$$;
+comment on function cdr_sync.follow_account_in_inbox is 'Renames an account in its notifications, and lets what it has forgotten stay so.';
+create constraint trigger follow_account_in_inbox after update on cdr_sync.account
+    deferrable initially deferred
+    for each row when (old.name <> new.name) execute function cdr_sync.follow_account_in_inbox();
+
+create function cdr_sync.follow_account_in_reference() returns trigger
+language plpgsql security definer set search_path = pg_catalog as $$
+begin
+    delete from cdr_sync.reference_list where account = new.name;
+    update cdr_sync.reference_list set account = new.name where account = old.name;
+    update voicenter.extension set account = new.name where account = old.name;
+    update voicenter.queue set account = new.name where account = old.name;
+    return null;
+end
+$$;
+comment on function cdr_sync.follow_account_in_reference is 'Renames an account in its reference data.';
+create trigger follow_account_in_reference after update on cdr_sync.account
+    for each row when (old.name <> new.name) execute function cdr_sync.follow_account_in_reference();
+
+create function cdr_sync.forget_ledger_of_account() returns trigger
+language plpgsql security definer set search_path = pg_catalog as $$
+begin
+    delete from cdr_sync.push where account = old.name;
+    delete from cdr_sync.push_uptime where account = old.name;
+    delete from cdr_sync.reference_list where account = old.name;
+    return null;
+end
+$$;
+comment on function cdr_sync.forget_ledger_of_account is 'Deletes the notifications of a forgotten account, and what is known of its lists.';
+create trigger forget_ledger_of_account after delete on cdr_sync.account
+    for each row execute function cdr_sync.forget_ledger_of_account();
+
+create or replace function cdr_sync.forget_account() returns trigger language plpgsql security definer set search_path = pg_catalog as $$
+begin
+    delete from voicenter.queue_15min where account = old.account;
+    delete from voicenter.queue_1day where account = old.account;
+    delete from voicenter.agent_15min where account = old.account;
+    delete from voicenter.agent_1day where account = old.account;
+    delete from voicenter.cdr_push where account = old.account;
+    delete from voicenter.extension where account = old.account;
+    delete from voicenter.queue where account = old.account;
+    delete from cdr_sync.number where account = old.account;
+    if cdr_sync.may_write_analyses() then
+        delete from voicenter_ai.call_ai_part where account = old.account;
+        delete from voicenter_ai.call_ai_answer where account = old.account;
+        delete from voicenter_ai.call_ai_sentence where account = old.account;
+        delete from voicenter_ai.call_transcript where account = old.account;
+        delete from voicenter_ai.call_ai where account = old.account;
+    end if;
+    return null;
+end
+$$;
+comment on function cdr_sync.forget_account is 'Deletes what is counted, spelt, pushed and listed for an account whose calls are deleted.';
