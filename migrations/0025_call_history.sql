@@ -1,7 +1,7 @@
 -- Analyses of calls whose notification was missed are asked for one by one (GetCallHistory). Requests are rationed by the week.
 
 create table cdr_sync.call_history (
-    account  text        not null,
+    account  text        not null references cdr_sync.account (name) on update cascade on delete cascade,
     call_id  text        not null,
     asked_at timestamptz not null,
     times    integer     not null,

@@ -271,14 +271,17 @@ tx.commit().await?;
         .await
     }
 
-    /// Renames an account in all tables. Fails with [`StoreError::Data`] if the new name is in use.
+    /// Renames an account in all tables. Fails with [`StoreError::Data`] if the new name is in use. Notifications may have come
+    /// under both names all the same, and what is made of them: then that of the new name counts, of an analysis the newer parts.
     pub async fn rename_account(&self, old: &str, new: &str) -> Result<(), StoreError> {
         self.at_length(async |mut tx| {
             sql("select from cdr_sync.cursor where account = $1 for update")
                 .bind(old)
                 .execute(&mut *tx)
                 .await?;
-            pushed::lock_waiting(&mut tx, old).await?;
+            for name in [old, new] {
+                pushed::lock_waiting(&mut tx, name).await?;
+            }
             let renamed = sql("update cdr_sync.account set name = $2 where name = $1")
                 .bind(old)
                 .bind(new)
@@ -363,9 +366,9 @@ pub(super) async fn statuses(conn: &mut PgConnection) -> Result<Vec<AccountStatu
 }
 
 // `cdr_sync.lacking`, `twin`, `day`, `unscoped`, `settling`, `late_hour`, `hour_count` and `lateness` follow
-// `cdr_sync.account`, here and when an account is forgotten; what is made of its rows, its opening hours and numbers, here
-// (cdr_sync.follow_account, follow_account_in_opening_hours, follow_account_in_numbers).
-const RENAME: [&str; 30] = [
+// `cdr_sync.account`, here and when an account is forgotten; what is made of its rows, its opening hours, numbers, notifications
+// and lists, here (the functions cdr_sync.follow_account…).
+const RENAME: [&str; 13] = [
     "update cdr_sync.cursor set account = $2, fence = fence + 1 where account = $1",
     "update cdr_sync.coverage set account = $2 where account = $1",
     "update cdr_sync.window_read set account = $2 where account = $1",
@@ -378,37 +381,13 @@ const RENAME: [&str; 30] = [
     "update cdr_sync.request set account = $2 where account = $1",
     // Its trouble is noted again under the new name.
     "delete from cdr_sync.notice where account in ($1, $2)",
-    // The same body may have come under both names.
-    "delete from cdr_sync.push o where o.account = $1
-         and exists (select from cdr_sync.push n where n.account = $2 and n.body_sha256 = o.body_sha256)",
-    "update cdr_sync.push set account = $2 where account = $1",
-    "delete from voicenter.cdr_push o where o.account = $1
-         and exists (select from voicenter.cdr_push n where (n.account, n.call_id, n.type) = ($2, o.call_id, o.type))",
-    "update voicenter.cdr_push set account = $2 where account = $1",
-    "delete from cdr_sync.push_uptime o where o.account = $1
-         and exists (select from cdr_sync.push_uptime n where (n.account, n.from_at) = ($2, o.from_at))",
-    "update cdr_sync.push_uptime set account = $2 where account = $1",
-    // Something may have been forgotten under both names.
-    "insert into cdr_sync.forgotten (account, hash, forgotten_at)
-     select $2, f.hash, f.forgotten_at from cdr_sync.forgotten f where f.account = $1
-     on conflict do nothing",
-    "delete from cdr_sync.forgotten where account = $1 and $2 <> $1",
-    "update voicenter_ai.call_ai_part set account = $2 where account = $1",
-    "update voicenter_ai.call_ai_answer set account = $2 where account = $1",
-    "update voicenter_ai.call_ai_sentence set account = $2 where account = $1",
-    "update voicenter_ai.call_transcript set account = $2 where account = $1",
-    "update voicenter_ai.call_ai set account = $2 where account = $1",
-    "update cdr_sync.reference_list set account = $2 where account = $1",
-    "delete from cdr_sync.call_history n using cdr_sync.call_history o
-     where n.account = $2 and o.account = $1 and o.call_id = n.call_id and $2 <> $1",
-    "update cdr_sync.call_history set account = $2 where account = $1",
-    "update voicenter.extension set account = $2 where account = $1",
-    "update voicenter.queue set account = $2 where account = $1",
+    // The owner of the tables may have no right in that schema.
+    "select cdr_sync.move_analyses($1, $2)",
     "update voicenter.cdr_history set account = $2 where account = $1",
     "update voicenter.cdr set account = $2 where account = $1",
 ];
 
-const FORGET: [&str; 14] = [
+const FORGET: [&str; 13] = [
     "delete from cdr_sync.cursor where account = $1",
     "delete from cdr_sync.coverage where account = $1",
     "delete from cdr_sync.window_read where account = $1",
@@ -422,7 +401,6 @@ const FORGET: [&str; 14] = [
     "delete from cdr_sync.push where account = $1",
     "delete from cdr_sync.push_uptime where account = $1",
     "delete from cdr_sync.reference_list where account = $1",
-    "delete from cdr_sync.call_history where account = $1",
 ];
 
 // What is made of an account's rows goes with them, and what an operator wrote for it. What was forgotten on demand stays so

@@ -164,32 +164,58 @@ pub(crate) async fn store_analyses(
     Ok(count)
 }
 
-/// Gives the analysis of a record the type that the record turned out to have, unless that has one of its own.
+const INCOMING: &str = "
+select k.nth
+from unnest($2::text[], $3::text[]) with ordinality k (call_id, type, nth)
+where 'incoming' = coalesce(
+    (select lower(btrim(p.direction)) from voicenter.cdr_push p
+     where p.account = (select $1) and p.call_id = k.call_id and p.type = k.type),
+    (select l.direction from cdr_sync.leg l where l.account = (select $1) and l.call_id = k.call_id and l.type = k.type))";
+
+/// Which calls are incoming is known from other notifications of them, or from the pull, where this one does not say so.
+pub(super) async fn find_incoming(
+    conn: &mut PgConnection,
+    account: &str,
+    received: &mut [ReceivedAnalysis],
+) -> Result<(), StoreError> {
+    let mut unclear: Vec<&mut ReceivedAnalysis> =
+        received.iter_mut().filter(|one| !one.is_incoming && one.analysis.transcript.is_some()).collect();
+    if unclear.is_empty() {
+        return Ok(());
+    }
+    let call_ids: Vec<&str> = unclear.iter().map(|one| one.call_id.as_str()).collect();
+    let types: Vec<&str> = unclear.iter().map(|one| one.call_type.as_str()).collect();
+    let incoming: BTreeSet<i64> = sql_value(INCOMING)
+        .bind(account)
+        .bind(call_ids)
+        .bind(types)
+        .fetch_all(conn)
+        .await?
+        .into_iter()
+        .collect();
+    for (one, nth) in unclear.iter_mut().zip(1..) {
+        one.is_incoming = incoming.contains(&nth);
+    }
+    Ok(())
+}
+
+/// Gives the analysis of a record the type that the record turned out to have. Of one that has that type already the newer
+/// parts count.
 pub(super) async fn give_type(
     conn: &mut PgConnection,
     account: &str,
     key: &RecordKey,
     call_type: &str,
 ) -> Result<(), StoreError> {
-    for statement in GIVE_TYPE {
-        sql(statement).bind(account).bind(&key.0).bind(&key.1).bind(call_type).execute(&mut *conn).await?;
-    }
+    sql("select cdr_sync.move_analysis($1, $2, $3, $1, $4)")
+        .bind(account)
+        .bind(&key.0)
+        .bind(&key.1)
+        .bind(call_type)
+        .execute(conn)
+        .await?;
     Ok(())
 }
-
-/// The last decides for all of them, so it is the last to change.
-const GIVE_TYPE: [&str; 5] = [
-    "update voicenter_ai.call_ai_part t set type = $4 where t.account = $1 and t.call_id = $2 and t.type = $3
-     and not exists (select from voicenter_ai.call_ai a where a.account = $1 and a.call_id = $2 and a.type = $4)",
-    "update voicenter_ai.call_ai_answer t set type = $4 where t.account = $1 and t.call_id = $2 and t.type = $3
-     and not exists (select from voicenter_ai.call_ai a where a.account = $1 and a.call_id = $2 and a.type = $4)",
-    "update voicenter_ai.call_ai_sentence t set type = $4 where t.account = $1 and t.call_id = $2 and t.type = $3
-     and not exists (select from voicenter_ai.call_ai a where a.account = $1 and a.call_id = $2 and a.type = $4)",
-    "update voicenter_ai.call_transcript t set type = $4 where t.account = $1 and t.call_id = $2 and t.type = $3
-     and not exists (select from voicenter_ai.call_ai a where a.account = $1 and a.call_id = $2 and a.type = $4)",
-    "update voicenter_ai.call_ai t set type = $4 where t.account = $1 and t.call_id = $2 and t.type = $3
-     and not exists (select from voicenter_ai.call_ai a where a.account = $1 and a.call_id = $2 and a.type = $4)",
-];
 
 /// What AI makes of some calls, `$2`. The first two are counted when it is forgotten.
 pub(super) const DELETE: [&str; 5] = [

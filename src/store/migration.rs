@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 use super::{Store, StoreError, Tx, sql_as, sql_value};
 
 /// The migrations of this program, in order. One that was released is never edited.
-const MIGRATIONS: [(&str, &str); 24] = [
+const MIGRATIONS: [(&str, &str); 25] = [
     ("0001_schema", include_str!("../../migrations/0001_schema.sql")),
     ("0002_readers", include_str!("../../migrations/0002_readers.sql")),
     ("0003_coverage_lacking", include_str!("../../migrations/0003_coverage_lacking.sql")),
@@ -34,6 +34,7 @@ const MIGRATIONS: [(&str, &str); 24] = [
     ("0021_push_join", include_str!("../../migrations/0021_push_join.sql")),
     ("0022_ai", include_str!("../../migrations/0022_ai.sql")),
     ("0023_reference", include_str!("../../migrations/0023_reference.sql")),
+    ("0024_after_pushes", include_str!("../../migrations/0024_after_pushes.sql")),
     ("0025_call_history", include_str!("../../migrations/0025_call_history.sql")),
 ];
 

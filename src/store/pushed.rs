@@ -173,6 +173,7 @@ impl Store {
                 let named = (analysis.call_id.clone(), std::mem::take(&mut analysis.call_type));
                 joined.type_of(&named).clone_into(&mut analysis.call_type);
             }
+            analysis::find_incoming(&mut tx, account, &mut analyses).await?;
             analysis::store_analyses(&mut tx, account, &analyses).await?;
             tx.commit().await?;
             Ok(Some(joined))

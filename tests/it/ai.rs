@@ -5,3 +5,4 @@ mod analyses;
 mod forget;
 mod rights;
 pub mod scene;
+mod types;

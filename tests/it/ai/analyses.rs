@@ -142,6 +142,49 @@ async fn who_speaks_is_claimed_for_incoming_calls_only() {
 }
 
 #[tokio::test]
+async fn a_notification_that_does_not_say_that_the_call_was_incoming_is_helped_by_what_is_known() {
+    let scene = AiScene::new().await;
+    // Of another notification, in a batch of its own or in the same one; of the pull; of both, which differ; of nobody.
+    for (call_id, direction) in [("1-before", "INCOMING"), ("4-both", "outgoing")] {
+        let known = json!({ "ivruniqueid": call_id, "type": "Queue", "direction": direction });
+        scene.receive(at(0), &known).await;
+    }
+    scene.apply().await;
+    scene
+        .database
+        .execute(
+            "insert into voicenter.cdr (account, call_id, type, started_at, first_seen_at, updated_at)
+             select 'default', c.call_id, c.type, now(), now(), now()
+             from (values ('3-pulled', 'Queue'), ('4-both', 'Queue'), ('5-placed', 'Extension Outgoing')) c (call_id, type)",
+        )
+        .await;
+    scene
+        .receive(at(1), &json!({ "ivruniqueid": "2-beside", "type": "Queue", "direction": "incoming" }))
+        .await;
+    for call_id in ["1-before", "2-beside", "3-pulled", "4-both", "5-placed", "6-unknown"] {
+        let mut body = push(call_id, said(&["a"]));
+        body.as_object_mut().unwrap().remove("direction");
+        // The pull may know the type as well.
+        if call_id > "3" {
+            body.as_object_mut().unwrap().remove("type");
+        }
+        scene.receive(at(2), &body).await;
+    }
+    scene.apply().await;
+    assert_eq!(
+        scene.transcript().await,
+        [
+            "1-before 1 agent a",
+            "2-beside 1 agent a",
+            "3-pulled 1 agent a",
+            "4-both 1 a",
+            "5-placed 1 a",
+            "6-unknown 1 a"
+        ]
+    );
+}
+
+#[tokio::test]
 async fn what_postgresql_cannot_hold_is_replaced_and_the_rest_of_the_batch_is_stored() {
     let scene = AiScene::new().await;
     let huge = "9".repeat(200_000);

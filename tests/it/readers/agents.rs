@@ -109,9 +109,67 @@ async fn in_a_call_of_two_legs_the_agents_own_is_no_answer_of_the_customer() {
     assert_eq!(scene.row(named).await, json!({"as_in_calls": true}));
 }
 
+/// What notifications say of legs of some calls.
+fn told(call_ids: &str, kind: &str, talk_seconds: u32) -> String {
+    format!(
+        "insert into voicenter.cdr_push (account, call_id, type, time_base, talk_seconds, shared, extra, first_received_at, last_received_at,
+             versions, older, state, confirmed_at)
+         select 'a', c.call_id, '{kind}', 'unknown', {talk_seconds}, '{{}}', '{{}}', now(), now(), 1, '{{}}', 'confirmed', now()
+         from ({call_ids}) c (call_id);"
+    )
+}
+
+#[tokio::test]
+async fn talk_that_a_notification_told_counts_before_the_length_of_the_leg() {
+    let mut scene = ReaderScene::of(json!([
+        with(leg("1-queued", "Queue", 0, "1"), json!({"queue_name": "Q"})),
+        // The other leg of the queue has no notification.
+        with(leg("2-twice", "Queue", 0, "1"), json!({"queue_name": "Q"})),
+        with(leg("2-twice", "Queue again", 1, "1"), json!({"queue_name": "R"})),
+        leg("3-direct", "Incoming Call", 0, "1"),
+        leg("4-dialer", "ProductiveCall leg1", 0, "1"),
+        leg("4-dialer", "ProductiveCall leg2", 0, "1"),
+        // Longer than the leg: it contradicts it.
+        leg("5-long", "Incoming Call", 0, "1"),
+        with(leg("6-missed", "Queue", 0, "1"), json!({"dial_status": "NOANSWER"})),
+        leg("7-attended", "Attended CDR leg1", 0, "2"),
+        leg("7-attended", "Attended CDR leg2", 1, "2"),
+    ]))
+    .await;
+    let talk = "select call_id, talk_seconds from voicenter.agent_calls where account = 'a' order by call_id";
+    let talks = |seconds: [Option<u32>; 7]| -> Value {
+        let calls = ["1-queued", "2-twice", "3-direct", "4-dialer", "5-long", "6-missed", "7-attended"]
+            .iter()
+            .zip(seconds);
+        calls.map(|(call_id, seconds)| json!({"call_id": call_id, "talk_seconds": seconds})).collect()
+    };
+    let by_pull = talks([None, None, Some(60), Some(60), Some(60), Some(0), Some(120)]);
+    assert_eq!(scene.rows(talk).await, by_pull);
+    let pushed = [
+        told("values ('1-queued')", "Queue", 25),
+        told("values ('2-twice')", "Queue", 25),
+        told("values ('3-direct')", "Incoming Call", 50),
+        told("values ('4-dialer')", "ProductiveCall leg1", 45),
+        told("values ('5-long')", "Incoming Call", 99),
+        told("values ('6-missed')", "Queue", 25),
+        told("values ('7-attended')", "Attended CDR leg2", 33),
+    ];
+    scene.run(&pushed.concat()).await;
+    let by_both = talks([Some(25), None, Some(50), Some(45), Some(60), Some(0), Some(93)]);
+    assert_eq!(scene.rows(talk).await, by_both);
+    // As in calls, wherever one agent had one leg.
+    let calls = "select c.call_id, c.talk_seconds = a.talk_seconds as as_in_calls
+                 from voicenter.calls c join voicenter.agent_calls a on a.account = c.account and a.call_id = c.call_id
+                 where c.call_id in ('1-queued', '3-direct', '4-dialer')";
+    let same = scene.rows(calls).await;
+    assert!(same.as_array().unwrap().iter().all(|call| call["as_in_calls"] == json!(true)), "{same}");
+}
+
 #[tokio::test]
 async fn no_other_calls_are_read_than_those_asked_for() {
     let mut scene = ReaderScene::of(json!([leg("1", "Incoming Call", 0, "1")])).await;
+    let many = told("select n::text from generate_series(1, 3000) n", "Queue", 1);
+    scene.run(&(many + "analyze voicenter.cdr_push")).await;
     for (asked, conditions) in [
         ("call_id = '1'", ["account = 'a'::text", "call_id = '1'::text"]),
         (
@@ -132,5 +190,7 @@ async fn no_other_calls_are_read_than_those_asked_for() {
             "{plan}"
         );
         assert!(legs.contains("account = c.account") && legs.contains("(call_id = "), "{plan}");
+        // And for each leg what was pushed of it, by its key.
+        assert!(legs.contains("Index Scan using cdr_push_pkey on cdr_push n"), "{plan}");
     }
 }

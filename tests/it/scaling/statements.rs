@@ -26,10 +26,12 @@ const TELLING: &str = "what people are told of, a few small rows of accounts in 
 const LEADING: &str = "who leads, one small row for each account";
 
 /// What is not bound to one account, and why: the file or function, a part of the statement, the reason.
-const OF_ALL_ACCOUNTS: [(&str, &str, &str); 35] = [
+const OF_ALL_ACCOUNTS: [(&str, &str, &str); 37] = [
     ("store/account.rs", "coalesce(m.suspicious, 0)", ALL),
     ("store/account.rs", "delete from cdr_sync.lease where account in ($1, $2)", "renames an account"),
     ("store/account.rs", "delete from cdr_sync.notice where account in ($1, $2)", "renames an account"),
+    ("move_analysis", "where f.account = from_account", "renames an account, or moves within one"),
+    ("move_analyses", "where f.account = from_account", "renames an account"),
     ("store/calls.rs", "from voicenter.sync_state where not calls_current", ALL),
     ("store/coverage.rs", "select account, span, tier", ALL),
     ("store/coverage.rs", "select account, span, fields", ALL),

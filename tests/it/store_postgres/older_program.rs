@@ -276,3 +276,68 @@ async fn a_ledger_that_kept_the_fields_in_coverage_is_taken_over() {
     );
     assert_eq!(lacking.await, ["main 02:00 03:00 {UserId,UserName}", "other 01:00 02:00 {DateEpoch}"]);
 }
+
+/// What 0020 to 0023 keep of an account.
+const KEPT_OF_PUSHES: &str = "
+    insert into cdr_sync.push (account, body_sha256, received_at, last_received_at, raw, state)
+        values ('main', sha256('x'), now(), now(), 'x', 'applied');
+    insert into cdr_sync.push_uptime values ('main', now(), now());
+    insert into cdr_sync.forgotten values ('main', sha256('y'), now());
+    insert into voicenter.cdr_push (account, call_id, type, time_base, shared, extra, first_received_at, last_received_at, versions, older, state)
+        values ('main', '1', '', 'unknown', '{}', '{}', now(), now(), 1, '{}', 'provisional');
+    insert into voicenter_ai.call_ai (account, call_id, source, received_at, first_received_at) values ('main', '1', 'push', now(), now());
+    insert into voicenter_ai.call_ai_part values ('main', '1', '', 'extra', 'push', now(), 'x');
+    insert into voicenter_ai.call_ai_answer (account, call_id, part, position) values ('main', '1', 'insights', 1);
+    insert into voicenter_ai.call_ai_sentence (account, call_id, position) values ('main', '1', 1);
+    insert into voicenter_ai.call_transcript (account, call_id, position) values ('main', '1', 1);
+    insert into voicenter.extension (account, extension, valid_from) values ('main', 'SIP1', now());
+    insert into voicenter.queue (account, queue_id, valid_from) values ('main', '1', now());
+    insert into cdr_sync.reference_list (account, list) values ('main', 'queues');
+    insert into cdr_sync.reporting (account) values ('main') on conflict do nothing";
+
+/// Which of these tables have a row of an account.
+async fn with_rows(scene: &StoreScene, account: &str) -> Vec<String> {
+    let tables = "cdr_sync.push cdr_sync.push_uptime cdr_sync.reference_list voicenter.cdr_push voicenter.extension voicenter.queue
+        voicenter_ai.call_ai voicenter_ai.call_ai_answer voicenter_ai.call_ai_part voicenter_ai.call_ai_sentence
+        voicenter_ai.call_transcript cdr_sync.forgotten";
+    let mut with = Vec::new();
+    for table in tables.split_whitespace() {
+        if scene.database.count(&format!("select count(*) from {table} where account = '{account}'")).await
+            > 0
+        {
+            with.push(table.to_owned());
+        }
+    }
+    with
+}
+
+#[tokio::test]
+async fn what_it_does_not_know_of_notifications_and_lists_follows_an_account_that_it_renames_or_forgets() {
+    let scene = StoreScene::new().await;
+    scene.database.execute(KEPT_OF_PUSHES).await;
+    let all = with_rows(&scene, ACCOUNT).await;
+    assert_eq!(all.len(), 12);
+    // Its `rename_account`, as far as that goes.
+    scene.database.execute("update cdr_sync.account set name = 'other' where name = 'main'").await;
+    assert_eq!(with_rows(&scene, "other").await, all);
+    assert_eq!(
+        with_rows(&scene, ACCOUNT).await,
+        ["cdr_sync.forgotten"],
+        "a receiver may still have the name"
+    );
+    // Its `forget_account`, without and with --delete.
+    scene.database.execute("delete from cdr_sync.account where name = 'other'").await;
+    assert_eq!(with_rows(&scene, "other").await, all[3..], "what was made of them stays with the calls");
+    scene.database.execute("delete from cdr_sync.reporting where account = 'other'").await;
+    assert_eq!(with_rows(&scene, "other").await, ["cdr_sync.forgotten"]);
+}
+
+#[tokio::test]
+async fn accounts_are_renamed_and_forgotten_where_a_restored_backup_lacks_the_schema_of_ai() {
+    let scene = StoreScene::new().await;
+    scene.database.execute("drop schema voicenter_ai cascade").await;
+    scene.database.execute("update cdr_sync.account set name = 'other' where name = 'main'").await;
+    scene.database.execute("delete from cdr_sync.account where name = 'other'").await;
+    scene.database.execute("delete from cdr_sync.reporting where account = 'other'").await;
+    assert!(scene.store.status().await.unwrap().is_empty());
+}

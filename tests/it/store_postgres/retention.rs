@@ -163,6 +163,55 @@ async fn what_is_older_than_the_floor_goes_with_all_that_was_made_of_it() {
 }
 
 #[tokio::test]
+async fn analyses_go_with_their_calls_and_those_without_a_call_by_when_they_were_received() {
+    let scene = scene().await;
+    five_days(&scene).await;
+    let calls = "select distinct on (c.started_at < '2024-06-08Z') c.call_id, c.type, c.started_at < '2024-06-08Z' as is_old
+                 from voicenter.cdr c where c.call_id not in (
+                     select d.call_id from voicenter.cdr d where d.started_at >= '2024-06-08Z' intersect
+                     select d.call_id from voicenter.cdr d where d.started_at < '2024-06-08Z')
+                 order by c.started_at < '2024-06-08Z', c.call_id";
+    // Of a call on each side of the floor; of calls that nobody knows; of one of those a part came later.
+    scene
+        .database
+        .execute(&format!(
+            "create table analysis as
+             select call_id, type, is_old, '2024-06-06Z'::timestamptz as received_at from ({calls}) c
+             union all select v.call_id, v.type, v.is_old, v.received_at::timestamptz
+             from (values ('unknown-old', '', true, '2024-06-06Z'), ('unknown-late', 'Queue', false, '2024-06-06Z'),
+                 ('unknown-late', '', false, '2024-06-09Z'), ('unknown-new', '', false, '2024-06-09Z')) v (call_id, type, is_old, received_at);
+             insert into voicenter_ai.call_ai (account, call_id, type, source, received_at, first_received_at)
+                 select a, call_id, type, 'push', received_at, received_at from analysis, unnest(array['main', 'beside']) a;
+             insert into voicenter_ai.call_ai_part
+                 select a, call_id, type, 'extra', 'push', received_at, 'x' from analysis, unnest(array['main', 'beside']) a;
+             insert into voicenter_ai.call_ai_answer (account, call_id, type, part, position)
+                 select a, call_id, type, 'insights', 1 from analysis, unnest(array['main', 'beside']) a;
+             insert into voicenter_ai.call_ai_sentence (account, call_id, type, position)
+                 select a, call_id, type, 1 from analysis, unnest(array['main', 'beside']) a;
+             insert into voicenter_ai.call_transcript (account, call_id, type, position)
+                 select a, call_id, type, 1 from analysis, unnest(array['main', 'beside']) a"
+        ))
+        .await;
+    let expected =
+        |of: &str| format!("select concat_ws(' ', call_id, type) from analysis where {of} order by 1");
+    let (all, kept) =
+        (scene.database.lines(&expected("true")).await, scene.database.lines(&expected("not is_old")).await);
+    assert_eq!((all.len(), kept.len()), (6, 4));
+    assert_eq!(scene.keep(Some(days(2))).await, Some(before(2, 0, 0)));
+    assert!(scene.delete_older().await > 0);
+    for table in ["call_ai", "call_ai_part", "call_ai_answer", "call_ai_sentence", "call_transcript"] {
+        let of = async |account: &str| {
+            let rows = format!(
+                "select concat_ws(' ', call_id, type) from voicenter_ai.{table} where account = '{account}' order by 1"
+            );
+            scene.database.lines(&rows).await
+        };
+        assert_eq!(of(ACCOUNT).await, kept, "{table}");
+        assert_eq!(of("beside").await, all, "{table} of an account without retention");
+    }
+}
+
+#[tokio::test]
 async fn a_call_on_both_sides_of_the_floor_stays_whole_until_its_last_row_goes() {
     let scene = scene().await;
     let midnight = before(2, 0, 0);
