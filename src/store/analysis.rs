@@ -115,6 +115,27 @@ const LISTS: [(&str, &str); 3] = [
     ),
 ];
 
+/// GetCallHistory does not say which leg it speaks of; the push does, and what was taken for another leg's is this one's.
+const DELETE_GUESSED: &str = "
+with guessed as materialized (
+    select distinct a.call_id, a.type
+    from (select distinct n.call_id, n.type from jsonb_to_recordset($2::jsonb) n (call_id text, type text)) n
+    join voicenter_ai.call_ai a on a.account = $1 and a.call_id = n.call_id and a.type <> n.type and a.source = 'history'
+    where not exists (
+        select from voicenter_ai.call_ai_part p
+        where p.account = $1 and p.call_id = a.call_id and p.type = a.type and p.source = 'push'
+    )
+), parts as (
+    delete from voicenter_ai.call_ai_part p using guessed g where p.account = $1 and p.call_id = g.call_id and p.type = g.type
+), answers as (
+    delete from voicenter_ai.call_ai_answer p using guessed g where p.account = $1 and p.call_id = g.call_id and p.type = g.type
+), sentences as (
+    delete from voicenter_ai.call_ai_sentence p using guessed g where p.account = $1 and p.call_id = g.call_id and p.type = g.type
+), transcripts as (
+    delete from voicenter_ai.call_transcript p using guessed g where p.account = $1 and p.call_id = g.call_id and p.type = g.type
+)
+delete from voicenter_ai.call_ai p using guessed g where p.account = $1 and p.call_id = g.call_id and p.type = g.type";
+
 #[derive(FromRow)]
 struct Won {
     call_id: String,
@@ -140,6 +161,14 @@ pub(crate) async fn store_analyses(
         sql_as(UPSERT_PARTS).bind(account).bind(json!(parts).to_string()).fetch_all(&mut *conn).await?;
     if won.is_empty() {
         return Ok(0);
+    }
+    let pushed: Vec<Value> = received
+        .iter()
+        .filter(|one| one.source == AnalysisSource::Push)
+        .map(|one| json!({ "call_id": one.call_id, "type": one.call_type }))
+        .collect();
+    if !pushed.is_empty() {
+        sql(DELETE_GUESSED).bind(account).bind(json!(pushed).to_string()).execute(&mut *conn).await?;
     }
     let replaced: Vec<Value> = won
         .iter()

@@ -7,7 +7,7 @@ use voicenter_simulator::{Record, analysis_of};
 use cdr_sync::store::call_history::CallAsked;
 use cdr_sync::sync::call_history::{HistoryReader, HistoryTurn};
 
-use crate::ai::scene::TABLES;
+use crate::ai::scene::{AiScene, TABLES};
 use crate::call_history::scene::{AskScene, call};
 
 fn hours(hours: i64) -> TimeDelta {
@@ -113,6 +113,50 @@ async fn a_call_that_has_an_analysis_is_not_asked_for() {
         .await;
     scene.turns().await;
     assert_eq!(scene.histories().asked(), ["missed"]);
+}
+
+#[tokio::test]
+async fn what_is_pushed_replaces_it_also_for_the_other_leg() {
+    let scene = AskScene::new().await;
+    let leg = |call_type: &str, url: &str| Record {
+        call_type: call_type.to_owned(),
+        record_url: url.to_owned(),
+        custom_data: json!({}),
+        ..call("legs", &scene, hours(9))
+    };
+    let legs = [leg("Click2Call leg1", ""), leg("Click2Call leg2", "https://example.com/legs.mp3")];
+    let lone = Record { custom_data: json!({}), ..call("lone", &scene, hours(8)) };
+    scene.mirrors(legs.into_iter().chain([lone])).await;
+    // As if both had been asked for.
+    let store = &scene.reader.store;
+    let now = scene.mirror.now();
+    for call_id in ["lone", "legs"] {
+        let asked = store.next_call_to_ask("main", scene.reader.rules, now).await.unwrap().unwrap();
+        assert_eq!(asked.call_id, call_id);
+        assert!(store.take_history_request("main", "some-credential", call_id, 10_000, now).await.unwrap());
+        let text = json!({ "callId": call_id, "summary": "asked", "emotions": { "sentences": [{ "emotion": "joy" }] } });
+        let found = cdr_sync::call_history::decode(&text.to_string()).unwrap();
+        let found = CallAsked::Analysis(Box::new(found.analysis.unwrap()), vec![1; 32]);
+        store.note_call_asked("main", &asked, &found, now).await.unwrap();
+    }
+    let stored = "select concat_ws(' ', call_id, type, source, summary) from voicenter_ai.call_ai order by 1";
+    assert_eq!(
+        scene.lines(stored).await,
+        ["legs Click2Call leg2 history asked", "lone Incoming Call history asked"]
+    );
+    let inbox = AiScene { database: scene.mirror.database.clone(), store: store.clone() };
+    for (call_id, call_type) in [("legs", Some("Click2Call leg1")), ("lone", None)] {
+        let body = json!({ "ivruniqueid": call_id, "type": call_type, "aiData": { "insights": { "summary": "pushed" } } });
+        inbox.receive_for("main", now, body.to_string().as_bytes()).await;
+    }
+    inbox.apply_for("main").await;
+    assert_eq!(
+        scene.lines(stored).await,
+        ["legs Click2Call leg1 push pushed", "lone Incoming Call push pushed"]
+    );
+    // What the push does not have is that of the request still, where it is the same leg.
+    let sentences = "select call_id from voicenter_ai.call_ai_sentence";
+    assert_eq!(scene.lines(sentences).await, ["lone"]);
 }
 
 #[tokio::test]
