@@ -68,7 +68,7 @@ function facts(account, now) {
 // What comes by CDR notification.
 function pushed(known, now) {
   const last = known.last_received_at && instant(known.last_received_at);
-  const open = [[known.waiting, 'not joined yet'], [known.provisional, 'before the pull'], [known.unmatched, 'unmatched']];
+  const open = [[known.waiting, 'not joined yet'], [known.provisional, 'not in the pull yet'], [known.unmatched, 'not found by the pull']];
   const note = open.filter(([count]) => count).map(([count, what]) => `${number(count)} ${what}`).join(', ');
   return fact('last push', last ? `${span(Math.max(0, (now - last) / 1000))} ago` : '–', note || (last ? 'all in the pull as well' : ''));
 }

@@ -252,7 +252,7 @@ mod needs_chromium {
         let dom = scene.dom("/", 12).await;
         for text in [
             "<small>last push</small><b>2 h 30 min",
-            "1 before the pull",
+            "1 not in the pull yet",
             "CDR notifications: 2.0 % of 100 records of the last week had none",
             "Half come within 2 min of the call's end, 95 % within 2 min.",
             "The median comes 7 min before the pull. Their time is 3 h ahead of the pull's, which counts.",
