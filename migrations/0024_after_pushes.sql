@@ -77,6 +77,7 @@ cross join lateral (
     ) g
     offset 0
 ) a;
+comment on column cdr_sync.push.state is 'new: to be applied; applied; rejected: not understood, or its analysis was refused, to be read again after an upgrade (cdr-sync push replay); unsupported: XML-RPC; forgotten: about nothing but what was forgotten (cdr-sync forget).';
 comment on column voicenter.agent_calls.talk_seconds is 'How long was talked in these legs, added up where answered: actualCallDuration where a notification (push) told it, else Duration. For a dialer''s call at most that of the agent''s leg; 0 when not answered; null when answered in a queue without a notification, whose Duration includes the waiting.';
 
 -- Analyses under another key. Whoever may not use their schema has stored none: syncing needs no right there.

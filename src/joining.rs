@@ -224,7 +224,17 @@ impl Joining {
         let mut parts = vec![read];
         while let Some(mut part) = parts.pop().filter(|part| !part.is_empty()) {
             match self.store.take_in_pushes(account, &part, &self.rules(looked)).await {
-                Ok(Some(joined)) => has_to_fold |= self.show(account, &joined),
+                Ok(Some((joined, refused))) => {
+                    has_to_fold |= self.show(account, &joined);
+                    if let Some(problem) = refused {
+                        tracing::warn!(
+                            event = "push_not_understood",
+                            account,
+                            problem,
+                            "the analysis in a CDR notification is kept, but not used; more of them may follow unlogged"
+                        );
+                    }
+                }
                 Ok(None) => return Ok(None),
                 Err(error) if error.is_too_slow() && part.len() > 1 => {
                     let rest = part.split_off(part.len() / 2);

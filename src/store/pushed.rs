@@ -129,12 +129,13 @@ impl Store {
     }
 
     /// Takes in notifications: joins what they say to what is known, and what the pull has. `None` while another process does so.
+    /// If PostgreSQL refuses the analysis in one that came alone, says so: everything else in it is taken in.
     pub(crate) async fn take_in_pushes(
         &self,
         account: &str,
         pushes: &[ReadPush],
         rules: &JoinRules,
-    ) -> Result<Option<Joined>, StoreError> {
+    ) -> Result<Option<(Joined, Option<String>)>, StoreError> {
         self.in_time(async {
             let mut tx = self.begin().await?;
             if !lock(&mut tx, account).await? {
@@ -174,9 +175,16 @@ impl Store {
                 joined.type_of(&named).clone_into(&mut analysis.call_type);
             }
             analysis::find_incoming(&mut tx, account, &mut analyses).await?;
-            analysis::store_analyses(&mut tx, account, &analyses).await?;
+            let refused = match pushes {
+                [only] => store_or_refuse(&mut tx, account, only, &analyses).await?,
+                // Whoever splits them finds the one at fault.
+                _ => {
+                    analysis::store_analyses(&mut tx, account, &analyses).await?;
+                    None
+                }
+            };
             tx.commit().await?;
-            Ok(Some(joined))
+            Ok(Some((joined, refused)))
         })
         .await
     }
@@ -327,6 +335,33 @@ fn analysis_of(call: &PushedCall, push: &ReadPush, ai: Map<String, Value>) -> Re
         is_incoming: call.direction.as_deref().is_some_and(|way| way.eq_ignore_ascii_case("incoming")),
         analysis: Analysis::read(ai),
     }
+}
+
+/// Stores what AI makes of the calls in a notification. Returns what is wrong with it if PostgreSQL refuses that: then the
+/// notification can be read again later, and what else is in it stays.
+async fn store_or_refuse(
+    conn: &mut PgConnection,
+    account: &str,
+    push: &ReadPush,
+    analyses: &[ReceivedAnalysis],
+) -> Result<Option<String>, StoreError> {
+    if analyses.is_empty() {
+        return Ok(None);
+    }
+    sqlx::raw_sql("savepoint analysis").execute(&mut *conn).await?;
+    let code = match analysis::store_analyses(&mut *conn, account, analyses).await {
+        Err(StoreError::Data { code }) => code,
+        stored => return stored.map(|_| None),
+    };
+    sqlx::raw_sql("rollback to savepoint analysis").execute(&mut *conn).await?;
+    let problem = format!("PostgreSQL refused the analysis in it (SQLSTATE {code}); everything else is used");
+    sql("update cdr_sync.push set state = 'rejected', problem = $3 where account = $1 and body_sha256 = $2")
+        .bind(account)
+        .bind(&push.body_sha256)
+        .bind(&problem)
+        .execute(conn)
+        .await?;
+    Ok(Some(problem))
 }
 
 /// Joins arrivals and what is known of these calls to what the pull has.

@@ -66,7 +66,12 @@ impl Store {
                 return Ok(None);
             };
             let known = known(&mut tx, account, kind).await?;
-            let comparison = compare(&known, list, begins_at);
+            let mut comparison = compare(&known, list, begins_at);
+            let is_plainly_empty = list.entries.is_empty() && list.unusable == 0 && known.newest.is_none();
+            if kind == ListKind::Queues && is_plainly_empty && lists_extensions(&mut tx, account).await? {
+                // Its code is right, and no queue was ever known: there is nothing to be kept.
+                comparison.doubt = None;
+            }
             store(&mut tx, account, kind, &comparison, begins_at).await?;
             let rows = comparison.rows_after(&known);
             sql("update cdr_sync.reference_list
@@ -190,6 +195,15 @@ async fn lock(
     .fetch_optional(conn)
     .await?;
     Ok(at)
+}
+
+/// Returns `true` if the last list of extensions was believed. An empty one never is.
+async fn lists_extensions(conn: &mut PgConnection, account: &str) -> Result<bool, StoreError> {
+    let lists = sql_value(
+        "select exists (select from cdr_sync.reference_list
+                        where account = $1 and list = 'extensions' and read_at is not null and problem is null)",
+    );
+    Ok(lists.bind(account).fetch_one(conn).await?)
 }
 
 async fn known(conn: &mut PgConnection, account: &str, kind: ListKind) -> Result<KnownRows, StoreError> {

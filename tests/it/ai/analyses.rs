@@ -185,6 +185,39 @@ async fn a_notification_that_does_not_say_that_the_call_was_incoming_is_helped_b
 }
 
 #[tokio::test]
+async fn a_refused_analysis_leaves_the_facts_and_can_be_read_again() {
+    let scene = AiScene::new().await;
+    // No check of this program refuses it, but one of the database does.
+    let check = "alter table voicenter_ai.call_transcript add constraint no_b check (text <> 'B')";
+    scene.database.execute(check).await;
+    for (call_id, line) in [("1", "A"), ("2", "B"), ("3", "C")] {
+        let mut ai = said(&[line]);
+        ai["insights"] = json!({ "summary": line });
+        scene.receive(at(0), &push(call_id, ai)).await;
+    }
+    scene.apply().await;
+    let facts = "select concat_ws(' ', call_id, direction) from voicenter.cdr_push order by 1";
+    assert_eq!(scene.database.lines(facts).await, ["1 incoming", "2 incoming", "3 incoming"]);
+    let summaries = "select concat_ws(' ', call_id, summary) from voicenter_ai.call_ai order by 1";
+    assert_eq!(scene.database.lines(summaries).await, ["1 A", "3 C"], "not half of it either");
+    let refused = "select concat_ws(' ', state, problem) from cdr_sync.push where state <> 'applied'";
+    assert_eq!(
+        scene.database.lines(refused).await,
+        ["rejected PostgreSQL refused the analysis in it (SQLSTATE 23514); everything else is used"]
+    );
+    scene.database.execute("alter table voicenter_ai.call_transcript drop constraint no_b").await;
+    // As `push replay` does.
+    scene
+        .database
+        .execute("update cdr_sync.push set state = 'new', problem = null where state = 'rejected'")
+        .await;
+    scene.apply().await;
+    assert_eq!(scene.database.lines(summaries).await, ["1 A", "2 B", "3 C"]);
+    assert_eq!(scene.transcript().await, ["1 1 agent A", "2 1 agent B", "3 1 agent C"]);
+    assert_eq!(scene.database.lines(refused).await, [""; 0]);
+}
+
+#[tokio::test]
 async fn what_postgresql_cannot_hold_is_replaced_and_the_rest_of_the_batch_is_stored() {
     let scene = AiScene::new().await;
     let huge = "9".repeat(200_000);

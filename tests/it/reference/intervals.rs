@@ -106,6 +106,36 @@ async fn empty_and_short_lists_and_those_of_another_time_change_nothing_and_a_wh
 }
 
 #[tokio::test]
+async fn an_account_without_queues_is_believed_once_it_has_extensions_until_it_has_a_queue() {
+    let scene = ListScene::new().await;
+    let empty = |known| doubted(known, Doubt::Empty { known });
+    let mut queues = Vec::new();
+    scene.simulator.lists().change_queues(|all| queues = std::mem::take(all));
+    // A wrong code would be answered like this.
+    assert_eq!(scene.read(Queues, 0).await, empty(0));
+    scene.spoil(Extensions, Some(ListFault::Empty));
+    assert_eq!(scene.read(Extensions, 1).await, empty(0));
+    assert_eq!(scene.read(Queues, 2).await, empty(0));
+    scene.spoil(Extensions, None);
+    assert_eq!(scene.read(Extensions, 3).await, followed(24, 0, 24));
+    assert_eq!(scene.read(Queues, 4).await, followed(0, 0, 0));
+    let state = "select concat_ws('|', rows, round(extract(epoch from read_at - '2024-06-10T10:00:00Z') / 60), problem)
+                 from cdr_sync.reference_list where list = 'queues'";
+    assert_eq!(scene.database.lines(state).await, ["0|4"]);
+    // The code is refused since.
+    assert_eq!(scene.read_with(Extensions, "wrong", 5).await, empty(24));
+    assert_eq!(scene.read(Queues, 6).await, empty(0));
+    assert_eq!(scene.read(Extensions, 7).await, followed(0, 0, 24));
+    // A queue that was ever known, even one that is gone, is not taken away by an empty list.
+    scene.simulator.lists().change_queues(|all| *all = queues);
+    assert_eq!(scene.read(Queues, 30).await, followed(5, 0, 5));
+    scene.simulator.lists().change_queues(Vec::clear);
+    assert_eq!(scene.read(Queues, 60).await, empty(5));
+    scene.database.execute("update voicenter.queue set valid_to = now() + interval '1 day'").await;
+    assert_eq!(scene.read(Queues, 90).await, empty(0));
+}
+
+#[tokio::test]
 async fn an_operators_word_ends_what_a_short_list_does_not() {
     let scene = ListScene::new().await;
     scene.read(Queues, 0).await;
