@@ -4,6 +4,7 @@ pub mod compare;
 pub mod database;
 pub mod dates;
 pub mod folder;
+pub mod log;
 pub mod polling;
 pub mod program;
 pub mod pushes;
