@@ -2,7 +2,7 @@
 //!
 //! A private PostgreSQL gets a year of a call centre's records, 20 million of them unless another number (or `quick`:
 //! 200,000) is given. With `accounts` it gets the ledgers of 1, 40 and 1,000 accounts alone, and what a daemon's metrics,
-//! status and page take is measured. `--explain` prints the plan of each question that misses its goal, and `--strict`
+//! status and page take is measured; with `notifications`, what a daemon that is pushed to takes. `--explain` prints the plan of each question that misses its goal, and `--strict`
 //! ends with status 1 if any does. `--inspect` prints how to reach the database with psql at the end, and waits for Enter.
 
 #![allow(
@@ -15,6 +15,7 @@
 
 mod call_centre;
 mod commits;
+mod notifications;
 mod questions;
 mod report;
 mod service;
@@ -56,6 +57,8 @@ struct Arguments {
     rows: u64,
     /// Only what the daemon answers is measured.
     accounts: bool,
+    /// Only what it answers to whoever pushes is measured.
+    notifications: bool,
     strict: bool,
     explain: bool,
     inspect: bool,
@@ -64,19 +67,26 @@ struct Arguments {
 fn arguments() -> Arguments {
     // Cargo adds `--bench`.
     let words: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
-    let mut arguments =
-        Arguments { rows: ROWS, accounts: false, strict: false, explain: false, inspect: false };
+    let mut arguments = Arguments {
+        rows: ROWS,
+        accounts: false,
+        notifications: false,
+        strict: false,
+        explain: false,
+        inspect: false,
+    };
     for word in words {
         match word.as_str() {
             "quick" => arguments.rows = QUICK,
             "accounts" => arguments.accounts = true,
+            "notifications" => arguments.notifications = true,
             "--strict" => arguments.strict = true,
             "--explain" => arguments.explain = true,
             "--inspect" => arguments.inspect = true,
             number => {
-                arguments.rows = number
-                    .parse()
-                    .expect("a number of rows, quick, accounts, --strict, --explain or --inspect")
+                arguments.rows = number.parse().expect(
+                    "a number of rows, quick, accounts, notifications, --strict, --explain or --inspect",
+                )
             }
         }
     }
@@ -97,7 +107,7 @@ async fn fold(store: &Store, account: &str) -> u64 {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let Arguments { rows, accounts, strict, explain, inspect } = arguments();
+    let Arguments { rows, accounts, notifications, strict, explain, inspect } = arguments();
     let settings = SETTINGS.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
     let options = Options { source: ProgramSource::from_env(), settings, ..Options::default() };
     let cluster = tokio::task::spawn_blocking(|| Cluster::start(options)).await.unwrap().unwrap();
@@ -112,6 +122,8 @@ async fn main() -> ExitCode {
         for own in [1, ACCOUNTS, ACCOUNTS_OF_A_DAEMON] {
             service::measure((own, 0), &store, &url, &mut sql, &mut report).await;
         }
+    } else if notifications {
+        self::notifications::measure(&url, &mut sql, &mut report).await;
     } else {
         of_readers(rows, explain, &store, &url, &mut sql, &mut report).await;
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use sqlx::Executor as _;
+use tokio::sync::Notify;
 
 use crate::push::scene::{KEPT, KEY, PushScene, record, send};
 use crate::support::polling::until;
@@ -16,8 +17,8 @@ fn kills() -> usize {
         .map_or(20, |text| text.parse().expect("CDR_SYNC_PUSH_KILLS is a number"))
 }
 
-/// Pushes one after the other until the daemon is gone; the CallIDs of those that were answered.
-async fn pusher(address: &str, name: String) -> Vec<String> {
+/// Pushes one after the other until the daemon is gone; the CallIDs of those that were answered. `begun` is told of the first.
+async fn pusher(address: &str, name: String, begun: &Notify) -> Vec<String> {
     let mut kept = Vec::new();
     for number in 0.. {
         let call_id = format!("{name}-{number}");
@@ -27,7 +28,10 @@ async fn pusher(address: &str, name: String) -> Vec<String> {
             "POST /push/{ACCOUNT}/{KEY} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}"
         );
         match send(address, &request).await {
-            Ok(answered) if answered.body == KEPT => kept.push(call_id),
+            Ok(answered) if answered.body == KEPT => {
+                kept.push(call_id);
+                begun.notify_one();
+            }
             Ok(answered) => panic!("{answered:?}"),
             Err(_) => break,
         }
@@ -42,14 +46,19 @@ async fn nothing_that_was_answered_is_lost() {
     let mut answered = BTreeSet::new();
     for round in 0..kills() {
         let mut daemon = scene.start(scene.with_spool()).await;
-        // Every other round most of them go into the spool.
+        // It is killed while it starts, while they go into the spool, or in the midst of storing and joining.
+        let (is_locked, is_busy) = (round % 3 == 1, round % 3 == 2);
         let mut slow = scene.database.sql().await;
-        if round % 2 == 1 {
+        if is_locked {
             slow.execute("begin; lock table cdr_sync.push in access exclusive mode").await.unwrap();
         }
-        let pushers = (0..4).map(|number| pusher(&scene.address, format!("{round}-{number}")));
+        let begun = Notify::new();
+        let pushers = (0..4).map(|number| pusher(&scene.address, format!("{round}-{number}"), &begun));
         let killing = async {
-            let least = if round % 2 == 1 { 600 } else { 0 };
+            if is_busy {
+                begun.notified().await;
+            }
+            let least = if is_locked { 600 } else { 0 };
             tokio::time::sleep(Duration::from_millis(least + random.u64(0..150))).await;
             daemon.kill().await;
         };
@@ -57,6 +66,7 @@ async fn nothing_that_was_answered_is_lost() {
         answered.extend(kept.into_iter().flatten());
         drop(slow);
     }
+    println!("{} were answered", answered.len());
     assert!(answered.len() > kills(), "{}", answered.len());
     let _daemon = scene.start(scene.with_spool()).await;
     until("an empty spool", async || scene.spooled() == 0).await;
