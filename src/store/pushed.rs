@@ -142,49 +142,8 @@ impl Store {
                 tx.commit().await?;
                 return Ok(None);
             }
-            let bodies: Vec<&[u8]> = pushes.iter().map(|push| push.body_sha256.as_slice()).collect();
-            // Another process may have taken some of them in.
-            let left: Vec<Vec<u8>> = sql_value(
-                "update cdr_sync.push set state = 'applied'
-                 where account = $1 and body_sha256 = any ($2) and state = 'new'
-                 returning body_sha256",
-            )
-            .bind(account)
-            .bind(bodies)
-            .fetch_all(&mut *tx)
-            .await?;
-            let left: BTreeSet<Vec<u8>> = left.into_iter().collect();
-            let (mut arrivals, mut analyses) = (Vec::new(), Vec::new());
-            let left: Vec<&ReadPush> =
-                pushes.iter().filter(|push| left.contains(&push.body_sha256)).collect();
-            let all: Vec<PushedCall> = left.iter().flat_map(|push| push.calls.iter().cloned()).collect();
-            let is_forgotten = forgotten::among(&mut tx, account, &all).await?;
-            let from = left.iter().flat_map(|push| push.calls.iter().map(move |_| *push));
-            for ((mut call, push), _) in all.into_iter().zip(from).zip(is_forgotten).filter(|(_, gone)| !gone)
-            {
-                if let Some(ai) = call.ai.take() {
-                    analyses.push(analysis_of(&call, push, ai));
-                }
-                arrivals.push(Arrival { call, received_at: push.received_at });
-            }
-            let calls: BTreeSet<String> =
-                arrivals.iter().map(|arrival| arrival.call.call_id.clone()).collect();
-            let joined = join_some(&mut tx, account, calls.into_iter().collect(), arrivals, rules).await?;
-            for analysis in &mut analyses {
-                let named = (analysis.call_id.clone(), std::mem::take(&mut analysis.call_type));
-                joined.type_of(&named).clone_into(&mut analysis.call_type);
-            }
-            analysis::find_incoming(&mut tx, account, &mut analyses).await?;
-            let refused = match pushes {
-                [only] => store_or_refuse(&mut tx, account, only, &analyses).await?,
-                // Whoever splits them finds the one at fault.
-                _ => {
-                    analysis::store_analyses(&mut tx, account, &analyses).await?;
-                    None
-                }
-            };
-            tx.commit().await?;
-            Ok(Some((joined, refused)))
+            let done = take_in(&mut tx, account, pushes, rules).await;
+            tx.end(done).await.map(Some)
         })
         .await
     }
@@ -260,9 +219,8 @@ impl Store {
                 tx.commit().await?;
                 return Ok(None);
             }
-            let joined = join_some(&mut tx, account, calls.to_vec(), Vec::new(), rules).await?;
-            tx.commit().await?;
-            Ok(Some(joined))
+            let done = join_some(&mut tx, account, calls.to_vec(), Vec::new(), rules).await;
+            tx.end(done).await.map(Some)
         })
         .await
     }
@@ -293,16 +251,8 @@ impl Store {
                 tx.commit().await?;
                 return Ok(None);
             }
-            sqlx::raw_sql(AssertSqlSafe(format!("{}; {PLANNED_ANEW}", number::SPELT)))
-                .execute(&mut *tx)
-                .await?;
-            let (taken, failed): (i32, i32) =
-                sql_as("select taken, failed from cdr_sync.fold_pushed($1, $2)")
-                    .bind(account)
-                    .bind(at_most)
-                    .fetch_one(&mut *tx)
-                    .await?;
-            tx.commit().await?;
+            let done = fold_some(&mut tx, account, at_most).await;
+            let (taken, failed) = tx.end(done).await?;
             Ok(Some(FoldedSlice {
                 rows: u64::from(taken.unsigned_abs()),
                 failed: u64::from(failed.unsigned_abs()),
@@ -311,6 +261,65 @@ impl Store {
         })
         .await
     }
+}
+
+/// How many calls were taken up, and how many of them failed.
+async fn fold_some(conn: &mut PgConnection, account: &str, at_most: i32) -> Result<(i32, i32), StoreError> {
+    sqlx::raw_sql(AssertSqlSafe(format!("{}; {PLANNED_ANEW}", number::SPELT))).execute(&mut *conn).await?;
+    let folded = sql_as("select taken, failed from cdr_sync.fold_pushed($1, $2)")
+        .bind(account)
+        .bind(at_most)
+        .fetch_one(conn)
+        .await?;
+    Ok(folded)
+}
+
+/// Takes in those of `pushes` that nobody has.
+async fn take_in(
+    conn: &mut PgConnection,
+    account: &str,
+    pushes: &[ReadPush],
+    rules: &JoinRules,
+) -> Result<(Joined, Option<String>), StoreError> {
+    let bodies: Vec<&[u8]> = pushes.iter().map(|push| push.body_sha256.as_slice()).collect();
+    // Another process may have taken some of them in.
+    let left: Vec<Vec<u8>> = sql_value(
+        "update cdr_sync.push set state = 'applied'
+         where account = $1 and body_sha256 = any ($2) and state = 'new'
+         returning body_sha256",
+    )
+    .bind(account)
+    .bind(bodies)
+    .fetch_all(&mut *conn)
+    .await?;
+    let left: BTreeSet<Vec<u8>> = left.into_iter().collect();
+    let (mut arrivals, mut analyses) = (Vec::new(), Vec::new());
+    let left: Vec<&ReadPush> = pushes.iter().filter(|push| left.contains(&push.body_sha256)).collect();
+    let all: Vec<PushedCall> = left.iter().flat_map(|push| push.calls.iter().cloned()).collect();
+    let is_forgotten = forgotten::among(&mut *conn, account, &all).await?;
+    let from = left.iter().flat_map(|push| push.calls.iter().map(move |_| *push));
+    for ((mut call, push), _) in all.into_iter().zip(from).zip(is_forgotten).filter(|(_, gone)| !gone) {
+        if let Some(ai) = call.ai.take() {
+            analyses.push(analysis_of(&call, push, ai));
+        }
+        arrivals.push(Arrival { call, received_at: push.received_at });
+    }
+    let calls: BTreeSet<String> = arrivals.iter().map(|arrival| arrival.call.call_id.clone()).collect();
+    let joined = join_some(&mut *conn, account, calls.into_iter().collect(), arrivals, rules).await?;
+    for analysis in &mut analyses {
+        let named = (analysis.call_id.clone(), std::mem::take(&mut analysis.call_type));
+        joined.type_of(&named).clone_into(&mut analysis.call_type);
+    }
+    analysis::find_incoming(&mut *conn, account, &mut analyses).await?;
+    let refused = match pushes {
+        [only] => store_or_refuse(&mut *conn, account, only, &analyses).await?,
+        // Whoever splits them finds the one at fault.
+        _ => {
+            analysis::store_analyses(&mut *conn, account, &analyses).await?;
+            None
+        }
+    };
+    Ok((joined, refused))
 }
 
 /// Keeps other processes from taking in notifications of the account until the transaction ends. `false` if one is at it.

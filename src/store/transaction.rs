@@ -55,6 +55,22 @@ impl Tx {
         }
     }
 
+    /// Ends it by whether all went well. After an error its locks are given up before somebody tries again: the server notices
+    /// only in a while that a connection was closed.
+    pub(super) async fn end<T>(mut self, done: Result<T, StoreError>) -> Result<T, StoreError> {
+        match done {
+            Ok(done) => self.commit().await.map(|()| done),
+            Err(error) => {
+                if !error.is_unavailable() {
+                    let undoing = sqlx::raw_sql("rollback").execute(&mut *self);
+                    // The connection is closed in any case.
+                    let _ = tokio::time::timeout(BEGINNING, undoing).await;
+                }
+                Err(error)
+            }
+        }
+    }
+
     /// After an error the commit may or may not have happened.
     pub(super) async fn commit(mut self) -> Result<(), StoreError> {
         sqlx::raw_sql("commit").execute(&mut *self).await?;
