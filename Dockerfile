@@ -8,7 +8,8 @@ FROM ${RUST_IMAGE:-rust:${RUST_VERSION}-slim-bookworm} AS build
 WORKDIR /build
 ENV CARGO_INCREMENTAL=0 CARGO_TERM_COLOR=never
 # The C library is linked statically, because the image has none. With --target, these flags do not apply to build scripts.
-ENV RUSTFLAGS="-C target-feature=+crt-static -C strip=symbols"
+# Addresses that the start adjusts are listed in short: 1.7 MB less.
+ENV RUSTFLAGS="-C target-feature=+crt-static -C strip=symbols -C link-arg=-Wl,-z,pack-relative-relocs"
 
 # The dependencies first: their layer is reused until Cargo.lock changes.
 COPY Cargo.toml Cargo.lock ./
