@@ -23,11 +23,11 @@ const NOTHING: Duration = Duration::from_secs(600);
 const LONGEST: Duration = Duration::from_secs(3600);
 /// The least wait between two requests, up to twice as long: they need no hurry, and accounts are not to be in step.
 const PAUSE: Duration = Duration::from_secs(30);
-/// So many calls in a row that are not known there show that something else answers.
+/// This many unknown calls in a row mean that the address is wrong.
 const UNKNOWN_IN_A_ROW: u32 = 20;
 /// After a failure, each twice as long as the one before.
 const AFTER_FAILURE: Backoff = Backoff { min: Duration::from_secs(300), max: Duration::from_secs(6 * 3600) };
-/// The same after the token was refused: somebody has to configure another one, with which everything begins anew.
+/// The same after the token was refused. A new token is tried at once, because it is a new configuration.
 const AFTER_REFUSAL: Backoff =
     Backoff { min: Duration::from_secs(3600), max: Duration::from_secs(24 * 3600) };
 

@@ -171,7 +171,7 @@ fn completeness_json(known: &Completeness) -> Value {
 
 fn problem_json(problem: &Problem) -> Value {
     let Problem { level, kind, text, advice } = problem;
-    // `mend` is the older name of the advice, for the same pages.
+    // `mend` is the older name of `advice`: pages that were left open during an upgrade still read it.
     let handbook = format!("docs/operations.md#{}", kind.section());
     json!({ "level": level, "kind": kind, "text": text, "advice": advice, "mend": advice, "handbook": handbook })
 }

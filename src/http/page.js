@@ -312,7 +312,7 @@ function draw(account, now, many) {
   return box;
 }
 
-// Drawn anew, an alert is read out again.
+// A screen reader reads an alert again whenever it is replaced, so an unchanged one stays.
 let alarm = '';
 
 function trouble(text, advice, handbook) {
@@ -321,7 +321,7 @@ function trouble(text, advice, handbook) {
   document.getElementById('trouble').replaceChildren(...(text ? problems([{ level: 'bad', text, advice, handbook }]) : []));
 }
 
-// How to find what has the focus after everything is drawn anew: by its account, and its number among what can have it there.
+// Finds the focused element again after a redraw: by its account, and its number among those that can have the focus there.
 function place(element) {
   const name = element?.closest('[data-account]')?.dataset.account;
   if (name === undefined) return null;
